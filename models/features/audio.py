@@ -1,0 +1,288 @@
+"""Recordings to log-mel spectrograms: the NumPy front end that Beam workers run.
+
+Everything downstream (losses, inversion, export) is defined on what this file returns, so its
+parameters live in one frozen :class:`AudioSpec` that travels with the records and with the model.
+`models.spectral` is the TensorFlow twin; a test holds the two, and librosa, to 1e-4.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import librosa
+import numpy as np
+import soundfile
+import soxr
+
+BLOCK_FRAMES = 1 << 16  # samples a channel read from a container at a time
+ACTIVE_RANGE_DB = 20.0  # a block this far below the loud ones does not count as speech
+MAX_GAIN_DB = 40.0  # noise alone must not be blown up to the level of speech
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AudioSpec:
+    """The front end, complete: two equal specs give the same features for the same file.
+
+    Attributes:
+      sample_rate_hz: rate every recording is resampled to.
+      n_fft: samples in one analysis frame.
+      hop_length: samples from one frame to the next.
+      win_length: samples under the window, centred in the frame; at most ``n_fft``.
+      window: a SciPy window name.
+      n_mels: triangular bands, Slaney scale and area norm as in librosa.
+      fmin_hz: lower edge of the first band.
+      fmax_hz: upper edge of the last band; at most half the sample rate.
+      floor: mel magnitudes below this are raised to it before the logarithm.
+      level_db: dB re full scale RMS that the active part of a recording is brought to.
+    """
+
+    sample_rate_hz: int = 16000
+    n_fft: int = 1024
+    hop_length: int = 256
+    win_length: int = 1024
+    window: str = "hann"
+    n_mels: int = 80
+    fmin_hz: float = 40.0
+    fmax_hz: float = 7600.0
+    floor: float = 1e-4
+    level_db: float = -23.0
+
+    def __post_init__(self):
+        for name in ("sample_rate_hz", "n_fft", "hop_length", "win_length", "n_mels", "floor"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)}; wanted a positive number")
+        if self.win_length > self.n_fft:
+            raise ValueError(f"win_length={self.win_length}; wanted at most n_fft={self.n_fft}")
+        if self.hop_length > self.win_length // 2:
+            raise ValueError(
+                f"hop_length={self.hop_length}; wanted at most half of win_length={self.win_length}, "
+                "or the spectrogram cannot be inverted"
+            )
+        if not 0 <= self.fmin_hz < self.fmax_hz <= self.sample_rate_hz / 2:
+            raise ValueError(
+                f"fmin_hz={self.fmin_hz}, fmax_hz={self.fmax_hz}; "
+                f"wanted 0 <= fmin < fmax <= {self.sample_rate_hz / 2} Hz (half the sample rate)"
+            )
+        if not mel_matrix(self).max(axis=1).all():
+            raise ValueError(
+                f"n_mels={self.n_mels}: some bands are narrower than a bin of n_fft={self.n_fft}; "
+                "wanted fewer mels or a longer n_fft"
+            )
+
+    @classmethod
+    def at(cls, sample_rate_hz: int, **changes) -> AudioSpec:
+        """The default front end at another rate, then `changes`.
+
+        A frame lasts 32 to 64 ms (a power of two samples), a hop a quarter of it. Lengths follow
+        `n_fft` and the upper band edge follows the rate, unless they are given too.
+
+        >>> AudioSpec.at(8000).n_fft, AudioSpec.at(8000).hop_length, AudioSpec.at(22050).n_fft
+        (512, 128, 1024)
+        """
+        n_fft = changes.get("n_fft") or 1 << int(0.064 * sample_rate_hz).bit_length() - 1
+        defaults = {
+            "n_fft": n_fft,
+            "hop_length": max(1, n_fft // 4),
+            "win_length": n_fft,
+            "fmax_hz": round(0.475 * sample_rate_hz, 1),
+        }
+        return cls(sample_rate_hz=sample_rate_hz, **{**defaults, **changes})
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frames a second."""
+        return self.sample_rate_hz / self.hop_length
+
+    @property
+    def log_floor(self) -> float:
+        """The value of a log-mel bin that holds nothing."""
+        return float(np.log(np.float32(self.floor)))
+
+    def frames(self, samples: int) -> int:
+        """Frames that `samples` samples give (centred framing)."""
+        return 1 + samples // self.hop_length
+
+
+def suggested_rate(rates_hz: Iterable[int], *, ceiling_hz: int = 22050) -> int:
+    """The rate to work at for files of these rates: what the poorest of them holds, within reason.
+
+    A higher rate would hold empty bands in which a model can tell the domains apart by the
+    recorder instead of the voice; a rate above `ceiling_hz` costs more than speech gains by it.
+    """
+    return int(min(ceiling_hz, max(8000, min(rates_hz))))
+
+
+@functools.lru_cache(maxsize=16)
+def mel_matrix(spec: AudioSpec) -> np.ndarray:
+    """Mel filter bank `[mels, n_fft // 2 + 1]`, float32; Slaney (1998) as in librosa."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of empty bands librosa warns; AudioSpec refuses them
+        return librosa.filters.mel(
+            sr=spec.sample_rate_hz, n_fft=spec.n_fft, n_mels=spec.n_mels, fmin=spec.fmin_hz, fmax=spec.fmax_hz
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def window(spec: AudioSpec) -> np.ndarray:
+    """The periodic analysis window, centred in `n_fft` samples, float32."""
+    short = librosa.filters.get_window(spec.window, spec.win_length, fftbins=True)
+    return librosa.util.pad_center(short, size=spec.n_fft).astype(np.float32)
+
+
+def blocks(file: str | BinaryIO, sample_rate_hz: int) -> Iterator[np.ndarray]:
+    """Reads a recording as float32 mono blocks at `sample_rate_hz`, in constant memory.
+
+    Args:
+      file: a path or a seekable binary file in any container that libsndfile reads (WAV, FLAC,
+        OGG, MP3, AIFF, ...), of any rate, bit depth and number of channels (which are averaged).
+      sample_rate_hz: rate of the result.
+
+    Yields:
+      Arrays `[samples]` in [-1, 1].
+
+    Raises:
+      ValueError: not a recording, empty, cut short, or holding infinities or NaNs.
+    """
+    try:
+        with soundfile.SoundFile(file) as source:
+            yield from _resampled(source, sample_rate_hz)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"not readable as audio: {error.error_string}") from None
+
+
+def _resampled(source: soundfile.SoundFile, sample_rate_hz: int) -> Iterator[np.ndarray]:
+    announced, seen = source.frames, 0
+    if not announced:
+        raise ValueError("empty: the header announces no samples")
+    stream = None
+    if source.samplerate != sample_rate_hz:
+        stream = soxr.ResampleStream(source.samplerate, sample_rate_hz, 1, dtype="float32")
+    for block in source.blocks(BLOCK_FRAMES, dtype="float32", always_2d=True):
+        seen += len(block)
+        mono = block.mean(axis=1)
+        if not np.isfinite(mono).all():
+            raise ValueError("holds samples that are infinite or not a number")
+        yield stream.resample_chunk(mono) if stream else mono
+    if seen < announced:
+        raise ValueError(f"cut short: {seen} of {announced} samples could be read")
+    if stream:
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def read(file: str | BinaryIO, sample_rate_hz: int) -> np.ndarray:
+    """A whole recording, float32 `[samples]`; arguments and errors as :func:`blocks`."""
+    return np.concatenate(list(blocks(file, sample_rate_hz)))
+
+
+def block_powers(y: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Mean squares of consecutive 20 ms blocks of `y` (the last one may be shorter), float64."""
+    size = _block_samples(sample_rate_hz)
+    starts = np.arange(0, len(y), size)
+    sums = np.add.reduceat(np.square(y, dtype=np.float64), starts) if len(y) else np.zeros(0)
+    return sums / np.minimum(size, len(y) - starts)
+
+
+def _block_samples(sample_rate_hz: int) -> int:
+    return max(1, sample_rate_hz // 50)
+
+
+def active_power(powers: np.ndarray) -> float:
+    """Mean power of the blocks that hold speech; 0 where nothing sounds.
+
+    After ITU-T P.56: pauses must not count, or a recording with long ones would come out loud. A
+    block is active within `ACTIVE_RANGE_DB` of the 95th percentile, so that a click sets no scale.
+
+    >>> float(active_power(np.array([0.0, 0.0, 0.25, 0.25])))
+    0.25
+    """
+    if not len(powers):
+        return 0.0
+    loud = np.sort(powers)[len(powers) - 1 - len(powers) // 20]
+    active = powers[(powers >= loud * 10 ** (-ACTIVE_RANGE_DB / 10)) & (powers > 0)]
+    return float(active.mean()) if len(active) else 0.0
+
+
+def level_gain(powers: np.ndarray, level_db: float) -> float:
+    """The factor that brings a recording's active part to `level_db`, within +-`MAX_GAIN_DB`.
+
+    Silence keeps its level: the factor is 1.
+
+    >>> round(level_gain(np.array([0.01]), -23.0), 4)
+    0.7079
+    """
+    power = active_power(powers)
+    if power <= 0:
+        return 1.0
+    gain_db = level_db - 10 * np.log10(power)
+    return float(10 ** (np.clip(gain_db, -MAX_GAIN_DB, MAX_GAIN_DB) / 20))
+
+
+def stft(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    """Complex spectrogram `[frames, n_fft // 2 + 1]` of `y` `[samples]`, frames centred, zero-padded."""
+    return librosa.stft(
+        _at_least(y, 1), n_fft=spec.n_fft, hop_length=spec.hop_length, window=window(spec), pad_mode="constant"
+    ).T
+
+
+def log_mel(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    """Natural logarithm of the mel magnitudes of `y`, `[frames, mels]` float32, at least `log_floor`.
+
+    No level is changed here; see :func:`level_gain`.
+    """
+    return _log_mel_of(np.abs(stft(y, spec)), spec)
+
+
+def _log_mel_of(magnitude: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    return np.log(np.maximum(magnitude @ mel_matrix(spec).T, np.float32(spec.floor)))
+
+
+def _at_least(y: np.ndarray, samples: int) -> np.ndarray:
+    return np.pad(y, (0, max(0, samples - len(y))))
+
+
+def log_mel_stream(parts: Iterable[np.ndarray], spec: AudioSpec, gain: float = 1.0) -> Iterator[np.ndarray]:
+    """:func:`log_mel` of a recording that arrives in parts, in constant memory.
+
+    Args:
+      parts: arrays `[samples]` of any lengths.
+      spec: the front end.
+      gain: factor on the samples.
+
+    Yields:
+      Arrays `[frames, mels]` that concatenate to ``log_mel(gain * concatenate(parts), spec)``.
+    """
+    half = spec.n_fft // 2
+    held, total, done = np.zeros(half, np.float32), 0, 0
+    for part in parts:
+        total += len(part)
+        held = np.concatenate([held, np.float32(gain) * part])
+        ready = max(0, (len(held) - spec.n_fft) // spec.hop_length + 1)
+        if ready:
+            yield _log_mel_of(_magnitude(held[: spec.n_fft + (ready - 1) * spec.hop_length], spec), spec)
+            held, done = held[ready * spec.hop_length :], done + ready
+    rest = spec.frames(total) - done
+    if rest:
+        tail = _at_least(held, spec.n_fft + (rest - 1) * spec.hop_length)
+        yield _log_mel_of(_magnitude(tail, spec), spec)
+
+
+def _magnitude(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    return np.abs(
+        librosa.stft(y, n_fft=spec.n_fft, hop_length=spec.hop_length, window=window(spec), center=False).T
+    )
+
+
+def active_frames(log_mels: np.ndarray, spec: AudioSpec, *, range_db: float = 40.0) -> np.ndarray:
+    """Which frames of `[frames, mels]` sound, bool `[frames]`: within `range_db` of the loud ones.
+
+    Statistics are taken, and training crops are aimed, at these: pauses would pull every mean to
+    the floor and let a domain with long pauses look like another voice.
+    """
+    power = np.square(np.exp(log_mels.astype(np.float64))).sum(axis=1)
+    loud = np.sort(power)[len(power) - 1 - len(power) // 20]
+    sounds = log_mels.max(axis=1) > spec.log_floor + 0.01  # half precision in the records
+    return sounds & (power >= loud * 10 ** (-range_db / 10))

@@ -1,0 +1,101 @@
+"""Log-mels back to samples in NumPy, and the joining of chunks that arrive one after the other.
+
+`models.spectral` does the same batched and in the graph; this is the reference it is held to, and
+what a process without TensorFlow can use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import librosa
+import numpy as np
+
+from models.features import audio
+from models.features.audio import AudioSpec
+
+PHASE_PERIOD_FRAMES = 256  # after so many frames the starting phases recur
+
+
+def mel_to_magnitude(log_mels: np.ndarray, spec: AudioSpec, *, iterations: int = 50) -> np.ndarray:
+    """Non-negative magnitudes `[frames, n_fft // 2 + 1]` whose mels are `exp(log_mels)`.
+
+    Non-negative least squares by multiplicative updates (Lee & Seung 2001, Eq. 4), begun at the
+    transposed bank. The pseudo-inverse instead rings between bands, which is heard as metal.
+    """
+    bank = audio.mel_matrix(spec)
+    mels = np.exp(log_mels)
+    magnitude = mels @ (bank / bank.sum(axis=1, keepdims=True))
+    gram, numerator = bank.T @ bank, mels @ bank
+    for _ in range(iterations):
+        magnitude = magnitude * numerator / (magnitude @ gram + 1e-9)
+    return magnitude
+
+
+def phase_table(spec: AudioSpec) -> np.ndarray:
+    """Phases to begin Griffin-Lim with, radians, `[PHASE_PERIOD_FRAMES, n_fft // 2 + 1]` float32.
+
+    Frame `t` of a recording begins with row `t % PHASE_PERIOD_FRAMES`, wherever a chunk or a batch
+    has put it: so overlapping chunks agree, and a clip's samples do not depend on its neighbours.
+    """
+    rng = np.random.default_rng(spec.n_fft)
+    return np.float32(rng.uniform(-np.pi, np.pi, (PHASE_PERIOD_FRAMES, spec.n_fft // 2 + 1)))
+
+
+def griffin_lim(
+    magnitude: np.ndarray, spec: AudioSpec, *, iterations: int = 32, momentum: float = 0.99, first_frame: int = 0
+) -> np.ndarray:
+    """A waveform with these magnitudes: fast Griffin-Lim (Perraudin et al. 2013, Algorithm 2).
+
+    Args:
+      magnitude: `[frames, n_fft // 2 + 1]`.
+      spec: the front end.
+      iterations: projections.
+      momentum: the paper's alpha; 0 is the algorithm of Griffin & Lim 1984.
+      first_frame: the number, in the whole recording, of the first frame given.
+
+    Returns:
+      `[(frames - 1) * hop_length]`.
+    """
+    rows = (first_frame + np.arange(len(magnitude))) % PHASE_PERIOD_FRAMES
+    angles, before = np.exp(1j * phase_table(spec)[rows]), 0.0
+    for _ in range(iterations):
+        rebuilt = audio.stft(istft(magnitude * angles, spec), spec)
+        ahead = rebuilt - momentum / (1 + momentum) * before
+        angles, before = ahead / np.maximum(np.abs(ahead), 1e-12), rebuilt
+    return istft(magnitude * angles, spec)
+
+
+def istft(spectrogram: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    """Least-squares inverse of `audio.stft`, `[(frames - 1) * hop_length]` (Griffin & Lim 1984, Eq. 6)."""
+    return librosa.istft(spectrogram.T, hop_length=spec.hop_length, n_fft=spec.n_fft, window=audio.window(spec))
+
+
+def crossfade(chunks: Iterable[np.ndarray], overlap: int) -> Iterator[np.ndarray]:
+    """Joins chunks of which each begins `overlap` samples before its predecessor ends.
+
+    Linear weights that sum to one: chunks that agree where they overlap come out unchanged.
+
+    Args:
+      chunks: arrays `[samples]`, all but the last at least `2 * overlap` long.
+      overlap: samples that neighbours share.
+
+    Yields:
+      Arrays that concatenate to the whole.
+
+    >>> x = np.arange(10.0)
+    >>> np.concatenate(list(crossfade([x[:6], x[4:]], 2))).tolist() == x.tolist()
+    True
+    """
+    rise = (np.arange(overlap, dtype=np.float32) + 0.5) / max(1, overlap)
+    tail = None
+    for chunk in chunks:
+        if tail is not None:
+            shared = min(overlap, len(chunk))
+            mixed = tail[:shared] * (1 - rise[:shared]) + chunk[:shared] * rise[:shared]
+            chunk = np.concatenate([mixed, chunk[shared:]])
+        keep = max(0, len(chunk) - overlap)
+        yield chunk[:keep]
+        tail = chunk[keep:]
+    if tail is not None:
+        yield tail
