@@ -107,13 +107,29 @@ class AudioSpec:
         return 1 + samples // self.hop_length
 
 
+def probe(file: str | BinaryIO) -> int:
+    """The sample rate of a recording in Hz, from its header.
+
+    Raises:
+      ValueError: not a recording.
+    """
+    try:
+        return soundfile.info(file).samplerate
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"not readable as audio: {error.error_string}") from None
+
+
 def suggested_rate(rates_hz: Iterable[int], *, ceiling_hz: int = 22050) -> int:
-    """The rate to work at for files of these rates: what the poorest of them holds, within reason.
+    """The rate to work at for files of these rates: what nine in ten of them hold, within reason.
 
     A higher rate would hold empty bands in which a model can tell the domains apart by the
     recorder instead of the voice; a rate above `ceiling_hz` costs more than speech gains by it.
+
+    >>> suggested_rate([44100, 44100, 8000]), suggested_rate([16000] * 99 + [8000])
+    (8000, 16000)
     """
-    return int(min(ceiling_hz, max(8000, min(rates_hz))))
+    poor = float(np.quantile(list(rates_hz), 0.1, method="lower"))
+    return int(np.clip(poor, 8000, ceiling_hz))
 
 
 @functools.lru_cache(maxsize=16)
@@ -223,9 +239,11 @@ def level_gain(powers: np.ndarray, level_db: float) -> float:
 
 def stft(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
     """Complex spectrogram `[frames, n_fft // 2 + 1]` of `y` `[samples]`, frames centred, zero-padded."""
-    return librosa.stft(
-        _at_least(y, 1), n_fft=spec.n_fft, hop_length=spec.hop_length, window=window(spec), pad_mode="constant"
-    ).T
+    return _stft_of_padded(np.pad(y, spec.n_fft // 2), spec)
+
+
+def _stft_of_padded(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    return librosa.stft(y, n_fft=spec.n_fft, hop_length=spec.hop_length, window=window(spec), center=False).T
 
 
 def log_mel(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
@@ -233,15 +251,11 @@ def log_mel(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
 
     No level is changed here; see :func:`level_gain`.
     """
-    return _log_mel_of(np.abs(stft(y, spec)), spec)
+    return _log_mel_of(stft(y, spec), spec)
 
 
-def _log_mel_of(magnitude: np.ndarray, spec: AudioSpec) -> np.ndarray:
-    return np.log(np.maximum(magnitude @ mel_matrix(spec).T, np.float32(spec.floor)))
-
-
-def _at_least(y: np.ndarray, samples: int) -> np.ndarray:
-    return np.pad(y, (0, max(0, samples - len(y))))
+def _log_mel_of(spectrogram: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    return np.log(np.maximum(np.abs(spectrogram) @ mel_matrix(spec).T, np.float32(spec.floor)))
 
 
 def log_mel_stream(parts: Iterable[np.ndarray], spec: AudioSpec, gain: float = 1.0) -> Iterator[np.ndarray]:
@@ -262,18 +276,12 @@ def log_mel_stream(parts: Iterable[np.ndarray], spec: AudioSpec, gain: float = 1
         held = np.concatenate([held, np.float32(gain) * part])
         ready = max(0, (len(held) - spec.n_fft) // spec.hop_length + 1)
         if ready:
-            yield _log_mel_of(_magnitude(held[: spec.n_fft + (ready - 1) * spec.hop_length], spec), spec)
+            yield _log_mel_of(_stft_of_padded(held[: spec.n_fft + (ready - 1) * spec.hop_length], spec), spec)
             held, done = held[ready * spec.hop_length :], done + ready
     rest = spec.frames(total) - done
     if rest:
-        tail = _at_least(held, spec.n_fft + (rest - 1) * spec.hop_length)
-        yield _log_mel_of(_magnitude(tail, spec), spec)
-
-
-def _magnitude(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
-    return np.abs(
-        librosa.stft(y, n_fft=spec.n_fft, hop_length=spec.hop_length, window=window(spec), center=False).T
-    )
+        tail = np.pad(held, (0, max(0, spec.n_fft + (rest - 1) * spec.hop_length - len(held))))
+        yield _log_mel_of(_stft_of_padded(tail, spec), spec)
 
 
 def active_frames(log_mels: np.ndarray, spec: AudioSpec, *, range_db: float = 40.0) -> np.ndarray:
@@ -286,3 +294,37 @@ def active_frames(log_mels: np.ndarray, spec: AudioSpec, *, range_db: float = 40
     loud = np.sort(power)[len(power) - 1 - len(power) // 20]
     sounds = log_mels.max(axis=1) > spec.log_floor + 0.01  # half precision in the records
     return sounds & (power >= loud * 10 ** (-range_db / 10))
+
+
+def survey(file: str | BinaryIO, spec: AudioSpec) -> tuple[int, float]:
+    """Samples of a recording at the spec's rate, and its :func:`level_gain`, in constant memory.
+
+    Arguments and errors as :func:`blocks`.
+    """
+    size = _block_samples(spec.sample_rate_hz)
+    held, samples, powers = np.zeros(0, np.float32), 0, []
+    for part in blocks(file, spec.sample_rate_hz):
+        samples += len(part)
+        held = np.concatenate([held, part])
+        whole = len(held) // size * size
+        powers.append(block_powers(held[:whole], spec.sample_rate_hz))
+        held = held[whole:]
+    powers.append(block_powers(held, spec.sample_rate_hz))
+    return samples, level_gain(np.concatenate(powers), spec.level_db)
+
+
+def segments(file: str | BinaryIO, spec: AudioSpec, gain: float, frames: int) -> Iterator[np.ndarray]:
+    """The log-mels of a recording, level changed by `gain`, in arrays of at most `frames` frames.
+
+    Arguments and errors as :func:`blocks`.
+    """
+    held: list[np.ndarray] = []
+    for part in log_mel_stream(blocks(file, spec.sample_rate_hz), spec, gain):
+        held.append(part)
+        while sum(map(len, held)) >= frames:
+            joined = np.concatenate(held)
+            yield joined[:frames]
+            held = [joined[frames:]]
+    rest = np.concatenate(held)
+    if len(rest):
+        yield rest

@@ -67,6 +67,15 @@ class Moments:
         covariance = np.asarray(fields["covariance"], np.float64)
         return cls(fields["count"], np.asarray(fields["mean"], np.float64), covariance * max(1, fields["count"]))
 
+    def to_row(self) -> dict:
+        """Numbers and lists, in double precision: to be merged again."""
+        return {"count": self.count, "mean": self.mean.tolist(), "scatter": self.scatter.tolist()}
+
+    @classmethod
+    def from_row(cls, row: dict) -> Moments:
+        """The inverse of :meth:`to_row`."""
+        return cls(row["count"], np.asarray(row["mean"]), np.asarray(row["scatter"]))
+
 
 def merge(a: Moments, b: Moments) -> Moments:
     """Moments of the union (Chan, Golub & LeVeque 1979, Eq. 2.1): associative, commutative.

@@ -1,0 +1,48 @@
+"""What is known of a corpus once it is records: front end, domains, statistics."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Literal
+
+from models.features.audio import AudioSpec
+from models.features.image import ImageSpec
+from models.features.stats import Moments, merge
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a plugin is told about the data.
+
+    Attributes:
+      features: the front end; its type says whether this is speech or pictures.
+      domains: names, in the order of the records; `a` is the first, `b` the second.
+      moments: statistics of each domain's training examples over the last axis.
+    """
+
+    features: AudioSpec | ImageSpec
+    domains: tuple[str, ...]
+    moments: Mapping[str, Moments]
+
+    @property
+    def kind(self) -> Literal["audio", "image"]:
+        """Speech or pictures."""
+        return "audio" if isinstance(self.features, AudioSpec) else "image"
+
+    @property
+    def bins(self) -> int:
+        """Length of the last axis: mel bands or channels."""
+        return self.features.n_mels if self.kind == "audio" else self.features.channels
+
+    @property
+    def overall(self) -> Moments:
+        """Statistics of all domains together."""
+        return functools.reduce(merge, (self.moments[name] for name in self.domains))
+
+    def feature_shape(self, frames: int | None = None) -> tuple[int | None, ...]:
+        """Shape of one example: `(frames, mels)` or `(height, width, channels)`."""
+        if self.kind == "audio":
+            return (frames, self.features.n_mels)
+        return (self.features.height, self.features.width, self.features.channels)

@@ -1,0 +1,150 @@
+"""Blocks that networks are made of, and the image pool."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+NORM_EPSILON = 1e-5  # below it, near-constant input (silence, flat colour) gives NaN gradients
+
+
+def gated_conv1d(x, channels: int, kernel: int, *, dilation: int = 1, strides: int = 1):
+    """Convolution over time whose output is gated by another: GLU (arXiv:1612.08083, Eq. 1)."""
+    both = keras.layers.Conv1D(2 * channels, kernel, strides=strides, dilation_rate=dilation, padding="same")(x)
+    value, gate = keras.ops.split(both, 2, axis=-1)
+    return value * keras.ops.sigmoid(gate)
+
+
+def frame_norm(x):
+    """Normalises every frame over its channels (layer normalisation).
+
+    Unlike instance normalisation over time, a frame's result does not depend on the length of the
+    clip or the share of silence in it: chunks of a long recording join without a seam.
+    """
+    return keras.layers.LayerNormalization(epsilon=NORM_EPSILON)(x)
+
+
+def instance_norm(x):
+    """Normalises every channel of every picture over its pixels (arXiv:1607.08022)."""
+    return keras.layers.GroupNormalization(groups=-1, epsilon=NORM_EPSILON)(x)
+
+
+def group_norm(x, groups: int = 8):
+    """Normalises groups of channels over all positions (arXiv:1803.08494)."""
+    return keras.layers.GroupNormalization(groups=groups, epsilon=NORM_EPSILON)(x)
+
+
+def leaky(x):
+    """Leaky ReLU of slope 0.2, as every discriminator here uses."""
+    return keras.ops.leaky_relu(x, negative_slope=0.2)
+
+
+def reflect_conv2d(x, channels: int, kernel: int, **options):
+    """Convolution with reflected instead of zero edges, which show as a frame around the output."""
+    edge = kernel // 2
+    padded = keras.ops.pad(x, [[0, 0], [edge, edge], [edge, edge], [0, 0]], mode="reflect")
+    return keras.layers.Conv2D(channels, kernel, kernel_initializer=dcgan_init(), **options)(padded)
+
+
+def resize_conv2d(x, channels: int):
+    """Doubles height and width by nearest neighbour, then convolves.
+
+    A transposed convolution leaves checkerboards (Odena et al. 2016, Distill).
+    """
+    return reflect_conv2d(keras.layers.UpSampling2D()(x), channels, 3, use_bias=False)
+
+
+def dcgan_init() -> keras.Initializer:
+    """N(0, 0.02), Sec. 4 of arXiv:1511.06434."""
+    return keras.initializers.RandomNormal(stddev=0.02)
+
+
+@keras.saving.register_keras_serializable("crossfade")
+class Linear(keras.layers.Layer):
+    """A fixed linear map of the last axis.
+
+    Args:
+      matrix: `[in, out]`; the output is ``x @ matrix``.
+    """
+
+    def __init__(self, matrix: np.ndarray, **options):
+        super().__init__(trainable=False, **options)
+        self.matrix = np.asarray(matrix, np.float32)
+
+    def call(self, x):
+        """Applies the map to `[..., in]`."""
+        return keras.ops.matmul(x, keras.ops.cast(self.matrix, x.dtype))
+
+    def get_config(self):
+        """The arguments."""
+        return {**super().get_config(), "matrix": self.matrix.tolist()}
+
+
+class ImagePool(tf.Module):
+    """A history of fakes for the discriminator (arXiv:1612.07828, Sec. 2.3), in the graph.
+
+    Half the fakes it is asked about are swapped for older ones, so that the discriminator does not
+    forget what the generator did before. The history is a variable: it is saved and restored with
+    the rest. Under several replicas it is one history, filled in the order of the global batch.
+
+    Args:
+      size: fakes kept; 0 gives back what it is given.
+      shape: shape of one fake, fully known.
+    """
+
+    def __init__(self, size: int, shape: tuple[int, ...], name: str = "pool"):
+        super().__init__(name=name)
+        self.size = size
+        options = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
+        if size:
+            self.fakes = tf.Variable(tf.zeros([size, *shape]), name="fakes", **options)
+            self.filled = tf.Variable(0, name="filled", **options)
+
+    def query(self, fakes: tf.Tensor, *, index: tf.Tensor, global_batch_size: int, seed: tf.Tensor) -> tf.Tensor:
+        """Each fake, or an older one in its place.
+
+        Args:
+          fakes: `[batch, ...]`, this replica's.
+          index: `[batch]` int32, their places in the global batch.
+          global_batch_size: fakes of all replicas together.
+          seed: `[2]` integers; the draw depends on nothing else.
+
+        Returns:
+          `[batch, ...]`.
+        """
+        if not self.size:
+            return fakes
+        everyone = _gathered(fakes, index)
+        count = min(global_batch_size, self.size)
+        head = everyone[:count]
+        slot, fresh = self._slots(count, seed)
+        swap = ~fresh & (tf.random.stateless_uniform([count], seed + 1) < 0.5)
+        older = tf.gather(self.fakes, slot)
+        answer = tf.where(_like(swap, head), older, head)
+        kept = tf.where(_like(swap | fresh, head), head, older)
+        self.fakes.assign(tf.tensor_scatter_nd_update(self.fakes, slot[:, None], kept))
+        self.filled.assign(tf.minimum(self.filled + count, self.size))
+        return tf.gather(tf.concat([answer, everyone[count:]], axis=0), index)
+
+    def _slots(self, count: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Distinct slots `[count]`, free ones first, then random full ones; and which were free."""
+        row = tf.range(count)
+        free = self.size - self.filled
+        full_first = tf.random.stateless_uniform([self.size], seed) + tf.cast(
+            tf.range(self.size) >= self.filled, tf.float32
+        )
+        order = tf.argsort(full_first)
+        return tf.where(row < free, self.filled + row, tf.gather(order, tf.maximum(row - free, 0))), row < free
+
+
+def _like(mask: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(mask, [-1] + [1] * (len(x.shape) - 1))
+
+
+def _gathered(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """The rows of all replicas in the order of the global batch."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return tf.gather(x, tf.argsort(index))
+    return tf.gather(context.all_gather(x, axis=0), tf.argsort(context.all_gather(index, axis=0)))

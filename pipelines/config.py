@@ -1,0 +1,175 @@
+"""Configurations: frozen dataclasses to JSON and back, `--set=KEY=VALUE`, differences, descriptions."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import json
+import re
+import typing
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from models.features.audio import AudioSpec
+from models.features.image import ImageSpec
+from models.features.spec import Spec
+from models.features.stats import Moments
+
+if TYPE_CHECKING:
+    from plugins import base
+
+KINDS = {"audio": AudioSpec, "image": ImageSpec}
+POINTS = tuple[tuple[float, float], ...]
+SCHEDULE = float | POINTS  # as `models.schedules`, which needs TensorFlow
+
+
+def overridden(config, pairs: Iterable[str]):
+    """A configuration with ``KEY=VALUE`` pairs applied.
+
+    Args:
+      config: a frozen dataclass instance.
+      pairs: such as ``["cycle=5", "identity=[[0, 5], [1000, 0]]"]``.
+
+    Raises:
+      ValueError: not a pair, an unknown key (the nearest is named), or a value of the wrong type.
+
+    >>> overridden(ImageSpec(), ["height=32"]).height
+    32
+    """
+    return dataclasses.replace(config, **parsed(type(config), pairs))
+
+
+def parsed(cls: type, pairs: Iterable[str]) -> dict:
+    """``KEY=VALUE`` pairs as a dict of typed values of the dataclass `cls`; errors as :func:`overridden`."""
+    types = typing.get_type_hints(cls)
+    values = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--set={pair}; wanted KEY=VALUE")
+        if key not in types:
+            raise ValueError(f"--set={pair}: no key is called {key!r}; {nearest(key, types)}")
+        values[key] = _value(key, types[key], text)
+    return values
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A hint: the name most like the one given, or all of them.
+
+    >>> nearest("cylce", ["cycle", "seed"])
+    'did you mean cycle?'
+    """
+    names = sorted(names)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
+
+
+def _value(key: str, kind: type, text: str):
+    try:
+        value = json.loads(text) if kind is not str else text
+    except json.JSONDecodeError:
+        value = {"True": True, "False": False}.get(text, text)
+    return _checked(key, kind, value)
+
+
+def _checked(key: str, kind: type, value):
+    """The value if it is of that type; JSON lists become tuples, whole numbers floats."""
+    if kind == SCHEDULE:
+        kind = POINTS if isinstance(value, (list, tuple)) else float
+    if kind == POINTS:
+        pairs = value if isinstance(value, (list, tuple)) else ()
+        if pairs and all(isinstance(p, (list, tuple)) and len(p) == 2 and all(map(_is_number, p)) for p in pairs):
+            points = tuple((float(step), float(number)) for step, number in pairs)
+            if list(points) == sorted(points):
+                return points
+        raise ValueError(f"{key}={value!r}; wanted a number or [[step, value], ...] with rising steps")
+    if kind is float and _is_number(value):
+        return float(value)
+    if type(value) is kind:
+        return value
+    raise ValueError(f"{key}={value!r}; wanted {_type_name(kind)}")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _type_name(kind: type) -> str:
+    if kind == SCHEDULE:
+        return "float or schedule"
+    return {"int": "a whole number", "bool": "true or false"}.get(kind.__name__, kind.__name__)
+
+
+def to_json(config) -> dict:
+    """A dataclass instance as plain JSON values."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_json(cls: type, fields: Mapping):
+    """The inverse of :func:`to_json`.
+
+    Raises:
+      ValueError: an unknown key or a value of the wrong type.
+    """
+    types = typing.get_type_hints(cls)
+    for key in fields:
+        if key not in types:
+            raise ValueError(f"{cls.__name__} has no key {key!r}; {nearest(key, types)}")
+    return cls(**{key: _checked(key, types[key], value) for key, value in fields.items()})
+
+
+def spec_to_json(spec: Spec) -> dict:
+    """The front end, domains and statistics, as `statistics.json` and the SavedModel hold them."""
+    return {
+        "kind": spec.kind,
+        "features": to_json(spec.features),
+        "domains": {name: spec.moments[name].to_json() for name in spec.domains},
+        "overall": spec.overall.to_json(),
+    }
+
+
+def spec_from_json(fields: Mapping) -> Spec:
+    """The inverse of :func:`spec_to_json`."""
+    moments = {name: Moments.from_json(values) for name, values in fields["domains"].items()}
+    return Spec(from_json(KINDS[fields["kind"]], fields["features"]), tuple(moments), moments)
+
+
+def preset(plugin: type[base.Plugin], name: str, kind: str):
+    """The plugin's configuration under a preset, for speech ("audio") or pictures ("image").
+
+    Raises:
+      ValueError: the plugin has no such preset.
+    """
+    if name not in plugin.PRESETS:
+        raise ValueError(f"--preset={name}; {nearest(name, plugin.PRESETS)}")
+    return plugin.Config(**plugin.PRESETS[name].get(kind, {}))
+
+
+def describe(cls: type) -> list[tuple[str, str, str, str]]:
+    """Key, type, default and meaning of every field, the meanings from the classes' docstrings."""
+    meanings = {}
+    for parent in reversed(cls.__mro__):
+        section = inspect.cleandoc(parent.__doc__ or "").partition("Attributes:")[2]
+        found = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, re.MULTILINE)
+        meanings.update((name, " ".join(text.split())) for name, text in found)
+    types = typing.get_type_hints(cls)
+    return [
+        (f.name, _type_name(types[f.name]), str(f.default), meanings.get(f.name, "")) for f in dataclasses.fields(cls)
+    ]
+
+
+def differences(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
+    """What changed between two JSON objects, as ``key: old -> new`` lines.
+
+    >>> differences({"a": {"b": 1}}, {"a": {"b": 2}})
+    ['a.b: 1 -> 2']
+    """
+    lines = []
+    for key in sorted({*old, *new}):
+        was, now = old.get(key), new.get(key)
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            lines += differences(was, now, f"{prefix}{key}.")
+        elif was != now:
+            lines.append(f"{prefix}{key}: {was} -> {now}")
+    return lines

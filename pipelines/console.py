@@ -1,0 +1,164 @@
+"""How the scripts speak: flags, one-line errors, exit codes, progress.
+
+Exit 0 on success, 2 on a user's error (one line on stderr), 1 on a fault. A script hands in its
+flags and its `main`; absl itself is imported by the scripts alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+USER_ERRORS = (ValueError, OSError)
+
+
+def parser(flags, script: str, summary: str, example: str) -> Callable[[list[str]], list[str]]:
+    """A parser for `absl.app.run` that keeps what follows a bare ``--`` for Beam.
+
+    Args:
+      flags: the script's `absl.flags.FLAGS`.
+      script: its module, such as "pipelines.train".
+      summary: one line, shown first by ``--help``.
+      example: a command that works.
+
+    Returns:
+      A function from argv to ``[program, *what follows the bare --]``.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        own, beam = _split(argv[1:])
+        if not set(own).isdisjoint(("--help", "-h", "-help", "--helpfull")) and "--plugin" not in " ".join(own):
+            print(f"{summary}\n\nExample:\n  {example}\n\n{_help(flags, script)}")
+            raise SystemExit(0)
+        try:
+            rest = flags([argv[0], *own], known_only=True)[1:]
+        except Exception as error:  # absl's own classes, which only scripts may import
+            raise SystemExit(_complain(str(error).replace("flag --", "--"))) from None
+        if rest:
+            raise SystemExit(_complain(_unknown(rest[0], flags)))
+        return [argv[0], *beam]
+
+    return parse
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    if "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
+
+
+def _help(flags, script: str) -> str:
+    mine = [flag for module, found in flags.flags_by_module_dict().items() if _is(module, script) for flag in found]
+    lines = []
+    for flag in mine:
+        default = "" if flag.default in (None, [], "") else f" [{flag.default}]"
+        lines.append(f"  --{flag.name}{default}\n      {flag.help}")
+    return "\n".join(lines)
+
+
+def _is(module: str, script: str) -> bool:
+    return module == script or os.path.basename(module).removesuffix(".py") == script.rpartition(".")[2]
+
+
+def _unknown(argument: str, flags) -> str:
+    if not argument.startswith("-"):
+        return f"{argument}: wanted --flag=value; Beam's options follow after a bare --"
+    name = argument.lstrip("-").partition("=")[0]
+    near = difflib.get_close_matches(name, list(flags), n=1)
+    return f"no flag is called --{name}; " + (f"did you mean --{near[0]}?" if near else "see --help")
+
+
+def _complain(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def guarded(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], None]:
+    """`main` with user errors as one line and exit 2, and an interrupt as exit 130."""
+
+    def run(argv: list[str]) -> None:
+        try:
+            sys.exit(main(argv) or 0)
+        except USER_ERRORS as error:
+            if os.environ.get("CROSSFADE_TRACEBACK"):
+                raise
+            sys.exit(_complain(str(error)))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+
+    return run
+
+
+class Progress:
+    """A line on stderr: how much is done, how fast, how long it will take.
+
+    Args:
+      what: what is being done.
+      total: units in all; None where not known.
+      unit: what is counted.
+      start: units done before, which do not count for the rate.
+      every_s: seconds between lines where stderr is no terminal.
+    """
+
+    def __init__(self, what: str, total: int | None, unit: str, *, start: int = 0, every_s: float = 15.0):
+        self.what, self.total, self.unit, self.every_s = what, total, unit, every_s
+        self.start, self.done, self.began, self.said = start, start, time.monotonic(), 0.0
+        self.terminal = sys.stderr.isatty()
+
+    def show(self, done: int, note: str = "") -> None:
+        """Says that `done` units are done, unless it spoke only just now."""
+        self.done = done
+        now = time.monotonic()
+        if now - self.said >= (0.2 if self.terminal else self.every_s):
+            self.said = now
+            self._write(note, end="\r" if self.terminal else "\n")
+
+    def close(self, note: str = "") -> None:
+        """The last line."""
+        self._write(note, end="\n")
+
+    def _write(self, note: str, end: str) -> None:
+        rate = (self.done - self.start) / max(1e-9, time.monotonic() - self.began)
+        of = "" if self.total is None else f"/{self.total}"
+        left = "" if not rate or self.total is None else f", {duration(max(0, self.total - self.done) / rate)} left"
+        line = f"{self.what}: {self.done}{of} {self.unit}, {rate:.3g}/s{left}{'  ' + note if note else ''}"
+        print(line.ljust(100) if self.terminal else line, end=end, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(75), duration(7300)
+    ('1 min 15 s', '2 h 1 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+@contextlib.contextmanager
+def watched(progress: Progress, count: Callable[[], int]) -> Iterator[None]:
+    """Shows, while the block runs, what `count` returns."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            progress.show(count())
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    progress.show(count())
+    progress.close()

@@ -1,0 +1,225 @@
+"""A user's folders as a corpus: which files a domain names, what they are, and the finished directory."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import itertools
+import json
+import posixpath
+from collections.abc import Callable, Iterable
+
+from models.features import audio, image, stats
+from models.features.spec import Spec
+from pipelines import config, console, records, transforms
+
+SUFFIXES = {
+    "audio": ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph .voc".split(),
+    "image": ".png .jpg .jpeg .webp .bmp .gif .tif .tiff .ppm .pgm".split(),
+}
+PROBED_FILES = 200  # of each domain, to find the kind and the front end
+LAST_FILE = "dataset_info.json"  # its presence says that the directory is complete
+
+
+def domains(flags: Iterable[str]) -> tuple[transforms.Domain, ...]:
+    """The domains of ``NAME=GLOB`` flags; a folder stands for the known files in and below it.
+
+    Raises:
+      ValueError: not of that form, a name that cannot be a file's, or a glob that names nothing.
+    """
+    globs: dict[str, list[str]] = collections.defaultdict(list)
+    for flag in flags:
+        name, _, pattern = flag.partition("=")
+        if not name or not pattern:
+            raise ValueError(f"--domain={flag}; wanted NAME=GLOB")
+        if not name.replace("_", "").isalnum() or not name.isascii():
+            raise ValueError(f"--domain={flag}: the name {name!r} may hold letters, digits and _ only")
+        globs[name].append(pattern)
+    made = []
+    for name, patterns in globs.items():
+        paths = tuple(path for pattern in patterns for path in globs_of(pattern))
+        if not any(transforms.match(path) for path in paths):
+            raise ValueError(f"domain {name}: no file matches {', '.join(patterns)}")
+        made.append(transforms.Domain(name, paths, root_of(paths)))
+    return tuple(made)
+
+
+def globs_of(pattern: str) -> list[str]:
+    """The globs that a user's glob or folder stands for."""
+    if posixpath.isdir(pattern):
+        folder = pattern.rstrip("/").replace("[", "[[]")
+        return [f"{folder}/**{suffix}" for suffix in _any_case(SUFFIXES["audio"] + SUFFIXES["image"])]
+    return [pattern.replace("[", "[[]")] if posixpath.isfile(pattern) else [pattern]
+
+
+def _any_case(suffixes: list[str]) -> list[str]:
+    return [*suffixes, *(suffix.upper() for suffix in suffixes)]
+
+
+def root_of(patterns: Iterable[str]) -> str:
+    """The folder above all that the globs can name, with a final slash.
+
+    >>> root_of(["/x/a/*.wav", "/x/b/**.wav"])
+    '/x/'
+    """
+    fixed = [
+        posixpath.dirname(pattern.replace("[[]", "\0").partition("*")[0].partition("?")[0]) for pattern in patterns
+    ]
+    common = posixpath.commonprefix([folder.split("/") for folder in fixed])
+    root = "/".join(common).replace("\0", "[")
+    return f"{root}/" if root or fixed[0].startswith("/") else ""
+
+
+def kind_of(made: Iterable[transforms.Domain], asked: str | None) -> str:
+    """Speech ("audio") or pictures ("image"), by the endings of the files.
+
+    Raises:
+      ValueError: files of both kinds, or of neither.
+    """
+    found = collections.Counter()
+    example = {}
+    for domain in made:
+        for path in _probed(domain):
+            suffix = posixpath.splitext(path)[1].lower()
+            kind = next((k for k, known in SUFFIXES.items() if suffix in known), None)
+            found[kind] += 1
+            example.setdefault(kind, path)
+    if asked:
+        return asked
+    kinds = sorted(kind for kind in found if kind)
+    if len(kinds) > 1:
+        raise ValueError(f"mixed kinds: {example['audio']} is audio, {example['image']} a picture; narrow the globs")
+    if not kinds:
+        raise ValueError(f"{example[None]}: its ending tells neither audio nor image; say --kind")
+    return kinds[0]
+
+
+def _paths(domain: transforms.Domain) -> list[str]:
+    return sorted({path for pattern in domain.paths for path in transforms.match(pattern)})
+
+
+def _probed(domain: transforms.Domain) -> list[str]:
+    paths = _paths(domain)
+    return paths[:: max(1, len(paths) // PROBED_FILES)]
+
+
+def spec_of(kind: str, made: Iterable[transforms.Domain], pairs: list[str]) -> config.AudioSpec | config.ImageSpec:
+    """The front end: what suits the files, with ``KEY=VALUE`` pairs applied.
+
+    Speech is worked on at the lowest common rate of its files, pictures at their commonest size.
+
+    Raises:
+      ValueError: no file could be read, or a key or value that is wrong.
+    """
+    changes = config.parsed(config.KINDS[kind], pairs)
+    found = [_probe(domain, audio.probe if kind == "audio" else image.probe) for domain in made]
+    if kind == "audio":
+        rate = changes.pop("sample_rate_hz", None) or min(audio.suggested_rate(rates) for rates in found)
+        return audio.AudioSpec.at(rate, **changes)
+    return dataclasses.replace(image.suggested_spec(itertools.chain(*found)), **changes)
+
+
+def _probe(domain: transforms.Domain, probe: Callable) -> list:
+    """What the files of a domain say of themselves, those that say anything."""
+    found, reason = [], "it is empty"
+    for path in _probed(domain):
+        try:
+            with transforms.open_file(path) as file:
+                found.append(probe(file))
+        except (ValueError, OSError) as error:
+            reason = f"{path}: {error}"
+    if not found:
+        raise ValueError(f"domain {domain.name}: no file could be read; the last: {reason}")
+    return found
+
+
+# ------------------------------------------------------------------ the finished directory
+
+
+def prepare(job: transforms.Preprocess, made) -> dict | None:
+    """Runs the job and finishes the directory.
+
+    Args:
+      job: what to do.
+      made: Beam's options, from `transforms.options`.
+
+    Returns:
+      Numbers for the user: sources, examples and failures; None for a dry run.
+    """
+    if transforms.is_dry_run(made):
+        transforms.run(job.build, made)
+        return None
+    files = [path for domain in job.domains for path in _paths(domain)]
+    begin(job.data_dir)
+    with transforms.tally(made) as tally:
+        job = dataclasses.replace(job, tally=tally.folder)
+        passes = console.Progress(f"preprocess {job.kind}", 2 * len(files), "file passes")
+        with console.watched(passes, tally.count):
+            transforms.run(job.build, made, work_bytes=transforms.total_bytes(files))
+    return finish(job)
+
+
+def begin(data_dir: str) -> None:
+    """Takes away what an earlier run left, the sign of completeness first."""
+    names = [LAST_FILE, "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl"]
+    old = [path for name in names for path in transforms.match(posixpath.join(data_dir, name))]
+    old += transforms.match(posixpath.join(data_dir, "*.tfrecord-*"))
+    transforms.delete(old)
+    work = posixpath.join(data_dir, transforms.WORK_FOLDER)
+    if transforms.exists(work):
+        transforms.delete([work])
+
+
+def finish(job: transforms.Preprocess) -> dict:
+    """Turns what the workers left into the finished directory.
+
+    Returns:
+      Numbers for the user: sources, examples and failures.
+
+    Raises:
+      ValueError: a domain of which nothing could be read; failures are listed all the same.
+    """
+    sources, shards, failures, moments = (
+        transforms.rows(job.data_dir, name) for name in ("sources", "shards", "failures", "statistics")
+    )
+    failures.sort(key=lambda row: (row["domain"], row["path"]))
+    _write(job.data_dir, "failures.jsonl", records.lines(failures))
+    for domain in job.domains:
+        if not any(source["domain"] == domain.name for source in sources):
+            first = next((f"{f['path']}: {f['reason']}" for f in failures if f["domain"] == domain.name), "no files")
+            raise ValueError(f"domain {domain.name}: no file could be read; the first: {first}")
+    names = [domain.name for domain in job.domains]
+    spec = Spec(job.spec, tuple(names), {name: _moments(moments, name) for name in names})
+    _write(job.data_dir, "statistics.json", json.dumps(config.spec_to_json(spec)))
+    _write(job.data_dir, "manifest.jsonl", records.lines(sorted(sources, key=lambda row: row["id"])))
+    _write(job.data_dir, "features.json", json.dumps(records.features_json(job.kind, spec.feature_shape()), indent=1))
+    sizes = _sizes(shards)
+    for (domain, split), held in sizes.items():
+        for shard in (n for n, size in enumerate(held) if size == (0, 0)):
+            _write(job.data_dir, records.shard_name(domain, split, shard, len(held)), "")
+    _write(job.data_dir, LAST_FILE, json.dumps(records.dataset_info_json(sizes), indent=1))
+    transforms.delete([posixpath.join(job.data_dir, transforms.WORK_FOLDER)])
+    examples = sum(row["examples"] for row in shards)
+    return {"sources": len(sources), "examples": examples, "failures": len(failures)}
+
+
+def _write(data_dir: str, name: str, text: str) -> None:
+    with transforms.new_file(posixpath.join(data_dir, name)) as file:
+        file.write(text.encode())
+
+
+def _moments(found: list[dict], domain: str) -> stats.Moments:
+    """Of the training split; of all splits where there is none, as in a directory of test files."""
+    mine = [row for row in found if row["domain"] == domain]
+    rows = [row for row in mine if row["split"] == "train"] or sorted(mine, key=lambda row: row["split"])
+    return functools.reduce(stats.merge, (stats.Moments.from_row(row) for row in rows))
+
+
+def _sizes(shards: list[dict]) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """Examples and bytes of every shard; one that no source fell into is empty."""
+    sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for row in shards:
+        held = sizes.setdefault((row["domain"], row["split"]), [(0, 0)] * row["shards"])
+        held[row["shard"]] = (row["examples"], row["bytes"])
+    return sizes

@@ -1,0 +1,60 @@
+"""Turns folders of recordings or pictures into records to train on."""
+
+from __future__ import annotations
+
+import sys
+
+from absl import app, flags
+
+from pipelines import console, corpus, transforms
+
+FLAGS = flags.FLAGS
+EXAMPLE = "python -m pipelines.preprocess --domain=anna='anna/*.wav' --domain=bert='bert/*.wav' --data_dir=records"
+
+
+def define_flags() -> None:
+    """This script's flags."""
+    flags.DEFINE_multi_string("domain", [], "NAME=GLOB or NAME=FOLDER or NAME=tfds:DATASET/SPLIT; once a domain.")
+    flags.DEFINE_string("data_dir", None, "Where the records go.", required=True)
+    flags.DEFINE_enum("kind", None, ["audio", "image"], "What the files are; found from their endings if not given.")
+    flags.DEFINE_multi_string(
+        "set", [], "KEY=VALUE of the front end: sample_rate_hz, n_fft, ..., or height, width, ..."
+    )
+    flags.DEFINE_float("val_fraction", 0.05, "Share of the sources held back for validation.", 0.0, 1.0)
+    flags.DEFINE_float("test_fraction", 0.05, "Share of the sources held back for testing.", 0.0, 1.0)
+    flags.DEFINE_enum("split_by", "file", ["file", "parent"], "Keep the files of one parent folder in one split.")
+    flags.DEFINE_integer("seed", 0, "Another seed gives another split.")
+
+
+def main(argv: list[str]) -> int:
+    """Preprocesses; the exit code."""
+    made = transforms.options(argv[1:])
+    domains = corpus.domains(FLAGS.domain)
+    kind = corpus.kind_of(domains, FLAGS.kind)
+    job = transforms.Preprocess(
+        kind=kind,
+        spec=corpus.spec_of(kind, domains, FLAGS.set),
+        domains=domains,
+        data_dir=FLAGS.data_dir,
+        val_fraction=FLAGS.val_fraction,
+        test_fraction=FLAGS.test_fraction,
+        split_by=FLAGS.split_by,
+        seed=FLAGS.seed,
+    )
+    done = corpus.prepare(job, made)
+    if done:
+        print(
+            f"{done['sources']} sources, {done['examples']} examples, {done['failures']} failures in {FLAGS.data_dir}"
+        )
+    return 0
+
+
+def run() -> None:
+    """Entry point of `crossfade-preprocess`."""
+    define_flags()
+    parse = console.parser(FLAGS, "pipelines.preprocess", sys.modules[__name__].__doc__, EXAMPLE)
+    app.run(console.guarded(main), flags_parser=parse)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,191 @@
+"""The records as one table: names, types, bytes on disk, and the JSON files beside them.
+
+Nothing here needs TensorFlow, so a Beam worker can write records without loading it: the messages
+of `tf.train.Example` are declared in a pool of their own. The folder is one that
+`tfds.builder_from_directory` opens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+
+import google_crc32c
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+SPLITS = ("train", "val", "test")
+FEATURE = {"audio": "log_mel", "image": "image"}
+DTYPE = {"audio": "float16", "image": "uint8"}
+TEXTS = ("id", "domain", "label")  # label: the name of the folder that the file lies in
+SEGMENT_FRAMES = 1024  # longer recordings become several records
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """A line of `manifest.jsonl`: one source file and where it went.
+
+    Attributes:
+      id: ``domain/path below the folder the glob begins at``.
+      path: where it was read.
+      domain: its domain.
+      split: train, val or test.
+      hash: BLAKE2b of the file's bytes, 16 hex digits.
+      length: seconds of speech; pixels of a picture.
+      gain: the factor that brought speech to its level.
+      frames: frames of speech, rows of a picture.
+      examples: records that it gave.
+      shard: number of the shard that holds them.
+    """
+
+    id: str
+    path: str
+    domain: str
+    split: str
+    hash: str
+    length: float
+    gain: float
+    frames: int
+    examples: int
+    shard: int = 0
+
+
+def stable_fraction(key: str) -> float:
+    """A number in [0, 1) that depends on `key` alone, in any process on any machine.
+
+    >>> stable_fraction("a/x.wav") == stable_fraction("a/x.wav")
+    True
+    """
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64
+
+
+def split_of(key: str, *, val_fraction: float, test_fraction: float) -> str:
+    """The split a source belongs to, by a stable hash of its key.
+
+    >>> split_of("x", val_fraction=0.0, test_fraction=1.0)
+    'test'
+    """
+    place = stable_fraction(f"split:{key}")
+    if place < test_fraction:
+        return "test"
+    return "val" if place < test_fraction + val_fraction else "train"
+
+
+def shard_name(domain: str, split: str, shard: int, shards: int) -> str:
+    """Name of a shard file, as TFDS spells it.
+
+    >>> shard_name("a", "train", 0, 2)
+    'a-train.tfrecord-00000-of-00002'
+    """
+    return f"{domain}-{split}.tfrecord-{shard:05d}-of-{shards:05d}"
+
+
+# ------------------------------------------------------------------ bytes
+
+
+@functools.cache
+def _example_class():
+    """`tf.train.Example`, declared in a private pool: TensorFlow's own would clash in the default one."""
+    file = descriptor_pb2.FileDescriptorProto(name="crossfade/example.proto", package="tensorflow", syntax="proto3")
+    field = descriptor_pb2.FieldDescriptorProto
+    lists = {"BytesList": field.TYPE_BYTES, "FloatList": field.TYPE_FLOAT, "Int64List": field.TYPE_INT64}
+    for name, kind in lists.items():
+        file.message_type.add(name=name).field.add(name="value", number=1, type=kind, label=field.LABEL_REPEATED)
+    feature = file.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for number, (name, key) in enumerate(zip(lists, ("bytes_list", "float_list", "int64_list"), strict=True), start=1):
+        _add(feature, key, number, f".tensorflow.{name}", oneof_index=0)
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL)
+    _add(entry, "value", 2, ".tensorflow.Feature")
+    _add(features, "feature", 1, ".tensorflow.Features.FeatureEntry", label=field.LABEL_REPEATED)
+    _add(file.message_type.add(name="Example"), "features", 1, ".tensorflow.Features")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
+
+
+def _add(message, name: str, number: int, type_name: str, **options) -> None:
+    field = descriptor_pb2.FieldDescriptorProto
+    options.setdefault("label", field.LABEL_OPTIONAL)
+    message.field.add(name=name, number=number, type=field.TYPE_MESSAGE, type_name=type_name, **options)
+
+
+def encode(kind: str, array: np.ndarray, texts: Mapping[str, str], segment: int = 0) -> bytes:
+    """A serialised `tf.train.Example`.
+
+    Args:
+      kind: "audio" or "image".
+      array: `[frames, mels]` or `[height, width, channels]`; stored raw, speech in half precision.
+      texts: the values of `TEXTS`.
+      segment: which part of a long recording this is.
+    """
+    example = _example_class()()
+    feature = example.features.feature
+    feature[FEATURE[kind]].bytes_list.value.append(np.ascontiguousarray(array, np.dtype(DTYPE[kind])).tobytes())
+    for name in TEXTS:
+        feature[name].bytes_list.value.append(texts[name].encode())
+    feature["segment"].int64_list.value.append(segment)
+    return example.SerializeToString(deterministic=True)
+
+
+def framed(record: bytes) -> bytes:
+    """A record as it stands in a TFRecord file: length, its checksum, bytes, their checksum."""
+    length = struct.pack("<Q", len(record))
+    return length + _masked_crc(length) + record + _masked_crc(record)
+
+
+def _masked_crc(data: bytes) -> bytes:
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+# ------------------------------------------------------------------ the JSON files
+
+
+def features_json(kind: str, shape: tuple[int | None, ...]) -> dict:
+    """`features.json` in TFDS's layout; `shape` of one example, None where it varies."""
+    prefix = "tensorflow_datasets.core.features"
+    dimensions = [str(-1 if size is None else size) for size in shape]
+    tensor = {"shape": {"dimensions": dimensions}, "dtype": DTYPE[kind], "encoding": "bytes"}
+    table = {FEATURE[kind]: {"pythonClassName": f"{prefix}.tensor_feature.Tensor", "tensor": tensor}}
+    table["segment"] = {
+        "pythonClassName": f"{prefix}.scalar.Scalar",
+        "tensor": {"shape": {}, "dtype": "int64", "encoding": "none"},
+    }
+    for name in TEXTS:
+        table[name] = {"pythonClassName": f"{prefix}.text_feature.Text", "text": {}}
+    return {"pythonClassName": f"{prefix}.features_dict.FeaturesDict", "featuresDict": {"features": table}}
+
+
+def dataset_info_json(shards: Mapping[tuple[str, str], list[tuple[int, int]]]) -> dict:
+    """`dataset_info.json` in TFDS's layout.
+
+    Args:
+      shards: (domain, split) to (examples, bytes) of each shard. A TFDS split is `domain_split`.
+    """
+    splits = [
+        {
+            "name": f"{domain}_{split}",
+            "filepathTemplate": f"{domain}-{split}.tfrecord-{{SHARD_X_OF_Y}}",
+            "shardLengths": [str(examples) for examples, _ in sizes],
+            "numBytes": str(sum(size for _, size in sizes)),
+        }
+        for (domain, split), sizes in sorted(shards.items())
+    ]
+    return {"name": "crossfade", "version": "1.0.0", "fileFormat": "tfrecord", "splits": splits}
+
+
+def lines(rows) -> str:
+    """Rows as JSON lines, keys in order.
+
+    >>> lines([{"b": 1, "a": "é"}])
+    '{"a": "é", "b": 1}\\n'
+    """
+    return "".join(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows)

@@ -1,0 +1,51 @@
+"""Which model plugins there are. Nothing is imported until one is loaded.
+
+Built-in plugins stand in a table of strings; others come from installed distributions through the
+entry-point group ``crossfade.plugins``. Both are `importlib.metadata.EntryPoint` objects, so there
+is one way to load either, on a worker as in the launcher.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+
+GROUP = "crossfade.plugins"
+
+BUILT_IN = {
+    "ae": "plugins.autoencoder:Autoencoder",
+    "cyclegan": "plugins.cyclegan:CycleGAN",
+}
+
+
+def available() -> dict[str, importlib.metadata.EntryPoint]:
+    """Every plugin by name, built in or installed.
+
+    Raises:
+      ValueError: two distributions offer the same name.
+    """
+    points = [importlib.metadata.EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()]
+    table: dict[str, importlib.metadata.EntryPoint] = {}
+    for point in [*points, *importlib.metadata.entry_points(group=GROUP)]:
+        if point.name in table and table[point.name].value != point.value:
+            places = f"{table[point.name].value} and {point.value}"
+            raise ValueError(f"two plugins are called {point.name!r}: {places}; uninstall one or rename it")
+        table[point.name] = point
+    return dict(sorted(table.items()))
+
+
+def load(name: str) -> type:
+    """The plugin class of that name.
+
+    Raises:
+      ValueError: there is none (the message names the nearest), or its module does not import.
+    """
+    table = available()
+    if name not in table:
+        near = difflib.get_close_matches(name, table, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(table)}"
+        raise ValueError(f"no plugin is called {name!r}; {hint}")
+    try:
+        return table[name].load()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"plugin {name!r} ({table[name].value}) does not load: {error}") from error
