@@ -60,25 +60,12 @@ def dcgan_init() -> keras.Initializer:
     return keras.initializers.RandomNormal(stddev=0.02)
 
 
-@keras.saving.register_keras_serializable("crossfade")
-class Linear(keras.layers.Layer):
-    """A fixed linear map of the last axis.
-
-    Args:
-      matrix: `[in, out]`; the output is ``x @ matrix``.
-    """
-
-    def __init__(self, matrix: np.ndarray, **options):
-        super().__init__(trainable=False, **options)
-        self.matrix = np.asarray(matrix, np.float32)
-
-    def call(self, x):
-        """Applies the map to `[..., in]`."""
-        return keras.ops.matmul(x, keras.ops.cast(self.matrix, x.dtype))
-
-    def get_config(self):
-        """The arguments."""
-        return {**super().get_config(), "matrix": self.matrix.tolist()}
+def fixed_filter(x, kernel: np.ndarray):
+    """Convolution over time with a kernel `[frames, in, out]` that is not trained."""
+    frames, _, channels = kernel.shape
+    initializer = keras.initializers.Constant(np.asarray(kernel, np.float32))
+    options = {"padding": "same", "use_bias": False, "kernel_initializer": initializer, "trainable": False}
+    return keras.layers.Conv1D(channels, frames, **options)(x)
 
 
 class ImagePool(tf.Module):

@@ -16,17 +16,17 @@ from models.features.image import ImageSpec
 
 
 def mel_generator(bins: int, *, channels: int, blocks: int, kernel: int, transport: np.ndarray) -> keras.Model:
-    """Residual generator over mels: a fixed linear map plus what gated convolutions over time add.
+    """Residual generator over mels: a fixed linear filter plus what gated convolutions over time add.
 
-    The last convolution begins at zero, so the network begins as the linear map: training departs
-    from optimal transport between the two domains' Gaussians and never has to discover it.
+    The last convolution begins at zero, so the network begins as the filter: training departs from
+    optimal transport between the two domains' Gaussians and never has to discover it.
 
     Args:
       bins: mel bands.
       channels: width.
       blocks: residual blocks, each of two convolutions.
       kernel: frames that a gated convolution sees.
-      transport: `[bins, bins]`; the identity for none.
+      transport: `[frames, bins, bins]`, from `stats.transport`.
     """
     x = keras.Input((None, bins), name="mels")
     h = layers.gated_conv1d(x, channels, kernel)
@@ -34,7 +34,7 @@ def mel_generator(bins: int, *, channels: int, blocks: int, kernel: int, transpo
         inner = layers.gated_conv1d(layers.frame_norm(h), channels, kernel)
         h = h + keras.layers.Conv1D(channels, 3, padding="same")(inner)
     last = keras.layers.Conv1D(bins, kernel, padding="same", kernel_initializer="zeros")
-    return keras.Model(x, layers.Linear(transport)(x) + last(layers.frame_norm(h)), name="mel_generator")
+    return keras.Model(x, layers.fixed_filter(x, transport) + last(layers.frame_norm(h)), name="mel_generator")
 
 
 def mel_generator_context(*, blocks: int, kernel: int) -> int:
@@ -43,14 +43,16 @@ def mel_generator_context(*, blocks: int, kernel: int) -> int:
 
 
 def mel_discriminator(bins: int, *, channels: int) -> keras.Model:
-    """Patch discriminator over time and frequency: `[batch, patches_t, patches_f, 1]`, no output activation."""
+    """Judges stretches of some 30 frames over all bands at once: `[batch, frames / 4, 1]`, no activation.
+
+    Convolutions over time with the bands as channels hear pitch and formants together; patches over
+    time and frequency cost three times as much on a CPU and kept fewer words.
+    """
     x = keras.Input((None, bins), name="mels")
-    h = keras.ops.expand_dims(x, -1)
-    h = layers.leaky(keras.layers.Conv2D(channels, (3, 9), (1, 2), padding="same")(h))
-    for width, strides in ((2, (2, 2)), (4, (2, 2)), (4, (1, 2))):
-        h = keras.layers.Conv2D(channels * width, 3, strides, padding="same")(h)
-        h = layers.leaky(layers.group_norm(h))
-    return keras.Model(x, keras.layers.Conv2D(1, (1, 5), padding="same")(h), name="mel_discriminator")
+    h = layers.leaky(keras.layers.Conv1D(channels, 5, padding="same")(x))
+    for strides in (1, 2, 2):
+        h = layers.leaky(keras.layers.Conv1D(channels, 5, strides, padding="same")(h))
+    return keras.Model(x, keras.layers.Conv1D(1, 3, padding="same")(h), name="mel_discriminator")
 
 
 # ------------------------------------------------------------------ translation of pictures

@@ -117,3 +117,12 @@ def level_gain(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     limit = 10 ** (audio.MAX_GAIN_DB / 20)
     gain = 10 ** (spec.level_db / 20) * tf.math.rsqrt(tf.maximum(power, 1e-20))
     return tf.where(power > 0, tf.clip_by_value(gain, 1 / limit, limit), 1.0)
+
+
+def active_frames(log_mels: tf.Tensor, spec: AudioSpec, *, range_db: float = 40.0) -> tf.Tensor:
+    """Which frames of `[frames, mels]` sound, bool `[frames]`; the twin of `audio.active_frames`."""
+    power = tf.reduce_sum(tf.exp(2 * log_mels), axis=1)
+    n = tf.shape(power)[0]
+    loud = tf.sort(power)[n - 1 - n // 20]
+    sounds = tf.reduce_max(log_mels, axis=1) > spec.log_floor + 0.01
+    return sounds & (power >= loud * 10 ** (-range_db / 10))

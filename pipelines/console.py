@@ -10,9 +10,12 @@ import contextlib
 import difflib
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+
+from absl import logging
 
 USER_ERRORS = (ValueError, OSError)
 
@@ -32,15 +35,15 @@ def parser(flags, script: str, summary: str, example: str) -> Callable[[list[str
 
     def parse(argv: list[str]) -> list[str]:
         own, beam = _split(argv[1:])
-        if not set(own).isdisjoint(("--help", "-h", "-help", "--helpfull")) and "--plugin" not in " ".join(own):
+        if not set(own).isdisjoint(("--help", "-h", "-help", "--helpfull")):
             print(f"{summary}\n\nExample:\n  {example}\n\n{_help(flags, script)}")
             raise SystemExit(0)
         try:
             rest = flags([argv[0], *own], known_only=True)[1:]
         except Exception as error:  # absl's own classes, which only scripts may import
-            raise SystemExit(_complain(str(error).replace("flag --", "--"))) from None
+            raise SystemExit(complain(str(error).replace("flag --", "--"))) from None
         if rest:
-            raise SystemExit(_complain(_unknown(rest[0], flags)))
+            raise SystemExit(complain(_unknown(rest[0], flags)))
         return [argv[0], *beam]
 
     return parse
@@ -74,21 +77,36 @@ def _unknown(argument: str, flags) -> str:
     return f"no flag is called --{name}; " + (f"did you mean --{near[0]}?" if near else "see --help")
 
 
-def _complain(message: str) -> int:
+def complain(message: str) -> int:
+    """Says what the user did wrong, in one line; the exit code for it."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2
+
+
+def need(flags, *names: str) -> None:
+    """Raises ValueError unless these flags were given."""
+    for name in names:
+        if not flags[name].value:
+            raise ValueError(f"--{name} is missing; see --help")
+
+
+def no_more(argv: list[str]) -> None:
+    """Raises ValueError where something followed the bare ``--`` of a script that starts no Beam job."""
+    if argv[1:]:
+        raise ValueError(f"{argv[1]}: nothing may follow -- here")
 
 
 def guarded(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], None]:
     """`main` with user errors as one line and exit 2, and an interrupt as exit 130."""
 
     def run(argv: list[str]) -> None:
+        logging.set_verbosity(logging.ERROR)  # TensorFlow tells of its own affairs
         try:
             sys.exit(main(argv) or 0)
         except USER_ERRORS as error:
             if os.environ.get("CROSSFADE_TRACEBACK"):
                 raise
-            sys.exit(_complain(str(error)))
+            sys.exit(complain(str(error)))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
@@ -162,3 +180,31 @@ def watched(progress: Progress, count: Callable[[], int]) -> Iterator[None]:
         thread.join()
     progress.show(count())
     progress.close()
+
+
+class Tally:
+    """Counts what local workers have done, through files to which they add a byte each time."""
+
+    def __init__(self, folder: str):
+        self.folder = folder
+
+    @staticmethod
+    def add(folder: str) -> None:
+        """One more, from any process of this machine; nothing where there is no such folder."""
+        if folder and os.path.isdir(folder):
+            with open(os.path.join(folder, str(os.getpid())), "ab") as file:
+                file.write(b".")
+
+    def count(self) -> int:
+        """How many so far."""
+        return sum(entry.stat().st_size for entry in os.scandir(self.folder)) if self.folder else 0
+
+
+@contextlib.contextmanager
+def tally(local: bool) -> Iterator[Tally]:
+    """A tally for a job that runs on this machine; one that counts nothing for others."""
+    if not local:
+        yield Tally("")
+        return
+    with tempfile.TemporaryDirectory(prefix="crossfade-tally-") as folder:
+        yield Tally(folder)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from models.features import audio, image, stats
 from models.features.spec import Spec
-from pipelines import config, console, records, transforms
+from pipelines import config, console, records, sources, transforms
 
 SUFFIXES = {
     "audio": ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph .voc".split(),
@@ -22,7 +22,7 @@ PROBED_FILES = 200  # of each domain, to find the kind and the front end
 LAST_FILE = "dataset_info.json"  # its presence says that the directory is complete
 
 
-def domains(flags: Iterable[str]) -> tuple[transforms.Domain, ...]:
+def domains(flags: Iterable[str]) -> tuple[sources.Domain, ...]:
     """The domains of ``NAME=GLOB`` flags; a folder stands for the known files in and below it.
 
     Raises:
@@ -41,15 +41,16 @@ def domains(flags: Iterable[str]) -> tuple[transforms.Domain, ...]:
         paths = tuple(path for pattern in patterns for path in globs_of(pattern))
         if not any(transforms.match(path) for path in paths):
             raise ValueError(f"domain {name}: no file matches {', '.join(patterns)}")
-        made.append(transforms.Domain(name, paths, root_of(paths)))
+        made.append(sources.Domain(name, paths, root_of(paths)))
     return tuple(made)
 
 
-def globs_of(pattern: str) -> list[str]:
-    """The globs that a user's glob or folder stands for."""
+def globs_of(pattern: str, kind: str | None = None) -> list[str]:
+    """The globs that a user's glob or folder stands for; of a folder, the known files of a kind or of both."""
     if posixpath.isdir(pattern):
         folder = pattern.rstrip("/").replace("[", "[[]")
-        return [f"{folder}/**{suffix}" for suffix in _any_case(SUFFIXES["audio"] + SUFFIXES["image"])]
+        suffixes = SUFFIXES[kind] if kind else [*SUFFIXES["audio"], *SUFFIXES["image"]]
+        return [f"{folder}/**{suffix}" for suffix in _any_case(suffixes)]
     return [pattern.replace("[", "[[]")] if posixpath.isfile(pattern) else [pattern]
 
 
@@ -71,7 +72,7 @@ def root_of(patterns: Iterable[str]) -> str:
     return f"{root}/" if root or fixed[0].startswith("/") else ""
 
 
-def kind_of(made: Iterable[transforms.Domain], asked: str | None) -> str:
+def kind_of(made: Iterable[sources.Domain], asked: str | None) -> str:
     """Speech ("audio") or pictures ("image"), by the endings of the files.
 
     Raises:
@@ -95,16 +96,16 @@ def kind_of(made: Iterable[transforms.Domain], asked: str | None) -> str:
     return kinds[0]
 
 
-def _paths(domain: transforms.Domain) -> list[str]:
+def _paths(domain: sources.Domain) -> list[str]:
     return sorted({path for pattern in domain.paths for path in transforms.match(pattern)})
 
 
-def _probed(domain: transforms.Domain) -> list[str]:
+def _probed(domain: sources.Domain) -> list[str]:
     paths = _paths(domain)
     return paths[:: max(1, len(paths) // PROBED_FILES)]
 
 
-def spec_of(kind: str, made: Iterable[transforms.Domain], pairs: list[str]) -> config.AudioSpec | config.ImageSpec:
+def spec_of(kind: str, made: Iterable[sources.Domain], pairs: list[str]) -> config.AudioSpec | config.ImageSpec:
     """The front end: what suits the files, with ``KEY=VALUE`` pairs applied.
 
     Speech is worked on at the lowest common rate of its files, pictures at their commonest size.
@@ -120,7 +121,7 @@ def spec_of(kind: str, made: Iterable[transforms.Domain], pairs: list[str]) -> c
     return dataclasses.replace(image.suggested_spec(itertools.chain(*found)), **changes)
 
 
-def _probe(domain: transforms.Domain, probe: Callable) -> list:
+def _probe(domain: sources.Domain, probe: Callable) -> list:
     """What the files of a domain say of themselves, those that say anything."""
     found, reason = [], "it is empty"
     for path in _probed(domain):
@@ -152,7 +153,7 @@ def prepare(job: transforms.Preprocess, made) -> dict | None:
         return None
     files = [path for domain in job.domains for path in _paths(domain)]
     begin(job.data_dir)
-    with transforms.tally(made) as tally:
+    with console.tally(transforms.is_local(made)) as tally:
         job = dataclasses.replace(job, tally=tally.folder)
         passes = console.Progress(f"preprocess {job.kind}", 2 * len(files), "file passes")
         with console.watched(passes, tally.count):
@@ -166,9 +167,7 @@ def begin(data_dir: str) -> None:
     old = [path for name in names for path in transforms.match(posixpath.join(data_dir, name))]
     old += transforms.match(posixpath.join(data_dir, "*.tfrecord-*"))
     transforms.delete(old)
-    work = posixpath.join(data_dir, transforms.WORK_FOLDER)
-    if transforms.exists(work):
-        transforms.delete([work])
+    transforms.clear_rows(data_dir)
 
 
 def finish(job: transforms.Preprocess) -> dict:
@@ -180,28 +179,28 @@ def finish(job: transforms.Preprocess) -> dict:
     Raises:
       ValueError: a domain of which nothing could be read; failures are listed all the same.
     """
-    sources, shards, failures, moments = (
+    found, shards, failures, moments = (
         transforms.rows(job.data_dir, name) for name in ("sources", "shards", "failures", "statistics")
     )
     failures.sort(key=lambda row: (row["domain"], row["path"]))
     _write(job.data_dir, "failures.jsonl", records.lines(failures))
     for domain in job.domains:
-        if not any(source["domain"] == domain.name for source in sources):
+        if not any(source["domain"] == domain.name for source in found):
             first = next((f"{f['path']}: {f['reason']}" for f in failures if f["domain"] == domain.name), "no files")
             raise ValueError(f"domain {domain.name}: no file could be read; the first: {first}")
     names = [domain.name for domain in job.domains]
     spec = Spec(job.spec, tuple(names), {name: _moments(moments, name) for name in names})
     _write(job.data_dir, "statistics.json", json.dumps(config.spec_to_json(spec)))
-    _write(job.data_dir, "manifest.jsonl", records.lines(sorted(sources, key=lambda row: row["id"])))
+    _write(job.data_dir, "manifest.jsonl", records.lines(sorted(found, key=lambda row: row["id"])))
     _write(job.data_dir, "features.json", json.dumps(records.features_json(job.kind, spec.feature_shape()), indent=1))
     sizes = _sizes(shards)
     for (domain, split), held in sizes.items():
         for shard in (n for n, size in enumerate(held) if size == (0, 0)):
             _write(job.data_dir, records.shard_name(domain, split, shard, len(held)), "")
     _write(job.data_dir, LAST_FILE, json.dumps(records.dataset_info_json(sizes), indent=1))
-    transforms.delete([posixpath.join(job.data_dir, transforms.WORK_FOLDER)])
+    transforms.clear_rows(job.data_dir)
     examples = sum(row["examples"] for row in shards)
-    return {"sources": len(sources), "examples": examples, "failures": len(failures)}
+    return {"sources": len(found), "examples": examples, "failures": len(failures)}
 
 
 def _write(data_dir: str, name: str, text: str) -> None:
@@ -213,7 +212,7 @@ def _moments(found: list[dict], domain: str) -> stats.Moments:
     """Of the training split; of all splits where there is none, as in a directory of test files."""
     mine = [row for row in found if row["domain"] == domain]
     rows = [row for row in mine if row["split"] == "train"] or sorted(mine, key=lambda row: row["split"])
-    return functools.reduce(stats.merge, (stats.Moments.from_row(row) for row in rows))
+    return functools.reduce(stats.merge, (stats.Moments.from_json(row) for row in rows))
 
 
 def _sizes(shards: list[dict]) -> dict[tuple[str, str], list[tuple[int, int]]]:

@@ -36,8 +36,7 @@ def main(argv: list[str]) -> int:
         spec=corpus.spec_of(kind, domains, FLAGS.set),
         domains=domains,
         data_dir=FLAGS.data_dir,
-        val_fraction=FLAGS.val_fraction,
-        test_fraction=FLAGS.test_fraction,
+        fractions=(FLAGS.val_fraction, FLAGS.test_fraction),
         split_by=FLAGS.split_by,
         seed=FLAGS.seed,
     )

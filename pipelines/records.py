@@ -7,7 +7,6 @@ of `tf.train.Example` are declared in a pool of their own. The folder is one tha
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -22,36 +21,9 @@ SPLITS = ("train", "val", "test")
 FEATURE = {"audio": "log_mel", "image": "image"}
 DTYPE = {"audio": "float16", "image": "uint8"}
 TEXTS = ("id", "domain", "label")  # label: the name of the folder that the file lies in
+NUMBERS = ("segment", "active")  # the part of a long recording; frames that sound
+SHARD_BYTES = 128 << 20
 SEGMENT_FRAMES = 1024  # longer recordings become several records
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
-    """A line of `manifest.jsonl`: one source file and where it went.
-
-    Attributes:
-      id: ``domain/path below the folder the glob begins at``.
-      path: where it was read.
-      domain: its domain.
-      split: train, val or test.
-      hash: BLAKE2b of the file's bytes, 16 hex digits.
-      length: seconds of speech; pixels of a picture.
-      gain: the factor that brought speech to its level.
-      frames: frames of speech, rows of a picture.
-      examples: records that it gave.
-      shard: number of the shard that holds them.
-    """
-
-    id: str
-    path: str
-    domain: str
-    split: str
-    hash: str
-    length: float
-    gain: float
-    frames: int
-    examples: int
-    shard: int = 0
 
 
 def stable_fraction(key: str) -> float:
@@ -82,6 +54,16 @@ def shard_name(domain: str, split: str, shard: int, shards: int) -> str:
     'a-train.tfrecord-00000-of-00002'
     """
     return f"{domain}-{split}.tfrecord-{shard:05d}-of-{shards:05d}"
+
+
+def shard_count(examples: int, shape: tuple[int | None, ...]) -> int:
+    """Shards of about `SHARD_BYTES` for so many examples of a shape, speech at its longest.
+
+    >>> shard_count(100, (None, 80)), shard_count(10**6, (64, 64, 3))
+    (1, 92)
+    """
+    each = 2 * SEGMENT_FRAMES * shape[1] if shape[0] is None else int(np.prod(shape))
+    return max(1, round(examples * each / SHARD_BYTES))
 
 
 # ------------------------------------------------------------------ bytes
@@ -117,7 +99,7 @@ def _add(message, name: str, number: int, type_name: str, **options) -> None:
     message.field.add(name=name, number=number, type=field.TYPE_MESSAGE, type_name=type_name, **options)
 
 
-def encode(kind: str, array: np.ndarray, texts: Mapping[str, str], segment: int = 0) -> bytes:
+def encode(kind: str, array: np.ndarray, texts: Mapping[str, str], segment: int = 0, active: int = 1) -> bytes:
     """A serialised `tf.train.Example`.
 
     Args:
@@ -125,13 +107,15 @@ def encode(kind: str, array: np.ndarray, texts: Mapping[str, str], segment: int 
       array: `[frames, mels]` or `[height, width, channels]`; stored raw, speech in half precision.
       texts: the values of `TEXTS`.
       segment: which part of a long recording this is.
+      active: frames of it that sound.
     """
     example = _example_class()()
     feature = example.features.feature
     feature[FEATURE[kind]].bytes_list.value.append(np.ascontiguousarray(array, np.dtype(DTYPE[kind])).tobytes())
     for name in TEXTS:
         feature[name].bytes_list.value.append(texts[name].encode())
-    feature["segment"].int64_list.value.append(segment)
+    for name, number in zip(NUMBERS, (segment, active), strict=True):
+        feature[name].int64_list.value.append(number)
     return example.SerializeToString(deterministic=True)
 
 
@@ -155,10 +139,9 @@ def features_json(kind: str, shape: tuple[int | None, ...]) -> dict:
     dimensions = [str(-1 if size is None else size) for size in shape]
     tensor = {"shape": {"dimensions": dimensions}, "dtype": DTYPE[kind], "encoding": "bytes"}
     table = {FEATURE[kind]: {"pythonClassName": f"{prefix}.tensor_feature.Tensor", "tensor": tensor}}
-    table["segment"] = {
-        "pythonClassName": f"{prefix}.scalar.Scalar",
-        "tensor": {"shape": {}, "dtype": "int64", "encoding": "none"},
-    }
+    for name in NUMBERS:
+        scalar = {"shape": {}, "dtype": "int64", "encoding": "none"}
+        table[name] = {"pythonClassName": f"{prefix}.scalar.Scalar", "tensor": scalar}
     for name in TEXTS:
         table[name] = {"pythonClassName": f"{prefix}.text_feature.Text", "text": {}}
     return {"pythonClassName": f"{prefix}.features_dict.FeaturesDict", "featuresDict": {"features": table}}

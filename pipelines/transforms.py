@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
+import functools
 import json
 import logging
 import os
 import posixpath
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from models.features import audio, image, stats
+from models.features import stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
-from pipelines import config, records
+from pipelines import config, records, sources
+from pipelines.console import Tally
+from pipelines.sources import Domain, Source
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients announce the Python versions they will drop
@@ -33,13 +34,13 @@ with warnings.catch_warnings():
     from apache_beam.portability.api import beam_provision_api_pb2
     from apache_beam.runners.portability.fn_api_runner import fn_runner
     from apache_beam.runners.portability.portable_runner import JobServiceHandle
+    from apache_beam.utils.shared import Shared
 
     logging.disable(logging.NOTSET)
 
 if TYPE_CHECKING:
     pass
 
-SHARD_BYTES = 128 << 20
 PROCESSES_FROM_BYTES = 64 << 20  # below, starting worker processes costs more than it saves
 
 # ------------------------------------------------------------------ files, wherever Beam reaches
@@ -147,22 +148,28 @@ def run(build: Callable[[beam.Pipeline], None], made: PipelineOptions, *, work_b
         build(pipeline)
 
 
+WORK_FOLDER = "incomplete"  # what a job leaves for the launcher to finish
+
+
+def _write_rows(found: beam.PCollection, folder: str, name: str) -> None:
+    place = posixpath.join(folder, WORK_FOLDER, name)
+    _ = found | f"{name} rows" >> beam.Map(json.dumps) | f"{name} out" >> beam.io.WriteToText(place)
+
+
+def rows(folder: str, name: str) -> list[dict]:
+    """What the finished job wrote of that name."""
+    paths = match(posixpath.join(folder, WORK_FOLDER, f"{name}-*"))
+    return [json.loads(line) for path in paths for line in read_text(path).splitlines()]
+
+
+def clear_rows(folder: str) -> None:
+    """Removes what a job, finished or not, left for the launcher."""
+    work = posixpath.join(folder, WORK_FOLDER)
+    if exists(work):
+        delete([work])
+
+
 # ------------------------------------------------------------------ folders to records
-
-
-@dataclasses.dataclass(frozen=True)
-class Domain:
-    """Where a domain's files are.
-
-    Attributes:
-      name: as the user calls it.
-      paths: globs.
-      root: the folder that ids are relative to, with a final slash.
-    """
-
-    name: str
-    paths: tuple[str, ...]
-    root: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,8 +181,7 @@ class Preprocess:
       spec: the front end.
       domains: what to read.
       data_dir: where shards go.
-      val_fraction: of the sources.
-      test_fraction: of the sources.
+      fractions: of the sources, for validation and for testing.
       split_by: "file", or "parent": files of one folder stay together.
       seed: another gives another split.
       tally: folder of a :class:`Tally`, or nothing.
@@ -185,8 +191,7 @@ class Preprocess:
     spec: AudioSpec | ImageSpec
     domains: tuple[Domain, ...]
     data_dir: str
-    val_fraction: float
-    test_fraction: float
+    fractions: tuple[float, float]
     split_by: str
     seed: int = 0
     tally: str = ""
@@ -200,7 +205,7 @@ class Preprocess:
             | "Spread" >> beam.Reshuffle()
             | "Survey" >> beam.ParDo(_Survey(self)).with_outputs("moments", "failures", main="sources")
         )
-        sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), s.examples)) | beam.CombinePerKey(sum)
+        sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), len(s.active))) | beam.CombinePerKey(sum)
         written = (
             surveyed.sources
             | "Shard" >> beam.Map(_to_shard, beam.pvalue.AsDict(sizes), self.spec)
@@ -215,18 +220,8 @@ class Preprocess:
             "failures": failures,
             "statistics": moments | beam.MapTuple(_moments_row),
         }
-        for name, rows in outcomes.items():
-            place = posixpath.join(self.data_dir, WORK_FOLDER, name)
-            _ = rows | f"{name} rows" >> beam.Map(json.dumps) | f"{name} out" >> beam.io.WriteToText(place)
-
-
-WORK_FOLDER = "incomplete"  # what a job leaves for the launcher to finish
-
-
-def rows(data_dir: str, name: str) -> list[dict]:
-    """What the finished job wrote of that name."""
-    paths = match(posixpath.join(data_dir, WORK_FOLDER, f"{name}-*"))
-    return [json.loads(line) for path in paths for line in read_text(path).splitlines()]
+        for name, found in outcomes.items():
+            _write_rows(found, self.data_dir, name)
 
 
 def _files_of(domain: Domain) -> Iterator[tuple[Domain, str]]:
@@ -234,23 +229,15 @@ def _files_of(domain: Domain) -> Iterator[tuple[Domain, str]]:
         yield domain, path
 
 
-def _to_shard(source: records.Source, sizes: dict, spec: AudioSpec | ImageSpec) -> tuple[tuple, records.Source]:
-    shards = shard_count(sizes[source.domain, source.split], spec)
+def _to_shard(source: Source, sizes: dict, spec: AudioSpec | ImageSpec) -> tuple[tuple, Source]:
+    shape = (None, spec.n_mels) if isinstance(spec, AudioSpec) else (spec.height, spec.width, spec.channels)
+    shards = records.shard_count(sizes[source.domain, source.split], shape)
     shard = int(records.stable_fraction(f"shard:{source.id}") * shards)
     return (source.domain, source.split, shard, shards), source
 
 
-def shard_count(examples: int, spec: AudioSpec | ImageSpec) -> int:
-    """Shards of about `SHARD_BYTES` for so many examples, at their largest."""
-    if isinstance(spec, AudioSpec):
-        each = 2 * records.SEGMENT_FRAMES * spec.n_mels
-    else:
-        each = spec.height * spec.width * spec.channels
-    return max(1, round(examples * each / SHARD_BYTES))
-
-
 def _moments_row(key: tuple[str, str], moments: stats.Moments) -> dict:
-    return {"domain": key[0], "split": key[1], **moments.to_row()}
+    return {"domain": key[0], "split": key[1], **moments.to_json("<f8")}
 
 
 class _MomentsFn(beam.CombineFn):
@@ -280,37 +267,17 @@ class _Survey(beam.DoFn):
         self.job = job
 
     def process(self, element):
-        domain, path = element
+        job, (domain, path) = self.job, element
         try:
-            source, moments = self.survey(domain, path)
+            with open_file(path) as file:
+                source, moments = sources.survey(
+                    file, path, domain, job.spec, split_by=job.split_by, fractions=job.fractions, seed=job.seed
+                )
             yield source
             yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split), moments))
         except Exception as error:  # one bad file must not end the job, whatever is wrong with it
-            yield beam.pvalue.TaggedOutput("failures", failure(domain.name, path, error))
-        Tally.add(self.job.tally)
-
-    def survey(self, domain: Domain, path: str) -> tuple[records.Source, stats.Moments]:
-        job, relative = self.job, path.removeprefix(domain.root)
-        with open_file(path) as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
-            file.seek(0)
-            if job.kind == "audio":
-                samples, gain = audio.survey(file, job.spec)
-                file.seek(0)
-                length, frames, count, moments = samples / job.spec.sample_rate_hz, 0, 0, None
-                for part in audio.segments(file, job.spec, gain, records.SEGMENT_FRAMES):
-                    frames, count = frames + len(part), count + 1
-                    active = stats.Moments.of(part[audio.active_frames(part, job.spec)])
-                    moments = active if moments is None else stats.merge(moments, active)
-            else:
-                pixels = image.read(file, job.spec)
-                gain, length, frames, count = 1.0, float(pixels.size), len(pixels), 1
-                moments = stats.Moments.of(image.to_unit(pixels))
-        key = posixpath.splitext(relative)[0] if job.split_by == "file" else posixpath.dirname(path)
-        split = records.split_of(f"{job.seed}:{key}", val_fraction=job.val_fraction, test_fraction=job.test_fraction)
-        place = {"id": f"{domain.name}/{relative}", "path": path, "domain": domain.name, "split": split}
-        found = {"hash": digest, "length": length, "gain": gain, "frames": frames, "examples": count}
-        return records.Source(**place, **found), moments
+            yield beam.pvalue.TaggedOutput("failures", sources.failure(domain.name, path, error))
+        Tally.add(job.tally)
 
 
 class _WriteShard(beam.DoFn):
@@ -320,15 +287,16 @@ class _WriteShard(beam.DoFn):
         self.job = job
 
     def process(self, element):
-        (domain, split, shard, shards), sources = element
+        (domain, split, shard, shards), found = element
         name = records.shard_name(domain, split, shard, shards)
         lengths = []
         with new_file(posixpath.join(self.job.data_dir, name)) as out:
-            for source in sorted(sources, key=lambda s: s.id):
+            for source in sorted(found, key=lambda s: s.id):
                 try:
-                    encoded = [records.framed(r) for r in self.examples(source)]
+                    with open_file(source.path) as file:
+                        encoded = [records.framed(r) for r in sources.examples(file, source, self.job.spec)]
                 except Exception as error:  # read once, gone or changed since
-                    yield beam.pvalue.TaggedOutput("failures", failure(domain, source.path, error))
+                    yield beam.pvalue.TaggedOutput("failures", sources.failure(domain, source.path, error))
                     continue
                 out.write(b"".join(encoded))
                 lengths.append((len(encoded), sum(map(len, encoded))))
@@ -338,47 +306,83 @@ class _WriteShard(beam.DoFn):
         row = {"domain": domain, "split": split, "shard": shard, "shards": shards, "examples": examples}
         yield beam.pvalue.TaggedOutput("shards", row | {"bytes": size})
 
-    def examples(self, source: records.Source) -> Iterator[bytes]:
-        label = posixpath.basename(posixpath.dirname(source.path))
-        texts = {"id": source.id, "domain": source.domain, "label": label}
-        with open_file(source.path) as file:
-            if self.job.kind == "audio":
-                parts = audio.segments(file, self.job.spec, source.gain, records.SEGMENT_FRAMES)
-            else:
-                parts = iter([image.read(file, self.job.spec)])
-            for segment, part in enumerate(parts):
-                yield records.encode(self.job.kind, part, texts, segment)
+
+# ------------------------------------------------------------------ a folder through a model
 
 
-def failure(domain: str, path: str, error: Exception) -> dict:
-    """A line of `failures.jsonl`."""
-    reason = str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
-    return {"domain": domain, "path": path, "reason": " ".join(reason.split())}
+@dataclasses.dataclass(frozen=True)
+class Translate:
+    """The job of `translate`; travels to the workers.
+
+    Attributes:
+      conversion: what is asked of the model.
+      inputs: what to read; its name is the source domain.
+      output_dir: where results go.
+      suffix: their ending.
+      tally: folder of a :class:`Tally`, or nothing.
+    """
+
+    conversion: Conversion
+    inputs: Domain
+    output_dir: str
+    suffix: str
+    tally: str = ""
+
+    def build(self, pipeline: beam.Pipeline) -> None:
+        """Names every result, then converts; the model is loaded once in each worker process."""
+        made = (
+            pipeline
+            | beam.Create([self.inputs])
+            | "Match" >> beam.FlatMap(_files_of)
+            | "Name" >> beam.MapTuple(lambda domain, path: (self.result_of(path), path))
+            | beam.GroupByKey()
+            | "Settle" >> beam.FlatMapTuple(self.settled)
+            | "Spread" >> beam.Reshuffle()
+            | beam.BatchElements(min_batch_size=8, max_batch_size=32)
+            | "Convert" >> beam.ParDo(_Convert(self, Shared())).with_outputs("failures", main="translations")
+        )
+        for name, found in (("translations", made.translations), ("failures", made.failures)):
+            _write_rows(found, self.output_dir, name)
+
+    def result_of(self, path: str) -> str:
+        """Where the result of a file goes, below the output folder."""
+        return posixpath.splitext(path.removeprefix(self.inputs.root))[0] + self.suffix
+
+    def settled(self, result: str, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """(path, result) for files that would give one name: the first keeps it, others keep their ending too."""
+        for number, path in enumerate(sorted(paths)):
+            yield path, result if not number else path.removeprefix(self.inputs.root) + self.suffix
 
 
-class Tally:
-    """Counts what local workers have done, through files to which they add a byte each time."""
+class _Convert(beam.DoFn):
+    """Converts batches of files with a model that all threads of a process share."""
 
-    def __init__(self, folder: str):
-        self.folder = folder
+    def __init__(self, job: Translate, shared: Shared):
+        self.job, self.shared = job, shared
 
-    @staticmethod
-    def add(folder: str) -> None:
-        """One more, from any process of this machine; nothing where there is no such folder."""
-        if folder and os.path.isdir(folder):
-            with open(os.path.join(folder, str(os.getpid())), "ab") as file:
-                file.write(b".")
+    def setup(self):
+        from pipelines.conversion import Converter  # TensorFlow: for these workers only
 
-    def count(self) -> int:
-        """How many so far."""
-        return sum(entry.stat().st_size for entry in os.scandir(self.folder)) if self.folder else 0
+        self.converter = self.shared.acquire(lambda: Converter(self.job.conversion))
 
+    def process(self, batch):
+        from pipelines.conversion import Item
 
-@contextlib.contextmanager
-def tally(made: PipelineOptions) -> Iterator[Tally]:
-    """A tally for a job that runs here; one that counts nothing for others."""
-    if not is_local(made):
-        yield Tally("")
-        return
-    with tempfile.TemporaryDirectory(prefix="crossfade-tally-") as folder:
-        yield Tally(folder)
+        with contextlib.ExitStack() as stack:
+            items, ready = [], []
+            for path, result in batch:
+                try:
+                    source = stack.enter_context(open_file(path))
+                except OSError as error:
+                    yield beam.pvalue.TaggedOutput("failures", sources.failure(self.job.inputs.name, path, error))
+                    continue
+                target = posixpath.join(self.job.output_dir, result)
+                items.append(Item(source, functools.partial(new_file, target)))
+                ready.append((path, result))
+            for (path, result), outcome in zip(ready, self.converter.convert(items), strict=True):
+                if isinstance(outcome, Exception):
+                    yield beam.pvalue.TaggedOutput("failures", sources.failure(self.job.inputs.name, path, outcome))
+                else:
+                    ways = {"source": self.job.inputs.name, "target": self.job.conversion.target}
+                    yield {"path": path, "output": result, **ways, **outcome}
+                Tally.add(self.job.tally)

@@ -8,6 +8,7 @@ is one way to load either, on a worker as in the launcher.
 from __future__ import annotations
 
 import difflib
+import importlib
 import importlib.metadata
 
 GROUP = "crossfade.plugins"
@@ -49,3 +50,9 @@ def load(name: str) -> type:
         return table[name].load()
     except (ImportError, AttributeError) as error:
         raise ValueError(f"plugin {name!r} ({table[name].value}) does not load: {error}") from error
+
+
+def summary(name: str) -> str:
+    """The first line of what a plugin's module says of itself."""
+    module = importlib.import_module(available()[name].module)
+    return (module.__doc__ or "").strip().partition("\n")[0]

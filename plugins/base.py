@@ -116,11 +116,11 @@ class Plugin(tf.Module):
         return (x - tf.cast(moments.mean, x.dtype)) / tf.cast(moments.std, x.dtype)
 
     def denormalise(self, x: tf.Tensor, moments: Moments) -> tf.Tensor:
-        """The inverse of :meth:`normalise`, kept to what the front end can return."""
+        """The inverse of :meth:`normalise`, kept between what the front end and the domain's loudest allow."""
         if self.spec.kind == "image":
             return tf.clip_by_value(x, -1.0, 1.0)
         y = x * tf.cast(moments.std, x.dtype) + tf.cast(moments.mean, x.dtype)
-        return tf.maximum(y, self.spec.features.log_floor)
+        return tf.clip_by_value(y, self.spec.features.log_floor, tf.cast(moments.highest, y.dtype))
 
     def features_in(self) -> tf.TensorSpec:
         """Input signature of a batch of features, of any length."""

@@ -39,7 +39,7 @@ class Config(base.Config):
     channels: int = 128
     blocks: int = 3
     kernel: int = 5
-    critic_channels: int = 32
+    critic_channels: int = 192
     halvings: int = 3
     rate_g: float = 2e-4
     rate_d: float = 1e-4
@@ -50,6 +50,7 @@ class Config(base.Config):
     pool_size: int = 50
 
 
+TRANSPORT_CONTEXT = 2  # frames to either side; `stats.LAGS` is twice that
 PICTURES = {"identity": 5.0, "effort": 0.0, "rate_d": 2e-4}
 
 
@@ -58,9 +59,9 @@ class CycleGAN(base.Plugin):
 
     Config = Config
     PRESETS = {
-        "small": {"image": {**PICTURES, "channels": 24, "halvings": 2}},
+        "small": {"image": {**PICTURES, "channels": 24, "halvings": 2, "critic_channels": 32}},
         "full": {
-            "audio": {"steps": 200000, "channels": 256, "blocks": 6, "critic_channels": 64, "crop_frames": 64},
+            "audio": {"steps": 200000, "channels": 256, "blocks": 6, "critic_channels": 384, "crop_frames": 64},
             "image": {**PICTURES, "steps": 200000, "batch_size": 1, "channels": 64, "blocks": 9, "critic_channels": 64},
         },
     }
@@ -69,23 +70,24 @@ class CycleGAN(base.Plugin):
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
-        identity = np.eye(spec.bins)
-        moved = spec.kind == "audio" and config.transport
-        self.transport_ab = stats.transport(self.a, self.b) if moved else identity
-        self.transport_ba = stats.transport(self.b, self.a) if moved else identity
-        self.g_ab, self.g_ba = self._generator(self.transport_ab), self._generator(self.transport_ba)
+        context = TRANSPORT_CONTEXT if config.transport else 0
+        a, b = (self.a, self.b) if config.transport else (self.a, self.a)
+        if spec.kind == "audio":
+            self.transport_ab = stats.transport(a, b, context=context).astype(np.float32)
+            self.transport_ba = stats.transport(b, a, context=context).astype(np.float32)
+        self.g_ab, self.g_ba = (self._generator(w) for w in ("ab", "ba"))
         self.d_a, self.d_b = self._discriminator(), self._discriminator()
         self.optimizer_g, self.weights_g = self.adam(config.rate_g, [self.g_ab, self.g_ba], beta_1=0.5)
         self.optimizer_d, self.weights_d = self.adam(config.rate_d, [self.d_a, self.d_b], beta_1=0.5)
         shape = spec.feature_shape(config.crop_frames)
         self.pool_a, self.pool_b = (layers.ImagePool(config.pool_size, shape, n) for n in ("pool_a", "pool_b"))
 
-    def _generator(self, transport: np.ndarray):
+    def _generator(self, way: str):
         c = self.config
         if self.spec.kind == "image":
             return networks.resnet_generator(self.spec.features, channels=c.channels, blocks=c.blocks)
         sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
-        return networks.mel_generator(self.spec.bins, **sizes, transport=transport)
+        return networks.mel_generator(self.spec.bins, **sizes, transport=getattr(self, f"transport_{way}"))
 
     def _discriminator(self):
         c = self.config
@@ -156,8 +158,8 @@ class CycleGAN(base.Plugin):
                 tf.zeros_like(terms["adversarial_a"]),
             )
         if self.spec.kind == "audio" and not schedules.is_zero(self.config.effort):
-            moved_a, moved_b = (tf.cast(m, a.dtype) for m in (self.transport_ab, self.transport_ba))
-            terms["effort"] = losses.l1(ab, a @ moved_a) + losses.l1(ba, b @ moved_b)
+            moved = [tf.nn.conv1d(x, w, 1, "SAME") for x, w in ((a, self.transport_ab), (b, self.transport_ba))]
+            terms["effort"] = losses.l1(ab, moved[0]) + losses.l1(ba, moved[1])
         return terms, ab, ba
 
     def _when_weighed(self, weight, term, nothing: tf.Tensor) -> tf.Tensor:

@@ -251,15 +251,16 @@ def log_mel(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
 
     No level is changed here; see :func:`level_gain`.
     """
-    return _log_mel_of(stft(y, spec), spec)
+    return log_mel_of(stft(y, spec), spec)
 
 
-def _log_mel_of(spectrogram: np.ndarray, spec: AudioSpec) -> np.ndarray:
+def log_mel_of(spectrogram: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    """The log-mels `[frames, mels]` of complex or magnitude frames `[frames, n_fft // 2 + 1]`."""
     return np.log(np.maximum(np.abs(spectrogram) @ mel_matrix(spec).T, np.float32(spec.floor)))
 
 
-def log_mel_stream(parts: Iterable[np.ndarray], spec: AudioSpec, gain: float = 1.0) -> Iterator[np.ndarray]:
-    """:func:`log_mel` of a recording that arrives in parts, in constant memory.
+def stft_stream(parts: Iterable[np.ndarray], spec: AudioSpec, gain: float = 1.0) -> Iterator[np.ndarray]:
+    """:func:`stft` of a recording that arrives in parts, in constant memory.
 
     Args:
       parts: arrays `[samples]` of any lengths.
@@ -267,21 +268,20 @@ def log_mel_stream(parts: Iterable[np.ndarray], spec: AudioSpec, gain: float = 1
       gain: factor on the samples.
 
     Yields:
-      Arrays `[frames, mels]` that concatenate to ``log_mel(gain * concatenate(parts), spec)``.
+      Complex arrays `[frames, n_fft // 2 + 1]` that concatenate to ``stft(gain * concatenate(parts), spec)``.
     """
-    half = spec.n_fft // 2
-    held, total, done = np.zeros(half, np.float32), 0, 0
+    held, total, done = np.zeros(spec.n_fft // 2, np.float32), 0, 0
     for part in parts:
         total += len(part)
         held = np.concatenate([held, np.float32(gain) * part])
         ready = max(0, (len(held) - spec.n_fft) // spec.hop_length + 1)
         if ready:
-            yield _log_mel_of(_stft_of_padded(held[: spec.n_fft + (ready - 1) * spec.hop_length], spec), spec)
+            yield _stft_of_padded(held[: spec.n_fft + (ready - 1) * spec.hop_length], spec)
             held, done = held[ready * spec.hop_length :], done + ready
     rest = spec.frames(total) - done
     if rest:
         tail = np.pad(held, (0, max(0, spec.n_fft + (rest - 1) * spec.hop_length - len(held))))
-        yield _log_mel_of(_stft_of_padded(tail, spec), spec)
+        yield _stft_of_padded(tail, spec)
 
 
 def active_frames(log_mels: np.ndarray, spec: AudioSpec, *, range_db: float = 40.0) -> np.ndarray:
@@ -296,21 +296,37 @@ def active_frames(log_mels: np.ndarray, spec: AudioSpec, *, range_db: float = 40
     return sounds & (power >= loud * 10 ** (-range_db / 10))
 
 
-def survey(file: str | BinaryIO, spec: AudioSpec) -> tuple[int, float]:
-    """Samples of a recording at the spec's rate, and its :func:`level_gain`, in constant memory.
+class LevelMeter:
+    """:func:`level_gain` of a recording that arrives in parts, in constant memory but for a number every 20 ms."""
+
+    def __init__(self, spec: AudioSpec):
+        self.spec, self.samples, self.peak = spec, 0, 0.0
+        self.held, self.powers = np.zeros(0, np.float32), []
+
+    def add(self, part: np.ndarray) -> None:
+        """The next samples."""
+        self.samples += len(part)
+        self.peak = max(self.peak, float(np.abs(part).max(initial=0.0)))
+        self.held = np.concatenate([self.held, part])
+        whole = len(self.held) - len(self.held) % _block_samples(self.spec.sample_rate_hz)
+        self.powers.append(block_powers(self.held[:whole], self.spec.sample_rate_hz))
+        self.held = self.held[whole:]
+
+    def gain(self) -> float:
+        """The factor that brings what was added to the spec's level."""
+        last = block_powers(self.held, self.spec.sample_rate_hz)
+        return level_gain(np.concatenate([*self.powers, last]), self.spec.level_db)
+
+
+def survey(file: str | BinaryIO, spec: AudioSpec) -> LevelMeter:
+    """Length, peak and level of a recording at the spec's rate, in constant memory.
 
     Arguments and errors as :func:`blocks`.
     """
-    size = _block_samples(spec.sample_rate_hz)
-    held, samples, powers = np.zeros(0, np.float32), 0, []
+    meter = LevelMeter(spec)
     for part in blocks(file, spec.sample_rate_hz):
-        samples += len(part)
-        held = np.concatenate([held, part])
-        whole = len(held) // size * size
-        powers.append(block_powers(held[:whole], spec.sample_rate_hz))
-        held = held[whole:]
-    powers.append(block_powers(held, spec.sample_rate_hz))
-    return samples, level_gain(np.concatenate(powers), spec.level_db)
+        meter.add(part)
+    return meter
 
 
 def segments(file: str | BinaryIO, spec: AudioSpec, gain: float, frames: int) -> Iterator[np.ndarray]:
@@ -319,8 +335,8 @@ def segments(file: str | BinaryIO, spec: AudioSpec, gain: float, frames: int) ->
     Arguments and errors as :func:`blocks`.
     """
     held: list[np.ndarray] = []
-    for part in log_mel_stream(blocks(file, spec.sample_rate_hz), spec, gain):
-        held.append(part)
+    for part in stft_stream(blocks(file, spec.sample_rate_hz), spec, gain):
+        held.append(log_mel_of(part, spec))
         while sum(map(len, held)) >= frames:
             joined = np.concatenate(held)
             yield joined[:frames]

@@ -1,96 +1,123 @@
-"""Moments of features, mergeable: Beam combines them over workers, models normalise with them.
+"""Moments of features, mergeable: Beam adds them up over workers, models normalise with them.
 
-A moment is kept per bin (the last axis: mel bands of speech, channels of pictures) together with
-the covariance between bins, so that the linear transport between two domains can be had in
-closed form.
+Kept per bin (the last axis: mel bands of speech, channels of pictures) together with the
+covariance between bins, and for speech between a frame and the next few. So the linear optimal
+transport between two domains can be had in closed form.
 """
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 
 import numpy as np
 
 STD_FLOOR = 1e-3  # a bin that never varies must not be divided by zero
+LAGS = 4  # of speech: the covariance reaches so many frames ahead
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Moments:
-    """Count, mean and scatter of vectors of `bins` numbers, in float64.
+    """Sums over frames `x[t]` and what follows them `x[t + k]`, for lags `k` of 0 and up, in float64.
+
+    Plain sums, because features are within a few units of zero: merging adds, in any order.
 
     Attributes:
-      count: vectors seen.
-      mean: `[bins]`.
-      scatter: `[bins, bins]`, the sum of outer products of the deviations from the mean.
+      pairs: `[lags]`, pairs seen at each lag; at lag 0 the vectors.
+      lead: `[lags, bins]`, sums of `x[t]` over the pairs.
+      trail: `[lags, bins]`, sums of `x[t + k]` over the pairs.
+      products: `[lags, bins, bins]`, sums of outer products of the two.
+      highest: `[bins]`, the largest value of each bin.
     """
 
-    count: int
-    mean: np.ndarray
-    scatter: np.ndarray
+    pairs: np.ndarray
+    lead: np.ndarray
+    trail: np.ndarray
+    products: np.ndarray
+    highest: np.ndarray
 
     @classmethod
-    def empty(cls, bins: int) -> Moments:
-        """Of no vectors: the neutral element of :func:`merge`."""
-        return cls(0, np.zeros(bins), np.zeros((bins, bins)))
+    def empty(cls, bins: int, lags: int = 0) -> Moments:
+        """Of nothing: the neutral element of :func:`merge`."""
+        k = lags + 1
+        sums = np.zeros(k), np.zeros((k, bins)), np.zeros((k, bins)), np.zeros((k, bins, bins))
+        return cls(*sums, np.full(bins, -np.inf))
 
     @classmethod
-    def of(cls, vectors: np.ndarray) -> Moments:
-        """Of an array `[..., bins]`."""
+    def of(cls, vectors: np.ndarray, *, active: np.ndarray | None = None, lags: int = 0) -> Moments:
+        """Of an array `[..., bins]`, or of a sequence `[frames, bins]` with lags.
+
+        Args:
+          vectors: the features.
+          active: bool `[frames]`, which frames lead a pair; all if not given.
+          lags: how far the covariance reaches ahead.
+        """
         x = np.asarray(vectors, np.float64).reshape(-1, vectors.shape[-1])
-        if not len(x):
-            return cls.empty(x.shape[1])
-        mean = x.mean(axis=0)
-        return cls(len(x), mean, (x - mean).T @ (x - mean))
+        active = np.ones(len(x), bool) if active is None else active
+        sums = []
+        for lag in range(lags + 1):
+            leads = active[: max(0, len(x) - lag)]
+            first, then = x[: len(leads)][leads], x[lag : lag + len(leads)][leads]
+            sums.append((len(first), first.sum(axis=0), then.sum(axis=0), first.T @ then))
+        made = (np.asarray(column, np.float64) for column in zip(*sums, strict=True))
+        return cls(*made, np.max(x[active], axis=0, initial=-np.inf))
 
     @property
-    def covariance(self) -> np.ndarray:
-        """`[bins, bins]`, divided by the count (by 1 where it is 0)."""
-        return self.scatter / max(1, self.count)
+    def count(self) -> int:
+        """Vectors seen."""
+        return int(self.pairs[0])
+
+    @property
+    def mean(self) -> np.ndarray:
+        """`[bins]`; zeros of nothing."""
+        return self.lead[0] / max(1, self.count)
 
     @property
     def std(self) -> np.ndarray:
         """`[bins]`, at least `STD_FLOOR`."""
-        return np.sqrt(np.maximum(np.diag(self.covariance), STD_FLOOR**2))
+        return np.sqrt(np.maximum(np.diag(self.covariance(0)), STD_FLOOR**2))
 
-    def to_json(self) -> dict:
-        """Numbers and lists; single precision, so that the bytes do not depend on the order of merging."""
-        return {
-            "count": self.count,
-            "mean": np.float32(self.mean).tolist(),
-            "std": np.float32(self.std).tolist(),
-            "covariance": np.float32(self.covariance).tolist(),
-        }
+    def covariance(self, lag: int) -> np.ndarray:
+        """`[bins, bins]` between `x[t]` and `x[t + lag]`, over all vectors (absent ones count as the mean)."""
+        mean = self.mean
+        crossed = np.outer(self.lead[lag], mean) + np.outer(mean, self.trail[lag])
+        centred = self.products[lag] - crossed + self.pairs[lag] * np.outer(mean, mean)
+        return centred / max(1, self.count)
 
-    @classmethod
-    def from_json(cls, fields: dict) -> Moments:
-        """The inverse of :meth:`to_json`, to single precision."""
-        covariance = np.asarray(fields["covariance"], np.float64)
-        return cls(fields["count"], np.asarray(fields["mean"], np.float64), covariance * max(1, fields["count"]))
+    def to_json(self, dtype: str = "<f4") -> dict:
+        """Readable mean and standard deviation, and the sums as base64.
 
-    def to_row(self) -> dict:
-        """Numbers and lists, in double precision: to be merged again."""
-        return {"count": self.count, "mean": self.mean.tolist(), "scatter": self.scatter.tolist()}
+        Single precision hides in what order workers were merged, so that the bytes are the same.
+        """
+        arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        packed = {name: base64.b64encode(array.astype(dtype).tobytes()).decode() for name, array in arrays.items()}
+        return {"count": self.count, "mean": _rounded(self.mean), "std": _rounded(self.std), "dtype": dtype, **packed}
 
     @classmethod
-    def from_row(cls, row: dict) -> Moments:
-        """The inverse of :meth:`to_row`."""
-        return cls(row["count"], np.asarray(row["mean"]), np.asarray(row["scatter"]))
+    def from_json(cls, row: dict) -> Moments:
+        """The inverse of :meth:`to_json`."""
+
+        def unpacked(name: str) -> np.ndarray:
+            return np.frombuffer(base64.b64decode(row[name]), row["dtype"]).astype(np.float64)
+
+        pairs, bins = unpacked("pairs"), len(row["mean"])
+        lead, trail = (unpacked(name).reshape(len(pairs), bins) for name in ("lead", "trail"))
+        return cls(pairs, lead, trail, unpacked("products").reshape(len(pairs), bins, bins), unpacked("highest"))
+
+
+def _rounded(array: np.ndarray) -> list[float]:
+    return [round(float(value), 6) for value in array]
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """Moments of the union (Chan, Golub & LeVeque 1979, Eq. 2.1): associative, commutative.
+    """Moments of the union.
 
     >>> x = np.arange(12.0).reshape(6, 2)
-    >>> bool(np.allclose(merge(Moments.of(x[:2]), Moments.of(x[2:])).covariance, Moments.of(x).covariance))
+    >>> bool(np.allclose(merge(Moments.of(x[:2]), Moments.of(x[2:])).covariance(0), np.cov(x.T, ddof=0)))
     True
     """
-    count = a.count + b.count
-    if not count:
-        return a
-    delta = b.mean - a.mean
-    mean = a.mean + delta * (b.count / count)
-    scatter = a.scatter + b.scatter + np.outer(delta, delta) * (a.count * b.count / count)
-    return Moments(count, mean, scatter)
+    sums = a.pairs + b.pairs, a.lead + b.lead, a.trail + b.trail, a.products + b.products
+    return Moments(*sums, np.maximum(a.highest, b.highest))
 
 
 def normalise(x: np.ndarray, moments: Moments) -> np.ndarray:
@@ -103,29 +130,46 @@ def denormalise(x: np.ndarray, moments: Moments) -> np.ndarray:
     return x * moments.std + moments.mean
 
 
-def transport(source: Moments, target: Moments, *, ridge: float = 1e-3) -> np.ndarray:
-    """The linear map that moves the source domain onto the target domain with least effort.
+def transport(source: Moments, target: Moments, *, context: int = 0, ridge: float = 1e-3) -> np.ndarray:
+    """The linear filter that moves the source domain onto the target domain with least effort.
 
     Between Gaussians the Monge map of optimal transport is linear (Olkin & Pukelsheim 1982; Peyre &
-    Cuturi 2019, Eq. 2.41). Here it is taken between the *normalised* features:
-    ``normalise(y, target) = normalise(x, source) @ transport(source, target)``.
+    Cuturi 2019, Eq. 2.41). The Gaussians are those of `2 * context + 1` consecutive frames, taken
+    as stationary, so their covariance is block Toeplitz; of the map, the rows of the middle frame
+    are kept. It acts on *normalised* features.
 
     Args:
-      source: moments of the domain that is left.
+      source: moments of the domain that is left, with at least `2 * context` lags.
       target: moments of the domain that is entered.
-      ridge: added to both variances (of features in their own units), for bins that never vary.
+      context: frames to either side that it looks at.
+      ridge: added to all variances (in the features' own units), for bins that never vary.
 
     Returns:
-      `[bins, bins]`; the identity for equal moments.
+      `[2 * context + 1, bins, bins]`, a convolution kernel over time: for equal moments the identity
+      in the middle and zeros around it.
     """
-    eye = ridge * np.eye(len(source.mean))
-    s, t = source.covariance + eye, target.covariance + eye
-    root, inverse = _root(s), np.linalg.inv(_root(s))
-    matrix = inverse @ _root(root @ t @ root) @ inverse
-    return (matrix * source.std / target.std[:, None]).T
+    frames = 2 * context + 1
+    s, t = (_positive(_toeplitz(moments, frames), ridge) for moments in (source, target))
+    root, inverse = _power(s, 0.5), _power(s, -0.5)
+    full = inverse @ _power(root @ t @ root, 0.5) @ inverse
+    bins = len(source.mean)
+    middle = full[context * bins : (context + 1) * bins]
+    kernel = middle / target.std[:, None] * np.tile(source.std, frames)
+    return kernel.T.reshape(frames, bins, bins)
 
 
-def _root(symmetric: np.ndarray) -> np.ndarray:
-    """The symmetric square root of a positive definite matrix."""
-    values, vectors = np.linalg.eigh(symmetric)
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+def _toeplitz(moments: Moments, frames: int) -> np.ndarray:
+    lagged = [moments.covariance(lag) for lag in range(frames)]
+    return np.block([[lagged[j - i] if j >= i else lagged[i - j].T for j in range(frames)] for i in range(frames)])
+
+
+def _positive(symmetric: np.ndarray, ridge: float) -> np.ndarray:
+    """The nearest positive semi-definite matrix, plus a ridge."""
+    values, vectors = np.linalg.eigh((symmetric + symmetric.T) / 2)
+    return (vectors * (np.maximum(values, 0) + ridge)) @ vectors.T
+
+
+def _power(positive: np.ndarray, exponent: float) -> np.ndarray:
+    """A power of a positive definite matrix."""
+    values, vectors = np.linalg.eigh((positive + positive.T) / 2)
+    return (vectors * np.maximum(values, 1e-12) ** exponent) @ vectors.T

@@ -1,0 +1,279 @@
+"""An exported model at work on files: speech of any length in constant memory, pictures of any size.
+
+Only the SavedModel is needed, no plugin code: what it is and which domains it knows stand inside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import tensorflow as tf
+
+from models.features import audio, image, inversion
+from models.features.audio import AudioSpec
+from models.features.spec import Spec
+from pipelines import config
+
+BATCH_FILES = 16  # short ones that go through the model together
+CHUNK_FRAMES = 1024  # of a recording that goes through the model at once
+OVERLAP_FRAMES = 32  # that neighbouring chunks are cross-faded over
+INVERTERS = ("griffin_lim", "source_phase", "vocoder:RUN")
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """What is asked of a model.
+
+    Attributes:
+      run_dir: the run whose export is used.
+      source: the domain the files are of; the other one where a model has two.
+      target: the domain they are to be of.
+      inverter: "griffin_lim", "source_phase", or "vocoder:RUN".
+    """
+
+    run_dir: str
+    target: str
+    source: str | None = None
+    inverter: str = "griffin_lim"
+
+
+class Model:
+    """An exported run.
+
+    Args:
+      run_dir: the run.
+
+    Raises:
+      ValueError: nothing was exported there.
+    """
+
+    def __init__(self, run_dir: str):
+        path = posixpath.join(run_dir, "export")
+        if not tf.io.gfile.exists(posixpath.join(path, "saved_model.pb")):
+            raise ValueError(f"{run_dir} has no export/saved_model.pb; train it to the end first")
+        self.loaded = tf.saved_model.load(path)
+        self.signatures = self.loaded.signatures
+        self.facts = json.loads(self.signatures["describe"]()["json"].numpy())
+        self.spec: Spec = config.spec_from_json(self.facts["spec"])
+        self.context: int = self.facts["context"]
+
+    def way(self, target: str, source: str | None = None) -> str:
+        """The signature that translates to `target`.
+
+        Raises:
+          ValueError: an unknown domain, or a model that cannot translate.
+        """
+        domains = self.spec.domains
+        for name, asked in (("target", target), ("source", source)):
+            if asked is not None and asked not in domains:
+                raise ValueError(f"--{name}={asked}: the model knows no such domain; {config.nearest(asked, domains)}")
+        if source == target:
+            raise ValueError(f"--source and --target are both {target}")
+        name = "translate_ba" if target == domains[0] else "translate_ab"
+        if name not in self.signatures:
+            able = sorted(set(self.signatures) - {"describe"})
+            raise ValueError(f"plugin {self.facts['run']['plugin']} does not translate; it offers {', '.join(able)}")
+        return name
+
+    def call(self, name: str, **inputs) -> np.ndarray:
+        """The one output of a signature."""
+        (output,) = self.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()}).values()
+        return output.numpy()
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A file to convert.
+
+    Attributes:
+      source: open and seekable.
+      create: opens the result: a context manager that gives a binary file.
+    """
+
+    source: BinaryIO
+    create: Callable[[], contextlib.AbstractContextManager[BinaryIO]]
+
+
+class Converter:
+    """Converts files.
+
+    Args:
+      conversion: what is asked.
+
+    Raises:
+      ValueError: the model, the domains or the inverter do not serve.
+    """
+
+    def __init__(self, conversion: Conversion):
+        self.model = Model(conversion.run_dir)
+        self.spec = self.model.spec
+        self.name = self.model.way(conversion.target, conversion.source)
+        self.target = conversion.target
+        self.source = conversion.source or next(d for d in self.spec.domains if d != conversion.target)
+        self.invert = self._inverter(conversion.inverter)
+        self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
+
+    def convert(self, items: list[Item]) -> list[dict | Exception]:
+        """Converts files, short recordings and pictures together in batches.
+
+        Returns:
+          For each, facts for `translations.jsonl`, or why it could not be converted.
+        """
+        outcomes: dict[int, dict | Exception] = {}
+        waiting: list[tuple[int, object]] = []
+        for number, item in enumerate(items):
+            try:
+                loaded = self._load(item.source)
+                if isinstance(loaded, _Recording) and loaded.frames > CHUNK_FRAMES:
+                    outcomes[number] = self._write(item, loaded, self._long(loaded))
+                else:
+                    waiting.append((number, loaded))
+            except Exception as error:  # one bad file must not end the batch
+                outcomes[number] = error
+        short = self._short if self.spec.kind == "audio" else self._pictures
+        for (number, loaded), made in zip(waiting, short([loaded for _, loaded in waiting]), strict=True):
+            outcomes[number] = self._write(items[number], loaded, made)
+        return [outcomes[number] for number in range(len(items))]
+
+    def _load(self, source: BinaryIO):
+        if self.spec.kind == "image":
+            return image.to_unit(image.read(source, self.spec.features))
+        return _Recording(source, audio.survey(source, self.spec.features), self.spec.features)
+
+    def _write(self, item: Item, loaded, made) -> dict:
+        if self.spec.kind == "image":
+            with item.create() as out:
+                image.write(out, image.to_pixels(made))
+            return {"height": made.shape[0], "width": made.shape[1]}
+        spec = self.spec.features
+        with tempfile.TemporaryFile() as raw, tempfile.TemporaryFile() as held:
+            meter = _keep(made, raw, spec)
+            factor = min(meter.gain() / loaded.gain, 1 / max(meter.peak, 1e-9))  # as loud, never clipped
+            with soundfile.SoundFile(held, "w", spec.sample_rate_hz, 1, "PCM_16", format="WAV") as wave:
+                while len(part := np.frombuffer(raw.read(4 * audio.BLOCK_FRAMES), np.float32)):
+                    wave.write(part * factor)
+            held.seek(0)
+            with item.create() as out:
+                shutil.copyfileobj(held, out)
+        seconds = round(loaded.samples / spec.sample_rate_hz, 6)
+        return {"seconds": seconds, "sample_rate_hz": spec.sample_rate_hz}
+
+    def _pictures(self, pictures: list[np.ndarray]) -> np.ndarray:
+        return self.model.call(self.name, features=np.stack(pictures)) if pictures else np.zeros(0)
+
+    # ---------------------------------------------------------------- speech
+
+    def _inverter(self, name: str) -> Callable:
+        """Function of log-mels, the number of the first frame, and the source's complex spectrogram."""
+        if self.spec.kind == "image" or name == "griffin_lim":
+            return lambda mels, first, _: self.model.call("invert", features=mels, first_frame=np.int32(first))
+        if name == "source_phase":
+            return lambda mels, _, source: self.model.call(
+                "invert_from_phase", features=mels, phase=np.float32(np.angle(source))
+            )
+        kind, _, run_dir = name.partition(":")
+        if kind != "vocoder" or not run_dir:
+            raise ValueError(f"--inverter={name}; wanted one of {', '.join(INVERTERS)}")
+        vocoder = Model(run_dir)
+        if "vocode" not in vocoder.signatures:
+            raise ValueError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
+        if vocoder.spec.features != self.spec.features:
+            raise ValueError(f"--inverter={name}: its front end is {vocoder.spec.features}, not {self.spec.features}")
+        return lambda mels, *_: vocoder.call("vocode", features=mels)
+
+    def _made(self, spectrogram: np.ndarray, first: int) -> np.ndarray:
+        """Waveforms `[batch, (frames - 1) * hop]` of `[batch, frames + 2 * context, bins]`."""
+        context = self.model.context
+        inside = slice(context, spectrogram.shape[1] - context)
+        mels = audio.log_mel_of(spectrogram, self.spec.features)
+        return self.invert(self.model.call(self.name, features=mels)[:, inside], first, spectrogram[:, inside])
+
+    def _short(self, recordings: list[_Recording]) -> list[list[np.ndarray]]:
+        """Converted samples of recordings that fit into one chunk, batched with others of like length."""
+        made: dict[int, list[np.ndarray]] = {}
+        order = sorted(range(len(recordings)), key=lambda n: recordings[n].frames)
+        for start in range(0, len(order), BATCH_FILES):
+            group = [n for n in order[start : start + BATCH_FILES] if not recordings[n].silent]
+            made |= {n: [np.zeros(recordings[n].samples, np.float32)] for n in order[start : start + BATCH_FILES]}
+            if group:
+                frames = max(recordings[n].frames for n in group) + 1
+                context = self.model.context
+                windows = [recordings[n].window(context).frames(0, frames + 2 * context) for n in group]
+                for n, y in zip(group, self._made(np.stack(windows), 0), strict=True):
+                    made[n] = [y[: recordings[n].samples]]
+        return [made[n] for n in range(len(recordings))]
+
+    def _long(self, recording: _Recording) -> Iterator[np.ndarray]:
+        """Converted samples of a recording in parts, in constant memory."""
+        overlap = OVERLAP_FRAMES * self.spec.features.hop_length
+        left = recording.samples
+        for part in inversion.crossfade(self._chunks(recording), overlap):
+            yield part[:left]
+            left -= len(part[:left])
+
+    def _chunks(self, recording: _Recording) -> Iterator[np.ndarray]:
+        """Waveforms of neighbouring chunks; each reaches `OVERLAP_FRAMES` into the next.
+
+        The model sees each with as many frames around it as its output depends on, silence beyond the
+        ends, so that where a chunk begins makes no difference.
+        """
+        context = self.model.context
+        window = recording.window(context)
+        for first in range(0, recording.frames, CHUNK_FRAMES):
+            left = recording.frames - first
+            count = min(left, CHUNK_FRAMES + OVERLAP_FRAMES) + 1
+            yield self._made(window.frames(first, count + 2 * context)[None], first)[0]
+            if left <= CHUNK_FRAMES + OVERLAP_FRAMES:
+                return
+
+
+def _keep(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.LevelMeter:
+    """Writes float32 samples to a temporary file and measures them."""
+    meter = audio.LevelMeter(spec)
+    for part in parts:
+        raw.write(np.float32(part).tobytes())
+        meter.add(part)
+    raw.seek(0)
+    return meter
+
+
+class _Recording:
+    """An open recording: its length, its level, its frames."""
+
+    def __init__(self, source: BinaryIO, meter: audio.LevelMeter, spec: AudioSpec):
+        self.source, self.spec = source, spec
+        self.samples, self.gain, self.silent = meter.samples, meter.gain(), meter.peak == 0
+        self.frames = spec.frames(meter.samples)
+
+    def window(self, context: int) -> _Window:
+        """Its complex frames from number `-context` on."""
+        self.source.seek(0)
+        parts = audio.blocks(self.source, self.spec.sample_rate_hz)
+        return _Window(audio.stft_stream(parts, self.spec, self.gain), context, self.spec.n_fft // 2 + 1)
+
+
+class _Window:
+    """Frames of a stream by number, zeros before and after it; those no longer asked for are forgotten."""
+
+    def __init__(self, stream: Iterator[np.ndarray], before: int, bins: int):
+        self.held, self.start, self.stream = np.zeros((before, bins), np.complex64), 0, stream
+
+    def frames(self, first: int, count: int) -> np.ndarray:
+        """`count` frames from number `first` on, where 0 is the first zero before the stream."""
+        parts, self.start = [self.held[first - self.start :]], first
+        size = len(parts[0])
+        while size < count:
+            part = next(self.stream, None)
+            parts.append(np.zeros((count - size, self.held.shape[1]), np.complex64) if part is None else part)
+            size += len(parts[-1])
+        self.held = np.concatenate(parts)
+        return self.held[:count]

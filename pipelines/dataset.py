@@ -1,0 +1,246 @@
+"""Records to batches: a function of the step alone, so that resuming needs no state but the step.
+
+Every epoch is the records of a split in an order that depends on (seed, epoch); every crop depends
+on (seed, row), where rows are numbered from the beginning of training. A run that resumes at step
+n begins in the right epoch and skips to its place in it; a worker of several takes its own rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import posixpath
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from models import spectral
+from models.features.spec import Spec
+from pipelines import config, records, sources
+
+CACHE_BYTES = 1 << 30  # a split up to this size is kept in memory
+SHUFFLE_BYTES = 256 << 20  # records that wait to be drawn from
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """A finished data directory.
+
+    Attributes:
+      data_dir: where it is.
+      spec: front end, domains and statistics.
+      sources: the manifest.
+    """
+
+    data_dir: str
+    spec: Spec
+    sources: tuple[sources.Source, ...]
+
+    def of(self, split: str, domain: str) -> list[sources.Source]:
+        """The sources of a split of a domain, by id."""
+        return [s for s in self.sources if s.split == split and s.domain == domain]
+
+    def shards(self, split: str, domain: str) -> list[str]:
+        """The shard files of a split of a domain."""
+        return sorted(tf.io.gfile.glob(posixpath.join(self.data_dir, f"{domain}-{split}.tfrecord-*-of-*")))
+
+
+def open_records(data_dir: str) -> Records:
+    """Opens what `preprocess` wrote.
+
+    Raises:
+      ValueError: there is nothing, or `preprocess` did not finish.
+    """
+    marker = posixpath.join(data_dir, "dataset_info.json")
+    if not tf.io.gfile.exists(marker):
+        what = "is not there" if not tf.io.gfile.exists(data_dir) else "is incomplete (no dataset_info.json)"
+        raise ValueError(f"{data_dir} {what}; wanted the --data_dir of a finished preprocess")
+    with tf.io.gfile.GFile(posixpath.join(data_dir, "statistics.json")) as file:
+        spec = config.spec_from_json(json.load(file))
+    with tf.io.gfile.GFile(posixpath.join(data_dir, "manifest.jsonl")) as file:
+        rows = [json.loads(line) for line in file]
+    found = tuple(sources.Source(**{**row, "active": tuple(row["active"])}) for row in rows)
+    return Records(data_dir, spec, found)
+
+
+# ------------------------------------------------------------------ one record
+
+
+def parse(record: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
+    """A serialised example: `features` as float32 (log-mels, pixels in [-1, 1]), texts and numbers."""
+    name = records.FEATURE[spec.kind]
+    table = {key: tf.io.FixedLenFeature([], tf.string) for key in (name, *records.TEXTS)}
+    table |= {key: tf.io.FixedLenFeature([], tf.int64) for key in records.NUMBERS}
+    example = tf.io.parse_single_example(record, table)
+    raw = tf.io.decode_raw(example.pop(name), tf.as_dtype(records.DTYPE[spec.kind]))
+    shape = [-1 if size is None else size for size in spec.feature_shape()]
+    values = tf.cast(tf.reshape(raw, shape), tf.float32)
+    example["features"] = values if spec.kind == "audio" else values / 127.5 - 1.0
+    return example
+
+
+def crop(log_mels: tf.Tensor, frames: int, spec: Spec, seed: tf.Tensor) -> tf.Tensor:
+    """`frames` frames of `[any, mels]` around a random one that sounds; silence where there are none.
+
+    A crop may reach a quarter of its length over either end, as conversion does to give every frame
+    its context.
+    """
+    available = tf.shape(log_mels)[0]
+    sounds = tf.where(spectral.active_frames(log_mels, spec.features))[:, 0]
+    draw = tf.random.stateless_uniform([2], seed)
+    place = tf.cast(draw[0] * tf.cast(tf.shape(sounds)[0], tf.float32), tf.int32)
+    centre = tf.cast(sounds[place], tf.int32) if tf.shape(sounds)[0] > 0 else available // 2
+    start = centre - tf.cast(draw[1] * frames, tf.int32)
+    slack = frames // 4
+    start = tf.clip_by_value(
+        start, tf.minimum(0, available - frames) - slack, tf.maximum(0, available - frames) + slack
+    )
+    before, after = tf.maximum(0, -start), tf.maximum(0, start + frames - available)
+    inside = log_mels[tf.maximum(0, start) : start + frames]
+    padded = tf.pad(inside, [[before, after], [0, 0]], constant_values=spec.features.log_floor)
+    return tf.ensure_shape(padded, [frames, spec.bins])
+
+
+# ------------------------------------------------------------------ batches
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which rows of every global batch a worker takes, and in how many replicas' portions."""
+
+    worker: int = 0
+    workers: int = 1
+    replicas: int = 1
+
+
+def batches(
+    data: Records,
+    plugin_class: type,
+    plugin_config,
+    *,
+    batch_size: int,
+    split: str = "train",
+    start_step: int = 0,
+    share: Share | None = None,
+) -> tf.data.Dataset:
+    """Endless batches for a plugin from step `start_step` on; each replica's portion is an element.
+
+    Args:
+      data: the records.
+      plugin_class: its `BATCHES` says what a batch holds.
+      plugin_config: for `crop_frames` and `seed`.
+      batch_size: rows of a global batch.
+      split: train, val or test.
+      start_step: the first step.
+      share: this worker's; all rows if not given.
+
+    Raises:
+      ValueError: a domain has no usable record in the split, or the batch cannot be shared out.
+    """
+    share = share or Share()
+    portion, rest = divmod(batch_size, share.workers * share.replicas)
+    if rest or not portion:
+        raise ValueError(f"batch_size={batch_size}; wanted a multiple of {share.workers * share.replicas} replicas")
+    first, seed = start_step * batch_size, plugin_config.seed
+    domains = data.spec.domains
+    if plugin_class.BATCHES == "unpaired":
+        streams = [_stream(data, split, name, plugin_config, first=first, salt=n) for n, name in enumerate(domains[:2])]
+        rows = tf.data.Dataset.zip(tuple(streams))
+    else:
+        firsts = [-(-(first - n) // len(domains)) for n in range(len(domains))]
+        streams = [
+            _stream(data, split, name, plugin_config, first=max(0, firsts[n]), salt=n) for n, name in enumerate(domains)
+        ]
+        turns = tf.data.Dataset.range(first, 2**62).map(lambda row: row % len(domains))
+        rows = tf.data.Dataset.choose_from_datasets(streams, turns).map(lambda record: (record,))
+    rows = rows.enumerate(start=first)
+    each = batch_size // share.workers
+    if share.workers > 1:
+        rows = rows.filter(lambda row, _: (row % batch_size) // each == share.worker)
+
+    def example(row, found):
+        return _example(row, found, data.spec, plugin_config.crop_frames, seed, batch_size, plugin_class.BATCHES)
+
+    made = rows.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return made.batch(portion, drop_remainder=True).prefetch(4)
+
+
+def _example(row, found, spec: Spec, frames: int, seed: int, batch_size: int, batches_of: str) -> dict:
+    made = {"index": tf.cast(row % batch_size, tf.int32), "step": row // batch_size}
+    names = ("a", "b") if batches_of == "unpaired" else ("x",)
+    for salt, (name, record) in enumerate(zip(names, found, strict=True)):
+        parsed = parse(record, spec)
+        if spec.kind == "audio":
+            place = tf.stack([row * 2 + salt, tf.constant(seed, tf.int64)])
+            made[name] = crop(parsed["features"], frames, spec, place)
+        else:
+            made[name] = parsed["features"]
+    if batches_of == "mixed":
+        made["domain"] = tf.cast(tf.argmax(parsed["domain"] == tf.constant(spec.domains)), tf.int32)
+    return made
+
+
+def crops_of(active: int, frames: int) -> int:
+    """How often an epoch draws from a record in which `active` frames sound; never from silence."""
+    return max(1, round(active / frames)) if active else 0
+
+
+def _stream(data: Records, split: str, domain: str, plugin_config, *, first: int, salt: int) -> tf.data.Dataset:
+    """Serialised records of a domain, epoch after epoch, from draw number `first` on."""
+    frames = plugin_config.crop_frames if data.spec.kind == "audio" else 1
+    found = data.of(split, domain)
+    draws = sum(crops_of(active, frames) for source in found for active in source.active)
+    if not draws:
+        why = f"none of its {len(found)} files sounds" if found else "it has no files"
+        raise ValueError(f"domain {domain}: nothing to draw from in the {split} split; {why}")
+    size = sum(2 * s.frames * data.spec.bins if data.spec.kind == "audio" else s.length for s in found)
+    base = tf.data.TFRecordDataset(data.shards(split, domain))
+    if size <= CACHE_BYTES:
+        base = base.cache()
+
+    def repeated(record):
+        active = tf.io.parse_single_example(record, {"active": tf.io.FixedLenFeature([], tf.int64)})["active"]
+        times = tf.cast(tf.round(active / frames), tf.int64)
+        times = tf.where(active > 0, tf.maximum(times, 1), 0)
+        return tf.data.Dataset.from_tensors(record).repeat(times)
+
+    base = base.flat_map(repeated)
+    buffer = int(np.clip(SHUFFLE_BYTES * len(found) / max(1, size), 64, draws))
+    seed = 2 * plugin_config.seed + 1000003 * salt
+
+    def epoch(number):
+        return _shuffled(base, buffer, tf.stack([tf.constant(seed, tf.int64), number]))
+
+    number, offset = divmod(first, draws)
+    return tf.data.Dataset.range(number, 2**62).flat_map(epoch).skip(offset)
+
+
+def _shuffled(base: tf.data.Dataset, buffer: int, seeds: tf.Tensor) -> tf.data.Dataset:
+    """`Dataset.shuffle` whose seed may be a tensor, and which the global seed does not change."""
+    variant = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(base),
+        buffer_size=tf.constant(buffer, tf.int64),
+        seed=seeds[0],
+        seed2=seeds[1] + 1,  # (0, 0) would mean a random seed
+        output_types=[tf.string],
+        output_shapes=[tf.TensorShape([])],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
+
+
+# ------------------------------------------------------------------ whole sources
+
+
+def whole(data: Records, split: str, domain: str) -> Iterator[tuple[sources.Source, np.ndarray]]:
+    """Every source of a split of a domain with its features, the parts of a long one joined, by id."""
+    waiting = {source.id: source for source in data.of(split, domain)}
+    parts: list[np.ndarray] = []
+    for record in tf.data.TFRecordDataset(data.shards(split, domain)):
+        example = parse(record, data.spec)
+        parts.append(example["features"].numpy())
+        source = waiting[example["id"].numpy().decode()]
+        if len(parts) == len(source.active):
+            yield source, np.concatenate(parts)
+            parts = []

@@ -1,0 +1,127 @@
+"""What a run writes while it trains: `metrics.jsonl`, and scalars, pictures and audio for TensorBoard."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import posixpath
+from collections.abc import Mapping
+
+import librosa
+import matplotlib.figure
+import numpy as np
+import tensorflow as tf
+
+from models import spectral
+from models.features.audio import AudioSpec
+from models.features.spec import Spec
+
+
+class Log:
+    """The logs of one run.
+
+    Args:
+      run_dir: the run.
+      step: where it goes on; later lines of an earlier attempt are dropped.
+    """
+
+    def __init__(self, run_dir: str, step: int):
+        self.path = posixpath.join(run_dir, "metrics.jsonl")
+        self.rows = [row for row in read_metrics(run_dir) if row["step"] <= step]
+        self.flush()
+        self.writer = tf.summary.create_file_writer(posixpath.join(run_dir, "logs"))
+
+    def scalars(self, split: str, step: int, values: Mapping[str, float]) -> None:
+        """Adds a line, and a point to each curve; values that are not finite are null in the line."""
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self.rows.append({"split": split, "step": step, **finite})
+        with self.writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(f"{split}/{name}", value)
+
+    def pictures(self, name: str, step: int, pictures: np.ndarray) -> None:
+        """Adds pictures, `[n, height, width, channels]` in [-1, 1]."""
+        with self.writer.as_default(step=step):
+            tf.summary.image(name, (np.asarray(pictures) + 1) / 2, max_outputs=len(pictures))
+
+    def spectrogram(self, name: str, step: int, log_mels: np.ndarray, spec: AudioSpec) -> None:
+        """Adds a plot of log-mels `[frames, mels]`."""
+        with self.writer.as_default(step=step):
+            tf.summary.image(name, tf.io.decode_png(plotted(log_mels, spec), channels=3)[None])
+
+    def audio(self, name: str, step: int, waveforms: np.ndarray, spec: AudioSpec) -> None:
+        """Adds sounds, `[n, samples]`."""
+        with self.writer.as_default(step=step):
+            tf.summary.audio(name, np.asarray(waveforms)[..., None], spec.sample_rate_hz, max_outputs=len(waveforms))
+
+    def flush(self) -> None:
+        """Brings all lines to the disk."""
+        with tf.io.gfile.GFile(f"{self.path}.part", "w") as file:
+            file.write("".join(json.dumps(row) + "\n" for row in self.rows))
+        tf.io.gfile.rename(f"{self.path}.part", self.path, overwrite=True)
+
+
+def read_metrics(run_dir: str) -> list[dict]:
+    """The lines of a run's `metrics.jsonl`; none where there is no such file."""
+    path = posixpath.join(run_dir, "metrics.jsonl")
+    if not tf.io.gfile.exists(path):
+        return []
+    with tf.io.gfile.GFile(path) as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def plotted(log_mels: np.ndarray, spec: AudioSpec, *, title: str = "", width: float = 4.0) -> bytes:
+    """A PNG of log-mels `[frames, mels]` against seconds and kHz, in dB below the front end's loud speech."""
+    figure = matplotlib.figure.Figure(figsize=(width, 2.4), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    decibels = np.asarray(log_mels).T * (20 / math.log(10))
+    seconds = len(log_mels) / spec.frame_rate_hz
+    image = axes.imshow(
+        decibels,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        extent=(0, seconds, 0, spec.n_mels),
+        vmin=20 * math.log10(spec.floor),
+        vmax=10,
+    )
+    ticks = np.linspace(0, spec.n_mels, 5)
+    axes.set_yticks(ticks, [f"{hz / 1000:.1f}" for hz in _band_hz(spec, ticks)])
+    axes.set_xlabel("s")
+    axes.set_ylabel("kHz")
+    axes.set_title(title, fontsize=9)
+    figure.colorbar(image, label="dB")
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()
+
+
+def _band_hz(spec: AudioSpec, bands: np.ndarray) -> np.ndarray:
+    edges = librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.fmin_hz, fmax=spec.fmax_hz)
+    return np.interp(bands, np.arange(spec.n_mels + 2), edges)
+
+
+def log_samples(log: Log, spec: Spec, signatures: Mapping, samples: Mapping[str, np.ndarray], step: int) -> None:
+    """Adds what the model makes of fixed validation samples.
+
+    Args:
+      log: where to.
+      spec: of the data.
+      signatures: of the plugin.
+      samples: domain name to `[n, ...]` features.
+      step: the step.
+    """
+    sources = {"translate_ab": spec.domains[:1], "translate_ba": spec.domains[1:2], "reconstruct": spec.domains}
+    for name, domains in sources.items():
+        for domain in (d for d in domains if name in signatures and d in samples):
+            _log_made(log, f"{name}/{domain}", signatures[name](samples[domain]).numpy(), spec, step)
+
+
+def _log_made(log: Log, name: str, made: np.ndarray, spec: Spec, step: int) -> None:
+    if spec.kind == "image":
+        log.pictures(name, step, made)
+        return
+    log.spectrogram(name, step, np.concatenate(made), spec.features)
+    sound = spectral.griffin_lim(spectral.mel_to_magnitude(made, spec.features), spec.features)
+    log.audio(name, step, np.clip(sound, -1, 1), spec.features)

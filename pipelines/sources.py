@@ -1,0 +1,129 @@
+"""One source file at a time: what the manifest says of it, and the examples it gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import posixpath
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from models.features import audio, image, stats
+from models.features.audio import AudioSpec
+from models.features.image import ImageSpec
+from pipelines import records
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """Where a domain's files are.
+
+    Attributes:
+      name: as the user calls it.
+      paths: globs.
+      root: the folder that ids are relative to, with a final slash.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    root: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """A line of `manifest.jsonl`: one source file and where it went.
+
+    Attributes:
+      id: ``domain/path below the folder the glob begins at``.
+      path: where it was read.
+      domain: its domain.
+      split: train, val or test.
+      hash: BLAKE2b of the file's bytes, 16 hex digits.
+      length: seconds of speech; pixels of a picture.
+      gain: the factor that brought speech to its level.
+      frames: frames of speech, rows of a picture.
+      active: for each record that it gave, the frames that sound; 1 for a picture.
+      shard: number of the shard that holds them.
+    """
+
+    id: str
+    path: str
+    domain: str
+    split: str
+    hash: str
+    length: float
+    gain: float
+    frames: int
+    active: tuple[int, ...]
+    shard: int = 0
+
+
+def survey(
+    file: BinaryIO,
+    path: str,
+    domain: Domain,
+    spec: AudioSpec | ImageSpec,
+    *,
+    split_by: str,
+    fractions: tuple,
+    seed: int,
+) -> tuple[Source, stats.Moments]:
+    """Reads a file for its line of the manifest and its moments.
+
+    Args:
+      file: open and seekable.
+      path: where it was found.
+      domain: the domain it belongs to.
+      spec: the front end.
+      split_by: "file", or "parent": files of one folder stay together.
+      fractions: of the sources for validation and testing.
+      seed: another gives another split.
+
+    Raises:
+      ValueError: it cannot be read, and why.
+    """
+    digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+    file.seek(0)
+    found = _survey_audio(file, spec) if isinstance(spec, AudioSpec) else _survey_image(file, spec)
+    relative = path.removeprefix(domain.root)
+    key = posixpath.splitext(relative)[0] if split_by == "file" else posixpath.dirname(path)
+    split = records.split_of(f"{seed}:{key}", val_fraction=fractions[0], test_fraction=fractions[1])
+    place = {"id": f"{domain.name}/{relative}", "path": path, "domain": domain.name, "split": split}
+    moments = found.pop("moments")
+    return Source(**place, hash=digest, **found), moments
+
+
+def _survey_audio(file: BinaryIO, spec: AudioSpec) -> dict:
+    meter = audio.survey(file, spec)
+    file.seek(0)
+    moments, active, frames = stats.Moments.empty(spec.n_mels, stats.LAGS), [], 0
+    for part in audio.segments(file, spec, meter.gain(), records.SEGMENT_FRAMES):
+        sounds = audio.active_frames(part, spec)
+        moments = stats.merge(moments, stats.Moments.of(part, active=sounds, lags=stats.LAGS))
+        active.append(int(sounds.sum()))
+        frames += len(part)
+    length = meter.samples / spec.sample_rate_hz
+    return {"length": length, "gain": meter.gain(), "frames": frames, "active": tuple(active), "moments": moments}
+
+
+def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
+    pixels = image.read(file, spec)
+    moments = stats.Moments.of(image.to_unit(pixels))
+    return {"length": float(pixels.size), "gain": 1.0, "frames": len(pixels), "active": (1,), "moments": moments}
+
+
+def examples(file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec) -> Iterator[bytes]:
+    """The serialised records of a file that was surveyed."""
+    texts = {"id": source.id, "domain": source.domain, "label": posixpath.basename(posixpath.dirname(source.path))}
+    if isinstance(spec, AudioSpec):
+        kind, parts = "audio", audio.segments(file, spec, source.gain, records.SEGMENT_FRAMES)
+    else:
+        kind, parts = "image", iter([image.read(file, spec)])
+    for segment, (part, active) in enumerate(zip(parts, source.active, strict=True)):
+        yield records.encode(kind, part, texts, segment, active)
+
+
+def failure(domain: str, path: str, error: Exception) -> dict:
+    """A line of `failures.jsonl`."""
+    reason = str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
+    return {"domain": domain, "path": path, "reason": " ".join(reason.split())}

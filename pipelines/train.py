@@ -1,0 +1,109 @@
+"""Trains a plugin on records; the same command again goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from absl import app, flags
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
+
+import plugins  # noqa: E402
+from pipelines import config, console  # noqa: E402
+
+FLAGS = flags.FLAGS
+EXAMPLE = "python -m pipelines.train --data_dir=records --plugin=cyclegan --run_dir=run"
+STRATEGIES = ["auto", "one", "mirrored"]
+
+
+def define_flags() -> None:
+    """This script's flags."""
+    flags.DEFINE_string("data_dir", None, "The records, from preprocess.")
+    flags.DEFINE_string("plugin", None, "Which model; --plugin=help lists them, --plugin=NAME --help shows its keys.")
+    flags.DEFINE_string("run_dir", None, "Where configuration, checkpoints, logs and the export go.")
+    flags.DEFINE_integer("steps", None, "Training steps; the preset's if not given.", lower_bound=0)
+    flags.DEFINE_integer("batch_size", None, "Examples a step over all replicas; the preset's if not given.", 1)
+    flags.DEFINE_multi_string("set", [], "KEY=VALUE of the plugin's configuration.")
+    flags.DEFINE_string("preset", "small", "small trains on a laptop's CPU in minutes; full is the paper's size.")
+    flags.DEFINE_enum("strategy", "auto", STRATEGIES, "How training is distributed.")
+    flags.DEFINE_integer("seed", 0, "Initial weights and all draws depend on it.")
+
+
+def list_plugins() -> str:
+    """Every plugin with the first line of its docstring."""
+    return "\n".join(f"{name:12} {plugins.summary(name)}" for name in plugins.available())
+
+
+def list_keys(name: str) -> str:
+    """Every key of a plugin's configuration."""
+    rows = config.describe(plugins.load(name).Config)
+    lines = [f"  {key} ({kind}) [{default}]\n      {meaning}" for key, kind, default, meaning in rows]
+    return f"Keys of {name}, for --set=KEY=VALUE:\n\n" + "\n".join(lines)
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parses flags; answers --plugin=help and --plugin=NAME --help."""
+    given = [a.partition("=")[2] for a in argv if a.startswith(("--plugin=", "-plugin="))]
+    asked = not {"--help", "-h", "-help"}.isdisjoint(argv)
+    if given and (asked or given[-1] == "help"):
+        try:
+            print(list_plugins() if given[-1] == "help" else list_keys(given[-1]))
+        except ValueError as error:
+            raise SystemExit(console.complain(str(error))) from None
+        raise SystemExit(0)
+    return console.parser(FLAGS, "pipelines.train", sys.modules[__name__].__doc__, EXAMPLE)(argv)
+
+
+def main(argv: list[str]) -> int:
+    """Trains; the exit code."""
+    console.need(FLAGS, "data_dir", "plugin", "run_dir")
+    console.no_more(argv)
+    from pipelines import checkpoint, dataset, distribution, trainer
+
+    distribution.use_cores()
+    data = dataset.open_records(FLAGS.data_dir)
+    run = checkpoint.continued(FLAGS.run_dir, new_run(data.spec))
+    if run.config["steps"] == 0:
+        print(trainer.summary(run, data.spec))
+        return 0
+    checkpoint.write_run(FLAGS.run_dir, run)
+    try:
+        made = trainer.Trainer(run, data, FLAGS.run_dir, distribution.strategy_of(FLAGS.strategy), trainer.Pace())
+        values = made.fit()
+    except trainer.Diverged as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"trained {run.plugin} for {run.config['steps']} steps: {trainer.spoken(values)}; exported to {FLAGS.run_dir}/export"
+    )
+    return 0
+
+
+def new_run(spec):
+    """The run that the flags ask for."""
+    from pipelines import checkpoint
+
+    plugin_class = plugins.load(FLAGS.plugin)
+    made = config.preset(plugin_class, FLAGS.preset, spec.kind)
+    pairs = [*FLAGS.set, f"seed={FLAGS.seed}"]
+    pairs += [f"{key}={FLAGS[key].value}" for key in ("steps", "batch_size") if FLAGS[key].value is not None]
+    return checkpoint.Run(
+        plugin=FLAGS.plugin,
+        preset=FLAGS.preset,
+        config=config.to_json(config.overridden(made, pairs)),
+        data_dir=os.path.abspath(FLAGS.data_dir) if "://" not in FLAGS.data_dir else FLAGS.data_dir,
+        spec=checkpoint.describe_spec(spec),
+        strategy=FLAGS.strategy,
+        versions=checkpoint.versions(),
+    )
+
+
+def run() -> None:
+    """Entry point of `crossfade-train`."""
+    define_flags()
+    app.run(console.guarded(main), flags_parser=parse)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,255 @@
+"""One loop for every plugin: the replicas, the clock, the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import plugins
+from models.features.spec import Spec
+from pipelines import checkpoint, config, console, dataset, distribution, logs
+
+MAX_DIVERGENCES = 3
+EVAL_BATCHES = 8
+SAMPLES = 4  # validation examples of each domain that are shown as pictures and sound
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How often things are written.
+
+    Attributes:
+      log_steps: steps between lines of training metrics.
+      evaluations: times the validation split is gone through in the whole training.
+      save_s: seconds between checkpoints; one is written at the end in any case.
+    """
+
+    log_steps: int = 50
+    evaluations: int = 10
+    save_s: float = 120.0
+
+
+class Diverged(RuntimeError):
+    """Training came to numbers that are not finite, again and again."""
+
+
+class Meter:
+    """Means of the metrics since it was last read, steps a second, and the share of time spent waiting for input."""
+
+    def __init__(self):
+        self.sums, self.steps, self.waited_s, self.began = {}, 0, 0.0, time.monotonic()
+
+    def add(self, values: Mapping[str, tf.Tensor], waited_s: float) -> None:
+        """The metrics of one more step."""
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in values.items()}
+        self.steps, self.waited_s = self.steps + 1, self.waited_s + waited_s
+
+    def read(self) -> dict[str, float]:
+        """The means; begins anew."""
+        means = {name: float(total) / self.steps for name, total in self.sums.items()}
+        spent = max(1e-9, time.monotonic() - self.began)
+        means |= {"steps_per_s": self.steps / spent, "waiting": self.waited_s / spent}
+        self.__init__()
+        return means
+
+
+class Trainer:
+    """Trains a run's plugin on records.
+
+    Args:
+      run: the run; its `config` names steps, batch size and seed.
+      data: the records.
+      run_dir: where it is kept.
+      strategy: how it is distributed.
+      pace: how often things are written.
+    """
+
+    def __init__(
+        self, run: checkpoint.Run, data: dataset.Records, run_dir: str, strategy: tf.distribute.Strategy, pace: Pace
+    ):
+        self.run, self.data, self.run_dir, self.strategy, self.pace = run, data, run_dir, strategy, pace
+        self.plugin_class = plugins.load(run.plugin)
+        self.config = config.from_json(self.plugin_class.Config, run.config)
+        keras.utils.set_random_seed(self.config.seed)
+        with strategy.scope():
+            self.plugin = checkpoint.build_plugin(run, data.spec)
+            self.keeper = checkpoint.Keeper(run_dir, self.plugin)
+        self.train_step = self._replicated(self.plugin.train_step)
+        self.eval_step = self._replicated(self.plugin.eval_step)
+        self.signatures = self.plugin.signatures()
+        self.stopping = False
+
+    def fit(self) -> dict[str, float]:
+        """Trains from the newest checkpoint to the configured number of steps, and exports.
+
+        Returns:
+          The last training metrics.
+
+        Raises:
+          Diverged: losses were not finite, also after returning to a checkpoint with lower rates.
+          KeyboardInterrupt: the process was told to stop; what was reached is saved.
+        """
+        step = self.keeper.restore()
+        self.log = logs.Log(self.run_dir, step)
+        if not step:
+            self.keeper.save(0)
+        values: dict[str, float] = {}
+        with self._stoppable():
+            for divergences in range(1, MAX_DIVERGENCES + 2):
+                try:
+                    values = self._train(step)
+                    break
+                except FloatingPointError as error:
+                    if divergences > MAX_DIVERGENCES:
+                        raise Diverged(f"{error}; gave up after {divergences} times") from None
+                    step = self._return(str(error))
+        checkpoint.export(self.plugin, self.run, self.run_dir)
+        return values
+
+    def _train(self, done: int) -> dict[str, float]:
+        """Trains on from step `done` to the end; raises FloatingPointError where losses are not finite."""
+        steps, every = self.config.steps, max(1, self.config.steps // self.pace.evaluations)
+        batches, meter, saved = self._batches("train", done), Meter(), time.monotonic()
+        progress = console.Progress(f"train {self.run.plugin}", steps, "steps", start=done)
+        values: dict[str, float] = {}
+        for step in range(done + 1, steps + 1):
+            before = time.monotonic()
+            batch = next(batches)
+            waited = time.monotonic() - before
+            meter.add(self.train_step(batch), waited)
+            last = step == steps or self.stopping
+            if last or step % self.pace.log_steps == 0:
+                values = self._checked(step, meter.read())
+                self.log.scalars("train", step, values)
+                progress.show(step, spoken(values))
+            if (step == steps or step % every == 0) and not self.stopping:
+                self._evaluate(step)
+                meter.began += time.monotonic() - before
+            if last or time.monotonic() - saved > self.pace.save_s:
+                self._save(step)
+                saved = time.monotonic()
+            if self.stopping:
+                raise KeyboardInterrupt
+        progress.close(spoken(values))
+        return values
+
+    def _replicated(self, step: Callable) -> Callable:
+        """`step` on every replica, its scalars added up."""
+
+        @tf.function
+        def call(batch):
+            values = self.strategy.run(step, args=(batch, self.config.batch_size))
+            return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in values.items()}
+
+        return call
+
+    def _batches(self, split: str, start_step: int) -> Iterator:
+        made = dataset.batches(
+            self.data,
+            self.plugin_class,
+            self.config,
+            batch_size=self.config.batch_size,
+            split=split,
+            start_step=start_step,
+            share=distribution.share_of(self.strategy),
+        )
+        return iter(distribution.distributed(self.strategy, made))
+
+    def _checked(self, step: int, values: dict[str, float]) -> dict[str, float]:
+        wrong = [name for name, value in values.items() if not math.isfinite(value)]
+        weights = [v for network in self.plugin.networks() for v in network.trainable_variables]
+        if not wrong and not all(np.isfinite(float(tf.reduce_sum(v))) for v in weights):
+            wrong = ["weights"]
+        if wrong:
+            raise FloatingPointError(f"step {step}: {', '.join(wrong)} not finite")
+        return values
+
+    def _return(self, why: str) -> int:
+        """Goes back to the newest checkpoint with half the learning rates; the step it was saved at."""
+        factor = float(self.plugin.rate_factor.numpy()) / 2
+        step = self.keeper.restore()
+        self.plugin.rate_factor.assign(factor)
+        self.log.rows = [row for row in self.log.rows if row["step"] <= step]
+        print(f"{why}; back to step {step}, learning rates times {factor:g}", file=sys.stderr, flush=True)
+        return step
+
+    def _save(self, step: int) -> None:
+        self.log.flush()
+        self.keeper.save(step)
+
+    def _evaluate(self, step: int) -> None:
+        """Adds the metrics and samples of the validation split, if there is one."""
+        if not all(self.data.of("val", name) for name in self.plugin.spec.domains):
+            return
+        batches, meter = self._batches("val", 0), Meter()
+        sources = max(len(self.data.of("val", name)) for name in self.plugin.spec.domains)
+        for _ in range(min(EVAL_BATCHES, -(-sources // self.config.batch_size))):
+            meter.add(self.eval_step(next(batches)), 0.0)
+        values = {name: value for name, value in meter.read().items() if name not in ("steps_per_s", "waiting")}
+        self.log.scalars("val", step, values)
+        logs.log_samples(self.log, self.plugin.spec, self.signatures, self.samples, step)
+
+    @functools.cached_property
+    def samples(self) -> dict[str, np.ndarray]:
+        """A few validation examples of each domain, one crop each."""
+        found = {}
+        for name in self.plugin.spec.domains:
+            made = [features for _, features in itertools.islice(dataset.whole(self.data, "val", name), SAMPLES)]
+            found[name] = np.stack([_fitted(x, self.plugin.spec) for x in made])
+        return found
+
+    @contextlib.contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Interrupts and terminations end training after the step, when it has been saved."""
+
+        def stop(*_):
+            self.stopping = True
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _fitted(features: np.ndarray, spec: Spec, frames: int = 128) -> np.ndarray:
+    """Speech cut or filled up with silence to `frames`; pictures as they are."""
+    if spec.kind == "image":
+        return features
+    missing = ((0, max(0, frames - len(features))), (0, 0))
+    return np.pad(features[:frames], missing, constant_values=spec.features.log_floor)
+
+
+def spoken(values: Mapping[str, float]) -> str:
+    """Metrics for the progress line.
+
+    >>> spoken({"cycle": 0.12345, "steps_per_s": 7.0})
+    'cycle 0.123'
+    """
+    return "  ".join(f"{k} {v:.3f}" for k, v in values.items() if k not in ("steps_per_s", "waiting"))
+
+
+def summary(run: checkpoint.Run, spec: Spec) -> str:
+    """The networks with the number of their parameters, after one pass over shapes."""
+    plugin = checkpoint.build_plugin(run, spec)
+    lines = [f"{run.plugin} on {spec.kind} {spec.feature_shape()}, domains {', '.join(spec.domains)}"]
+    for network in plugin.networks():
+        lines.append(f"  {network.name:24} {str(network.input_shape):24} {network.count_params():>12,} parameters")
+    lines.append(f"  can do: {', '.join(sorted(plugin.signatures()))}")
+    return "\n".join(lines)

@@ -1,0 +1,72 @@
+"""A folder through a model: what `translate` does, for scripts that do it too."""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+from collections.abc import Sequence
+
+from pipelines import console, corpus, records, sources, transforms
+from pipelines.conversion import Conversion, Converter
+
+
+def translate(
+    *,
+    run_dir: str,
+    pattern: str,
+    output_dir: str,
+    target: str,
+    source: str | None = None,
+    inverter: str = "griffin_lim",
+    beam_arguments: Sequence[str] = (),
+) -> dict | None:
+    """Translates the files of a glob or folder.
+
+    Args:
+      run_dir: the run whose export translates.
+      pattern: the files.
+      output_dir: where results go, and `translations.jsonl` and `failures.jsonl` beside them.
+      target: the domain to translate to.
+      source: the domain the files are of; the other one where there are two.
+      inverter: see `conversion.INVERTERS`.
+      beam_arguments: Beam's options.
+
+    Returns:
+      How many translations and failures there were; None for a dry run.
+
+    Raises:
+      ValueError: nothing could be done, and why.
+    """
+    made = transforms.options(list(beam_arguments))
+    conversion = Conversion(run_dir, target, source, inverter)
+    converter = Converter(conversion)  # says what is wrong before any work begins
+    paths = tuple(corpus.globs_of(pattern, converter.spec.kind))
+    files = sorted({path for each in paths for path in transforms.match(each)})
+    if not files:
+        raise ValueError(f"--input={pattern}: no file matches")
+    inputs = sources.Domain(converter.source, paths, corpus.root_of(paths))
+    job = transforms.Translate(conversion, inputs, output_dir, converter.suffix)
+    if transforms.is_dry_run(made):
+        transforms.run(job.build, made)
+        return None
+    transforms.clear_rows(output_dir)
+    with console.tally(transforms.is_local(made)) as tally:
+        progress = console.Progress(f"translate to {target}", len(files), "files")
+        with console.watched(progress, tally.count):
+            transforms.run(dataclasses.replace(job, tally=tally.folder).build, made)
+    return _finish(output_dir)
+
+
+def _finish(output_dir: str) -> dict:
+    counts = {}
+    found = {}
+    for name in ("translations", "failures"):
+        found[name] = sorted(transforms.rows(output_dir, name), key=lambda row: row["path"])
+        with transforms.new_file(posixpath.join(output_dir, f"{name}.jsonl")) as file:
+            file.write(records.lines(found[name]).encode())
+        counts[name] = len(found[name])
+    transforms.clear_rows(output_dir)
+    if not counts["translations"]:
+        first = found["failures"][0]
+        raise ValueError(f"no file could be translated; the first: {first['path']}: {first['reason']}")
+    return counts
