@@ -1,0 +1,1 @@
+"""Signal processing, networks, losses and metrics: numbers in, numbers out."""

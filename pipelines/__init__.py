@@ -1,0 +1,1 @@
+"""Libraries (nouns) and scripts (verbs) from folders of files to converted folders."""

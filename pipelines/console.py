@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 
 from absl import logging
@@ -104,14 +105,22 @@ def guarded(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], No
         try:
             sys.exit(main(argv) or 0)
         except USER_ERRORS as error:
-            if os.environ.get("CROSSFADE_TRACEBACK"):
-                raise
+            if isinstance(error, ValueError) and not _is_ours(error):
+                raise  # a fault: some library was called wrongly
             sys.exit(complain(str(error)))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
 
     return run
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether this project raised the error, and so wrote its message for the user."""
+    places = traceback.extract_tb(error.__traceback__)
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    own = [os.path.join(root, package) + os.sep for package in ("models", "plugins", "pipelines")]
+    return bool(places) and places[-1].filename.startswith(tuple(own))
 
 
 class Progress:

@@ -166,9 +166,9 @@ def dataset_info_json(shards: Mapping[tuple[str, str], list[tuple[int, int]]]) -
 
 
 def lines(rows) -> str:
-    """Rows as JSON lines, keys in order.
+    r"""Rows as JSON lines, keys in order.
 
     >>> lines([{"b": 1, "a": "é"}])
-    '{"a": "é", "b": 1}\\n'
+    '{"a": "é", "b": 1}\n'
     """
     return "".join(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows)

@@ -74,9 +74,8 @@ def main(argv: list[str]) -> int:
     except trainer.Diverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(
-        f"trained {run.plugin} for {run.config['steps']} steps: {trainer.spoken(values)}; exported to {FLAGS.run_dir}/export"
-    )
+    steps = run.config["steps"]
+    print(f"trained {run.plugin} for {steps} steps: {trainer.spoken(values)}; exported to {FLAGS.run_dir}/export")
     return 0
 
 

@@ -39,7 +39,7 @@ with warnings.catch_warnings():
     logging.disable(logging.NOTSET)
 
 if TYPE_CHECKING:
-    pass
+    from pipelines.conversion import Conversion
 
 PROCESSES_FROM_BYTES = 64 << 20  # below, starting worker processes costs more than it saves
 

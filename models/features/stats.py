@@ -130,6 +130,17 @@ def denormalise(x: np.ndarray, moments: Moments) -> np.ndarray:
     return x * moments.std + moments.mean
 
 
+def filtered(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Normalised frames `[frames, bins]` through a kernel `[taps, bins, bins]`, zeros beyond the ends.
+
+    >>> filtered(np.eye(3), np.eye(3)[None]).tolist() == np.eye(3).tolist()
+    True
+    """
+    half = len(kernel) // 2
+    padded = np.pad(x, ((half, half), (0, 0)))
+    return sum(padded[n : n + len(x)] @ tap for n, tap in enumerate(kernel))
+
+
 def transport(source: Moments, target: Moments, *, context: int = 0, ridge: float = 1e-3) -> np.ndarray:
     """The linear filter that moves the source domain onto the target domain with least effort.
 

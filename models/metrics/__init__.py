@@ -1,0 +1,1 @@
+"""What a result is worth: arrays in, numbers out, each definition pinned."""

@@ -1,0 +1,45 @@
+"""Judges a run on held-out records, beside the baselines: report.html and metrics.json."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from absl import app, flags
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
+
+from pipelines import console  # noqa: E402
+
+FLAGS = flags.FLAGS
+EXAMPLE = "python -m pipelines.evaluate --run_dir=run --data_dir=records --output_dir=evaluation"
+
+
+def define_flags() -> None:
+    """This script's flags."""
+    flags.DEFINE_string("run_dir", None, "The run to judge.")
+    flags.DEFINE_string("data_dir", None, "Records whose test split is held out.")
+    flags.DEFINE_string("output_dir", None, "Where report.html and metrics.json go.")
+    flags.DEFINE_integer("seed", 0, "Of the domain classifier.")
+
+
+def main(argv: list[str]) -> int:
+    """Evaluates; the exit code."""
+    console.need(FLAGS, "run_dir", "data_dir", "output_dir")
+    console.no_more(argv)
+    from pipelines import distribution, evaluation
+
+    distribution.use_cores()
+    evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, seed=FLAGS.seed)
+    return 0
+
+
+def run() -> None:
+    """Entry point of `crossfade-evaluate`."""
+    define_flags()
+    parse = console.parser(FLAGS, "pipelines.evaluate", sys.modules[__name__].__doc__, EXAMPLE)
+    app.run(console.guarded(main), flags_parser=parse)
+
+
+if __name__ == "__main__":
+    run()
