@@ -26,7 +26,7 @@ def mel_generator(bins: int, *, channels: int, blocks: int, kernel: int, transpo
       channels: width.
       blocks: residual blocks, each of two convolutions.
       kernel: frames that a gated convolution sees.
-      transport: `[frames, bins, bins]`, from `stats.transport`.
+      transport: `[frames, bins, bins]`, from `models.features.transport`.
     """
     x = keras.Input((None, bins), name="mels")
     h = layers.gated_conv1d(x, channels, kernel)

@@ -4,7 +4,7 @@ Rows, each judged on held-out sources of one domain sent to another:
 
 * ``no_op``: the source as it is. What a model must beat.
 * ``mean_variance``: every band brought to the target's mean and deviation.
-* ``transport``: the linear filter that `stats.transport` gives in closed form.
+* ``transport``: the linear filter that `models.features.transport` gives in closed form.
 * ``model``: the run.
 * ``copy_synthesis``: the *target's* own files through front end and inverter. What can be reached.
 """
@@ -21,7 +21,7 @@ import scipy.stats
 import tensorflow as tf
 
 from models import spectral
-from models.features import audio, stats
+from models.features import audio, stats, transport
 from models.features.spec import Spec
 from models.metrics import image as image_metrics
 from models.metrics import speech
@@ -143,7 +143,7 @@ class Evaluator:
         rows = {"no_op": found, "model": self.heard(self._translated(found, source, target))}
         if self.spec.kind == "audio":
             a, b = self.spec.moments[source], self.spec.moments[target]
-            kernel = stats.transport(a, b, context=stats.LAGS // 2)
+            kernel = transport.kernel(a, b, self.spec.features)
             for name, filtered in (("mean_variance", None), ("transport", kernel)):
                 rows[name] = self.heard([_moved(x, a, b, filtered, self.spec.features.log_floor) for x in found])
         rows["copy_synthesis"] = self.heard(self.test[target])
@@ -225,7 +225,7 @@ def _moved(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: 
     """A source moved to the target's statistics, band by band or by a filter."""
     z = stats.normalise(example.features, a)
     if kernel is not None:
-        z = stats.filtered(z, kernel)
+        z = transport.filtered(z, kernel)
     moved = np.clip(stats.denormalise(z, b), floor, b.highest)
     return dataclasses.replace(example, features=moved)
 

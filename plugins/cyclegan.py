@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import layers, losses, networks, schedules
-from models.features import stats
+from models.features import transport
 from plugins import base
 
 
@@ -39,18 +39,17 @@ class Config(base.Config):
     channels: int = 128
     blocks: int = 3
     kernel: int = 5
-    critic_channels: int = 192
+    critic_channels: int = 64
     halvings: int = 3
     rate_g: float = 2e-4
     rate_d: float = 1e-4
     cycle: schedules.Schedule = 10.0
     identity: schedules.Schedule = 0.0
-    effort: schedules.Schedule = 0.3
+    effort: schedules.Schedule = 3.0
     transport: bool = True
     pool_size: int = 50
 
 
-TRANSPORT_CONTEXT = 2  # frames to either side; `stats.LAGS` is twice that
 PICTURES = {"identity": 5.0, "effort": 0.0, "rate_d": 2e-4}
 
 
@@ -70,11 +69,10 @@ class CycleGAN(base.Plugin):
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
-        context = TRANSPORT_CONTEXT if config.transport else 0
-        a, b = (self.a, self.b) if config.transport else (self.a, self.a)
         if spec.kind == "audio":
-            self.transport_ab = stats.transport(a, b, context=context).astype(np.float32)
-            self.transport_ba = stats.transport(b, a, context=context).astype(np.float32)
+            b = self.b if config.transport else self.a
+            self.transport_ab = transport.kernel(self.a, b, spec.features).astype(np.float32)
+            self.transport_ba = transport.kernel(b, self.a, spec.features).astype(np.float32)
         self.g_ab, self.g_ba = (self._generator(w) for w in ("ab", "ba"))
         self.d_a, self.d_b = self._discriminator(), self._discriminator()
         self.optimizer_g, self.weights_g = self.adam(config.rate_g, [self.g_ab, self.g_ba], beta_1=0.5)

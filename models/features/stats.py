@@ -1,8 +1,8 @@
 """Moments of features, mergeable: Beam adds them up over workers, models normalise with them.
 
 Kept per bin (the last axis: mel bands of speech, channels of pictures) together with the
-covariance between bins, and for speech between a frame and the next few. So the linear optimal
-transport between two domains can be had in closed form.
+covariance between bins, and for speech between a frame and the next few, which is what
+`models.features.transport` needs.
 """
 
 from __future__ import annotations
@@ -128,59 +128,3 @@ def normalise(x: np.ndarray, moments: Moments) -> np.ndarray:
 def denormalise(x: np.ndarray, moments: Moments) -> np.ndarray:
     """The inverse of :func:`normalise`."""
     return x * moments.std + moments.mean
-
-
-def filtered(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Normalised frames `[frames, bins]` through a kernel `[taps, bins, bins]`, zeros beyond the ends.
-
-    >>> filtered(np.eye(3), np.eye(3)[None]).tolist() == np.eye(3).tolist()
-    True
-    """
-    half = len(kernel) // 2
-    padded = np.pad(x, ((half, half), (0, 0)))
-    return sum(padded[n : n + len(x)] @ tap for n, tap in enumerate(kernel))
-
-
-def transport(source: Moments, target: Moments, *, context: int = 0, ridge: float = 1e-3) -> np.ndarray:
-    """The linear filter that moves the source domain onto the target domain with least effort.
-
-    Between Gaussians the Monge map of optimal transport is linear (Olkin & Pukelsheim 1982; Peyre &
-    Cuturi 2019, Eq. 2.41). The Gaussians are those of `2 * context + 1` consecutive frames, taken
-    as stationary, so their covariance is block Toeplitz; of the map, the rows of the middle frame
-    are kept. It acts on *normalised* features.
-
-    Args:
-      source: moments of the domain that is left, with at least `2 * context` lags.
-      target: moments of the domain that is entered.
-      context: frames to either side that it looks at.
-      ridge: added to all variances (in the features' own units), for bins that never vary.
-
-    Returns:
-      `[2 * context + 1, bins, bins]`, a convolution kernel over time: for equal moments the identity
-      in the middle and zeros around it.
-    """
-    frames = 2 * context + 1
-    s, t = (_positive(_toeplitz(moments, frames), ridge) for moments in (source, target))
-    root, inverse = _power(s, 0.5), _power(s, -0.5)
-    full = inverse @ _power(root @ t @ root, 0.5) @ inverse
-    bins = len(source.mean)
-    middle = full[context * bins : (context + 1) * bins]
-    kernel = middle / target.std[:, None] * np.tile(source.std, frames)
-    return kernel.T.reshape(frames, bins, bins)
-
-
-def _toeplitz(moments: Moments, frames: int) -> np.ndarray:
-    lagged = [moments.covariance(lag) for lag in range(frames)]
-    return np.block([[lagged[j - i] if j >= i else lagged[i - j].T for j in range(frames)] for i in range(frames)])
-
-
-def _positive(symmetric: np.ndarray, ridge: float) -> np.ndarray:
-    """The nearest positive semi-definite matrix, plus a ridge."""
-    values, vectors = np.linalg.eigh((symmetric + symmetric.T) / 2)
-    return (vectors * (np.maximum(values, 0) + ridge)) @ vectors.T
-
-
-def _power(positive: np.ndarray, exponent: float) -> np.ndarray:
-    """A power of a positive definite matrix."""
-    values, vectors = np.linalg.eigh((positive + positive.T) / 2)
-    return (vectors * np.maximum(values, 1e-12) ** exponent) @ vectors.T

@@ -1,0 +1,92 @@
+"""The whole way on a corpus it speaks itself: preprocess, train, translate, evaluate."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+
+from absl import app, flags
+
+from pipelines import console, speaker
+
+FLAGS = flags.FLAGS
+EXAMPLE = "python -m pipelines.demo --output_dir=demo"
+VOICES = {"low": "en-us+m3", "high": "en-us+f2"}
+TRAINING_SENTENCES = 160  # of each voice, no sentence of both
+HELD_OUT_SENTENCES = 10  # spoken by both
+STEPS = 1000
+
+
+def define_flags() -> None:
+    """This script's flags."""
+    flags.DEFINE_string("output_dir", None, "Where corpus, records, run, converted speech and report go.")
+    flags.DEFINE_integer("steps", STEPS, "Training steps.", lower_bound=1)
+    flags.DEFINE_integer("sentences", TRAINING_SENTENCES, "Training sentences of each voice.", lower_bound=4)
+    flags.DEFINE_integer("seed", 0, "Of sentences and training.")
+
+
+def speak(folder: str, count: int, seed: int) -> None:
+    """Speaks the corpus: `training` different for each voice, `held_out` the same sentences."""
+    voice = speaker.Speaker()
+    texts = speaker.sentences(2 * count + HELD_OUT_SENTENCES, seed)
+    shares = {"low": texts[:count], "high": texts[count : 2 * count]}
+    for name, sound in VOICES.items():
+        voice.speak_folder(os.path.join(folder, "training", name), shares[name], sound)
+        voice.speak_folder(os.path.join(folder, "held_out", name), texts[2 * count :], sound)
+
+
+def script(name: str, *arguments: str) -> None:
+    """Runs one of the scripts as a user would, and shows how.
+
+    Raises:
+      ValueError: it failed.
+    """
+    print(f"\n$ python -m pipelines.{name} {shlex.join(arguments)}", flush=True)
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", f"pipelines.{name}", *arguments], check=False)  # noqa: S603
+    if done.returncode:
+        raise ValueError(f"{name} ended with exit code {done.returncode}")
+    print(f"({console.duration(time.monotonic() - began)})", flush=True)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the demo; the exit code."""
+    console.need(FLAGS, "output_dir")
+    console.no_more(argv)
+    out = FLAGS.output_dir
+    corpus, records, held_out, run_dir = (os.path.join(out, n) for n in ("corpus", "records", "held_out", "run"))
+    began = time.monotonic()
+    print(f"speaking {FLAGS.sentences} sentences with each of two voices, {HELD_OUT_SENTENCES} more with both")
+    speak(corpus, FLAGS.sentences, FLAGS.seed)
+
+    def domains(part: str) -> list[str]:
+        return [f"--domain={name}={os.path.join(corpus, part, name)}" for name in VOICES]
+
+    seed = f"--seed={FLAGS.seed}"
+    script("preprocess", *domains("training"), f"--data_dir={records}", "--test_fraction=0", seed)
+    script("preprocess", *domains("held_out"), f"--data_dir={held_out}", "--val_fraction=0", "--test_fraction=1", seed)
+    training = ["--plugin=cyclegan", "--preset=small", f"--steps={FLAGS.steps}", seed]
+    script("train", f"--data_dir={records}", f"--run_dir={run_dir}", *training)
+    for source, target in (("low", "high"), ("high", "low")):
+        folder = os.path.join(corpus, "held_out", source)
+        converted = os.path.join(out, "converted", f"{source}_to_{target}")
+        script(
+            "translate", f"--run_dir={run_dir}", f"--input={folder}", f"--output_dir={converted}", f"--target={target}"
+        )
+    script("evaluate", f"--run_dir={run_dir}", f"--data_dir={held_out}", f"--output_dir={out}")
+    print(f"\nin {console.duration(time.monotonic() - began)}; open {os.path.join(out, 'report.html')}")
+    return 0
+
+
+def run() -> None:
+    """Entry point of `crossfade-demo`."""
+    define_flags()
+    parse = console.parser(FLAGS, "pipelines.demo", sys.modules[__name__].__doc__, EXAMPLE)
+    app.run(console.guarded(main), flags_parser=parse)
+
+
+if __name__ == "__main__":
+    run()
