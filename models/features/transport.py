@@ -19,7 +19,7 @@ from models.features.audio import AudioSpec
 from models.features.stats import LAGS, Moments
 
 CONTEXT = LAGS // 2  # frames to either side that the filter looks at
-RIDGE = 1e-3  # added to variances of log-mels, for bands that never vary
+RIDGE = 0.3  # added to variances of log-mels: directions in which hardly anything varies are left alone
 ENVELOPE_ORDER, ENVELOPE_SLOPE = 16, 6  # cosines over the mel bands that are timbre, not pitch
 PITCH_HZ = 1500.0  # harmonics are apart from each other below it
 RATIOS = np.exp(np.linspace(-0.8, 0.8, 65))  # pitch ratios that are tried: 0.45 to 2.2
