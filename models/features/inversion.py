@@ -14,21 +14,23 @@ import numpy as np
 from models.features import audio
 from models.features.audio import AudioSpec
 
+TINY = 1e-9  # keeps bins outside all bands from dividing by zero
 PHASE_PERIOD_FRAMES = 256  # after so many frames the starting phases recur
 
 
-def mel_to_magnitude(log_mels: np.ndarray, spec: AudioSpec, *, iterations: int = 50) -> np.ndarray:
+def mel_to_magnitude(log_mels: np.ndarray, spec: AudioSpec, *, iterations: int = 10) -> np.ndarray:
     """Non-negative magnitudes `[frames, n_fft // 2 + 1]` whose mels are `exp(log_mels)`.
 
-    Non-negative least squares by multiplicative updates (Lee & Seung 2001, Eq. 4), begun at the
-    transposed bank. The pseudo-inverse instead rings between bands, which is heard as metal.
+    Least Kullback-Leibler divergence by multiplicative updates (Lee & Seung 2001, Eq. 5), begun at the
+    transposed bank. Ten of them come closer than fifty of the Euclidean rule, and the pseudo-inverse
+    rings between bands, which is heard as metal.
     """
     bank = audio.mel_matrix(spec)
     mels = np.exp(log_mels)
     magnitude = mels @ (bank / bank.sum(axis=1, keepdims=True))
-    gram, numerator = bank.T @ bank, mels @ bank
+    share = bank.sum(axis=0) + TINY
     for _ in range(iterations):
-        magnitude = magnitude * numerator / (magnitude @ gram + 1e-9)
+        magnitude = magnitude * ((mels / (magnitude @ bank.T + TINY)) @ bank) / share
     return magnitude
 
 
