@@ -1,0 +1,132 @@
+"""Two virtual CPU devices, and corpora small enough to train on in seconds."""
+
+import os
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: F401
+import numpy as np
+import PIL.Image
+import pytest
+import soundfile
+import tensorflow as tf
+
+from pipelines import corpus, transforms
+
+CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+tf.config.threading.set_inter_op_parallelism_threads(2)
+tf.config.threading.set_intra_op_parallelism_threads(1)
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VOICES_HZ = {"low": 110.0, "high": 220.0}
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def voice(f0_hz: float, seconds: float, rate_hz: int, seed: int) -> np.ndarray:
+    """Something like speech: gliding harmonics under two moving formants, in syllables."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * rate_hz)) / rate_hz
+    f0 = f0_hz * (1 + 0.1 * np.sin(2 * np.pi * (1.5 * t + rng.uniform())))
+    phase = 2 * np.pi * np.cumsum(f0) / rate_hz
+    formants = [(500 + 250 * np.sin(2 * np.pi * (2 * t + rng.uniform())), 120.0), (1500.0, 250.0)]
+    y = np.zeros(len(t))
+    for n in range(1, int(0.45 * rate_hz / f0_hz)):
+        loud = sum(np.exp(-0.5 * ((n * f0 - centre) / width) ** 2) for centre, width in formants)
+        y += (loud + 0.02) / n**0.5 * np.sin(n * phase)
+    syllables = np.clip(4 * np.sin(2 * np.pi * (3 * t + rng.uniform())), 0, 1)
+    return (0.1 * y * syllables + 1e-4 * rng.normal(size=len(t))).astype(np.float32)
+
+
+def write_voices(folder, count: int, *, seconds: float = 0.7, rate_hz: int = 8000) -> None:
+    for name, f0_hz in VOICES_HZ.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for n in range(count):
+            y = voice(f0_hz, seconds * (1 + 0.3 * (n % 3)), rate_hz, seed=n)
+            soundfile.write(folder / name / f"clip_{n:02d}.wav", y, rate_hz)
+
+
+def write_pictures(folder, count: int) -> None:
+    """Bright blobs on a dark ground, and the same inverted and tinted."""
+    y, x = np.mgrid[:16, :16]
+    for n in range(count):
+        rng = np.random.default_rng(n)
+        (cy, cx), size = rng.uniform(5, 11, 2), rng.uniform(1.5, 3)
+        blob = np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * size**2))[..., None]
+        shown = {"plain": blob * [1, 1, 1], "tinted": (1 - blob) * [1.0, 0.6, 0.3]}
+        for name, pixels in shown.items():
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            PIL.Image.fromarray(np.uint8(255 * pixels)).save(folder / name / f"picture_{n:02d}.png")
+
+
+def preprocess(folder, data_dir, names, **changes) -> dict:
+    """Runs the job in this process."""
+    domains = corpus.domains(f"{name}={folder / name}" for name in names)
+    kind = corpus.kind_of(domains, None)
+    job = transforms.Preprocess(
+        kind=kind,
+        spec=corpus.spec_of(kind, domains, changes.pop("pairs", [])),
+        domains=domains,
+        data_dir=str(data_dir),
+        **{"fractions": (0.2, 0.2), "split_by": "file", **changes},
+    )
+    return corpus.prepare(job, transforms.options([]))
+
+
+@pytest.fixture(scope="session")
+def speech_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("speech")
+    write_voices(folder, 12)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def picture_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    write_pictures(folder, 16)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speech_records(speech_folder, tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("records") / "speech"
+    preprocess(speech_folder, data_dir, VOICES_HZ, pairs=["n_fft=256", "n_mels=32"])
+    return str(data_dir)
+
+
+@pytest.fixture(scope="session")
+def picture_records(picture_folder, tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("records") / "pictures"
+    preprocess(picture_folder, data_dir, ("plain", "tinted"))
+    return str(data_dir)
+
+
+def script(name: str, *arguments, cwd=ROOT, **environment) -> subprocess.CompletedProcess:
+    """Runs one of the scripts as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", f"pipelines.{name}", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=cwd,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.fixture
+def in_new_process():
+    """Runs Python code in a process of its own; fails with what it printed."""
+
+    def run(code: str, *arguments, cwd=ROOT) -> str:
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    return run
