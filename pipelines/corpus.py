@@ -5,9 +5,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import glob
 import itertools
 import json
 import posixpath
+import re
 from collections.abc import Callable, Iterable
 
 from models.features import audio, image, stats
@@ -48,10 +50,10 @@ def domains(flags: Iterable[str]) -> tuple[sources.Domain, ...]:
 def globs_of(pattern: str, kind: str | None = None) -> list[str]:
     """The globs that a user's glob or folder stands for; of a folder, the known files of a kind or of both."""
     if posixpath.isdir(pattern):
-        folder = pattern.rstrip("/").replace("[", "[[]")
+        folder = glob.escape(pattern.rstrip("/"))
         suffixes = SUFFIXES[kind] if kind else [*SUFFIXES["audio"], *SUFFIXES["image"]]
         return [f"{folder}/**{suffix}" for suffix in _any_case(suffixes)]
-    return [pattern.replace("[", "[[]")] if posixpath.isfile(pattern) else [pattern]
+    return [glob.escape(pattern)] if posixpath.isfile(pattern) else [pattern]
 
 
 def _any_case(suffixes: list[str]) -> list[str]:
@@ -64,12 +66,15 @@ def root_of(patterns: Iterable[str]) -> str:
     >>> root_of(["/x/a/*.wav", "/x/b/**.wav"])
     '/x/'
     """
-    fixed = [
-        posixpath.dirname(pattern.replace("[[]", "\0").partition("*")[0].partition("?")[0]) for pattern in patterns
-    ]
-    common = posixpath.commonprefix([folder.split("/") for folder in fixed])
-    root = "/".join(common).replace("\0", "[")
+    fixed = [_fixed_folder(pattern) for pattern in patterns]
+    root = "/".join(posixpath.commonprefix([folder.split("/") for folder in fixed]))
     return f"{root}/" if root or fixed[0].startswith("/") else ""
+
+
+def _fixed_folder(pattern: str) -> str:
+    """The folders of a glob before its first wildcard; ``[[]``, ``[*]`` and ``[?]`` stand for themselves."""
+    literal = re.match(r"(?:\[[\[*?]\]|[^\[*?])*", pattern).group()
+    return posixpath.dirname(re.sub(r"\[([\[*?])\]", r"\1", literal))
 
 
 def kind_of(made: Iterable[sources.Domain], asked: str | None) -> str:
@@ -164,8 +169,8 @@ def prepare(job: transforms.Preprocess, made) -> dict | None:
 def begin(data_dir: str) -> None:
     """Takes away what an earlier run left, the sign of completeness first."""
     names = [LAST_FILE, "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl"]
-    old = [path for name in names for path in transforms.match(posixpath.join(data_dir, name))]
-    old += transforms.match(posixpath.join(data_dir, "*.tfrecord-*"))
+    old = [path for path in (posixpath.join(data_dir, name) for name in names) if transforms.exists(path)]
+    old += transforms.match(posixpath.join(glob.escape(data_dir), "*.tfrecord-*"))
     transforms.delete(old)
     transforms.clear_rows(data_dir)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import glob
 import json
 import logging
 import os
@@ -89,8 +90,8 @@ def exists(path: str) -> bool:
 
 def delete(paths: list[str]) -> None:
     """Removes files or folders."""
-    if paths:
-        FileSystems.delete(paths)
+    if paths:  # the local file system would take brackets in them for a glob
+        FileSystems.delete([path if "://" in path else glob.escape(path) for path in paths])
 
 
 # ------------------------------------------------------------------ running
@@ -158,7 +159,7 @@ def _write_rows(found: beam.PCollection, folder: str, name: str) -> None:
 
 def rows(folder: str, name: str) -> list[dict]:
     """What the finished job wrote of that name."""
-    paths = match(posixpath.join(folder, WORK_FOLDER, f"{name}-*"))
+    paths = match(posixpath.join(glob.escape(folder), WORK_FOLDER, f"{name}-*"))
     return [json.loads(line) for path in paths for line in read_text(path).splitlines()]
 
 
