@@ -106,7 +106,7 @@ class ImagePool(tf.Module):
         count = min(global_batch_size, self.size)
         head = everyone[:count]
         slot, fresh = self._slots(count, seed)
-        swap = ~fresh & (tf.random.stateless_uniform([count], seed + 1) < 0.5)
+        swap = ~fresh & (_uniform(count, seed + 1) < 0.5)
         older = tf.gather(self.fakes, slot)
         answer = tf.where(_like(swap, head), older, head)
         kept = tf.where(_like(swap | fresh, head), head, older)
@@ -118,11 +118,14 @@ class ImagePool(tf.Module):
         """Distinct slots `[count]`, free ones first, then random full ones; and which were free."""
         row = tf.range(count)
         free = self.size - self.filled
-        full_first = tf.random.stateless_uniform([self.size], seed) + tf.cast(
-            tf.range(self.size) >= self.filled, tf.float32
-        )
+        full_first = _uniform(self.size, seed) + tf.cast(tf.range(self.size) >= self.filled, tf.float32)
         order = tf.argsort(full_first)
         return tf.where(row < free, self.filled + row, tf.gather(order, tf.maximum(row - free, 0))), row < free
+
+
+def _uniform(count: int, seed: tf.Tensor) -> tf.Tensor:
+    """Draws `[count]` in [0, 1), the same on every device and under XLA."""
+    return tf.random.stateless_uniform([count], seed, alg="philox")
 
 
 def _like(mask: tf.Tensor, x: tf.Tensor) -> tf.Tensor:

@@ -88,7 +88,7 @@ def crop(log_mels: tf.Tensor, frames: int, spec: Spec, seed: tf.Tensor) -> tf.Te
     """
     available = tf.shape(log_mels)[0]
     sounds = tf.where(spectral.active_frames(log_mels, spec.features))[:, 0]
-    draw = tf.random.stateless_uniform([2], seed)
+    draw = tf.random.stateless_uniform([2], seed, alg="philox")
     place = tf.cast(draw[0] * tf.cast(tf.shape(sounds)[0], tf.float32), tf.int32)
     centre = tf.cast(sounds[place], tf.int32) if tf.shape(sounds)[0] > 0 else available // 2
     start = centre - tf.cast(draw[1] * frames, tf.int32)

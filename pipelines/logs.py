@@ -13,7 +13,6 @@ import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
-from models import spectral
 from models.features.audio import AudioSpec
 from models.features.spec import Spec
 
@@ -108,20 +107,16 @@ def log_samples(log: Log, spec: Spec, signatures: Mapping, samples: Mapping[str,
     Args:
       log: where to.
       spec: of the data.
-      signatures: of the plugin.
+      signatures: of the plugin, and for speech `invert` of `checkpoint`.
       samples: domain name to `[n, ...]` features.
       step: the step.
     """
     sources = {"translate_ab": spec.domains[:1], "translate_ba": spec.domains[1:2], "reconstruct": spec.domains}
     for name, domains in sources.items():
         for domain in (d for d in domains if name in signatures and d in samples):
-            _log_made(log, f"{name}/{domain}", signatures[name](samples[domain]).numpy(), spec, step)
-
-
-def _log_made(log: Log, name: str, made: np.ndarray, spec: Spec, step: int) -> None:
-    if spec.kind == "image":
-        log.pictures(name, step, made)
-        return
-    log.spectrogram(name, step, np.concatenate(made), spec.features)
-    sound = spectral.griffin_lim(spectral.mel_to_magnitude(made, spec.features), spec.features)
-    log.audio(name, step, np.clip(sound, -1, 1), spec.features)
+            made, title = signatures[name](samples[domain]).numpy(), f"{name}/{domain}"
+            if spec.kind == "image":
+                log.pictures(title, step, made)
+            else:
+                log.spectrogram(title, step, np.concatenate(made), spec.features)
+                log.audio(title, step, np.clip(signatures["invert"](made, 0)["waveform"], -1, 1), spec.features)

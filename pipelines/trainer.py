@@ -89,6 +89,8 @@ class Trainer:
         self.train_step = self._replicated(self.plugin.train_step)
         self.eval_step = self._replicated(self.plugin.eval_step)
         self.signatures = self.plugin.signatures()
+        if data.spec.kind == "audio":
+            self.signatures |= {"invert": checkpoint.invert(data.spec.features)}
         self.stopping = False
 
     def fit(self) -> dict[str, float]:
@@ -120,7 +122,8 @@ class Trainer:
 
     def _train(self, done: int) -> dict[str, float]:
         """Trains on from step `done` to the end; raises FloatingPointError where losses are not finite."""
-        steps, every = self.config.steps, max(1, self.config.steps // self.pace.evaluations)
+        steps = self.config.steps
+        every = max(self.pace.log_steps, steps // self.pace.evaluations)
         batches, meter, saved = self._batches("train", done), Meter(), time.monotonic()
         progress = console.Progress(f"train {self.run.plugin}", steps, "steps", start=done)
         values: dict[str, float] = {}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # compiled to be compared, not to be fast
 
 import keras  # noqa: F401
 import numpy as np
@@ -22,6 +23,12 @@ tf.config.threading.set_intra_op_parallelism_threads(1)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VOICES_HZ = {"low": 110.0, "high": 220.0}
+
+
+@pytest.fixture(scope="session")
+def replicas():
+    """One strategy over both devices: a second one would number its collectives like the first."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+# make demo   the whole way on a corpus that it speaks itself, offline
+# make test   everything that can be checked in minutes
+# Both set up .venv first. With another interpreter: make PYTHON=/path/to/python3.12 demo
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell $(name) -c \
+	'import sys; sys.version_info[:2] in ((3, 11), (3, 12)) and print("$(name)")' 2>/dev/null)))
+BIN := .venv/bin
+DEMO := out/demo
+
+.PHONY: setup demo test lint bench pins clean
+
+setup: .venv/installed
+
+.venv/installed: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 on PATH (TensorFlow 2.16 runs on no later one);" \
+		"install one, or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) has no venv module;" \
+		"on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv --clear .venv
+	@echo "installing the packages of requirements.txt into .venv; the first time this takes minutes"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup
+	$(BIN)/python -m pipelines.demo --output_dir=$(DEMO)
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+pins:
+	uv pip compile --quiet --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o requirements.txt
+
+clean:
+	rm -rf .venv out build *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,267 @@
+"""Every plugin, built in or installed, through one suite: what the trainer, exporter and scripts rely on."""
+
+import dataclasses
+import json
+import tempfile
+import typing
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import plugins
+from models import schedules
+from pipelines import checkpoint, config, dataset
+from plugins import base
+
+SMALL = {"batch_size": 4, "crop_frames": 16, "channels": 8, "critic_channels": 8, "blocks": 1, "latent": 4}
+EAGER = {"rate": 3e-3, "rate_g": 2e-3}  # for overfitting in few steps
+KINDS = ("audio", "image")
+CASES = [(name, kind) for name in plugins.available() for kind in KINDS]
+
+
+def settings(plugin_class, kind, **changes):
+    """The small preset, made smaller still."""
+    made = config.preset(plugin_class, "small", kind)
+    known = {field.name for field in dataclasses.fields(made)}
+    return dataclasses.replace(made, **{k: v for k, v in {**SMALL, **changes}.items() if k in known})
+
+
+class Case:
+    """One plugin on one kind of data."""
+
+    def __init__(self, name, kind, data):
+        self.name, self.kind, self.data, self.spec = name, kind, data, data.spec
+        self.plugin_class = plugins.load(name)
+
+    def build(self, **changes):
+        tf.keras.utils.set_random_seed(changes.get("seed", 0))
+        return self.plugin_class(settings(self.plugin_class, self.kind, **changes), self.spec)
+
+    def batches(self, start_step=0, share=None):
+        made = settings(self.plugin_class, self.kind)
+        wanted = {"batch_size": made.batch_size, "start_step": start_step, "share": share}
+        return dataset.batches(self.data, self.plugin_class, made, **wanted)
+
+    def train(self, plugin, steps, start_step=0, **options):
+        step = tf.function(plugin.train_step, **options)
+        for batch in self.batches(start_step).take(steps):
+            values = step(batch, plugin.config.batch_size)
+        return {name: float(value) for name, value in values.items()}
+
+    def constant(self, value):
+        """A batch of equal features."""
+        (batch,) = self.batches().take(1)
+        return {k: tf.fill(tf.shape(v), value) if v.dtype == tf.float32 else v for k, v in batch.items()}
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def case(request, speech_records, picture_records):
+    name, kind = request.param
+    return Case(name, kind, dataset.open_records({"audio": speech_records, "image": picture_records}[kind]))
+
+
+@pytest.fixture(scope="module")
+def trained(case):
+    """The plugin after three steps, and its weights before them."""
+    plugin = case.build()
+    before = weights(plugin)
+    values = case.train(plugin, 3)
+    return plugin, before, values
+
+
+def weights(plugin):
+    return [v.numpy() for network in plugin.networks() for v in network.trainable_variables]
+
+
+def state(plugin):
+    """All that a checkpoint holds, by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        reader = tf.train.load_checkpoint(tf.train.Checkpoint(plugin=plugin).write(f"{folder}/state"))
+        names = [name for name in reader.get_variable_to_shape_map() if name.endswith("VARIABLE_VALUE")]
+        return {name: reader.get_tensor(name) for name in names if not name.startswith("save_counter")}
+
+
+def assert_same(found, wanted):
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_no_plugin_escapes_this_suite():
+    assert {name for name, _ in CASES} == set(plugins.available()) >= set(plugins.BUILT_IN)
+
+
+def test_default_and_preset_configurations_survive_json(case):
+    assert {"small", "full"} <= set(case.plugin_class.PRESETS)
+    made = [case.plugin_class.Config(), *(config.preset(case.plugin_class, p, case.kind) for p in ("small", "full"))]
+    for each in made:
+        assert config.from_json(type(each), json.loads(json.dumps(config.to_json(each)))) == each
+
+
+def test_every_key_has_a_meaning(case):
+    assert [key for key, _, _, meaning in config.describe(case.plugin_class.Config) if not meaning] == []
+
+
+def test_steps_are_finite_and_move_every_trainable_variable(trained):
+    plugin, before, values = trained
+    assert values and all(np.isfinite(list(values.values())))
+    assert before and all(not np.array_equal(a, b) for a, b in zip(before, weights(plugin), strict=True))
+
+
+def test_evaluation_gives_the_same_names_and_changes_nothing(case, trained):
+    plugin, _, values = trained
+    before = state(plugin)
+    (batch,) = case.batches().take(1)
+    found = plugin.eval_step(batch, plugin.config.batch_size)
+    assert found.keys() == values.keys() and all(np.isfinite([float(v) for v in found.values()]))
+    assert_same(state(plugin), before)
+
+
+def test_another_plugin_restored_from_a_checkpoint_is_the_same(case, trained, tmp_path):
+    checkpoint.Keeper(str(tmp_path), trained[0]).save(3)
+    other = case.build(seed=1)
+    assert checkpoint.Keeper(str(tmp_path), other).restore() == 3
+    assert_same(state(other), state(trained[0]))
+
+
+def test_stopping_half_way_makes_no_difference(case, tmp_path):
+    whole = case.build()
+    case.train(whole, 4)
+    first = case.build()
+    case.train(first, 2)
+    checkpoint.Keeper(str(tmp_path), first).save(2)
+    second = case.build(seed=1)
+    step = checkpoint.Keeper(str(tmp_path), second).restore()
+    second.config = first.config
+    case.train(second, 2, start_step=step)
+    assert_same(state(second), state(whole))
+
+
+def test_two_replicas_do_what_one_does(case, replicas):
+    one = case.build()
+    case.train(one, 3)
+    with replicas.scope():
+        two = case.build()
+    portions = case.batches(share=dataset.Share(replicas=2))
+    spread = iter(replicas.distribute_datasets_from_function(lambda _: portions))
+
+    @tf.function
+    def step(batch):
+        return replicas.run(two.train_step, args=(batch, two.config.batch_size))
+
+    for _ in range(3):
+        step(next(spread))
+    for a, b in zip(weights(one), weights(two), strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-5)
+
+
+def test_the_train_step_compiles_under_xla_and_agrees(case):
+    plain, compiled = case.build(), case.build()
+    wanted, found = case.train(plain, 2), case.train(compiled, 2, jit_compile=True)
+    assert found == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+
+
+def features(case, batch, frames):
+    """Random features as in the records."""
+    rng = np.random.default_rng(0)
+    shape = [size or frames for size in case.spec.feature_shape()]
+    if case.kind == "image":
+        return rng.uniform(-1, 1, [batch, *shape]).astype(np.float32)
+    overall = case.spec.overall
+    drawn = overall.mean + overall.std * rng.normal(size=[batch, *shape])
+    return np.maximum(drawn, case.spec.features.log_floor).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def exported(case, trained, tmp_path_factory):
+    fields = config.to_json(trained[0].config)
+    described = checkpoint.describe_spec(case.spec)
+    run = checkpoint.Run(plugin=case.name, preset="small", config=fields, data_dir="records", spec=described)
+    path = checkpoint.export(trained[0], run, str(tmp_path_factory.mktemp("run")))
+    return tf.saved_model.load(path)
+
+
+def test_the_export_computes_what_the_plugin_computes(case, trained, exported):
+    made = trained[0].signatures()
+    assert made and set(made) <= set(base.SIGNATURES)
+    for name, fn in made.items():
+        if [spec.name for spec in fn.input_signature] != ["features"]:
+            continue
+        for batch, frames in ((1, 16), (3, 41)):
+            x = features(case, batch, frames)
+            (found,) = exported.signatures[name](features=tf.constant(x)).values()
+            np.testing.assert_allclose(found, fn(tf.constant(x)), atol=1e-5)
+
+
+def test_what_is_encoded_can_be_decoded(case, exported):
+    if not {"encode", "decode"} <= set(exported.signatures):
+        pytest.skip("does not encode and decode")
+    x = features(case, 2, 33)
+    code = exported.signatures["encode"](features=tf.constant(x))["code"]
+    decoded = exported.signatures["decode"](code=code)["features"]
+    again = exported.signatures["reconstruct"](features=tf.constant(x))["features"]
+    assert again.shape == x.shape
+    np.testing.assert_allclose(decoded[:, : x.shape[1]], again, atol=1e-5)
+
+
+def test_a_translation_depends_on_no_more_frames_than_it_says(case, trained):
+    plugin, _, _ = trained
+    names = sorted({"translate_ab", "translate_ba"} & set(plugin.signatures()))
+    if case.kind == "image" or not names:
+        pytest.skip("translates no speech")
+    context, x = plugin.context, features(case, 1, 120)
+    for name in names:
+        translate = plugin.signatures()[name]
+        whole = translate(tf.constant(x)).numpy()[0, 60:70]
+        part = translate(tf.constant(x[:, 60 - context : 70 + context])).numpy()[0, context : context + 10]
+        np.testing.assert_allclose(part, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", ["silence", 0.0, 0.5])
+def test_constant_input_stays_finite(case, trained, value):
+    silence = case.spec.features.log_floor if case.kind == "audio" else -1.0
+    plugin = trained[0]
+    values = plugin.train_step(case.constant(silence if value == "silence" else value), plugin.config.batch_size)
+    assert all(np.isfinite([float(v) for v in values.values()]))
+    assert all(np.isfinite(w).all() for w in weights(plugin))
+
+
+def weights_of_terms(plugin_class):
+    types = typing.get_type_hints(plugin_class.Config)
+    return [name for name, kind in types.items() if kind == schedules.Schedule]
+
+
+def operations(case, **changes):
+    """Convolutions and products of matrices in the graph of a train step."""
+    plugin = case.build(**changes)
+    (batch,) = case.batches().take(1)
+    concrete = tf.function(plugin.train_step).get_concrete_function(batch, plugin.config.batch_size)
+    graph = concrete.graph.as_graph_def()
+    nodes = [node.op for node in graph.node] + [n.op for fn in graph.library.function for n in fn.node_def]
+    return sum(op.startswith(("Conv", "MatMul", "BatchMatMul")) for op in nodes)
+
+
+def test_a_term_of_weight_zero_costs_no_forward_pass(case):
+    names = weights_of_terms(case.plugin_class)
+    if not names:
+        pytest.skip("has no weighted terms")
+    none = operations(case, **dict.fromkeys(names, 0.0))
+    for name in names:
+        with_it = operations(case, **{**dict.fromkeys(names, 0.0), name: 1.0})
+        if name == "effort" and case.kind == "image":
+            assert with_it == none
+        else:
+            assert with_it > none, name
+
+
+def test_four_examples_can_be_learnt_by_heart(case):
+    plugin = case.build(**EAGER)
+    (batch,) = case.batches().take(1)
+    step = tf.function(plugin.train_step)
+    first = {k: float(v) for k, v in plugin.eval_step(batch, 4).items()}
+    for _ in range(60):
+        step(batch, 4)
+    last = {k: float(v) for k, v in plugin.eval_step(batch, 4).items()}
+    known = [name for name in ("reconstruction", "cycle") if name in first] or list(first)
+    assert any(last[name] < 0.6 * first[name] for name in known), (first, last)
