@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import inspect
 import json
+import math
 import re
 import typing
 from collections.abc import Iterable, Mapping
@@ -66,11 +68,15 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def _value(key: str, kind: type, text: str):
-    try:
-        value = json.loads(text) if kind is not str else text
-    except json.JSONDecodeError:
-        value = {"True": True, "False": False}.get(text, text)
-    return _checked(key, kind, value)
+    return _checked(key, kind, text if kind is str else _read(text))
+
+
+def _read(text: str):
+    """JSON, numbers such as .5, True and False as Python spells them; else the text itself."""
+    for read in (json.loads, float):
+        with contextlib.suppress(ValueError):
+            return read(text)
+    return {"True": True, "False": False}.get(text, text)
 
 
 def _checked(key: str, kind: type, value):
@@ -92,7 +98,7 @@ def _checked(key: str, kind: type, value):
 
 
 def _is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _type_name(kind: type) -> str:

@@ -1,0 +1,100 @@
+"""How well every pair of voices converts, each row as a folder of recordings that any judge can hear.
+
+  python -m tests.bench_voices --output_dir=out/voices \\
+      --speaker=anna='corpus/anna/train/*.wav'='corpus/anna/held_out/*.wav' --speaker=bert=... \\
+      --judge='python judge.py {target} {folder}'
+
+For each pair of speakers: preprocess, train `cyclegan` (what follows `--` goes to train), translate the
+held-out recordings both ways through the scripts, and write the baselines of `evaluate` beside them.
+The judge's command is run on every folder; the last line it prints is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import pathlib
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+
+import soundfile
+
+from pipelines import evaluation
+
+
+def script(name: str, *arguments: str) -> None:
+    """Runs one of the scripts as a user would."""
+    subprocess.run([sys.executable, "-m", f"pipelines.{name}", *arguments], check=True, capture_output=True)
+
+
+def speakers(flags: list[str]) -> dict[str, tuple[str, str]]:
+    """Name to globs of training and held-out recordings."""
+    return {name: (training, held_out) for name, training, held_out in (flag.split("=") for flag in flags)}
+
+
+def converted(out: pathlib.Path, pair: dict[str, tuple[str, str]], training: list[str]) -> float:
+    """Trains on a pair and translates both ways; the seconds that training took."""
+    for part, fractions in (
+        ("records", ["--test_fraction=0"]),
+        ("held_out", ["--val_fraction=0", "--test_fraction=1"]),
+    ):
+        globs = {name: found[part == "held_out"] for name, found in pair.items()}
+        domains = [f"--domain={name}={each}" for name, glob in globs.items() for each in glob.split(",")]
+        script("preprocess", *domains, f"--data_dir={out / part}", *fractions)
+    began = time.monotonic()
+    script("train", f"--data_dir={out}/records", f"--run_dir={out}/run", "--plugin=cyclegan", *training)
+    seconds = time.monotonic() - began
+    for source, target in itertools.permutations(pair):
+        folder = out / f"{source}_to_{target}" / "model"
+        for number, glob in enumerate(pair[source][1].split(",")):
+            arguments = [f"--run_dir={out}/run", f"--input={glob}", f"--target={target}"]
+            script("translate", *arguments, f"--output_dir={folder}/{number}")
+    return seconds
+
+
+def baselines(out: pathlib.Path, pair: dict[str, tuple[str, str]]) -> dict[tuple[str, str], evaluation.Way]:
+    """Writes the rows of `evaluate` that are no files yet; and what its own judge says."""
+    evaluator = evaluation.Evaluator(f"{out}/run", f"{out}/held_out")
+    judge, _ = evaluator.judge()
+    ways = {}
+    for source, target in itertools.permutations(pair):
+        ways[source, target] = way = evaluator.way(source, target, judge)
+        for row, examples in way.examples.items():
+            folder = out / f"{source}_to_{target}" / row
+            folder.mkdir(parents=True, exist_ok=True)
+            for example in examples if row != "model" else []:
+                path = folder / f"{pathlib.Path(example.stem).name}.wav"
+                if example.waveform is None:
+                    shutil.copy(example.path, path)
+                else:
+                    soundfile.write(path, example.waveform, evaluator.spec.features.sample_rate_hz)
+    return ways
+
+
+def main() -> None:
+    """Every pair; prints a line for each way and row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output_dir", type=pathlib.Path, required=True)
+    parser.add_argument("--speaker", action="append", required=True, metavar="NAME=TRAINING=HELD_OUT")
+    parser.add_argument("--judge", default="", metavar="COMMAND")
+    parser.add_argument("training", nargs="*", help="flags of train, after --")
+    flags = parser.parse_args()
+    for pair in itertools.combinations(speakers(flags.speaker).items(), 2):
+        out = flags.output_dir / "_".join(name for name, _ in pair)
+        seconds = converted(out, dict(pair), flags.training)
+        for (source, target), way in baselines(out, dict(pair)).items():
+            print(f"{source} to {target}: trained in {seconds:.0f} s; {way.verdict}", flush=True)
+            for row, facts in way.table.items():
+                said = ""
+                if flags.judge:
+                    folder = out / f"{source}_to_{target}" / row
+                    command = shlex.split(flags.judge.format(target=target, folder=folder))
+                    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")[-2]
+                print(f"  {row:15} heard as target {facts['heard_as_target']:.2f}  {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
