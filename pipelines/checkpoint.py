@@ -144,7 +144,7 @@ class Exported(tf.Module):
 
     def __init__(self, plugin: base.Plugin, run: Run):
         super().__init__(name="crossfade")
-        self.spec, self.made = plugin.spec, plugin.signatures()
+        self.spec, self.context, self.made = plugin.spec, plugin.context, plugin.signatures()
         self.kept = [v.value for network in plugin.networks() for v in network.variables]
         facts = {"run": config.to_json(run), "spec": config.spec_to_json(plugin.spec), "context": plugin.context}
         self.facts = json.dumps(facts)
@@ -165,7 +165,7 @@ class Exported(tf.Module):
             made |= {"analyse": analyse(spec), "invert": invert(spec), "invert_from_phase": invert_from_phase(spec)}
             for name in SPECTROGRAM_SIGNATURES:
                 if name in made:
-                    made[f"waveform_{name}"] = waveform(made[name], spec)
+                    made[f"waveform_{name}"] = waveform(made[name], spec, self.context)
         return made
 
 
@@ -210,17 +210,23 @@ def invert_from_phase(spec) -> Callable:
     return fn
 
 
-def waveform(translate: Callable, spec) -> Callable:
-    """Waveforms `[batch, samples]` at the spec's rate to waveforms of the same length and level."""
+def waveform(translate: Callable, spec, context: int = 0) -> Callable:
+    """Waveforms `[batch, samples]` at the spec's rate to waveforms of the same length and level.
+
+    The model sees `context` frames of silence beyond either end, as in the conversion of files.
+    """
     forward, back = analyse(spec), invert(spec)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform")])
     def fn(waveform):
         samples = tf.shape(waveform)[1]
         analysed = forward(tf.pad(waveform, [[0, 0], [0, spec.hop_length]]))
-        made = back(translate(analysed["features"]), 0)["waveform"][:, :samples]
+        beyond = [[0, 0], [context, context], [0, 0]]
+        translated = translate(tf.pad(analysed["features"], beyond, constant_values=spec.log_floor))
+        inside = translated[:, context : tf.shape(translated)[1] - context]
+        made = back(inside, 0)["waveform"][:, :samples]
         factor = spectral.level_gain(made, spec) / analysed["gain"]
-        factor = tf.minimum(factor, 1 / tf.reduce_max(tf.abs(made), axis=1, keepdims=True))
+        factor = tf.minimum(factor, 1 / tf.maximum(tf.reduce_max(tf.abs(made), axis=1, keepdims=True), 1e-9))
         heard = tf.reduce_any(waveform != 0, axis=1, keepdims=True)
         return {"waveform": tf.where(heard, made * factor, 0.0)}
 

@@ -92,7 +92,7 @@ def _checked(key: str, kind: type, value):
         raise ValueError(f"{key}={value!r}; wanted a number or [[step, value], ...] with rising steps")
     if kind is float and _is_number(value):
         return float(value)
-    if type(value) is kind:
+    if type(value) is kind and kind is not float:
         return value
     raise ValueError(f"{key}={value!r}; wanted {_type_name(kind)}")
 

@@ -1,5 +1,6 @@
 """Two virtual CPU devices, and corpora small enough to train on in seconds."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from pipelines import corpus, transforms
+import plugins
+from pipelines import checkpoint, config, corpus, dataset, trainer, transforms
 
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -112,6 +114,48 @@ def picture_records(picture_folder, tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("records") / "pictures"
     preprocess(picture_folder, data_dir, ("plain", "tinted"))
     return str(data_dir)
+
+
+def train(run_dir, data_dir, plugin="cyclegan", *, pace=None, **changes) -> trainer.Trainer:
+    """Trains a small model for a few steps in this process."""
+    data = dataset.open_records(data_dir)
+    made = config.preset(plugins.load(plugin), "small", data.spec.kind)
+    known = {field.name for field in dataclasses.fields(made)}
+    sizes = {"steps": 2, "batch_size": 2, "crop_frames": 16, "channels": 8, "blocks": 1, "critic_channels": 8}
+    made = dataclasses.replace(made, **{k: v for k, v in {**sizes, **changes}.items() if k in known})
+    run = checkpoint.Run(
+        plugin=plugin,
+        preset="small",
+        config=config.to_json(made),
+        data_dir=data_dir,
+        spec=checkpoint.describe_spec(data.spec),
+    )
+    checkpoint.write_run(run_dir, run)
+    return trainer.Trainer(run, data, run_dir, tf.distribute.get_strategy(), pace or trainer.Pace())
+
+
+@pytest.fixture(scope="session")
+def speech_run(speech_records, tmp_path_factory):
+    """A run of `cyclegan` on speech, two steps long, exported."""
+    run_dir = str(tmp_path_factory.mktemp("run"))
+    train(run_dir, speech_records).fit()
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def code_run(speech_records, tmp_path_factory):
+    """A run of `ae` on speech, two steps long, exported."""
+    run_dir = str(tmp_path_factory.mktemp("run"))
+    train(run_dir, speech_records, "ae").fit()
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def picture_run(picture_records, tmp_path_factory):
+    """A run of `cyclegan` on pictures, two steps long, exported."""
+    run_dir = str(tmp_path_factory.mktemp("run"))
+    train(run_dir, picture_records).fit()
+    return run_dir
 
 
 def script(name: str, *arguments, cwd=ROOT, **environment) -> subprocess.CompletedProcess:

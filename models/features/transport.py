@@ -19,7 +19,8 @@ from models.features.audio import AudioSpec
 from models.features.stats import LAGS, Moments
 
 CONTEXT = LAGS // 2  # frames to either side that the filter looks at
-RIDGE = 0.3  # added to variances of log-mels: directions in which hardly anything varies are left alone
+RIDGE = 0.01  # added to variances of log-mels
+MAX_GAIN = 3.0  # no direction is amplified more: what hardly varies in the source is noise, and would click
 ENVELOPE_ORDER, ENVELOPE_SLOPE = 16, 6  # cosines over the mel bands that are timbre, not pitch
 PITCH_HZ = 1500.0  # harmonics are apart from each other below it
 RATIOS = np.exp(np.linspace(-0.8, 0.8, 65))  # pitch ratios that are tried: 0.45 to 2.2
@@ -107,11 +108,13 @@ def _warp(ratio: float, spec: AudioSpec) -> np.ndarray:
 def monge(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The map `A` of optimal transport between centred Gaussians with these covariances.
 
-    ``A S A = T``, the linear map of least effort (Olkin & Pukelsheim 1982; Peyre & Cuturi 2019, Eq. 2.41).
+    ``A S A = T``, the linear map of least effort (Olkin & Pukelsheim 1982; Peyre & Cuturi 2019, Eq. 2.41),
+    but for directions that it would amplify more than `MAX_GAIN` times.
     """
     s, t = _positive(source, RIDGE), _positive(target, RIDGE)
     root, inverse = _power(s, 0.5), _power(s, -0.5)
-    return inverse @ _power(root @ t @ root, 0.5) @ inverse
+    gains, directions = np.linalg.eigh(inverse @ _power(root @ t @ root, 0.5) @ inverse)
+    return (directions * np.minimum(gains, MAX_GAIN)) @ directions.T
 
 
 def bures(a: np.ndarray, b: np.ndarray) -> float:
