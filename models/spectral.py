@@ -99,10 +99,10 @@ def _repeat(step, times: int, *state):
     return outcome[1] if len(state) == 1 else outcome[1:]
 
 
-def level_gain(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """The factor `[batch, 1]` that brings each of `[batch, samples]` to `spec.level_db`; 1 for silence.
+def active_power(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+    """Mean power `[batch, 1]` of the parts of `[batch, samples]` that sound; 0 for silence.
 
-    The twin of `audio.level_gain` over `audio.block_powers`.
+    The twin of `audio.active_power` over `audio.block_powers`.
     """
     size = max(1, spec.sample_rate_hz // 50)
     blocks = tf.signal.frame(tf.square(y), size, size, pad_end=True)
@@ -111,7 +111,15 @@ def level_gain(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     powers = tf.reduce_sum(blocks, axis=-1) / tf.cast(lengths, tf.float32)
     loud = tf.sort(powers, axis=-1)[:, n - 1 - n // 20][:, None]
     active = tf.cast((powers >= loud * 10 ** (-audio.ACTIVE_RANGE_DB / 10)) & (powers > 0), tf.float32)
-    power = tf.reduce_sum(powers * active, -1, keepdims=True) / tf.maximum(tf.reduce_sum(active, -1, keepdims=True), 1)
+    return tf.reduce_sum(powers * active, -1, keepdims=True) / tf.maximum(tf.reduce_sum(active, -1, keepdims=True), 1)
+
+
+def level_gain(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+    """The factor `[batch, 1]` that brings each of `[batch, samples]` to `spec.level_db`; 1 for silence.
+
+    The twin of `audio.level_gain`.
+    """
+    power = active_power(y, spec)
     limit = 10 ** (audio.MAX_GAIN_DB / 20)
     gain = 10 ** (spec.level_db / 20) * tf.math.rsqrt(tf.maximum(power, 1e-20))
     return tf.where(power > 0, tf.clip_by_value(gain, 1 / limit, limit), 1.0)

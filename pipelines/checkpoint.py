@@ -220,13 +220,14 @@ def waveform(translate: Callable, spec, context: int = 0) -> Callable:
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform")])
     def fn(waveform):
         samples = tf.shape(waveform)[1]
-        analysed = forward(tf.pad(waveform, [[0, 0], [0, spec.hop_length]]))
-        beyond = [[0, 0], [context, context], [0, 0]]
+        analysed = forward(waveform)
+        beyond = [[0, 0], [context, context + 1], [0, 0]]  # and one more to be inverted to the last sample
         translated = translate(tf.pad(analysed["features"], beyond, constant_values=spec.log_floor))
         inside = translated[:, context : tf.shape(translated)[1] - context]
         made = back(inside, 0)["waveform"][:, :samples]
-        factor = spectral.level_gain(made, spec) / analysed["gain"]
-        factor = tf.minimum(factor, 1 / tf.maximum(tf.reduce_max(tf.abs(made), axis=1, keepdims=True), 1e-9))
+        wanted, found = spectral.active_power(waveform, spec), spectral.active_power(made, spec)
+        peak = tf.reduce_max(tf.abs(made), axis=1, keepdims=True)
+        factor = tf.minimum(tf.sqrt(wanted / tf.maximum(found, 1e-20)), 1 / tf.maximum(peak, 1e-9))
         heard = tf.reduce_any(waveform != 0, axis=1, keepdims=True)
         return {"waveform": tf.where(heard, made * factor, 0.0)}
 

@@ -157,7 +157,8 @@ class Converter:
         spec = self.spec.features
         with tempfile.TemporaryFile() as raw, tempfile.TemporaryFile() as held:
             meter = _keep(made, raw, spec)
-            factor = min(meter.gain() / loaded.gain, 1 / max(meter.peak, 1e-9))  # as loud, never clipped
+            as_loud = (loaded.power / max(meter.power(), 1e-20)) ** 0.5
+            factor = min(as_loud, 1 / max(meter.peak, 1e-9))  # never clipped
             with soundfile.SoundFile(held, "w", spec.sample_rate_hz, 1, "PCM_16", format="WAV") as wave:
                 while len(part := np.frombuffer(raw.read(4 * audio.BLOCK_FRAMES), np.float32)):
                     wave.write(part * factor)
@@ -251,7 +252,8 @@ class _Recording:
 
     def __init__(self, source: BinaryIO, meter: audio.LevelMeter, spec: AudioSpec):
         self.source, self.spec = source, spec
-        self.samples, self.gain, self.silent = meter.samples, meter.gain(), meter.peak == 0
+        self.samples, self.gain, self.power = meter.samples, meter.gain(), meter.power()
+        self.silent = meter.peak == 0
         self.frames = spec.frames(meter.samples)
 
     def window(self, context: int) -> _Window:

@@ -119,4 +119,6 @@ def log_samples(log: Log, spec: Spec, signatures: Mapping, samples: Mapping[str,
                 log.pictures(title, step, made)
             else:
                 log.spectrogram(title, step, np.concatenate(made), spec.features)
-                log.audio(f"{title}/sound", step, np.clip(signatures["invert"](made, 0)["waveform"], -1, 1), spec.features)
+                log.audio(
+                    f"{title}/sound", step, np.clip(signatures["invert"](made, 0)["waveform"], -1, 1), spec.features
+                )

@@ -29,7 +29,7 @@ class AudioSpec:
 
     Attributes:
       sample_rate_hz: rate every recording is resampled to.
-      n_fft: samples in one analysis frame.
+      n_fft: samples in one analysis frame; even, so that frames can be centred.
       hop_length: samples from one frame to the next.
       win_length: samples under the window, centred in the frame; at most ``n_fft``.
       window: a SciPy window name.
@@ -55,6 +55,8 @@ class AudioSpec:
         for name in ("sample_rate_hz", "n_fft", "hop_length", "win_length", "n_mels", "floor"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)}; wanted a positive number")
+        if self.n_fft % 2:
+            raise ValueError(f"n_fft={self.n_fft}; wanted an even number; near it: {self.n_fft + 1}")
         if self.win_length > self.n_fft:
             raise ValueError(f"win_length={self.win_length}; wanted at most n_fft={self.n_fft}")
         if self.hop_length > self.win_length // 2:
@@ -72,6 +74,7 @@ class AudioSpec:
                 f"n_mels={self.n_mels}: some bands are narrower than a bin of n_fft={self.n_fft}; "
                 "wanted fewer mels or a longer n_fft"
             )
+        window(self)  # which raises ValueError for a name that SciPy does not know
 
     @classmethod
     def at(cls, sample_rate_hz: int, **changes) -> AudioSpec:
@@ -312,10 +315,16 @@ class LevelMeter:
         self.powers.append(block_powers(self.held[:whole], self.spec.sample_rate_hz))
         self.held = self.held[whole:]
 
+    def _blocks(self) -> np.ndarray:
+        return np.concatenate([*self.powers, block_powers(self.held, self.spec.sample_rate_hz)])
+
     def gain(self) -> float:
         """The factor that brings what was added to the spec's level."""
-        last = block_powers(self.held, self.spec.sample_rate_hz)
-        return level_gain(np.concatenate([*self.powers, last]), self.spec.level_db)
+        return level_gain(self._blocks(), self.spec.level_db)
+
+    def power(self) -> float:
+        """The :func:`active_power` of what was added."""
+        return active_power(self._blocks())
 
 
 def survey(file: str | BinaryIO, spec: AudioSpec) -> LevelMeter:

@@ -48,7 +48,7 @@ def probe(file: str | BinaryIO) -> tuple[int, int, int]:
       ValueError: not a picture.
     """
     with _open(file) as picture:
-        return picture.height, picture.width, 1 if picture.mode in ("1", "L", "LA", "I", "I;16", "F") else 3
+        return picture.height, picture.width, 1 if picture.mode in ("1", "L", "LA") or _deep(picture) else 3
 
 
 def suggested_spec(sizes: Iterable[tuple[int, int, int]], *, ceiling: int = 256) -> ImageSpec:
@@ -97,10 +97,14 @@ def read(file: str | BinaryIO, spec: ImageSpec) -> np.ndarray:
     return np.asarray(resized, np.uint8).reshape(spec.height, spec.width, spec.channels)
 
 
+def _deep(picture: PIL.Image.Image) -> bool:
+    return picture.mode.startswith(("I", "F"))  # grey of 16 bits in either order of bytes, 32, or real
+
+
 def _flatten(picture: PIL.Image.Image) -> PIL.Image.Image:
-    if picture.mode in ("I", "I;16", "F"):
+    if _deep(picture):
         x = np.asarray(picture, np.float64)
-        top = 255.0 if x.max() <= 255 else 65535.0
+        top = 65535.0 if picture.mode.startswith("I;16") or x.max() > 255 else 255.0
         return PIL.Image.fromarray(np.uint8(np.clip(x / top, 0, 1) * 255 + 0.5))
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")

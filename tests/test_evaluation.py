@@ -1,0 +1,108 @@
+"""The verdict, the judge, and the page."""
+
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import preprocess
+
+from pipelines import classifier, evaluation, report
+
+
+def shares(heard, of=50):
+    return np.arange(of) < heard
+
+
+@pytest.mark.parametrize(
+    ("model", "no_op", "said"),
+    [(50, 0, "converts: "), (20, 0, "converts in part: "), (2, 0, "does not convert"), (40, 40, "does not convert")],
+)
+def test_the_verdict_compares_with_doing_nothing(model, no_op, said):
+    assert evaluation.verdict(shares(model), shares(no_op)).startswith(said)
+
+
+@pytest.fixture(scope="module")
+def held_out(speech_folder, tmp_path_factory):
+    """Records of which all are for testing."""
+    data_dir = tmp_path_factory.mktemp("records") / "held_out"
+    preprocess(speech_folder, data_dir, ("low", "high"), pairs=["n_fft=256", "n_mels=32"], fractions=(0.0, 1.0))
+    return str(data_dir)
+
+
+def test_the_judge_hears_the_voice_and_not_the_inversion(speech_run, held_out):
+    _, facts = evaluation.Evaluator(speech_run, held_out).judge()
+    for kind in ("accuracy", "accuracy_inverted"):
+        assert set(facts[kind]) == {"low", "high"} and min(facts[kind].values()) >= 0.9
+
+
+def test_the_judge_knows_pictures(picture_run, picture_records):
+    _, facts = evaluation.Evaluator(picture_run, picture_records).judge()
+    assert min(facts["accuracy"].values()) == 1.0
+
+
+def test_a_judge_is_the_same_for_the_same_seed(speech_run, held_out):
+    evaluator = evaluation.Evaluator(speech_run, held_out)
+    shown = {name: [x.features for x in found] for name, found in evaluator.test.items()}
+    logits = [
+        classifier.fit(shown, evaluator.spec, seed=3, steps=5).network(shown["low"][0][None].astype(np.float32))
+        for _ in "ab"
+    ]
+    np.testing.assert_array_equal(*logits)
+
+
+def test_every_row_stands_beside_the_model(speech_run, held_out, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation.Evaluator, "judge", _hears_low_only)
+    metrics = evaluation.evaluate(speech_run, held_out, str(tmp_path))
+    assert metrics == json.loads((tmp_path / "metrics.json").read_text())
+    table = metrics["ways"]["low to high"]["rows"]
+    assert list(table) == list(evaluation.ROWS)
+    assert table["no_op"]["lsd_to_source_db"] == 0 < table["model"]["lsd_to_source_db"]
+    assert table["copy_synthesis"]["mcd_db"] < min(table[row]["mcd_db"] for row in ("no_op", "mean_variance"))
+    assert metrics["ways"]["low to high"]["verdict"].startswith("does not convert")
+
+
+def _hears_low_only(self, seed=0):
+    class Judge:
+        def judge(self, examples):
+            return np.zeros(len(examples), int)
+
+    return Judge(), {}
+
+
+def test_the_page_holds_all_it_shows(speech_run, held_out, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation.Evaluator, "judge", _hears_low_only)
+    evaluation.evaluate(speech_run, held_out, str(tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    sounds = re.findall(r'src="data:audio/wav;base64,([^"]+)"', page)
+    assert len(sounds) == 2 * 3 * evaluation.SHOWN
+    y, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(sounds[0])))
+    assert rate_hz == 8000 and len(y) > 1000
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    for text in ("no_op", "copy_synthesis", "mel-cepstral distortion", "does not convert", "&#34;plugin&#34;"):
+        assert text in page
+
+
+def test_a_model_that_encodes_is_judged_by_its_reconstructions(code_run, held_out, tmp_path):
+    table = evaluation.evaluate(code_run, held_out, str(tmp_path))["reconstruction"]
+    assert set(table) == {"low", "high"}
+    assert all(np.isfinite(row["model"]) and row["mean_of_data"] > 0.1 for row in table.values())
+
+
+def test_records_of_another_front_end_are_refused(speech_run, picture_records):
+    with pytest.raises(ValueError, match="another front end"):
+        evaluation.Evaluator(speech_run, picture_records)
+
+
+def test_records_without_a_test_split_are_refused(speech_run, speech_folder, tmp_path):
+    preprocess(speech_folder, tmp_path, ("low", "high"), pairs=["n_fft=256", "n_mels=32"], fractions=(0.1, 0.0))
+    with pytest.raises(ValueError, match="no test files"):
+        evaluation.Evaluator(speech_run, str(tmp_path))
+
+
+def test_names_are_escaped_in_a_page():
+    page = report.page(title="<script>", summary="", sections=[], metrics=[], configuration={})
+    assert "<script>" not in page.replace("<script></script>", "")

@@ -1,0 +1,160 @@
+"""Folders through an exported model."""
+
+import json
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+import soundfile
+from apache_beam.runners.dataflow.internal import apiclient
+from conftest import voice
+
+from models.features import audio
+from pipelines import conversion, translation
+
+RATE_HZ = 8000
+
+
+def translate(run_dir, folder, out, target="high", **options):
+    return translation.translate(run_dir=run_dir, pattern=str(folder), output_dir=str(out), target=target, **options)
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def odd_folder(tmp_path):
+    """What people really have in their folders, good and bad."""
+    folder = tmp_path / "odd"
+    (folder / "deeper").mkdir(parents=True)
+    y = voice(110.0, 0.8, RATE_HZ, seed=3)
+    soundfile.write(folder / "naïve café.wav", y, RATE_HZ)
+    stereo = np.stack([voice(110.0, 0.5, 44100, seed=4)] * 2, axis=1)
+    soundfile.write(folder / "deeper" / "stereo.wav", stereo, 44100, subtype="PCM_24")
+    soundfile.write(folder / "short.wav", y[2000:2160], RATE_HZ)
+    soundfile.write(folder / "zeros.wav", np.zeros(RATE_HZ), RATE_HZ)
+    soundfile.write(folder / "same.flac", y, RATE_HZ)
+    soundfile.write(folder / "same.wav", y, RATE_HZ)
+    (folder / "text.wav").write_text("not a recording")
+    (folder / "empty.wav").write_bytes(b"")
+    soundfile.write(folder / "cut.flac", np.random.default_rng(0).normal(size=20000) * 0.1, RATE_HZ)
+    whole = (folder / "cut.flac").read_bytes()
+    (folder / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def test_good_files_are_converted_and_bad_ones_named(speech_run, odd_folder, tmp_path):
+    out = tmp_path / "out"
+    assert translate(speech_run, odd_folder, out) == {"translations": 6, "failures": 3}
+    failures = {row["path"].rpartition("/")[2]: row["reason"] for row in lines(out / "failures.jsonl")}
+    assert set(failures) == {"text.wav", "empty.wav", "cut.flac"} and all(failures.values())
+    rows = {row["path"].removeprefix(f"{odd_folder}/"): row for row in lines(out / "translations.jsonl")}
+    assert rows["deeper/stereo.wav"]["output"] == "deeper/stereo.wav"
+    assert {rows["same.flac"]["output"], rows["same.wav"]["output"]} == {"same.wav", "same.wav.wav"}
+    for name, row in rows.items():
+        source = audio.read(str(odd_folder / name), RATE_HZ)
+        made, rate_hz = soundfile.read(out / row["output"])
+        assert rate_hz == RATE_HZ and len(made) == len(source)
+        assert np.isfinite(made).all() and np.abs(made).max() <= 1
+        levels = [10 * np.log10(audio.active_power(audio.block_powers(y, RATE_HZ)) + 1e-9) for y in (source, made)]
+        assert abs(levels[0] - levels[1]) < 3, name
+    assert not soundfile.read(out / "zeros.wav")[0].any()
+
+
+def test_a_folder_of_nothing_good_says_why(speech_run, tmp_path):
+    (tmp_path / "text.wav").write_text("not a recording")
+    with pytest.raises(ValueError, match="no file could be translated; the first: .*text.wav"):
+        translate(speech_run, tmp_path, tmp_path / "out")
+    assert len(lines(tmp_path / "out" / "failures.jsonl")) == 1
+
+
+def test_a_long_recording_in_chunks_equals_the_whole(speech_run, tmp_path, monkeypatch):
+    y = np.concatenate([voice(110.0, 2.0, RATE_HZ, seed=n) for n in range(4)])
+    soundfile.write(tmp_path / "long.wav", y, RATE_HZ)
+    translate(speech_run, tmp_path / "long.wav", tmp_path / "whole")
+    monkeypatch.setattr(conversion, "CHUNK_FRAMES", 128)
+    translate(speech_run, tmp_path / "long.wav", tmp_path / "chunks")
+    spec = conversion.Model(speech_run).spec.features
+    found, wanted = (
+        audio.log_mel(np.float32(soundfile.read(tmp_path / name / "long.wav")[0]), spec) for name in ("chunks", "whole")
+    )
+    sounds = audio.active_frames(wanted, spec)
+    assert np.abs(found - wanted)[sounds].mean() < 0.1
+
+
+def test_neighbours_in_a_batch_make_no_difference(speech_run, tmp_path):
+    for n, seconds in enumerate((0.3, 0.9, 1.5)):
+        soundfile.write(tmp_path / f"{n}.wav", voice(110.0, seconds, RATE_HZ, seed=n), RATE_HZ)
+    translate(speech_run, tmp_path / "*.wav", tmp_path / "together")
+    translate(speech_run, tmp_path / "0.wav", tmp_path / "alone")
+    spec = conversion.Model(speech_run).spec.features
+    made = [soundfile.read(tmp_path / name / "0.wav")[0] for name in ("together", "alone")]
+    mels = [audio.log_mel(np.float32(y), spec)[:-4] for y in made]
+    assert np.abs(mels[0] - mels[1]).mean() < 0.15
+
+
+def test_the_phases_of_the_source_may_be_kept(speech_run, speech_folder, tmp_path):
+    inputs = speech_folder / "low" / "clip_0[0-3].wav"
+    translate(speech_run, inputs, tmp_path / "own", inverter="source_phase")
+    translate(speech_run, inputs, tmp_path / "table")
+    own, table = (soundfile.read(tmp_path / name / "clip_00.wav")[0] for name in ("own", "table"))
+    assert len(own) == len(table) and not np.allclose(own, table, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"target": "hihg"}, "did you mean high"),
+        ({"target": "high", "source": "high"}, "both high"),
+        ({"target": "high", "inverter": "griffin"}, "--inverter=griffin; wanted one of"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused_at_once(speech_run, speech_folder, tmp_path, changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        translate(speech_run, speech_folder / "low", tmp_path / "out", **changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_does_not_translate_says_what_it_can(code_run, speech_folder, tmp_path):
+    with pytest.raises(ValueError, match="plugin ae does not translate; it offers .*encode"):
+        translate(code_run, speech_folder / "low", tmp_path / "out")
+
+
+def test_a_run_without_export_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no export"):
+        conversion.Model(str(tmp_path))
+
+
+def test_a_glob_that_matches_nothing_is_refused(speech_run, tmp_path):
+    with pytest.raises(ValueError, match="no file matches"):
+        translate(speech_run, tmp_path / "*.wav", tmp_path / "out")
+
+
+def test_pictures_of_any_size_and_a_bad_one(picture_run, picture_folder, tmp_path):
+    folder = tmp_path / "in"
+    shutil.copytree(picture_folder / "plain", folder)
+    PIL.Image.new("L", (50, 31), 128).save(folder / "grey.jpg")
+    (folder / "bad.png").write_text("no picture")
+    done = translate(picture_run, folder, tmp_path / "out", target="tinted")
+    assert done == {"translations": 17, "failures": 1}
+    with PIL.Image.open(tmp_path / "out" / "grey.png") as made:
+        assert made.size == (16, 16) and made.mode == "RGB"
+
+
+def test_the_job_is_built_for_dataflow_without_a_network(speech_run, speech_folder, tmp_path, monkeypatch):
+    built = []
+
+    class Job(apiclient.Job):
+        def __init__(self, made, proto):
+            built.append(proto)
+            super().__init__(made, proto)
+
+    monkeypatch.setattr(apiclient, "Job", Job)
+    beam = ["--runner=DataflowRunner", "--project=a-project", "--region=us-central1", "--dry_run=True"]
+    beam += ["--temp_location=gs://a-bucket/tmp"]
+    assert translate(speech_run, speech_folder / "low", tmp_path / "out", beam_arguments=beam) is None
+    names = {transform.unique_name for transform in built[0].components.transforms.values()}
+    assert {"Match", "Convert", "translations out", "failures out"} <= names
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,213 @@
+"""From one voice to another in closed form: the linear algebra, and what it does to voices."""
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import voice
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.features import audio, stats, transport
+from models.features.audio import AudioSpec
+from models.features.stats import Moments
+
+SPEC = AudioSpec.at(8000)  # its bands tell harmonics apart
+SMALL = AudioSpec.at(8000, n_fft=256, n_mels=32)
+
+laws = settings(max_examples=20, deadline=None, derandomize=True)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def positive(seed, bins=5):
+    """A covariance, of full rank or less."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(bins, rng.integers(1, 2 * bins))) * 2
+    return x @ x.T
+
+
+def with_gains(seed, gains):
+    """A symmetric matrix with these eigenvalues."""
+    directions, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(len(gains), len(gains))))
+    return directions @ np.diag(gains) @ directions.T
+
+
+def moved(source, a):
+    """The covariance whose ridged self is `a (S + ridge) a`."""
+    ridge = transport.RIDGE * np.eye(len(a))
+    return a @ (source + ridge) @ a - ridge
+
+
+@functools.cache
+def moments(f0_hz, first_seed=0, spec=SPEC):
+    """Of three clips of a voice."""
+    made = Moments.empty(spec.n_mels, stats.LAGS)
+    for seed in range(first_seed, first_seed + 3):
+        x = audio.log_mel(voice(f0_hz, 1.0, spec.sample_rate_hz, seed), spec)
+        part = Moments.of(x, active=audio.active_frames(x, spec), lags=stats.LAGS)
+        made = stats.merge(made, part)
+    return made
+
+
+# ------------------------------------------------------------------ Gaussians
+
+
+gains_within_reach = st.lists(st.floats(0.2, transport.MAX_GAIN), min_size=5, max_size=5)
+
+
+@laws
+@given(source=seeds, map_seed=seeds, gains=gains_within_reach)
+def test_the_monge_map_is_the_one_symmetric_map_between_two_covariances(source, map_seed, gains):
+    s, a = positive(source) + np.eye(5), with_gains(map_seed, gains)
+    t = moved(s, a)
+    found = transport.monge(s, t)
+    np.testing.assert_allclose(found, a, atol=1e-6)
+    np.testing.assert_allclose(moved(s, found), t, atol=1e-6 * np.trace(t))
+
+
+@laws
+@given(source=seeds, map_seed=seeds, gains=gains_within_reach)
+def test_the_effort_of_the_monge_map_is_the_bures_distance(source, map_seed, gains):
+    s, away = positive(source) + np.eye(5), with_gains(map_seed, gains) - np.eye(5)
+    ridge = transport.RIDGE * np.eye(5)
+    effort = np.trace(away @ (s + ridge) @ away)
+    found = transport.bures(s + ridge, moved(s, away + np.eye(5)) + ridge)
+    assert found == pytest.approx(effort, abs=1e-6 * np.trace(s))
+
+
+@laws
+@given(source=seeds, map_seed=seeds, gains=st.lists(st.floats(0.2, 30), min_size=5, max_size=5))
+def test_no_direction_is_amplified_more_than_the_largest_gain(source, map_seed, gains):
+    s = positive(source) + np.eye(5)
+    found = transport.monge(s, moved(s, with_gains(map_seed, gains)))
+    np.testing.assert_allclose(found, with_gains(map_seed, np.minimum(gains, transport.MAX_GAIN)), atol=1e-5)
+
+
+@laws
+@given(source=seeds)
+def test_equal_covariances_are_moved_nowhere(source):
+    np.testing.assert_allclose(transport.monge(positive(source), positive(source)), np.eye(5), atol=1e-6)
+
+
+@laws
+@given(source=seeds, target=seeds)
+def test_the_bures_distance_is_symmetric_and_zero_for_equal_matrices_only(source, target):
+    s, t = positive(source), positive(target)
+    scale = np.trace(s + t)
+    assert transport.bures(s, s) == pytest.approx(0, abs=1e-5 * scale)
+    assert transport.bures(s, t) == pytest.approx(transport.bures(t, s), abs=1e-5 * scale)
+    assert transport.bures(s, t) > 1e-3 * scale or np.allclose(s, t)
+
+
+@laws
+@given(deviations=st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), min_size=1, max_size=5))
+def test_without_correlations_the_bures_distance_is_that_of_the_deviations(deviations):
+    a, b = np.array(deviations).T
+    found = transport.bures(np.diag(a**2), np.diag(b**2))
+    assert found == pytest.approx(np.sum((a - b) ** 2), abs=1e-4)
+
+
+# ------------------------------------------------------------------ frames
+
+
+@laws
+@given(half=st.integers(0, 3), frames=st.integers(1, 12), seed=seeds)
+def test_filtering_is_the_convolution_of_tensorflow(half, frames, seed):
+    rng = np.random.default_rng(seed)
+    x, taps = rng.normal(size=(frames, 4)), rng.normal(size=(2 * half + 1, 4, 4))
+    wanted = tf.nn.conv1d(x[None], taps, stride=1, padding="SAME")[0]
+    np.testing.assert_allclose(transport.filtered(x, taps), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("spec", [SPEC, SMALL], ids=["80 mels", "32 mels"])
+def test_equal_moments_give_the_filter_that_changes_nothing(spec):
+    found = transport.kernel(moments(150, spec=spec), moments(150, spec=spec), spec)
+    wanted = np.zeros((2 * transport.CONTEXT + 1, spec.n_mels, spec.n_mels))
+    wanted[transport.CONTEXT] = np.eye(spec.n_mels)
+    np.testing.assert_allclose(found, wanted, atol=1e-8)
+
+
+@pytest.mark.parametrize(("here", "there"), [(110, 220), (220, 110), (150, 200)])
+def test_the_filter_brings_a_voice_it_has_not_seen_nearer_to_the_other(here, there):
+    source, target = moments(here), moments(there)
+    taps = transport.kernel(source, target, SPEC)
+    x = audio.log_mel(voice(here, 1.5, 8000, 9), SPEC)
+    x = stats.normalise(x[audio.active_frames(x, SPEC)], source)
+    wanted = target.covariance(0) + 1e-6 * np.eye(SPEC.n_mels)
+
+    def distance(x):
+        return transport.bures(Moments.of(stats.denormalise(x, target)).covariance(0), wanted)
+
+    assert distance(transport.filtered(x, taps)) < 0.7 * distance(x)
+
+
+# ------------------------------------------------------------------ pitch
+
+
+@pytest.mark.parametrize(("here", "there"), [(110, 220), (220, 110), (110, 165), (140, 200), (200, 260)])
+def test_the_ratio_of_two_pitches_is_found(here, there):
+    found = transport.pitch_ratio(moments(here), moments(there, first_seed=5), SPEC)
+    assert found == pytest.approx(there / here, rel=0.05)
+
+
+@pytest.mark.parametrize("f0_hz", [110, 150, 220])
+def test_voices_of_one_pitch_are_not_moved(f0_hz):
+    assert transport.pitch_ratio(moments(f0_hz), moments(f0_hz, first_seed=5), SPEC) == 1
+    assert transport.pitch_ratio(moments(f0_hz), moments(f0_hz), SPEC) == 1
+
+
+def test_noise_has_no_pitch_that_could_be_moved(rng):
+    x = rng.normal(size=(2, 4000, SPEC.n_mels))
+    here, there = (Moments.of(part, lags=stats.LAGS) for part in x)
+    assert transport.pitch_ratio(here, there, SPEC) == 1
+
+
+# ------------------------------------------------------------------ envelope
+
+
+@pytest.mark.parametrize("bins", [32, 80])
+def test_the_envelope_keeps_slow_cosines_and_drops_fast_ones(bins):
+    smooth = transport.envelope(bins)
+    np.testing.assert_allclose(smooth, smooth.T, atol=1e-12)
+    places = (np.arange(bins) + 0.5) * np.pi / bins
+    for order in range(bins):
+        cosine = np.cos(order * places)
+        share = cosine @ smooth @ cosine / (cosine @ cosine)
+        np.testing.assert_allclose(smooth @ cosine, share * cosine, atol=1e-9)
+        assert -1e-9 < share < 1 + 1e-9
+        if abs(order - transport.ENVELOPE_ORDER) > transport.ENVELOPE_SLOPE / 2:
+            assert share == pytest.approx(float(order < transport.ENVELOPE_ORDER), abs=1e-9)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.8, 1.0, 1.3, 2.0])
+def test_stretching_leaves_the_envelope_where_it_is(ratio, rng):
+    smooth = transport.envelope(SPEC.n_mels)
+    slow = transport.ENVELOPE_ORDER - transport.ENVELOPE_SLOPE
+    places = (np.arange(SPEC.n_mels) + 0.5) * np.pi / SPEC.n_mels
+    x = rng.normal(size=slow) @ np.cos(np.outer(np.arange(slow), places))
+    np.testing.assert_allclose(smooth @ x, x, atol=1e-9)
+    np.testing.assert_allclose(transport.stretched(ratio, SPEC) @ x, x, atol=1e-9)
+
+
+def test_stretching_by_one_changes_nothing():
+    np.testing.assert_allclose(transport.stretched(1.0, SPEC), np.eye(SPEC.n_mels), atol=1e-12)
+
+
+@pytest.mark.parametrize(("source_hz", "ratio"), [(400, 2.0), (800, 0.5), (600, 1.5), (900, 0.8)])
+def test_stretching_moves_a_harmonic_by_the_ratio(source_hz, ratio):
+    hz = transport.band_hz(SPEC)
+    x = np.zeros(SPEC.n_mels)
+    x[np.argmin(abs(hz - source_hz))] = 1.0
+    fine = x - transport.envelope(SPEC.n_mels) @ x
+    moved = transport.stretched(ratio, SPEC) @ fine
+    peak_hz = hz[np.argmax(moved)]
+    assert peak_hz == pytest.approx(source_hz * ratio, rel=0.05)
+
+
+@pytest.mark.parametrize("spec", [SPEC, SMALL, AudioSpec()], ids=["8k", "small", "16k"])
+def test_bands_lie_in_rising_order_where_their_filters_peak(spec):
+    hz = transport.band_hz(spec)
+    assert len(hz) == spec.n_mels and (np.diff(hz) > 0).all()
+    peaks = np.argmax(audio.mel_matrix(spec), axis=1) * spec.sample_rate_hz / spec.n_fft
+    np.testing.assert_allclose(hz, peaks, atol=spec.sample_rate_hz / spec.n_fft)
