@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 from models.features import audio, image, stats
 from models.features.spec import Spec
-from pipelines import config, console, records, sources, transforms
+from pipelines import config, console, records, sources, tfds, transforms
 
 SUFFIXES = {
     "audio": ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph .voc".split(),
@@ -24,8 +24,12 @@ PROBED_FILES = 200  # of each domain, to find the kind and the front end
 LAST_FILE = "dataset_info.json"  # its presence says that the directory is complete
 
 
-def domains(flags: Iterable[str]) -> tuple[sources.Domain, ...]:
+def domains(flags: Iterable[str], data_dir: str = ".") -> tuple[sources.Domain, ...]:
     """The domains of ``NAME=GLOB`` flags; a folder stands for the known files in and below it.
+
+    Args:
+      flags: ``NAME=tfds:DATASET/SPLIT`` stands for the examples of a TensorFlow dataset.
+      data_dir: where these become files.
 
     Raises:
       ValueError: not of that form, a name that cannot be a file's, or a glob that names nothing.
@@ -40,11 +44,18 @@ def domains(flags: Iterable[str]) -> tuple[sources.Domain, ...]:
         globs[name].append(pattern)
     made = []
     for name, patterns in globs.items():
-        paths = tuple(path for pattern in patterns for path in globs_of(pattern))
+        paths = tuple(path for pattern in _as_files(name, patterns, data_dir) for path in globs_of(pattern))
         if not any(transforms.match(path) for path in paths):
             raise ValueError(f"domain {name}: no file matches {', '.join(patterns)}")
         made.append(sources.Domain(name, paths, root_of(paths)))
     return tuple(made)
+
+
+def _as_files(name: str, patterns: list[str], data_dir: str) -> list[str]:
+    """The patterns of a domain, a TensorFlow dataset among them as the files that it becomes."""
+    if len([pattern for pattern in patterns if pattern.startswith(tfds.PREFIX)]) > 1:
+        raise ValueError(f"domain {name}: two TensorFlow datasets; wanted one, or two splits as DATASET/train+test")
+    return [tfds.exported(p, name, data_dir) if p.startswith(tfds.PREFIX) else p for p in patterns]
 
 
 def globs_of(pattern: str, kind: str | None = None) -> list[str]:

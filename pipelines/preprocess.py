@@ -29,7 +29,7 @@ def define_flags() -> None:
 def main(argv: list[str]) -> int:
     """Preprocesses; the exit code."""
     made = transforms.options(argv[1:])
-    domains = corpus.domains(FLAGS.domain)
+    domains = corpus.domains(FLAGS.domain, FLAGS.data_dir)
     kind = corpus.kind_of(domains, FLAGS.kind)
     job = transforms.Preprocess(
         kind=kind,

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import posixpath
+import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
@@ -49,6 +50,7 @@ PROCESSES_FROM_BYTES = 64 << 20  # below, starting worker processes costs more t
 
 def match(pattern: str) -> list[str]:
     """Paths that a glob names, sorted; ``**/`` stands for any folders, none included."""
+    pattern = pattern.replace("[[]", "[\0[]")  # no file's name holds a NUL, and of [[ Python warns
     patterns = sorted({pattern, pattern.replace("**/", "")})
     found = FileSystems.match(patterns)
     return sorted({meta.path for result in found for meta in result.metadata_list})
@@ -89,9 +91,10 @@ def exists(path: str) -> bool:
 
 
 def delete(paths: list[str]) -> None:
-    """Removes files or folders."""
-    if paths:  # the local file system would take brackets in them for a glob
-        FileSystems.delete([path if "://" in path else glob.escape(path) for path in paths])
+    """Removes files, and local folders."""
+    for path in (path for path in paths if "://" not in path):  # Beam would take brackets in them for a glob
+        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+    FileSystems.delete([path for path in paths if "://" in path])
 
 
 # ------------------------------------------------------------------ running
@@ -150,11 +153,24 @@ def run(build: Callable[[beam.Pipeline], None], made: PipelineOptions, *, work_b
 
 
 WORK_FOLDER = "incomplete"  # what a job leaves for the launcher to finish
+ROW_FILES = 8  # of each name
 
 
 def _write_rows(found: beam.PCollection, folder: str, name: str) -> None:
     place = posixpath.join(folder, WORK_FOLDER, name)
-    _ = found | f"{name} rows" >> beam.Map(json.dumps) | f"{name} out" >> beam.io.WriteToText(place)
+    made = found | f"{name} rows" >> beam.Map(json.dumps) | f"{name} keys" >> beam.WithKeys(_file_of_row)
+    _ = made | f"{name} files" >> beam.GroupByKey() | f"{name} out" >> beam.Map(_write_lines, place)
+
+
+def _file_of_row(line: str) -> int:
+    return int(records.stable_fraction(line) * ROW_FILES)
+
+
+def _write_lines(element: tuple[int, Iterable[str]], place: str) -> None:
+    number, found = element
+    with new_file(f"{place}-{number:05d}") as file:
+        for line in found:
+            file.write(f"{line}\n".encode())
 
 
 def rows(folder: str, name: str) -> list[dict]:
@@ -166,7 +182,8 @@ def rows(folder: str, name: str) -> list[dict]:
 def clear_rows(folder: str) -> None:
     """Removes what a job, finished or not, left for the launcher."""
     work = posixpath.join(folder, WORK_FOLDER)
-    if exists(work):
+    delete(match(posixpath.join(glob.escape(work), "**")))
+    if exists(work):  # not where a store knows no folders
         delete([work])
 
 
@@ -213,7 +230,7 @@ class Preprocess:
             | beam.GroupByKey()
             | "Write" >> beam.ParDo(_WriteShard(self)).with_outputs("shards", "failures", main="sources")
         )
-        moments = surveyed.moments | "Statistics" >> beam.CombinePerKey(_MomentsFn())
+        moments = surveyed.moments | "Statistics" >> beam.CombinePerKey(_merged)
         failures = (surveyed.failures, written.failures) | "Failures" >> beam.Flatten()
         outcomes = {
             "sources": written.sources | beam.Map(dataclasses.asdict),
@@ -241,24 +258,8 @@ def _moments_row(key: tuple[str, str], moments: stats.Moments) -> dict:
     return {"domain": key[0], "split": key[1], **moments.to_json("<f8")}
 
 
-class _MomentsFn(beam.CombineFn):
-    """Merges :class:`stats.Moments`."""
-
-    def create_accumulator(self):
-        return None
-
-    def add_input(self, accumulator, moments):
-        return moments if accumulator is None else stats.merge(accumulator, moments)
-
-    def merge_accumulators(self, accumulators):
-        merged = None
-        for each in accumulators:
-            if each is not None:
-                merged = self.add_input(merged, each)
-        return merged
-
-    def extract_output(self, accumulator):
-        return accumulator
+def _merged(found: Iterable[stats.Moments]) -> stats.Moments:
+    return functools.reduce(stats.merge, found)
 
 
 class _Survey(beam.DoFn):

@@ -73,13 +73,14 @@ def test_the_commonest_size_is_suggested_where_networks_can_halve_it(height, wid
     assert (spec.height, spec.width) == common[:2]
 
 
-@pytest.mark.parametrize(
-    ("mode", "kind", "channels"), [("L", "PNG", 1), ("LA", "PNG", 1), ("1", "PNG", 1), ("I;16", "TIFF", 1)]
-    + [("RGB", "JPEG", 3), ("RGBA", "PNG", 3), ("P", "GIF", 3), ("CMYK", "JPEG", 3)]
-)  # fmt: skip
-def test_size_and_channels_are_known_without_decoding(mode, kind, channels):
+PROBED = {("L", "PNG"): 1, ("LA", "PNG"): 1, ("1", "PNG"): 1, ("I;16", "TIFF"): 1, ("I;16B", "TIFF"): 1}
+PROBED |= {("RGB", "JPEG"): 3, ("RGBA", "PNG"): 3, ("P", "GIF"): 3, ("CMYK", "JPEG"): 3}
+
+
+@pytest.mark.parametrize(("mode", "kind"), PROBED)
+def test_size_and_channels_are_known_without_decoding(mode, kind):
     file = encoded(plain(0, mode, size=(30, 17)), kind)
-    assert image.probe(file) == (17, 30, channels)
+    assert image.probe(file) == (17, 30, PROBED[mode, kind])
 
 
 # ------------------------------------------------------------------ units
@@ -121,17 +122,17 @@ def test_every_format_and_size_is_brought_to_the_spec(kind, size, spec):
 
 
 @pytest.mark.parametrize(
-    "picture",
+    ("picture", "kind"),
     [
-        plain((250, 60, 10, 255), "RGBA"),
-        plain((250, 60, 10)).quantize(8),
-        plain((5, 195, 245, 0), "CMYK"),
-        plain((250, 60, 10)).convert("YCbCr"),
+        (plain((250, 60, 10, 255), "RGBA"), "PNG"),
+        (plain((250, 60, 10)).quantize(8), "PNG"),
+        (plain((5, 195, 245, 0), "CMYK"), "TIFF"),
+        (plain((5, 195, 245, 0), "CMYK"), "JPEG"),
+        (plain((250, 60, 10)).convert("YCbCr"), "JPEG"),
     ],
-    ids=lambda picture: picture.mode,
+    ids=lambda value: getattr(value, "mode", value),
 )
-def test_colours_are_the_same_however_they_are_kept(picture):
-    kind = "TIFF" if picture.mode in ("CMYK", "YCbCr") else "PNG"
+def test_colours_are_the_same_however_they_are_kept(picture, kind):
     found = image.read(encoded(picture, kind), RGB)
     np.testing.assert_allclose(found, np.broadcast_to([250, 60, 10], found.shape), atol=3)
 
@@ -157,7 +158,7 @@ def test_greys_of_any_depth_become_the_same_eight_bits(mode, kind, scale, spec):
     dtype = {"L": np.uint8, "I;16": "<u2", "I;16B": ">u2", "I": np.int32, "F": np.float32}[mode]
     picture = PIL.Image.frombytes(mode, (24, 16), np.rint(GREYS * scale).astype(dtype).tobytes())
     found = image.read(encoded(picture, kind), spec)
-    np.testing.assert_allclose(found, np.broadcast_to(GREYS[..., None], found.shape), atol=2)
+    np.testing.assert_allclose(found, np.broadcast_to(GREYS[..., None], found.shape), atol=4 if kind == "JPEG" else 1)
 
 
 @pytest.mark.parametrize("brightest", [0, 100, 255, 256, 5000, 65535])
@@ -167,15 +168,17 @@ def test_a_dark_picture_of_sixteen_bits_stays_dark(brightest):
     np.testing.assert_allclose(found, brightest / 257, atol=0.51)
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+KEPT = {"RGBA": lambda x: x, "LA": lambda x: x.convert("LA"), "P": lambda x: x.quantize(4)}
+
+
+@pytest.mark.parametrize("mode", KEPT)
 def test_transparency_is_laid_over_white(mode):
     picture = plain((0, 0, 0, 255), "RGBA")
     picture.paste((0, 0, 0, 0), (12, 0, 24, 16))
-    if mode == "P":
-        picture = PIL.Image.fromarray(np.uint8(np.asarray(picture)[..., 3] == 0), "P") if False else picture.quantize(4)
-    found = image.read(encoded(picture.convert(mode)), RGB)
-    np.testing.assert_allclose(found[:, :10], 0, atol=2)
-    np.testing.assert_allclose(found[:, 14:], 255, atol=2)
+    picture = KEPT[mode](picture)
+    assert picture.mode == mode
+    found = image.read(encoded(picture), RGB)
+    np.testing.assert_array_equal(found, halves(0, 255))
 
 
 def test_half_transparent_black_over_white_is_grey():

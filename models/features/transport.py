@@ -62,8 +62,9 @@ def filtered(x: np.ndarray, taps: np.ndarray) -> np.ndarray:
 def pitch_ratio(source: Moments, target: Moments, spec: AudioSpec) -> float:
     """How much higher the target's pitch is, from the covariances of the fine structure alone.
 
-    The ratio whose stretch brings the source's covariance below `PITCH_HZ` nearest to the target's, in
-    the Bures distance between matrices of trace one; 1 where none is clearly nearer.
+    The ratio whose stretch brings the source's covariance below `PITCH_HZ` nearest to the target's, and
+    whose inverse brings the target's nearest to the source's, in the Bures distance between matrices of
+    trace one; 1 where none is clearly nearer. Exchanging the two gives the inverse ratio.
     """
     low = band_hz(spec) < PITCH_HZ
     fine = np.eye(spec.n_mels) - envelope(spec.n_mels)
@@ -73,8 +74,9 @@ def pitch_ratio(source: Moments, target: Moments, spec: AudioSpec) -> float:
         part = covariance[np.ix_(low, low)]
         return _positive(part / max(np.trace(part), 1e-12), 1e-6)
 
-    wanted = shape(there)
-    distances = [bures(shape(w @ here @ w.T), wanted) for w in (_warp(ratio, spec) for ratio in RATIOS)]
+    up = [bures(shape(w @ here @ w.T), shape(there)) for w in (_warp(ratio, spec) for ratio in RATIOS)]
+    down = [bures(shape(w @ there @ w.T), shape(here)) for w in (_warp(1 / ratio, spec) for ratio in RATIOS)]
+    distances = np.add(up, down)
     best, unmoved = int(np.argmin(distances)), distances[len(RATIOS) // 2]
     return float(RATIOS[best]) if distances[best] <= CLEAR * unmoved else 1.0
 

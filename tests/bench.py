@@ -1,0 +1,138 @@
+"""Speed and fidelity, A against B in one run: `make bench`. Machines are noisy, so read the ratios.
+
+python -m tests.bench [front_end] [inversion] [training]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import librosa
+import numpy as np
+import tensorflow as tf
+
+import plugins
+from models import spectral
+from models.features import audio
+from pipelines import config, dataset, distribution
+from tests import conftest
+
+REPEATS = 5
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Median seconds of `REPEATS` runs after one that does not count."""
+    work()
+    taken = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def convergence_db(waveform: np.ndarray, magnitude: np.ndarray, **stft) -> float:
+    """Spectral convergence: how far the magnitudes of `waveform` are from those wanted, in dB."""
+    found = np.abs(librosa.stft(waveform, **stft))
+    frames = min(found.shape[-1], magnitude.shape[-1])
+    difference = np.linalg.norm(found[..., :frames] - magnitude[..., :frames])
+    return 20 * np.log10(difference / np.linalg.norm(magnitude[..., :frames]))
+
+
+def front_end() -> None:
+    """Log-mels of ten seconds: librosa's own, this front end, its TensorFlow twin on eight at once."""
+    spec = audio.AudioSpec.at(22050)
+    y = conftest.voice(120.0, 10.0, spec.sample_rate_hz, seed=0)
+    options = {"sr": spec.sample_rate_hz, "n_fft": spec.n_fft, "hop_length": spec.hop_length, "n_mels": spec.n_mels}
+    ours = timed(lambda: audio.log_mel(y, spec))
+    theirs = timed(lambda: np.log(np.maximum(librosa.feature.melspectrogram(y=y, power=1, **options), spec.floor)))
+    twin = tf.function(lambda x: spectral.log_mel(x, spec))
+    batch = tf.constant(np.stack([y] * 8))
+    graph = timed(lambda: twin(batch)) / 8
+    print(f"log-mels of 10 s: {1e3 * ours:.1f} ms, librosa {theirs / ours:.2f} times that, graph {graph / ours:.2f}")
+
+
+def inversion() -> None:
+    """Eight clips of ten seconds back from magnitudes and from mels, beside librosa."""
+    stft = {"n_fft": 1024, "hop_length": 256}
+    spec = audio.AudioSpec.at(22050)
+    clips = np.stack([conftest.voice(90.0 + 20 * n, 10.0, spec.sample_rate_hz, seed=n) for n in range(8)])
+    magnitude = np.abs(librosa.stft(clips, **stft))
+    frames = tf.constant(magnitude.transpose(0, 2, 1))
+    invert = tf.function(lambda x: spectral.griffin_lim(x, spec))
+    ours = timed(lambda: invert(frames))
+    theirs = timed(lambda: librosa.griffinlim(magnitude, n_iter=32, random_state=0, **stft))
+    one_way = tf.function(lambda x: spectral.stft(spectral.istft(tf.cast(x, tf.complex64), spec), spec))
+    transforms = 33 * timed(lambda: one_way(frames))
+    found = convergence_db(invert(frames).numpy(), magnitude, **stft)
+    wanted = convergence_db(librosa.griffinlim(magnitude, n_iter=32, random_state=0, **stft), magnitude, **stft)
+    print(
+        f"Griffin-Lim, 8 x 10 s, 32 iterations: {ours:.2f} s, {found:.1f} dB; librosa {theirs:.2f} s, {wanted:.1f} dB"
+    )
+    print(f"  {theirs / ours:.1f} times librosa's speed, {ours / transforms:.2f} times the transforms alone")
+    mels = np.stack([audio.log_mel(y, spec) for y in clips])
+    nonnegative = tf.function(lambda x: spectral.mel_to_magnitude(x, spec))
+    fitted = timed(lambda: nonnegative(tf.constant(mels)))
+    bank = audio.mel_matrix(spec)
+    began = time.perf_counter()
+    theirs_magnitude = librosa.util.nnls(bank, np.exp(mels[0]).T)
+    slow = (time.perf_counter() - began) * len(clips)
+    errors = [
+        np.abs(np.log(np.maximum(m @ bank.T, spec.floor)) - mels[0]).mean() * 20 / np.log(10)
+        for m in (nonnegative(tf.constant(mels))[0].numpy(), theirs_magnitude.T)
+    ]
+    print(f"mels, 8 x 10 s: {fitted:.2f} s, {errors[0]:.2f} dB off; NNLS of librosa {slow:.1f} s, {errors[1]:.2f}")
+    print(f"  {slow / fitted:.0f} times librosa's speed")
+
+
+def training(steps: int = 30) -> None:
+    """Steps a second and the share of time spent waiting for input, of every plugin's small preset."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        conftest.write_voices(root / "speech", 24, seconds=1.5)
+        conftest.write_pictures(root / "pictures", 32)
+        conftest.preprocess(root / "speech", root / "audio", conftest.VOICES_HZ)
+        sizes = ["height=64", "width=64"]
+        conftest.preprocess(root / "pictures", root / "image", ("plain", "tinted"), pairs=sizes)
+        for kind in ("audio", "image"):
+            data = dataset.open_records(str(root / kind))
+            for name in plugins.available():
+                rate, waiting, batch = trained(name, data, steps)
+                print(
+                    f"{name:12} {kind:6} batch {batch:3}: {rate:7.2f} steps/s, {100 * waiting:4.1f} % waiting for input"
+                )
+
+
+def trained(name: str, data: dataset.Records, steps: int) -> tuple[float, float, int]:
+    """Steps a second, share of waiting, batch size."""
+    plugin_class = plugins.load(name)
+    made = dataclasses.replace(config.preset(plugin_class, "small", data.spec.kind), steps=steps)
+    plugin = plugin_class(made, data.spec)
+    step = tf.function(plugin.train_step)
+    batches = iter(dataset.batches(data, plugin_class, made, batch_size=made.batch_size))
+    for _ in range(3):
+        step(next(batches), made.batch_size)
+    began, waited = time.perf_counter(), 0.0
+    for _ in range(steps):
+        before = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - before
+        values = step(batch, made.batch_size)
+    float(next(iter(values.values())))
+    spent = time.perf_counter() - began
+    return steps / spent, waited / spent, made.batch_size
+
+
+if __name__ == "__main__":
+    distribution.use_cores()
+    for name in sys.argv[1:] or ("front_end", "inversion", "training"):
+        {"front_end": front_end, "inversion": inversion, "training": training}[name]()
