@@ -26,7 +26,7 @@ demo: setup
 	$(BIN)/python -m pipelines.demo --output_dir=$(DEMO)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import difflib
 import inspect
+import itertools
 import json
 import math
 import re
@@ -87,7 +88,7 @@ def _checked(key: str, kind: type, value):
         pairs = value if isinstance(value, (list, tuple)) else ()
         if pairs and all(isinstance(p, (list, tuple)) and len(p) == 2 and all(map(_is_number, p)) for p in pairs):
             points = tuple((float(step), float(number)) for step, number in pairs)
-            if list(points) == sorted(points):
+            if all(before < after for (before, _), (after, _) in itertools.pairwise(points)):
                 return points
         raise ValueError(f"{key}={value!r}; wanted a number or [[step, value], ...] with rising steps")
     if kind is float and _is_number(value):

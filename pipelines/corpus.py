@@ -20,6 +20,7 @@ SUFFIXES = {
     "audio": ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph .voc".split(),
     "image": ".png .jpg .jpeg .webp .bmp .gif .tif .tiff .ppm .pgm".split(),
 }
+LOWEST_RATE_HZ = 1000  # below, there is no speech
 PROBED_FILES = 200  # of each domain, to find the kind and the front end
 LAST_FILE = "dataset_info.json"  # its presence says that the directory is complete
 
@@ -132,8 +133,10 @@ def spec_of(kind: str, made: Iterable[sources.Domain], pairs: list[str]) -> conf
     changes = config.parsed(config.KINDS[kind], pairs)
     found = [_probe(domain, audio.probe if kind == "audio" else image.probe) for domain in made]
     if kind == "audio":
-        rate = changes.pop("sample_rate_hz", None) or min(audio.suggested_rate(rates) for rates in found)
-        return audio.AudioSpec.at(rate, **changes)
+        rate_hz = changes.pop("sample_rate_hz", min(audio.suggested_rate(rates) for rates in found))
+        if rate_hz < LOWEST_RATE_HZ:
+            raise ValueError(f"sample_rate_hz={rate_hz}; wanted at least {LOWEST_RATE_HZ}")
+        return audio.AudioSpec.at(rate_hz, **changes)
     return dataclasses.replace(image.suggested_spec(itertools.chain(*found)), **changes)
 
 

@@ -8,6 +8,7 @@ n begins in the right epoch and skips to its place in it; a worker of several ta
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
 import posixpath
 from collections.abc import Iterator
@@ -43,7 +44,8 @@ class Records:
 
     def shards(self, split: str, domain: str) -> list[str]:
         """The shard files of a split of a domain."""
-        return sorted(tf.io.gfile.glob(posixpath.join(self.data_dir, f"{domain}-{split}.tfrecord-*-of-*")))
+        names = f"{domain}-{split}.tfrecord-?????-of-?????"  # not what a worker that died left of one
+        return sorted(tf.io.gfile.glob(posixpath.join(glob.escape(self.data_dir), names)))
 
 
 def open_records(data_dir: str) -> Records:
@@ -234,7 +236,10 @@ def _shuffled(base: tf.data.Dataset, buffer: int, seeds: tf.Tensor) -> tf.data.D
 
 
 def whole(data: Records, split: str, domain: str) -> Iterator[tuple[sources.Source, np.ndarray]]:
-    """Every source of a split of a domain with its features, the parts of a long one joined, by id."""
+    """Every source of a split of a domain with its features, the parts of a long one joined.
+
+    Shard after shard, by id in each.
+    """
     waiting = {source.id: source for source in data.of(split, domain)}
     parts: list[np.ndarray] = []
     for record in tf.data.TFRecordDataset(data.shards(split, domain)):

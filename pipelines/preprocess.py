@@ -15,7 +15,7 @@ EXAMPLE = "python -m pipelines.preprocess --domain=anna='anna/*.wav' --domain=be
 def define_flags() -> None:
     """This script's flags."""
     flags.DEFINE_multi_string("domain", [], "NAME=GLOB or NAME=FOLDER or NAME=tfds:DATASET/SPLIT; once a domain.")
-    flags.DEFINE_string("data_dir", None, "Where the records go.", required=True)
+    flags.DEFINE_string("data_dir", None, "Where the records go.")
     flags.DEFINE_enum("kind", None, ["audio", "image"], "What the files are; found from their endings if not given.")
     flags.DEFINE_multi_string(
         "set", [], "KEY=VALUE of the front end: sample_rate_hz, n_fft, ..., or height, width, ..."
@@ -28,6 +28,9 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> int:
     """Preprocesses; the exit code."""
+    console.need(FLAGS, "domain", "data_dir")
+    if FLAGS.val_fraction + FLAGS.test_fraction > 1 + 1e-9:
+        raise ValueError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
     made = transforms.options(argv[1:])
     domains = corpus.domains(FLAGS.domain, FLAGS.data_dir)
     kind = corpus.kind_of(domains, FLAGS.kind)

@@ -86,7 +86,8 @@ def survey(
     file.seek(0)
     found = _survey_audio(file, spec) if isinstance(spec, AudioSpec) else _survey_image(file, spec)
     relative = path.removeprefix(domain.root)
-    key = posixpath.splitext(relative)[0] if split_by == "file" else posixpath.dirname(path)
+    folder = posixpath.dirname(relative) or posixpath.basename(posixpath.dirname(path))
+    key = posixpath.splitext(relative)[0] if split_by == "file" else folder
     split = records.split_of(f"{seed}:{key}", val_fraction=fractions[0], test_fraction=fractions[1])
     place = {"id": f"{domain.name}/{relative}", "path": path, "domain": domain.name, "split": split}
     moments = found.pop("moments")

@@ -151,7 +151,8 @@ def _opened(dataset: str):
         builder = tfds.builder(VERSION.sub(":", dataset))
     except (ValueError, AssertionError, ImportError):  # each for another part of the name
         near = difflib.get_close_matches(dataset, _known(dataset), n=3, cutoff=0.0)
-        raise ValueError(f"tfds:{dataset}: there is no such dataset; the nearest: {', '.join(near)}") from None
+        what = "neither a dataset's name nor the folder of a prepared one"
+        raise ValueError(f"tfds:{dataset}: {what}; the nearest: {', '.join(near)}") from None
     try:
         builder.download_and_prepare()
     except Exception as error:  # whatever a dataset's own code meets on the way

@@ -10,10 +10,12 @@ import contextlib
 import dataclasses
 import functools
 import glob
+import io
 import json
 import logging
 import os
 import posixpath
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -51,9 +53,9 @@ PROCESSES_FROM_BYTES = 64 << 20  # below, starting worker processes costs more t
 def match(pattern: str) -> list[str]:
     """Paths that a glob names, sorted; ``**/`` stands for any folders, none included."""
     pattern = pattern.replace("[[]", "[\0[]")  # no file's name holds a NUL, and of [[ Python warns
-    patterns = sorted({pattern, pattern.replace("**/", "")})
-    found = FileSystems.match(patterns)
-    return sorted({meta.path for result in found for meta in result.metadata_list})
+    here = "" if "/" in re.match(r"[^[*?]*", pattern)[0] else "./"  # Beam lists no folder that has no name
+    found = FileSystems.match(sorted({here + pattern, here + pattern.replace("**/", "")}))
+    return sorted({meta.path.removeprefix(here) for result in found for meta in result.metadata_list})
 
 
 def total_bytes(paths: Iterable[str]) -> int:
@@ -104,14 +106,23 @@ def options(arguments: list[str]) -> PipelineOptions:
     """Beam's options, of what follows the bare ``--``.
 
     Raises:
-      ValueError: one that Beam does not know.
+      ValueError: one that Beam does not know, or a value that it does not take.
     """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if not argument.startswith("-") and ("=" in before or not before.startswith("--")):
+            raise ValueError(f"{argument}: wanted --option=value after the bare --")
+    told = io.StringIO()
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     logging.disable(logging.WARNING)
-    made = PipelineOptions(arguments)
-    known = made.get_all_options()
-    unknown = sorted(set(made.get_all_options(retain_unknown_options=True)) - set(known))
-    logging.disable(logging.NOTSET)
+    try:
+        with contextlib.redirect_stderr(told):
+            made = PipelineOptions(arguments)
+            known, given = (made.get_all_options(retain_unknown_options=keep) for keep in (False, True))
+    except SystemExit:
+        raise ValueError(f"Beam: {told.getvalue().rpartition('error: ')[2]}") from None
+    finally:
+        logging.disable(logging.NOTSET)
+    unknown = sorted(set(given) - set(known))
     if unknown:
         raise ValueError(f"Beam has no option --{unknown[0]}; {config.nearest(unknown[0], known)}")
     return made
@@ -158,12 +169,9 @@ ROW_FILES = 8  # of each name
 
 def _write_rows(found: beam.PCollection, folder: str, name: str) -> None:
     place = posixpath.join(folder, WORK_FOLDER, name)
-    made = found | f"{name} rows" >> beam.Map(json.dumps) | f"{name} keys" >> beam.WithKeys(_file_of_row)
-    _ = made | f"{name} files" >> beam.GroupByKey() | f"{name} out" >> beam.Map(_write_lines, place)
-
-
-def _file_of_row(line: str) -> int:
-    return int(records.stable_fraction(line) * ROW_FILES)
+    made = found | f"{name} rows" >> beam.Map(json.dumps)
+    keyed = made | f"{name} keys" >> beam.WithKeys(lambda row: int(ROW_FILES * records.stable_fraction(row)))
+    _ = keyed | f"{name} files" >> beam.GroupByKey() | f"{name} out" >> beam.Map(_write_lines, place)
 
 
 def _write_lines(element: tuple[int, Iterable[str]], place: str) -> None:
@@ -230,13 +238,14 @@ class Preprocess:
             | beam.GroupByKey()
             | "Write" >> beam.ParDo(_WriteShard(self)).with_outputs("shards", "failures", main="sources")
         )
-        moments = surveyed.moments | "Statistics" >> beam.CombinePerKey(_merged)
+        merge = functools.partial(functools.reduce, stats.merge)
+        moments = surveyed.moments | "Statistics" >> beam.CombinePerKey(merge)
         failures = (surveyed.failures, written.failures) | "Failures" >> beam.Flatten()
         outcomes = {
             "sources": written.sources | beam.Map(dataclasses.asdict),
             "shards": written.shards,
             "failures": failures,
-            "statistics": moments | beam.MapTuple(_moments_row),
+            "statistics": moments | beam.MapTuple(lambda of, m: {"domain": of[0], "split": of[1], **m.to_json("<f8")}),
         }
         for name, found in outcomes.items():
             _write_rows(found, self.data_dir, name)
@@ -244,7 +253,7 @@ class Preprocess:
 
 def _files_of(domain: Domain) -> Iterator[tuple[Domain, str]]:
     for path in sorted({path for pattern in domain.paths for path in match(pattern)}):
-        yield domain, path
+        yield domain, os.fsencode(path).decode(errors="backslashreplace")  # no other name can travel; it will not open
 
 
 def _to_shard(source: Source, sizes: dict, spec: AudioSpec | ImageSpec) -> tuple[tuple, Source]:
@@ -252,14 +261,6 @@ def _to_shard(source: Source, sizes: dict, spec: AudioSpec | ImageSpec) -> tuple
     shards = records.shard_count(sizes[source.domain, source.split], shape)
     shard = int(records.stable_fraction(f"shard:{source.id}") * shards)
     return (source.domain, source.split, shard, shards), source
-
-
-def _moments_row(key: tuple[str, str], moments: stats.Moments) -> dict:
-    return {"domain": key[0], "split": key[1], **moments.to_json("<f8")}
-
-
-def _merged(found: Iterable[stats.Moments]) -> stats.Moments:
-    return functools.reduce(stats.merge, found)
 
 
 class _Survey(beam.DoFn):

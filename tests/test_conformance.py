@@ -61,13 +61,29 @@ def case(request, speech_records, picture_records):
     return Case(name, kind, dataset.open_records({"audio": speech_records, "image": picture_records}[kind]))
 
 
+@dataclasses.dataclass
+class Trained:
+    """A plugin after three steps; its weights before and after, its whole state after, a checkpoint after two."""
+
+    plugin: base.Plugin
+    before: list
+    values: dict
+    learnt: list
+    after: dict
+    half_way: str
+
+
 @pytest.fixture(scope="module")
-def trained(case):
-    """The plugin after three steps, and its weights before them."""
-    plugin = case.build()
+def trained(case, tmp_path_factory):
+    plugin, half_way = case.build(), str(tmp_path_factory.mktemp("half_way"))
     before = weights(plugin)
-    values = case.train(plugin, 3)
-    return plugin, before, values
+    step = tf.function(plugin.train_step)
+    for n, batch in enumerate(case.batches().take(3)):
+        if n == 2:
+            checkpoint.Keeper(half_way, plugin).save(2)
+        values = step(batch, plugin.config.batch_size)
+    values = {name: float(value) for name, value in values.items()}
+    return Trained(plugin, before, values, weights(plugin), state(plugin), half_way)
 
 
 def weights(plugin):
@@ -104,43 +120,29 @@ def test_every_key_has_a_meaning(case):
 
 
 def test_steps_are_finite_and_move_every_trainable_variable(trained):
-    plugin, before, values = trained
-    assert values and all(np.isfinite(list(values.values())))
-    assert before and all(not np.array_equal(a, b) for a, b in zip(before, weights(plugin), strict=True))
+    assert trained.values and all(np.isfinite(list(trained.values.values())))
+    moved = zip(trained.before, weights(trained.plugin), strict=True)
+    assert trained.before and all(not np.array_equal(a, b) for a, b in moved)
 
 
 def test_evaluation_gives_the_same_names_and_changes_nothing(case, trained):
-    plugin, _, values = trained
-    before = state(plugin)
+    plugin = trained.plugin
     (batch,) = case.batches().take(1)
+    before = state(plugin)
     found = plugin.eval_step(batch, plugin.config.batch_size)
-    assert found.keys() == values.keys() and all(np.isfinite([float(v) for v in found.values()]))
+    assert found.keys() == trained.values.keys() and all(np.isfinite([float(v) for v in found.values()]))
     assert_same(state(plugin), before)
 
 
-def test_another_plugin_restored_from_a_checkpoint_is_the_same(case, trained, tmp_path):
-    checkpoint.Keeper(str(tmp_path), trained[0]).save(3)
+def test_stopping_and_going_on_makes_no_difference(case, trained):
     other = case.build(seed=1)
-    assert checkpoint.Keeper(str(tmp_path), other).restore() == 3
-    assert_same(state(other), state(trained[0]))
+    assert checkpoint.Keeper(trained.half_way, other).restore() == 2
+    other.config = trained.plugin.config
+    case.train(other, 1, start_step=2)
+    assert_same(state(other), trained.after)
 
 
-def test_stopping_half_way_makes_no_difference(case, tmp_path):
-    whole = case.build()
-    case.train(whole, 4)
-    first = case.build()
-    case.train(first, 2)
-    checkpoint.Keeper(str(tmp_path), first).save(2)
-    second = case.build(seed=1)
-    step = checkpoint.Keeper(str(tmp_path), second).restore()
-    second.config = first.config
-    case.train(second, 2, start_step=step)
-    assert_same(state(second), state(whole))
-
-
-def test_two_replicas_do_what_one_does(case, replicas):
-    one = case.build()
-    case.train(one, 3)
+def test_two_replicas_do_what_one_does(case, trained, replicas):
     with replicas.scope():
         two = case.build()
     portions = case.batches(share=dataset.Share(replicas=2))
@@ -152,14 +154,13 @@ def test_two_replicas_do_what_one_does(case, replicas):
 
     for _ in range(3):
         step(next(spread))
-    for a, b in zip(weights(one), weights(two), strict=True):
-        np.testing.assert_allclose(b, a, atol=1e-5)
+    for found, wanted in zip(weights(two), trained.learnt, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_the_train_step_compiles_under_xla_and_agrees(case):
-    plain, compiled = case.build(), case.build()
-    wanted, found = case.train(plain, 2), case.train(compiled, 2, jit_compile=True)
-    assert found == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+def test_the_train_step_compiles_under_xla_and_agrees(case, trained):
+    found = case.train(case.build(), 3, jit_compile=True)
+    assert found == pytest.approx(trained.values, rel=1e-3, abs=1e-4)
 
 
 def features(case, batch, frames):
@@ -175,15 +176,15 @@ def features(case, batch, frames):
 
 @pytest.fixture(scope="module")
 def exported(case, trained, tmp_path_factory):
-    fields = config.to_json(trained[0].config)
+    fields = config.to_json(trained.plugin.config)
     described = checkpoint.describe_spec(case.spec)
     run = checkpoint.Run(plugin=case.name, preset="small", config=fields, data_dir="records", spec=described)
-    path = checkpoint.export(trained[0], run, str(tmp_path_factory.mktemp("run")))
+    path = checkpoint.export(trained.plugin, run, str(tmp_path_factory.mktemp("run")))
     return tf.saved_model.load(path)
 
 
 def test_the_export_computes_what_the_plugin_computes(case, trained, exported):
-    made = trained[0].signatures()
+    made = trained.plugin.signatures()
     assert made and set(made) <= set(base.SIGNATURES)
     for name, fn in made.items():
         if [spec.name for spec in fn.input_signature] != ["features"]:
@@ -206,7 +207,7 @@ def test_what_is_encoded_can_be_decoded(case, exported):
 
 
 def test_a_translation_depends_on_no_more_frames_than_it_says(case, trained):
-    plugin, _, _ = trained
+    plugin = trained.plugin
     names = sorted({"translate_ab", "translate_ba"} & set(plugin.signatures()))
     if case.kind == "image" or not names:
         pytest.skip("translates no speech")
@@ -221,7 +222,7 @@ def test_a_translation_depends_on_no_more_frames_than_it_says(case, trained):
 @pytest.mark.parametrize("value", ["silence", 0.0, 0.5])
 def test_constant_input_stays_finite(case, trained, value):
     silence = case.spec.features.log_floor if case.kind == "audio" else -1.0
-    plugin = trained[0]
+    plugin = trained.plugin
     values = plugin.train_step(case.constant(silence if value == "silence" else value), plugin.config.batch_size)
     assert all(np.isfinite([float(v) for v in values.values()]))
     assert all(np.isfinite(w).all() for w in weights(plugin))

@@ -78,7 +78,8 @@ def test_a_mel_generator_never_trains_its_filter_and_can_train_all_else(rng):
 def test_a_mel_generator_sees_exactly_the_context_it_says(blocks, kernel, rng):
     context = networks.mel_generator_context(blocks=blocks, kernel=kernel)
     frames, middle = 2 * context + 21, context + 10
-    network = shaken(generator(blocks, kernel), rng)
+    taps = rng.normal(size=(2 * transport.CONTEXT + 1, BINS, BINS))
+    network = shaken(generator(blocks, kernel, taps), rng)
     x = rng.normal(size=(1, frames, BINS)).astype(np.float32)
     seen = np.flatnonzero(seen_by(network, x, (0, middle)))
     assert (middle - seen.min(), seen.max() - middle) == (context, context)

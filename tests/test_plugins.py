@@ -70,7 +70,7 @@ def test_readme_alone_suffices_to_add_a_plugin(third_party, speech_records, tmp_
 
 
 def test_the_conformance_suite_holds_installed_plugins_to_the_contract(third_party):
-    asked = [sys.executable, "-m", "pytest", "tests/test_conformance.py", "-k", "linear-audio and (finite or half_way)"]
+    asked = [sys.executable, "-m", "pytest", "tests/test_conformance.py", "-k", "linear-audio and (finite or going_on)"]
     environment = {"PYTHONPATH": third_party, "PATH": "/usr/bin:/bin", "HOME": third_party}
     done = subprocess.run(asked, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "passed" in done.stdout, done.stdout[-4000:]

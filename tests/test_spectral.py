@@ -88,13 +88,15 @@ def test_griffin_lim_is_that_of_numpy(spec, iterations, momentum, first_frame):
     pause=st.integers(0, 3000),
     silent=st.booleans(),
 )
-def test_the_gain_to_the_level_is_that_of_numpy(samples, level_db, pause, silent):
+def test_power_and_gain_to_the_level_are_those_of_numpy(samples, level_db, pause, silent):
     y = np.random.default_rng(samples).normal(size=samples) * 10 ** (level_db / 20) * (not silent)
     y = np.concatenate([y, np.zeros(pause)]).astype(np.float32)
-    wanted = audio.level_gain(audio.block_powers(y, SMALL.sample_rate_hz), SMALL.level_db)
-    found = spectral.level_gain(tf.stack([y, 0 * y]), SMALL)
-    assert found.shape == (2, 1)
-    np.testing.assert_allclose(found[:, 0], [wanted, 1.0], rtol=1e-4)
+    powers = audio.block_powers(y, SMALL.sample_rate_hz)
+    both = tf.stack([y, 0 * y])
+    gain, power = spectral.level_gain(both, SMALL), spectral.active_power(both, SMALL)
+    assert gain.shape == power.shape == (2, 1)
+    np.testing.assert_allclose(gain[:, 0], [audio.level_gain(powers, SMALL.level_db), 1.0], rtol=1e-4)
+    np.testing.assert_allclose(power[:, 0], [audio.active_power(powers), 0.0], rtol=1e-4)
 
 
 @laws

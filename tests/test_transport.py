@@ -151,6 +151,14 @@ def test_the_ratio_of_two_pitches_is_found(here, there):
     assert found == pytest.approx(there / here, rel=0.05)
 
 
+@pytest.mark.parametrize("spec", [SPEC, SMALL], ids=["80 mels", "32 mels"])
+@pytest.mark.parametrize(("here", "there"), [(110, 220), (150, 165), (140, 200)])
+def test_the_way_back_has_the_inverse_ratio(here, there, spec):
+    source, target = moments(here, spec=spec), moments(there, spec=spec)
+    up, down = transport.pitch_ratio(source, target, spec), transport.pitch_ratio(target, source, spec)
+    assert up * down == pytest.approx(1)
+
+
 @pytest.mark.parametrize("f0_hz", [110, 150, 220])
 def test_voices_of_one_pitch_are_not_moved(f0_hz):
     assert transport.pitch_ratio(moments(f0_hz), moments(f0_hz, first_seed=5), SPEC) == 1

@@ -1,0 +1,174 @@
+"""Configurations: what is written is read back, what is wrong is named."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import plugins
+from models.features import stats
+from models.features.audio import AudioSpec
+from models.features.image import ImageSpec
+from models.features.spec import Spec
+from pipelines import config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parent:
+    """Keys of both.
+
+    Attributes:
+      count: how many there are,
+        of whatever it is.
+      name: what it is called.
+    """
+
+    count: int = 3
+    name: str = "x"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(Parent):
+    """Keys of one.
+
+    Attributes:
+      rate: how fast.
+      loud: whether it is heard.
+      cycle: how much of it, and when.
+    """
+
+    rate: float = 0.5
+    loud: bool = False
+    cycle: config.SCHEDULE = 10.0
+
+
+laws = settings(max_examples=50, deadline=None, derandomize=True)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+STEPS = st.lists(NUMBERS, min_size=1, unique=True).map(sorted)
+POINTS = STEPS.flatmap(lambda steps: st.tuples(*(st.tuples(st.just(step), NUMBERS) for step in steps)))
+SETTINGS = st.builds(
+    Settings, count=st.integers(), name=st.text(), rate=NUMBERS, loud=st.booleans(), cycle=NUMBERS | POINTS
+)
+CONFIGS = {name: plugins.load(name).Config for name in plugins.available()}
+
+
+@laws
+@given(SETTINGS)
+def test_a_configuration_survives_its_json(made):
+    written = json.dumps(config.to_json(made), allow_nan=False)
+    assert config.from_json(Settings, json.loads(written)) == made
+
+
+@laws
+@given(SETTINGS)
+def test_what_is_set_as_text_is_what_json_would_give(made):
+    fields = config.to_json(made)
+    pairs = [f"{key}={value if key == 'name' else json.dumps(value)}" for key, value in fields.items()]
+    assert config.overridden(Settings(), pairs) == made
+
+
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("count=5", 5),
+        ("count=-1", -1),
+        ("rate=1", 1.0),
+        ("rate=.5", 0.5),
+        ("rate=1e-3", 0.001),
+        ("loud=true", True),
+        ("loud=False", False),
+        ("name=12", "12"),
+        ("name=", ""),
+        ("name=a=b", "a=b"),
+        ("cycle=3", 3.0),
+        ("cycle=[[0, 5], [1000, 0.5]]", ((0.0, 5.0), (1000.0, 0.5))),
+    ],
+)
+def test_a_set_value_gets_the_type_of_its_key(pair, value):
+    key = pair.partition("=")[0]
+    found = getattr(config.overridden(Settings(), [pair]), key)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("pair", "complaint"),
+    [
+        ("count", "wanted KEY=VALUE"),
+        ("cuont=3", "did you mean count"),
+        ("zzz=3", "there are: count, cycle, loud, name, rate"),
+        ("count=2.5", "wanted a whole number"),
+        ("count=true", "wanted a whole number"),
+        ("count=many", "wanted a whole number"),
+        ("loud=1", "wanted true or false"),
+        ("rate=fast", "wanted float"),
+        ("rate=nan", "wanted float"),
+        ("rate=inf", "wanted float"),
+        ("rate=true", "wanted float"),
+        ("cycle=often", "wanted float"),
+        ("cycle=[]", "rising steps"),
+        ("cycle=[[1]]", "rising steps"),
+        ("cycle=[[10, 0], [0, 1]]", "rising steps"),
+        ("cycle=[[10, 0], [10, 1]]", "rising steps"),
+        ("cycle=[[0, true]]", "rising steps"),
+    ],
+)
+def test_a_wrong_pair_is_refused_with_what_was_wanted(pair, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        config.overridden(Settings(), [pair])
+
+
+@pytest.mark.parametrize("fields", [{"cuont": 3}, {"rate": "fast"}, {"count": 1.5}, {"cycle": [[2, 1], [1, 1]]}])
+def test_json_of_another_shape_is_refused(fields):
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        config.from_json(Settings, fields)
+
+
+@pytest.mark.parametrize("cls", [*CONFIGS.values(), AudioSpec, ImageSpec], ids=[*CONFIGS, "audio", "image"])
+def test_every_key_that_can_be_set_says_what_it_means(cls):
+    described = {key: (kind, default, meaning) for key, kind, default, meaning in config.describe(cls)}
+    assert set(described) == {field.name for field in dataclasses.fields(cls)}
+    assert all(kind and default and len(meaning) > 5 for kind, default, meaning in described.values()), described
+
+
+def test_meanings_come_from_the_class_and_its_parents_on_one_line():
+    described = {key: (kind, default, meaning) for key, kind, default, meaning in config.describe(Settings)}
+    assert described["count"] == ("a whole number", "3", "how many there are, of whatever it is.")
+    assert described["cycle"] == ("float or schedule", "10.0", "how much of it, and when.")
+
+
+@laws
+@given(SETTINGS, SETTINGS)
+def test_differences_name_the_keys_that_differ_and_no_others(old, new):
+    was, now = config.to_json(old), config.to_json(new)
+    said = [line.partition(": ")[0] for line in config.differences({"config": was}, {"config": now})]
+    assert said == sorted(f"config.{key}" for key in was if was[key] != now[key])
+
+
+def test_a_key_that_came_or_went_is_a_difference():
+    assert config.differences({"old": 1}, {"new": {"er": 2}}) == ["new: None -> {'er': 2}", "old: 1 -> None"]
+
+
+@pytest.mark.parametrize(("name", "hint"), [("smal", "did you mean small"), ("zzz", "there are: full, small")])
+def test_an_unknown_preset_is_answered_with_the_nearest(name, hint):
+    with pytest.raises(ValueError, match=f"--preset={name}; {hint}"):
+        config.preset(plugins.load("ae"), name, "audio")
+
+
+@pytest.mark.parametrize(
+    ("features", "shape", "lags"),
+    [(AudioSpec.at(8000, n_mels=20), (50, 20), stats.LAGS), (ImageSpec(height=8, width=8), (8, 8, 3), 0)],
+    ids=["audio", "image"],
+)
+def test_front_end_and_statistics_survive_their_json(rng, features, shape, lags):
+    moments = {name: stats.Moments.of(rng.normal(size=shape), lags=lags) for name in ("a", "b")}
+    written = json.loads(json.dumps(config.spec_to_json(Spec(features, ("a", "b"), moments))))
+    again = config.spec_from_json(written)
+    assert (again.features, again.domains) == (features, ("a", "b"))
+    for name in again.domains:
+        np.testing.assert_allclose(again.moments[name].covariance(lags), moments[name].covariance(lags), atol=1e-6)
+    packed = [field.name for field in dataclasses.fields(stats.Moments)]
+    for name, row in config.spec_to_json(again)["domains"].items():
+        assert [row[key] for key in packed] == [written["domains"][name][key] for key in packed]

@@ -1,0 +1,216 @@
+"""How the scripts speak: one line for what the user did wrong, a traceback for what we did."""
+
+import io
+import re
+import subprocess
+import sys
+import threading
+
+import pytest
+from absl import flags
+from conftest import ROOT, script
+
+from pipelines import config, console
+
+EXAMPLE = "python -m pipelines.toy --size=3"
+
+
+@pytest.fixture
+def toy():
+    """A script's flags, and its parser of argv."""
+    made = flags.FlagValues()
+    flags.DEFINE_integer("size", 1, "How big.", flag_values=made, module_name="pipelines.toy")
+    flags.DEFINE_enum("kind", None, ["audio", "image"], "Of what.", flag_values=made, module_name="pipelines.toy")
+    flags.DEFINE_bool("logtostderr", False, "Another module's.", flag_values=made, module_name="absl.logging")
+    return made, console.parser(made, "pipelines.toy", "Does little.", EXAMPLE)
+
+
+def test_what_follows_the_bare_dashes_is_left_for_beam(toy):
+    made, parse = toy
+    assert parse(["toy", "--size=3", "--", "--runner=x", "--size=4", "--", "y"]) == [
+        "toy",
+        "--runner=x",
+        "--size=4",
+        "--",
+        "y",
+    ]
+    assert made.size == 3
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("--sise=3", "no flag is called --sise; did you mean --size?"),
+        ("-knd=3", "no flag is called --knd; did you mean --kind?"),
+        ("--runner=DataflowRunner", "no flag is called --runner; see --help"),
+        ("--size=big", "--size=big: invalid literal"),
+        ("--kind=video", "should be one of <audio|image>"),
+        ("folder", "folder: wanted --flag=value; Beam's options follow after a bare --"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_exit_2(toy, capsys, argument, complaint):
+    with pytest.raises(SystemExit) as stopped:
+        toy[1](["toy", argument])
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 2 and out == ""
+    assert complaint in err and err.startswith("error: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("asked", ["--help", "-h", "--helpfull"])
+def test_help_shows_an_example_and_the_scripts_own_flags(toy, capsys, asked):
+    with pytest.raises(SystemExit) as stopped:
+        toy[1](["toy", "--size=big", asked])
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 0 and err == ""
+    assert out.startswith("Does little.") and EXAMPLE in out
+    assert re.findall(r"^  --(\w+)", out, re.MULTILINE) == ["size", "kind"]
+    assert "--size [1]\n      How big." in out
+
+
+def test_help_after_the_bare_dashes_is_beams(toy):
+    assert toy[1](["toy", "--", "--help"]) == ["toy", "--help"]
+
+
+def ours():
+    config.overridden(config.ImageSpec(), ["hieght=3"])
+
+
+def a_librarys():
+    int("three")
+
+
+def no_file():
+    with open("/no/such/file"):
+        pass
+
+
+def interrupted():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "line"),
+    [
+        (ours, 2, "error: --set=hieght=3: no key is called 'hieght'; did you mean height?"),
+        (no_file, 2, "error: [Errno 2] No such file or directory: '/no/such/file'"),
+        (interrupted, 130, "interrupted"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(capsys, fails, code, line):
+    with pytest.raises(SystemExit) as stopped:
+        console.guarded(lambda argv: fails())(["toy"])
+    assert (stopped.value.code, capsys.readouterr().err) == (code, f"{line}\n")
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    with pytest.raises(ValueError, match="three"):
+        console.guarded(lambda argv: a_librarys())(["toy"])
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
+def test_the_exit_code_is_what_main_returns(returned, code):
+    with pytest.raises(SystemExit) as stopped:
+        console.guarded(lambda argv: returned)(["toy"])
+    assert stopped.value.code == code
+
+
+def test_a_message_of_many_lines_becomes_one(capsys):
+    assert console.complain("first\n   second\tthird") == 2
+    assert capsys.readouterr().err == "error: first second third\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--data_dri=out"], "no flag is called --data_dri; did you mean --data_dir?"),
+        (["--domain=a=x.wav"], "--data_dir is missing"),
+        (["--domain=a=x.wav", "--data_dir=out", "--", "--runer=x"], "Beam has no option --runer; did you mean runner?"),
+    ],
+    ids=["unknown", "missing", "beam"],
+)
+def test_preprocess_refuses_what_it_does_not_know(tmp_path, arguments, complaint):
+    done = script("preprocess", *arguments)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert complaint in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_preprocess_help_shows_its_flags_and_an_example():
+    done = script("preprocess", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "python -m pipelines.preprocess --domain=" in done.stdout and "tfds:DATASET/SPLIT" in done.stdout
+    shown = re.findall(r"^  --(\w+)", done.stdout, re.MULTILINE)
+    assert {"domain", "data_dir", "kind", "set", "val_fraction", "split_by", "seed"} <= set(shown)
+    assert not {"runner", "verbosity", "pdb"} & set(shown)
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        monkeypatch.setattr(console.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def test_progress_tells_rate_and_time_left_of_what_it_did_itself(clock, capsys):
+    progress = console.Progress("train", 100, "steps", start=40)
+    clock.now += 10
+    progress.show(60, "loss 3")
+    assert capsys.readouterr().err == "train: 60/100 steps, 2/s, 20 s left  loss 3\n"
+
+
+def test_progress_of_unknown_length_promises_nothing(clock, capsys):
+    progress = console.Progress("read", None, "files")
+    progress.close()
+    assert capsys.readouterr().err == "read: 0 files, 0/s\n"
+
+
+@pytest.mark.parametrize(("terminal", "lines"), [(False, 4), (True, 100)])
+def test_progress_speaks_seldom_into_a_file_and_often_on_a_terminal(clock, monkeypatch, terminal, lines):
+    spoken = io.StringIO()
+    spoken.isatty = lambda: terminal
+    monkeypatch.setattr(sys, "stderr", spoken)
+    progress = console.Progress("train", 100, "steps", every_s=15)
+    for step in range(100):
+        progress.show(step)
+        clock.now += 0.5
+    assert len(re.findall("train: ", spoken.getvalue())) == lines
+    assert ("\r" in spoken.getvalue()) is terminal
+
+
+def test_a_watched_block_ends_with_the_last_count_and_no_thread(clock, capsys):
+    done, before = [], threading.active_count()
+    with console.watched(console.Progress("work", 5, "files"), lambda: len(done)):
+        assert threading.active_count() == before + 1
+        done.extend("12345")
+        clock.now += 5
+    assert threading.active_count() == before
+    assert capsys.readouterr().err.splitlines()[-1] == "work: 5/5 files, 1/s, 0 s left"
+
+
+def test_a_tally_adds_up_over_processes():
+    with console.tally(local=True) as tally:
+        for _ in range(3):
+            console.Tally.add(tally.folder)
+        code = "import sys; from pipelines import console; console.Tally.add(sys.argv[1])"
+        subprocess.run([sys.executable, "-c", code, tally.folder], cwd=ROOT, check=True)
+        assert tally.count() == 4
+    console.Tally.add(tally.folder)  # a straggler finds the folder gone
+
+
+def test_a_tally_of_another_machine_counts_nothing():
+    with console.tally(local=False) as tally:
+        console.Tally.add(tally.folder)
+        assert tally.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (3599.9, "1 h 0 min"), (7300, "2 h 1 min")],
+)
+def test_durations_are_rounded_before_they_are_split(seconds, said):
+    assert console.duration(seconds) == said

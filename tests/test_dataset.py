@@ -1,0 +1,232 @@
+"""Batches: a function of the step alone, whoever asks for them, and never of silence."""
+
+import collections
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+from conftest import preprocess, write_voices
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.features import audio
+from models.features.spec import Spec
+from pipelines import dataset, records
+from plugins import base
+
+laws = settings(max_examples=20, deadline=None, derandomize=True)
+CONFIG = base.Config(crop_frames=16, seed=3)
+FRONT_END = audio.AudioSpec.at(8000, n_fft=256, n_mels=8)
+SPEECH = Spec(FRONT_END, (), {})
+
+
+class Mixed:
+    BATCHES = "mixed"
+
+
+class Unpaired:
+    BATCHES = "unpaired"
+
+
+FORMS = pytest.mark.parametrize("form", [Mixed, Unpaired])
+KINDS = pytest.mark.parametrize("kind", ["speech", "picture"])
+
+
+@pytest.fixture(scope="module")
+def data_of(speech_records, picture_records):
+    return {"speech": dataset.open_records(speech_records), "picture": dataset.open_records(picture_records)}
+
+
+def batches(data, form, *, count, batch_size=4, config=CONFIG, **options):
+    made = dataset.batches(data, form, config, batch_size=batch_size, **options)
+    return [{key: value.numpy() for key, value in batch.items()} for batch in made.take(count)]
+
+
+def joined(parts):
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def assert_same(found, wanted):
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+
+
+# ------------------------------------------------------------------ the order of batches
+
+
+@FORMS
+@KINDS
+def test_batches_from_a_step_on_are_those_after_so_many(data_of, kind, form):
+    whole = batches(data_of[kind], form, count=14)
+    assert [batch["step"].tolist() for batch in whole] == [[step] * 4 for step in range(14)]
+    for start in (1, 5, 12):
+        assert_same(batches(data_of[kind], form, count=2, start_step=start), whole[start : start + 2])
+
+
+@FORMS
+def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
+    def shares(replicas, workers=1):
+        each = [
+            batches(
+                data_of["speech"], form, count=3 * replicas, batch_size=8, share=dataset.Share(n, workers, replicas)
+            )
+            for n in range(workers)
+        ]
+        steps = range(0, 3 * replicas, replicas)
+        return [joined([part for mine in each for part in mine[step : step + replicas]]) for step in steps]
+
+    whole = batches(data_of["speech"], form, count=3, batch_size=8)
+    assert all(batch["index"].tolist() == list(range(8)) for batch in whole)
+    for replicas, workers in ((2, 1), (1, 2), (2, 2)):
+        assert_same(shares(replicas, workers), whole)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(data_of):
+    for batch_size in (0, 2, 6):
+        with pytest.raises(ValueError, match=f"batch_size={batch_size}; wanted a multiple of 4 replicas"):
+            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, share=dataset.Share(0, 2, 2))
+
+
+@KINDS
+def test_batches_depend_on_the_configurations_seed_and_on_no_other(data_of, kind):
+    first = batches(data_of[kind], Unpaired, count=2)
+    tf.random.set_seed(7)
+    assert_same(batches(data_of[kind], Unpaired, count=2), first)
+    (other,) = batches(data_of[kind], Unpaired, count=1, config=dataclasses.replace(CONFIG, seed=4))
+    assert not np.array_equal(other["a"], first[0]["a"]) and not np.array_equal(other["b"], first[0]["b"])
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_an_epoch_draws_every_picture_once_and_the_next_in_another_order(data_of, split):
+    data = data_of["picture"]
+    for key, name in zip("ab", data.spec.domains, strict=True):
+        pictures = [x for _, x in dataset.whole(data, split, name)]
+        drawn = joined(batches(data, Unpaired, count=3 * len(pictures), batch_size=1, split=split))[key]
+        epochs = np.split(drawn, 3)
+        for epoch in epochs:
+            assert sorted(map(np.ndarray.tobytes, epoch)) == sorted(map(np.ndarray.tobytes, np.stack(pictures)))
+        if len(pictures) > 3:
+            assert any(not np.array_equal(x, y) for x, y in itertools.pairwise(epochs))
+
+
+def test_an_epoch_of_speech_draws_a_record_as_often_as_it_has_crops(data_of):
+    data = data_of["speech"]
+    times = {s.id: dataset.crops_of(s.active[0], 16) for s in data.of("train", "low")}
+    assert len(set(times.values())) > 1
+    stream = dataset._stream(data, "train", "low", CONFIG, first=0, salt=0)
+    for number in range(2):
+        epoch = stream.skip(number * sum(times.values())).take(sum(times.values()))
+        drawn = collections.Counter(dataset.parse(r, data.spec)["id"].numpy().decode() for r in epoch)
+        assert drawn == times
+
+
+@KINDS
+def test_mixed_batches_take_turns_and_say_which_domain_it_is(data_of, kind):
+    data = data_of[kind]
+    batch = joined(batches(data, Mixed, count=6, batch_size=5))
+    assert batch["domain"].tolist() == [row % 2 for row in range(30)]
+    known = [
+        np.concatenate([x.reshape(-1, x.shape[-1]) for _, x in dataset.whole(data, "train", n)])
+        for n in data.spec.domains
+    ]
+    rows = [set(map(np.ndarray.tobytes, vectors)) for vectors in known]
+    for domain, x in zip(batch["domain"], batch["x"], strict=True):
+        vectors = [v for v in x.reshape(-1, x.shape[-1]) if v.max() > data_of["speech"].spec.features.log_floor + 0.1]
+        assert vectors and all(v.tobytes() in rows[domain] for v in vectors)
+
+
+# ------------------------------------------------------------------ what is in a row
+
+
+@KINDS
+def test_features_have_the_shape_that_plugins_are_told(data_of, kind):
+    spec = data_of[kind].spec
+    (batch,) = batches(data_of[kind], Unpaired, count=1)
+    for x in (batch["a"], batch["b"]):
+        assert x.shape == (4, *spec.feature_shape(16)) and x.dtype == np.float32
+        low, high = (-1, 1) if kind == "picture" else (np.float16(spec.features.log_floor), 12)
+        assert low <= x.min() < x.max() <= high
+
+
+@st.composite
+def recordings(draw):
+    """Log-mels of which some frames sound; each frame tells which one it is."""
+    frames = draw(st.integers(1, 60))
+    sounds = draw(st.lists(st.booleans(), min_size=frames, max_size=frames))
+    level = np.where(sounds, -1.0, FRONT_END.log_floor)[:, None]
+    return np.float32(np.repeat(level, 8, axis=1) + np.where(sounds, np.arange(frames) / 100, 0)[:, None])
+
+
+@laws
+@given(recordings(), st.integers(1, 24), st.integers(0, 2**40))
+def test_a_crop_is_a_stretch_of_the_recording_around_a_frame_that_sounds(log_mels, frames, row):
+    made = dataset.crop(tf.constant(log_mels), frames, SPEECH, tf.constant([row, 3], tf.int64)).numpy()
+    assert made.shape == (frames, 8)
+    floor = np.full((frames, 8), FRONT_END.log_floor, np.float32)
+    beyond = np.concatenate([floor, log_mels, floor])
+    assert any(np.array_equal(made, beyond[start : start + frames]) for start in range(len(log_mels) + frames + 1))
+    if audio.active_frames(log_mels, FRONT_END).any():
+        assert made.max() > FRONT_END.log_floor + 0.5
+
+
+def test_crops_reach_every_part_that_sounds():
+    log_mels = np.float32(np.arange(60)[:, None] / 100 + np.zeros(8))
+    crops = [dataset.crop(tf.constant(log_mels), 16, SPEECH, tf.constant([row, 0], tf.int64)) for row in range(60)]
+    assert set(np.concatenate(crops)[:, 0]) >= set(log_mels[:, 0])
+
+
+@pytest.mark.parametrize(("active", "times"), [(0, 0), (1, 1), (7, 1), (24, 2), (40, 2), (41, 3), (160, 10)])
+def test_silence_is_never_drawn_and_length_counts(active, times):
+    assert dataset.crops_of(active, 16) == times
+
+
+# ------------------------------------------------------------------ odd data
+
+
+@pytest.fixture(scope="module")
+def scarce(tmp_path_factory):
+    """Long recordings in many records and shards, beside a domain of silence; everything in the training split."""
+    folder = tmp_path_factory.mktemp("scarce")
+    write_voices(folder, 5)
+    (folder / "silent").mkdir()
+    soundfile.write(folder / "silent" / "1.wav", np.zeros(8000), 8000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "SEGMENT_FRAMES", 20)
+        patch.setattr(records, "SHARD_BYTES", 8 * 2 * 20 * 32)
+        pairs = ["n_fft=256", "n_mels=32"]
+        preprocess(folder, folder / "out", ("low", "silent"), pairs=pairs, fractions=(0.0, 0.0))
+    return dataset.open_records(str(folder / "out"))
+
+
+def test_whole_recordings_come_once_each_from_several_shards(scarce):
+    assert len(scarce.shards("train", "low")) > 2
+    found = {source.id: x for source, x in dataset.whole(scarce, "train", "low")}
+    assert sorted(found) == [source.id for source in scarce.of("train", "low")]
+    for source in scarce.of("train", "low"):
+        assert len(source.active) > 2 and len(found[source.id]) == source.frames
+
+
+def test_records_of_several_shards_are_drawn_alike(scarce):
+    draws = sum(dataset.crops_of(active, 16) for source in scarce.of("train", "low") for active in source.active)
+    stream = dataset._stream(scarce, "train", "low", CONFIG, first=0, salt=0).take(draws)
+    drawn = {dataset.parse(r, scarce.spec)["id"].numpy().decode() for r in stream}
+    assert drawn == {source.id for source in scarce.of("train", "low")}
+
+
+@pytest.mark.parametrize(
+    ("split", "complaint"),
+    [
+        ("train", "domain silent: nothing to draw from in the train split; none of its 1 files sounds"),
+        ("val", "domain low: nothing to draw from in the val split; it has no files"),
+    ],
+)
+def test_a_split_with_nothing_to_draw_from_is_refused(scarce, split, complaint):
+    for form in (Mixed, Unpaired):
+        with pytest.raises(ValueError, match=complaint):
+            batches(scarce, form, count=1, split=split)

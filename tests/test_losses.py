@@ -1,0 +1,94 @@
+"""Losses: known values, and shares of a batch that add up to the whole."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models import losses
+
+laws = settings(max_examples=20, deadline=None, derandomize=True)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def pair(seed, batch=3):
+    rng = np.random.default_rng(seed)
+    shape = (batch, *rng.integers(1, 5, size=rng.integers(0, 4)))
+    return tf.constant(rng.normal(size=(2, *shape)), tf.float32)
+
+
+@laws
+@given(seed=seeds)
+def test_differences_are_averaged_over_all_axes_but_the_batch(seed):
+    x, y = pair(seed)
+    difference = (x - y).numpy().reshape(3, -1)
+    np.testing.assert_allclose(losses.l1(x, y), np.abs(difference).mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(losses.l2(x, y), np.square(difference).mean(axis=1), rtol=1e-5)
+
+
+@laws
+@given(seed=seeds)
+def test_differences_are_symmetric_and_zero_for_equals(seed):
+    x, y = pair(seed)
+    for loss in (losses.l1, losses.l2):
+        np.testing.assert_allclose(loss(x, y), loss(y, x))
+        np.testing.assert_array_equal(loss(x, x), np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("loss", "arguments", "wanted"),
+    [
+        (losses.l1, ([[3.0, 0.0]], [[0.0, 1.0]]), 2.0),
+        (losses.l2, ([[3.0, 0.0]], [[0.0, 1.0]]), 5.0),
+        (losses.lsgan_generator, ([[1.0, 1.0]],), 0.0),
+        (losses.lsgan_generator, ([[0.0, 3.0]],), 2.5),
+        (losses.lsgan_discriminator, ([[1.0, 1.0]], [[0.0, 0.0]]), 0.0),
+        (losses.lsgan_discriminator, ([[0.0, 0.0]], [[1.0, 1.0]]), 1.0),
+        (losses.lsgan_discriminator, ([[0.5, 0.5]], [[0.5, 0.5]]), 0.25),
+    ],
+)
+def test_losses_have_the_values_their_formulas_give(loss, arguments, wanted):
+    found = loss(*map(tf.constant, arguments))
+    assert found.shape == (1,) and float(found[0]) == pytest.approx(wanted)
+
+
+@laws
+@given(seed=seeds)
+def test_the_best_the_critic_can_say_of_reals_and_fakes_alike_is_one_half(seed):
+    x, _ = pair(seed)
+    with tf.GradientTape() as tape:
+        said = tf.Variable(tf.fill(x.shape, 0.5))
+        loss = tf.reduce_sum(losses.lsgan_discriminator(said, said))
+    np.testing.assert_allclose(tape.gradient(loss, said), 0, atol=1e-7)
+    at_a_half = losses.lsgan_discriminator(said, said).numpy()
+    assert (losses.lsgan_discriminator(said + x, said + x) >= at_a_half).numpy().all()
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32, tf.int32])
+def test_examples_are_averaged_in_single_precision(dtype):
+    found = losses.per_example(tf.ones([2, 5000], dtype))
+    assert found.dtype == tf.float32
+    np.testing.assert_array_equal(found, [1.0, 1.0])
+
+
+@laws
+@given(values=st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=12), cut=st.integers(0, 12))
+def test_the_means_of_the_shares_add_up_to_the_mean_of_the_batch(values, cut):
+    shares = tf.constant(values[:cut], tf.float32), tf.constant(values[cut:], tf.float32)
+    found = sum(float(losses.batch_mean(share, len(values))) for share in shares)
+    assert found == pytest.approx(np.mean(values), abs=1e-3)
+
+
+@laws
+@given(terms=st.dictionaries(st.sampled_from("abcdef"), st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1))
+def test_the_total_is_the_weighted_sum(terms):
+    values = {name: tf.constant(value, tf.float64) for name, (value, _) in terms.items()}
+    weights = {name: weight for name, (_, weight) in terms.items()}
+    wanted = sum(value * weight for value, weight in terms.values())
+    assert float(losses.total(values, weights)) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_a_loss_without_a_weight_is_no_silent_zero():
+    with pytest.raises(KeyError, match="cycle"):
+        losses.total({"adversarial": tf.constant(1.0), "cycle": tf.constant(1.0)}, {"adversarial": 1.0})

@@ -1,0 +1,165 @@
+"""Metrics: what each says of equals, and values that follow from its definition."""
+
+import numpy as np
+import pytest
+from conftest import voice
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.features import audio
+from models.features.audio import AudioSpec
+from models.metrics import image, speech
+
+SPEC = AudioSpec.at(8000, n_fft=256, n_mels=32)
+DB = 20 / np.log(10)
+
+laws = settings(max_examples=20, deadline=None, derandomize=True)
+seeds = st.integers(0, 2**32 - 1)
+
+
+# ------------------------------------------------------------------ pictures
+
+
+def pictures(seed, size=(2, 16, 12, 3)):
+    return np.random.default_rng(seed).uniform(-1, 1, size).astype(np.float32)
+
+
+@laws
+@given(seed=seeds, height=st.integers(4, 20), width=st.integers(4, 20), channels=st.sampled_from([1, 3]))
+def test_pictures_of_any_size_are_like_themselves(seed, height, width, channels):
+    x = pictures(seed, (2, height, width, channels))
+    np.testing.assert_allclose(image.ssim(x, x), [1, 1], atol=1e-5)
+    np.testing.assert_array_equal(image.mean_absolute_error(x, x), [0, 0])
+
+
+@laws
+@given(a=seeds, b=seeds)
+def test_distances_between_pictures_are_symmetric_and_within_their_range(a, b):
+    x, y = pictures(a), pictures(b)
+    np.testing.assert_allclose(image.ssim(x, y), image.ssim(y, x), atol=1e-5)
+    assert (np.abs(image.ssim(x, y)) <= 1 + 1e-4).all()
+    np.testing.assert_allclose(image.mean_absolute_error(x, y), image.mean_absolute_error(y, x))
+
+
+def test_the_more_noise_the_less_alike(rng):
+    y, x = np.mgrid[:16, :16] / 8 - 1
+    clean = np.stack([np.sin(3 * x) * np.cos(2 * y)] * 3, axis=-1)[None]
+    noise = rng.normal(size=clean.shape)
+    likeness = [image.ssim(clean, clean + s * noise)[0] for s in (0, 0.05, 0.2, 0.8)]
+    errors = [image.mean_absolute_error(clean, clean + s * noise)[0] for s in (0, 0.05, 0.2, 0.8)]
+    assert all(np.diff(likeness) < 0) and all(np.diff(errors) > 0)
+
+
+@pytest.mark.parametrize(("a", "b"), [(-1.0, 1.0), (0.0, 0.5), (0.3, 0.3)])
+def test_flat_pictures_differ_by_their_levels_alone(a, b):
+    x, y = (np.full((1, 16, 16, 3), value) for value in (a, b))
+    c1 = (0.01 * 2) ** 2
+    assert image.mean_absolute_error(x, y)[0] == pytest.approx(abs(a - b))
+    assert image.ssim(x, y)[0] == pytest.approx((2 * a * b + c1) / (a**2 + b**2 + c1), abs=1e-3)
+
+
+# ------------------------------------------------------------------ cepstra
+
+
+@laws
+@given(seed=seeds, bins=st.integers(14, 80))
+def test_cepstra_of_all_orders_rebuild_the_spectrum(seed, bins):
+    x = np.random.default_rng(seed).normal(size=(3, bins))
+    c = speech.cepstra(x, bins - 1)
+    basis = np.cos(np.pi * np.outer(np.arange(1, bins), np.arange(bins) + 0.5) / bins)
+    np.testing.assert_allclose(x.mean(axis=1, keepdims=True) + c @ basis, x, atol=1e-9)
+
+
+@laws
+@given(seed=seeds, level=st.floats(-5, 5))
+def test_cepstra_do_not_hear_the_level(seed, level):
+    x = np.random.default_rng(seed).normal(size=(3, 32))
+    np.testing.assert_allclose(speech.cepstra(x + level), speech.cepstra(x), atol=1e-9)
+
+
+# ------------------------------------------------------------------ alignment
+
+
+def log_mels(seed, frames=20):
+    return np.random.default_rng(seed).normal(size=(frames, SPEC.n_mels))
+
+
+@laws
+@given(seed=seeds, frames=st.integers(1, 12), others=st.integers(1, 12))
+def test_an_alignment_walks_from_first_to_last_without_leaps(seed, frames, others):
+    x, y = log_mels(seed, frames), log_mels(seed + 1, others)
+    path = speech.aligned(x, y)
+    assert path[0].tolist() == [0, 0] and path[-1].tolist() == [frames - 1, others - 1]
+    steps = {tuple(step) for step in np.diff(path, axis=0)}
+    assert steps <= {(0, 1), (1, 0), (1, 1)}
+
+
+@laws
+@given(seed=seeds, repeats=st.lists(st.integers(1, 3), min_size=2, max_size=8))
+def test_a_slower_recording_is_aligned_frame_by_frame(seed, repeats):
+    x = log_mels(seed, len(repeats))
+    which = np.repeat(np.arange(len(repeats)), repeats)
+    path = speech.aligned(x, x[which])
+    np.testing.assert_array_equal(which[path[:, 1]], path[:, 0])
+
+
+# ------------------------------------------------------------------ distances between recordings
+
+
+def distortion(x, y):
+    return speech.mel_cepstral_distortion(x, y, SPEC)
+
+
+@laws
+@given(seed=seeds, level=st.floats(-2, 2), repeats=st.integers(1, 3))
+def test_the_distortion_of_equals_is_zero_however_loud_or_slow(seed, level, repeats):
+    x = log_mels(seed)
+    assert distortion(x, x) == 0
+    assert distortion(x, np.repeat(x, repeats, axis=0) + level) == pytest.approx(0, abs=1e-6)
+
+
+@laws
+@given(a=seeds, b=seeds, frames=st.integers(5, 25))
+def test_the_distortion_is_symmetric_and_positive(a, b, frames):
+    x, y = log_mels(a, frames), log_mels(b)
+    assert distortion(x, y) == pytest.approx(distortion(y, x))
+    assert distortion(x, y) > 0 or np.array_equal(x, y)
+
+
+@laws
+@given(order=st.integers(1, 31), shift=st.floats(-2, 2))
+def test_a_shift_of_one_cepstrum_is_its_distance_in_db(order, shift):
+    x = np.tile(log_mels(0, 1), (6, 1))
+    cosine = np.cos(np.pi * order * (np.arange(SPEC.n_mels) + 0.5) / SPEC.n_mels)
+    wanted = 10 / np.log(10) * np.sqrt(2) * abs(shift) if order <= speech.CEPSTRA else 0
+    assert distortion(x, x + shift * cosine) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_pauses_do_not_count():
+    x, y = (audio.log_mel(voice(f0_hz, 0.5, 8000, 0), SPEC) for f0_hz in (110, 180))
+    pause = np.full((30, SPEC.n_mels), SPEC.log_floor)
+    assert distortion(np.concatenate([pause, x]), np.concatenate([y, pause])) == pytest.approx(distortion(x, y))
+    assert distortion(pause, pause) == 0
+
+
+def test_the_distortion_hears_another_voice():
+    low, again, high = (
+        audio.log_mel(voice(f0_hz, 0.7, 8000, 0) * gain, SPEC) for f0_hz, gain in ((110, 1), (110, 0.7), (220, 1))
+    )
+    assert distortion(low, again) < 1 < distortion(low, high)
+
+
+@laws
+@given(seed=seeds, shift=st.floats(-3, 3), longer=st.integers(0, 5))
+def test_the_spectral_distance_of_a_change_in_level_is_that_level_in_db(seed, shift, longer):
+    x = log_mels(seed)
+    y = np.concatenate([x + shift, np.zeros((longer, SPEC.n_mels))])
+    assert speech.log_spectral_distance(x, y) == pytest.approx(DB * abs(shift), abs=1e-9)
+    assert speech.log_spectral_distance(y, x) == pytest.approx(DB * abs(shift), abs=1e-9)
+
+
+@pytest.mark.parametrize("bands", [0, 1, 8, 32])
+def test_the_spectral_distance_is_the_root_mean_square_over_bands(bands):
+    x = log_mels(0)
+    y = x + 0.5 * (np.arange(SPEC.n_mels) < bands)
+    assert speech.log_spectral_distance(x, y) == pytest.approx(DB * 0.5 * np.sqrt(bands / SPEC.n_mels))
