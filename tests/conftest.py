@@ -14,8 +14,11 @@ import PIL.Image
 import pytest
 import soundfile
 import tensorflow as tf
+from apache_beam.runners.dataflow.internal import apiclient
+from hypothesis import settings
 
 import plugins
+from models.features.audio import AudioSpec
 from pipelines import checkpoint, config, corpus, dataset, trainer, transforms
 
 CPU = tf.config.list_physical_devices("CPU")[0]
@@ -23,6 +26,18 @@ tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfigur
 tf.config.threading.set_inter_op_parallelism_threads(2)
 tf.config.threading.set_intra_op_parallelism_threads(1)
 
+SPECS = {  # front ends that laws are held to
+    "8k": AudioSpec.at(8000),
+    "16k": AudioSpec(),
+    "22k": AudioSpec.at(22050),
+    "short window": AudioSpec.at(8000, win_length=401, hop_length=77, n_mels=40),
+}
+SMALL = AudioSpec.at(8000, n_fft=256, n_mels=32)
+each_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+laws = settings(max_examples=20, deadline=None, derandomize=True)
+
+DATAFLOW = "--runner=DataflowRunner --dry_run=True --project=some-project --region=us-central1".split()
+DATAFLOW.append("--temp_location=gs://bucket/tmp")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VOICES_HZ = {"low": 110.0, "high": 220.0}
 
@@ -168,6 +183,20 @@ def script(name: str, *arguments, cwd=ROOT, **environment) -> subprocess.Complet
         cwd=cwd,
         env={**os.environ, **environment},
     )
+
+
+@pytest.fixture
+def dataflow_jobs(monkeypatch):
+    """The jobs that are built for Dataflow; none is sent."""
+    built = []
+
+    class Job(apiclient.Job):
+        def __init__(self, made, proto):
+            built.append(proto)
+            super().__init__(made, proto)
+
+    monkeypatch.setattr(apiclient, "Job", Job)
+    return built
 
 
 @pytest.fixture

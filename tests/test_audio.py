@@ -8,20 +8,13 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
-from conftest import voice
-from hypothesis import given, settings
+from conftest import SMALL, SPECS, each_spec, laws, voice
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.features import audio
 from models.features.audio import AudioSpec
 
-SPECS = {
-    "8k": AudioSpec.at(8000),
-    "16k": AudioSpec(),
-    "22k": AudioSpec.at(22050),
-    "short window": AudioSpec.at(8000, win_length=401, hop_length=77, n_mels=40),
-}
-SMALL = AudioSpec.at(8000, n_fft=256, n_mels=32)
 FORMATS = [  # container, subtype, largest error of a sample
     ("WAV", "PCM_U8", 2**-7),
     ("WAV", "PCM_16", 2**-15),
@@ -38,8 +31,6 @@ FORMATS = [  # container, subtype, largest error of a sample
 ]
 CONTAINERS = [(*row, channels) for row in FORMATS for channels in (1, 2, 5) if row[0] != "MP3" or channels < 5]
 
-each_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-laws = settings(max_examples=20, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
 
 

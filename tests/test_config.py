@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from conftest import laws
+from hypothesis import given
 from hypothesis import strategies as st
 
 import plugins
@@ -45,7 +46,6 @@ class Settings(Parent):
     cycle: config.SCHEDULE = 10.0
 
 
-laws = settings(max_examples=50, deadline=None, derandomize=True)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 STEPS = st.lists(NUMBERS, min_size=1, unique=True).map(sorted)
 POINTS = STEPS.flatmap(lambda steps: st.tuples(*(st.tuples(st.just(step), NUMBERS) for step in steps)))

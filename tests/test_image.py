@@ -5,15 +5,14 @@ import io
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given, settings
+from conftest import laws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.features import image
 from models.features.image import ImageSpec
 
 RGB, GREY = ImageSpec(height=16, width=24), ImageSpec(height=16, width=24, channels=1)
-
-laws = settings(max_examples=30, deadline=None, derandomize=True)
 
 
 def encoded(picture, kind="PNG", **options):

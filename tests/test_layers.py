@@ -6,14 +6,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import laws
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import layers
 from models.features import transport
-
-laws = settings(max_examples=15, deadline=None, derandomize=True)
-
 
 # ------------------------------------------------------------------ norms
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from conftest import laws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import losses
 
-laws = settings(max_examples=20, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
 
 

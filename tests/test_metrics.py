@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import voice
-from hypothesis import given, settings
+from conftest import laws, voice
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.features import audio
@@ -13,7 +13,6 @@ from models.metrics import image, speech
 SPEC = AudioSpec.at(8000, n_fft=256, n_mels=32)
 DB = 20 / np.log(10)
 
-laws = settings(max_examples=20, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
 
 

@@ -14,16 +14,13 @@ import soundfile
 import store
 import tensorflow as tf
 import tensorflow_datasets
-from apache_beam.runners.dataflow.internal import apiclient
-from conftest import script, voice, write_voices
+from conftest import DATAFLOW, script, voice, write_voices
 
 from models.features import audio, image
 from pipelines import console, corpus, dataset, records, sources, transforms
 
 RATE_HZ = 8000
 JSON_FILES = {"dataset_info.json", "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl"}
-DATAFLOW = "--runner=DataflowRunner --dry_run=True --project=some-project --region=us-central1".split()
-DATAFLOW.append("--temp_location=gs://bucket/tmp")
 
 
 def job(data_dir, pairs=(), **domains):
@@ -370,20 +367,6 @@ def test_a_domain_of_which_nothing_can_be_read_ends_the_job_unfinished(tmp_path,
 
 
 # ------------------------------------------------------------------ elsewhere
-
-
-@pytest.fixture
-def dataflow_jobs(monkeypatch):
-    """The jobs that were built for Dataflow."""
-    built = []
-
-    class Job(apiclient.Job):
-        def __init__(self, made, proto):
-            built.append(proto)
-            super().__init__(made, proto)
-
-    monkeypatch.setattr(apiclient, "Job", Job)
-    return built
 
 
 def test_the_job_is_built_for_dataflow_without_a_network(speech_folder, tmp_path, dataflow_jobs):

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets
-from conftest import ROOT
-from hypothesis import given, settings
+from conftest import ROOT, laws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import dataset, records
 
-laws = settings(max_examples=20, deadline=None, derandomize=True)
 TEXTS = {"id": "low/naïve café.wav", "domain": "low", "label": ""}
 KINDS = {"audio": (np.float16, (7, 5)), "image": (np.uint8, (8, 4, 3))}
 NAMES = st.text(st.characters(exclude_categories=["Cs"]))

@@ -6,12 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from conftest import laws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import schedules
-
-laws = settings(max_examples=20, deadline=None, derandomize=True)
 
 
 @st.composite

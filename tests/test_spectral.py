@@ -3,24 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import voice
-from hypothesis import given, settings
+from conftest import SMALL, SPECS, each_spec, laws, voice
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import spectral
 from models.features import audio, inversion
-from models.features.audio import AudioSpec
-
-SPECS = {
-    "8k": AudioSpec.at(8000),
-    "16k": AudioSpec(),
-    "22k": AudioSpec.at(22050),
-    "short window": AudioSpec.at(8000, win_length=401, hop_length=77, n_mels=40),
-}
-SMALL = AudioSpec.at(8000, n_fft=256, n_mels=32)
-
-each_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-laws = settings(max_examples=20, deadline=None, derandomize=True)
 
 
 def some_voice(spec, seconds=0.4):

@@ -5,14 +5,14 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from conftest import laws
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from models.features import stats
 from models.features.stats import Moments
 
-laws = settings(max_examples=30, deadline=None, derandomize=True)
 values = st.floats(-12, 12, width=32)
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import soundfile
-from apache_beam.runners.dataflow.internal import apiclient
-from conftest import voice
+from conftest import DATAFLOW, voice
 
 from models.features import audio
 from pipelines import conversion, translation
@@ -143,18 +142,9 @@ def test_pictures_of_any_size_and_a_bad_one(picture_run, picture_folder, tmp_pat
         assert made.size == (16, 16) and made.mode == "RGB"
 
 
-def test_the_job_is_built_for_dataflow_without_a_network(speech_run, speech_folder, tmp_path, monkeypatch):
-    built = []
-
-    class Job(apiclient.Job):
-        def __init__(self, made, proto):
-            built.append(proto)
-            super().__init__(made, proto)
-
-    monkeypatch.setattr(apiclient, "Job", Job)
-    beam = ["--runner=DataflowRunner", "--project=a-project", "--region=us-central1", "--dry_run=True"]
-    beam += ["--temp_location=gs://a-bucket/tmp"]
-    assert translate(speech_run, speech_folder / "low", tmp_path / "out", beam_arguments=beam) is None
-    names = {transform.unique_name for transform in built[0].components.transforms.values()}
+def test_the_job_is_built_for_dataflow_without_a_network(speech_run, speech_folder, tmp_path, dataflow_jobs):
+    assert translate(speech_run, speech_folder / "low", tmp_path / "out", beam_arguments=DATAFLOW) is None
+    (built,) = dataflow_jobs
+    names = {transform.unique_name for transform in built.components.transforms.values()}
     assert {"Match", "Convert", "translations out", "failures out"} <= names
     assert not (tmp_path / "out").exists()

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import voice
-from hypothesis import given, settings
+from conftest import SMALL, laws, voice
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.features import audio, stats, transport
@@ -14,9 +14,7 @@ from models.features.audio import AudioSpec
 from models.features.stats import Moments
 
 SPEC = AudioSpec.at(8000)  # its bands tell harmonics apart
-SMALL = AudioSpec.at(8000, n_fft=256, n_mels=32)
 
-laws = settings(max_examples=20, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -142,6 +140,16 @@ def test_the_filter_brings_a_voice_it_has_not_seen_nearer_to_the_other(here, the
     assert distance(transport.filtered(x, taps)) < 0.7 * distance(x)
 
 
+def test_bands_that_follow_one_another_in_the_target_do_so_in_what_is_filtered(rng):
+    x = rng.normal(size=(2, 6000, SMALL.n_mels))
+    y = x[1].copy()
+    y[1:, 1::2] = 0.8 * x[1, :-1, ::2] + 0.6 * x[1, 1:, 1::2]  # odd bands echo even ones a frame later
+    source, target = (Moments.of(frames, lags=stats.LAGS) for frames in (x[0], y))
+    found = Moments.of(transport.filtered(x[0], transport.kernel(source, target, SMALL)), lags=1).covariance(1)
+    assert np.diag(found, 1)[::2].mean() > 0.4
+    assert abs(np.diag(found, -1)[::2].mean()) < 0.1
+
+
 # ------------------------------------------------------------------ pitch
 
 
@@ -196,6 +204,17 @@ def test_stretching_leaves_the_envelope_where_it_is(ratio, rng):
     x = rng.normal(size=slow) @ np.cos(np.outer(np.arange(slow), places))
     np.testing.assert_allclose(smooth @ x, x, atol=1e-9)
     np.testing.assert_allclose(transport.stretched(ratio, SPEC) @ x, x, atol=1e-9)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.8])
+def test_nothing_is_stretched_in_from_beyond_the_top_band(ratio, rng):
+    hz = transport.band_hz(SPEC)
+    fine = rng.normal(size=SPEC.n_mels)
+    fine -= transport.envelope(SPEC.n_mels) @ fine
+    moved = transport.stretched(ratio, SPEC) @ fine - transport.envelope(SPEC.n_mels) @ fine
+    empty = hz > 1.01 * ratio * hz[-1]
+    np.testing.assert_array_equal(moved[empty] == 0, True)
+    assert 0 < empty.sum() < len(hz) and np.abs(moved[~empty]).max() > 0.1
 
 
 def test_stretching_by_one_changes_nothing():
