@@ -30,11 +30,6 @@ def instance_norm(x):
     return keras.layers.GroupNormalization(groups=-1, epsilon=NORM_EPSILON)(x)
 
 
-def group_norm(x, groups: int = 8):
-    """Normalises groups of channels over all positions (arXiv:1803.08494)."""
-    return keras.layers.GroupNormalization(groups=groups, epsilon=NORM_EPSILON)(x)
-
-
 def leaky(x):
     """Leaky ReLU of slope 0.2, as every discriminator here uses."""
     return keras.ops.leaky_relu(x, negative_slope=0.2)

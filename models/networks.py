@@ -37,9 +37,9 @@ def mel_generator(bins: int, *, channels: int, blocks: int, kernel: int, transpo
     return keras.Model(x, layers.fixed_filter(x, transport) + last(layers.frame_norm(h)), name="mel_generator")
 
 
-def mel_generator_context(*, blocks: int, kernel: int) -> int:
-    """Frames to either side that one output frame of :func:`mel_generator` depends on."""
-    return (blocks + 2) * (kernel // 2) + blocks
+def mel_generator_context(*, blocks: int, kernel: int, taps: int) -> int:
+    """Frames to either side that one output frame of :func:`mel_generator`, its filter of so many taps, depends on."""
+    return max((blocks + 2) * (kernel // 2) + blocks, taps // 2)
 
 
 def mel_discriminator(bins: int, *, channels: int) -> keras.Model:

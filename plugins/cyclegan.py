@@ -45,7 +45,7 @@ class Config(base.Config):
     rate_d: float = 1e-4
     cycle: schedules.Schedule = 10.0
     identity: schedules.Schedule = 0.0
-    effort: schedules.Schedule = 3.0
+    effort: schedules.Schedule = 5.0
     transport: bool = True
     pool_size: int = 50
 
@@ -101,7 +101,8 @@ class CycleGAN(base.Plugin):
         """Frames to either side that one output frame of a translation depends on."""
         if self.spec.kind == "image":
             return 0
-        return networks.mel_generator_context(blocks=self.config.blocks, kernel=self.config.kernel)
+        sizes = {"blocks": self.config.blocks, "kernel": self.config.kernel}
+        return networks.mel_generator_context(**sizes, taps=len(self.transport_ab))
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of both players (Sec. 4 of the paper).

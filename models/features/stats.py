@@ -112,10 +112,15 @@ def _rounded(array: np.ndarray) -> list[float]:
 def merge(a: Moments, b: Moments) -> Moments:
     """Moments of the union.
 
+    Raises:
+      ValueError: of other bins or lags.
+
     >>> x = np.arange(12.0).reshape(6, 2)
     >>> bool(np.allclose(merge(Moments.of(x[:2]), Moments.of(x[2:])).covariance(0), np.cov(x.T, ddof=0)))
     True
     """
+    if a.products.shape != b.products.shape:
+        raise ValueError(f"moments of lags and bins {a.products.shape[:2]} and {b.products.shape[:2]}; wanted the same")
     sums = a.pairs + b.pairs, a.lead + b.lead, a.trail + b.trail, a.products + b.products
     return Moments(*sums, np.maximum(a.highest, b.highest))
 
