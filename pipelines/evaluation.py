@@ -249,7 +249,7 @@ SHOWN = 4  # held-out files of each way that the report plays
 
 
 def evaluate(run_dir: str, data_dir: str, output_dir: str, *, seed: int = 0) -> dict:
-    """Judges a run, prints its tables, and writes `report.html` and `metrics.json`.
+    """Judges a run, prints its tables, and writes `report.html` and `metrics.json`; of speech a picture too.
 
     Returns:
       The content of `metrics.json`.
@@ -260,12 +260,15 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, seed: int = 0) -> 
     evaluator = Evaluator(run_dir, data_dir)
     facts = evaluator.model.facts
     metrics: dict = {"run": facts["run"], "records": data_dir}
+    written: dict[str, bytes] = {}
     if any(name.startswith("translate_") for name in evaluator.model.signatures):
         judge, metrics["classifier"] = evaluator.judge(seed)
         first, second = evaluator.spec.domains[:2]
         ways = [evaluator.way(a, b, judge) for a, b in ((first, second), (second, first))]
         metrics["ways"] = {f"{w.source} to {w.target}": {"rows": w.table, "verdict": w.verdict} for w in ways}
         sections = [_section(way, evaluator.test[way.target], evaluator.spec) for way in ways]
+        if evaluator.spec.kind == "audio":
+            written["example.png"] = _example(ways[0], evaluator.test[ways[0].target], evaluator.spec)
     else:
         table = evaluator.reconstruction()
         metrics["reconstruction"] = table
@@ -281,9 +284,10 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, seed: int = 0) -> 
         configuration=facts["run"],
     )
     tf.io.gfile.makedirs(output_dir)
-    for name, text in (("metrics.json", json.dumps(metrics, indent=2)), ("report.html", page)):
-        with tf.io.gfile.GFile(posixpath.join(output_dir, name), "w") as file:
-            file.write(text)
+    written |= {"metrics.json": json.dumps(metrics, indent=2).encode(), "report.html": page.encode()}
+    for name, content in written.items():
+        with tf.io.gfile.GFile(posixpath.join(output_dir, name), "wb") as file:
+            file.write(content)
     print(f"report: {posixpath.join(output_dir, 'report.html')}")
     return metrics
 
@@ -313,6 +317,14 @@ def _section(way: Way, targets: list[Example], spec: Spec) -> report.Section:
         chosen += [(f"target: {target.id}", target)] if target else []
         samples.append({"parts": [_part(caption, x, spec) for caption, x in chosen], "pixel": spec.kind == "image"})
     return report.Section(f"{way.source} to {way.target}", way.verdict, heads, rows, samples)
+
+
+def _example(way: Way, targets: list[Example], spec: Spec) -> bytes:
+    """A PNG of the first source, what it became, and its parallel target if there is one."""
+    source, model = way.examples["no_op"][0], way.examples["model"][0]
+    panels = {f"source ({way.source})": source.features, f"converted to {way.target}": model.features}
+    panels |= {f"target ({way.target})": x.features for x in targets if x.stem == source.stem}
+    return logs.plotted(panels, spec.features)
 
 
 def _part(caption: str, example: Example, spec: Spec) -> report.Part:

@@ -47,7 +47,7 @@ class Log:
     def spectrogram(self, name: str, step: int, log_mels: np.ndarray, spec: AudioSpec) -> None:
         """Adds a plot of log-mels `[frames, mels]`."""
         with self.writer.as_default(step=step):
-            tf.summary.image(name, tf.io.decode_png(plotted(log_mels, spec), channels=3)[None])
+            tf.summary.image(name, tf.io.decode_png(plotted({"": log_mels}, spec), channels=3)[None])
 
     def audio(self, name: str, step: int, waveforms: np.ndarray, spec: AudioSpec) -> None:
         """Adds sounds, `[n, samples]`."""
@@ -70,27 +70,26 @@ def read_metrics(run_dir: str) -> list[dict]:
         return [json.loads(line) for line in file if line.strip()]
 
 
-def plotted(log_mels: np.ndarray, spec: AudioSpec, *, title: str = "", width: float = 4.0) -> bytes:
-    """A PNG of log-mels `[frames, mels]` against seconds and kHz, in dB below the front end's loud speech."""
-    figure = matplotlib.figure.Figure(figsize=(width, 2.4), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
-    decibels = np.asarray(log_mels).T * (20 / math.log(10))
-    seconds = len(log_mels) / spec.frame_rate_hz
-    image = axes.imshow(
-        decibels,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        extent=(0, seconds, 0, spec.n_mels),
-        vmin=20 * math.log10(spec.floor),
-        vmax=10,
-    )
+def plotted(panels: Mapping[str, np.ndarray], spec: AudioSpec) -> bytes:
+    """A PNG of log-mels `[frames, mels]` by title, side by side, against seconds and kHz, in dB."""
+    figure = matplotlib.figure.Figure(figsize=(3.4 * len(panels) + 0.6, 2.4), dpi=100, layout="constrained")
     ticks = np.linspace(0, spec.n_mels, 5)
-    axes.set_yticks(ticks, [f"{hz / 1000:.1f}" for hz in _band_hz(spec, ticks)])
-    axes.set_xlabel("s")
-    axes.set_ylabel("kHz")
-    axes.set_title(title, fontsize=9)
-    figure.colorbar(image, label="dB")
+    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, log_mels) in zip(every, panels.items(), strict=True):
+        shown = axes.imshow(
+            np.asarray(log_mels).T * (20 / math.log(10)),
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            extent=(0, len(log_mels) / spec.frame_rate_hz, 0, spec.n_mels),
+            vmin=20 * math.log10(spec.floor),
+            vmax=10,
+        )
+        axes.set_xlabel("s")
+        axes.set_title(title, fontsize=9)
+    every[0].set_yticks(ticks, [f"{hz / 1000:.1f}" for hz in _band_hz(spec, ticks)])
+    every[0].set_ylabel("kHz")
+    figure.colorbar(shown, ax=list(every), label="dB")
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()

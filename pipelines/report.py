@@ -95,7 +95,7 @@ def sound_part(caption: str, waveform: np.ndarray, log_mels: np.ndarray, spec: A
     out = io.BytesIO()
     peak = max(1.0, float(np.abs(waveform).max(initial=0.0)))
     soundfile.write(out, waveform / peak, spec.sample_rate_hz, format="WAV", subtype="PCM_16")
-    return Part(caption, _base64(logs.plotted(log_mels, spec)), _base64(out.getvalue()))
+    return Part(caption, _base64(logs.plotted({"": log_mels}, spec)), _base64(out.getvalue()))
 
 
 def picture_part(caption: str, picture: np.ndarray) -> Part:

@@ -123,7 +123,7 @@ def test_a_message_of_many_lines_becomes_one(capsys):
     ("arguments", "complaint"),
     [
         (["--data_dri=out"], "no flag is called --data_dri; did you mean --data_dir?"),
-        (["--domain=a=x.wav"], "--data_dir is missing"),
+        (["--data_dir=out"], "--domain is missing"),
         (["--domain=a=x.wav", "--data_dir=out", "--", "--runer=x"], "Beam has no option --runer; did you mean runner?"),
     ],
     ids=["unknown", "missing", "beam"],

@@ -6,6 +6,7 @@ import json
 import re
 
 import numpy as np
+import PIL.Image
 import pytest
 import soundfile
 from conftest import preprocess
@@ -84,6 +85,13 @@ def test_the_page_holds_all_it_shows(speech_run, held_out, tmp_path, monkeypatch
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     for text in ("no_op", "copy_synthesis", "mel-cepstral distortion", "does not convert", "&#34;plugin&#34;"):
         assert text in page
+
+
+def test_speech_is_shown_as_source_converted_and_target(speech_run, held_out, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation.Evaluator, "judge", _hears_low_only)
+    evaluation.evaluate(speech_run, held_out, str(tmp_path))
+    with PIL.Image.open(tmp_path / "example.png") as picture:
+        assert picture.width > 3 * picture.height
 
 
 def test_a_model_that_encodes_is_judged_by_its_reconstructions(code_run, held_out, tmp_path):

@@ -197,22 +197,30 @@ def test_a_folder_that_holds_another_dataset_now_is_exported_anew(prepared, tmp_
         assert len(export(tmp_path, folder)) == examples
 
 
-def test_an_export_that_was_cut_off_is_not_taken_for_whole(prepared, tmp_path, monkeypatch):
-    png, left = tfds._png, iter(range(4))
+def png_until_the_disk_is_full(pictures):
+    left, png = iter(range(pictures)), tfds._png
 
     def failing(pixels):
         if next(left, None) is None:
             raise OSError("disk full")
         return png(pixels)
 
-    monkeypatch.setattr(tfds, "_png", failing)
-    with pytest.raises(OSError, match="disk full"):
+    return failing
+
+
+@pytest.mark.parametrize("before", [None, "test"])
+def test_an_export_that_was_cut_off_is_not_taken_for_whole(prepared, tmp_path, before):
+    """Nor for the one that it was to replace, though as many files are there."""
+    first = export(tmp_path, prepared["pictures"], before) if before else {}
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr(tfds, "_png", png_until_the_disk_is_full(2))
         export(tmp_path, prepared["pictures"])
     files = of_folder(tmp_path / "sources")
-    assert sum(path.endswith(".png") for path in files) == 4 and "a.json" not in files
-    monkeypatch.setattr(tfds, "_png", png)
+    assert sum(path.endswith(".png") for path in files) == 2 and "a.json" not in files
+    if before:
+        assert export(tmp_path, prepared["pictures"], before) == first
     assert len(export(tmp_path, prepared["pictures"])) == 10
-    assert len(of_folder(tmp_path / "sources" / "a")) == 10
+    assert sum(path.endswith(".png") for path in of_folder(tmp_path / "sources")) == 10
 
 
 def test_the_marker_says_what_was_exported(prepared, tmp_path):
