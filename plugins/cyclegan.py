@@ -45,7 +45,7 @@ class Config(base.Config):
     rate_d: float = 1e-4
     cycle: schedules.Schedule = 10.0
     identity: schedules.Schedule = 0.0
-    effort: schedules.Schedule = 5.0
+    effort: schedules.Schedule = 10.0
     transport: bool = True
     pool_size: int = 50
 
