@@ -1,6 +1,7 @@
 # make demo   the whole way on a corpus that it speaks itself, offline
 # make test   everything that can be checked in minutes
-# Both set up .venv first. With another interpreter: make PYTHON=/path/to/python3.12 demo
+# Both set up .venv first; requirements.txt lists every package, so pip has nothing to resolve.
+# With another interpreter: make PYTHON=/path/to/python3.12 demo
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell $(name) -c \
 	'import sys; sys.version_info[:2] in ((3, 11), (3, 12)) and print("$(name)")' 2>/dev/null)))
@@ -18,7 +19,7 @@ setup: .venv/installed
 		"on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
 	$(PYTHON) -m venv --clear .venv
 	@echo "installing the packages of requirements.txt into .venv; the first time this takes minutes"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

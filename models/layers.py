@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -50,6 +52,28 @@ def resize_conv2d(x, channels: int):
     return reflect_conv2d(keras.layers.UpSampling2D()(x), channels, 3, use_bias=False)
 
 
+class PixelShuffle(keras.layers.Layer):
+    """`[batch, rows, columns, 4 c]` to `[batch, 2 rows, 2 columns, c]` (Sec. 3.2 of arXiv:1609.05158)."""
+
+    def call(self, x):
+        """The shuffled pixels."""
+        return tf.nn.depth_to_space(x, 2)
+
+
+class Tap(keras.layers.Layer):
+    """Marks a place inside a network whose features :func:`tapped` gives; passes on what it is given."""
+
+    def call(self, x):
+        """`x`."""
+        return x
+
+
+def tapped(network: keras.Model) -> keras.Model:
+    """The same network up to its taps: a list of their features, first to last."""
+    taps = [layer.output for layer in network.layers if isinstance(layer, Tap)]
+    return keras.Model(network.input, taps, name="taps")
+
+
 def dcgan_init() -> keras.Initializer:
     """N(0, 0.02), Sec. 4 of arXiv:1511.06434."""
     return keras.initializers.RandomNormal(stddev=0.02)
@@ -61,6 +85,77 @@ def fixed_filter(x, kernel: np.ndarray):
     initializer = keras.initializers.Constant(np.asarray(kernel, np.float32))
     options = {"padding": "same", "use_bias": False, "kernel_initializer": initializer, "trainable": False}
     return keras.layers.Conv1D(channels, frames, **options)(x)
+
+
+class _Spectral:
+    """A convolution whose kernel is divided by its largest singular value (arXiv:1802.05957, Algorithm 1)."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        start = keras.initializers.RandomNormal(stddev=1.0)
+        shared = {"trainable": False, "aggregation": "only_first_replica"}
+        self.direction = self.add_weight(shape=[1, self.filters], initializer=start, name="direction", **shared)
+
+    @property
+    def kernel(self):
+        kernel = super().kernel
+        return kernel / keras.ops.cast(self._length(kernel), kernel.dtype) if hasattr(self, "direction") else kernel
+
+    def _length(self, kernel):
+        matrix = tf.reshape(tf.cast(kernel, tf.float32), [-1, self.filters])
+        v = tf.stop_gradient(tf.linalg.l2_normalize(tf.cast(self.direction, tf.float32) @ tf.transpose(matrix)))
+        u = tf.stop_gradient(tf.linalg.l2_normalize(v @ matrix))
+        return tf.reduce_sum((v @ matrix) * u)
+
+    def iterate(self):
+        """One step of the power method towards the first singular vector."""
+        matrix = tf.reshape(super().kernel, [-1, self.filters])
+        v = tf.linalg.l2_normalize(self.direction @ tf.transpose(matrix))
+        self.direction.assign(tf.linalg.l2_normalize(v @ matrix))
+
+
+class SpectralConv1D(_Spectral, keras.layers.Conv1D):
+    """Convolution over time with spectral normalisation."""
+
+
+class SpectralConv2D(_Spectral, keras.layers.Conv2D):
+    """Convolution over pixels with spectral normalisation."""
+
+
+def iterate_spectral_norms(network: keras.Model) -> None:
+    """One power iteration in each layer that has spectral normalisation; once for each step of the network."""
+    for layer in network.layers:
+        if isinstance(layer, _Spectral):
+            layer.iterate()
+
+
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """Random numbers of one training step, the same on one replica as on several, before a crash as after it.
+
+    Attributes:
+      seed: `[2]` integers, of the run and the step.
+      index: `[batch]` int32, places of this replica's examples in the global batch.
+      global_batch_size: examples of all replicas.
+    """
+
+    seed: tf.Tensor
+    index: tf.Tensor
+    global_batch_size: int
+
+    def of(self, salt: int) -> tf.Tensor:
+        """`[2]` integers for one purpose."""
+        return self.seed + tf.constant([salt, 0], self.seed.dtype)
+
+    def uniform(self, salt: int, *shape: int) -> tf.Tensor:
+        """`[batch, *shape]` in [0, 1)."""
+        everyone = tf.random.stateless_uniform([self.global_batch_size, *shape], self.of(salt), alg="philox")
+        return tf.gather(everyone, self.index)
+
+    def normal(self, salt: int, *shape: int) -> tf.Tensor:
+        """`[batch, *shape]` of the standard normal distribution."""
+        everyone = tf.random.stateless_normal([self.global_batch_size, *shape], self.of(salt), alg="philox")
+        return tf.gather(everyone, self.index)
 
 
 class ImagePool(tf.Module):
@@ -83,22 +178,22 @@ class ImagePool(tf.Module):
             self.fakes = tf.Variable(tf.zeros([size, *shape]), name="fakes", **options)
             self.filled = tf.Variable(0, name="filled", **options)
 
-    def query(self, fakes: tf.Tensor, *, index: tf.Tensor, global_batch_size: int, seed: tf.Tensor) -> tf.Tensor:
+    def query(self, fakes: tf.Tensor, draws: Draws, salt: int) -> tf.Tensor:
         """Each fake, or an older one in its place.
 
         Args:
           fakes: `[batch, ...]`, this replica's.
-          index: `[batch]` int32, their places in the global batch.
-          global_batch_size: fakes of all replicas together.
-          seed: `[2]` integers; the draw depends on nothing else.
+          draws: of this step.
+          salt: which of its draws to use.
 
         Returns:
           `[batch, ...]`.
         """
         if not self.size:
             return fakes
+        index, seed = draws.index, draws.of(salt)
         everyone = _gathered(fakes, index)
-        count = min(global_batch_size, self.size)
+        count = min(draws.global_batch_size, self.size)
         head = everyone[:count]
         slot, fresh = self._slots(count, seed)
         swap = ~fresh & (_uniform(count, seed + 1) < 0.5)

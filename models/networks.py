@@ -29,11 +29,11 @@ def mel_generator(bins: int, *, channels: int, blocks: int, kernel: int, transpo
       transport: `[frames, bins, bins]`, from `models.features.transport`.
     """
     x = keras.Input((None, bins), name="mels")
-    h = layers.gated_conv1d(x, channels, kernel)
+    h = layers.Tap()(layers.gated_conv1d(x, channels, kernel))
     for _ in range(blocks):
         inner = layers.gated_conv1d(layers.frame_norm(h), channels, kernel)
-        h = h + keras.layers.Conv1D(channels, 3, padding="same")(inner)
-    last = keras.layers.Conv1D(bins, kernel, padding="same", kernel_initializer="zeros")
+        h = layers.Tap()(h + keras.layers.Conv1D(channels, 3, padding="same")(inner))
+    last = keras.layers.Conv1D(bins, kernel, padding="same", kernel_initializer="zeros", dtype="float32")
     return keras.Model(x, layers.fixed_filter(x, transport) + last(layers.frame_norm(h)), name="mel_generator")
 
 
@@ -42,17 +42,18 @@ def mel_generator_context(*, blocks: int, kernel: int, taps: int) -> int:
     return max((blocks + 2) * (kernel // 2) + blocks, taps // 2)
 
 
-def mel_discriminator(bins: int, *, channels: int) -> keras.Model:
+def mel_discriminator(bins: int, *, channels: int, spectral_norm: bool = False) -> keras.Model:
     """Judges stretches of some 30 frames over all bands at once: `[batch, frames / 4, 1]`, no activation.
 
     Convolutions over time with the bands as channels hear pitch and formants together; patches over
     time and frequency cost three times as much on a CPU and kept fewer words.
     """
+    conv = layers.SpectralConv1D if spectral_norm else keras.layers.Conv1D
     x = keras.Input((None, bins), name="mels")
-    h = layers.leaky(keras.layers.Conv1D(channels, 5, padding="same")(x))
+    h = layers.leaky(conv(channels, 5, padding="same")(x))
     for strides in (1, 2, 2):
-        h = layers.leaky(keras.layers.Conv1D(channels, 5, strides, padding="same")(h))
-    return keras.Model(x, keras.layers.Conv1D(1, 3, padding="same")(h), name="mel_discriminator")
+        h = layers.leaky(conv(channels, 5, strides, padding="same")(h))
+    return keras.Model(x, conv(1, 3, padding="same", dtype="float32")(h), name="mel_discriminator")
 
 
 # ------------------------------------------------------------------ translation of pictures
@@ -64,30 +65,73 @@ def resnet_generator(spec: ImageSpec, *, channels: int, blocks: int) -> keras.Mo
     h = keras.ops.relu(layers.instance_norm(layers.reflect_conv2d(x, channels, 7, use_bias=False)))
     for width in (2, 4):
         h = layers.reflect_conv2d(h, width * channels, 3, strides=2, use_bias=False)
-        h = keras.ops.relu(layers.instance_norm(h))
+        h = layers.Tap()(keras.ops.relu(layers.instance_norm(h)))
     for _ in range(blocks):
         inner = keras.ops.relu(layers.instance_norm(layers.reflect_conv2d(h, 4 * channels, 3, use_bias=False)))
-        h = h + layers.instance_norm(layers.reflect_conv2d(inner, 4 * channels, 3, use_bias=False))
+        h = layers.Tap()(h + layers.instance_norm(layers.reflect_conv2d(inner, 4 * channels, 3, use_bias=False)))
     for width in (2, 1):
         h = keras.ops.relu(layers.instance_norm(layers.resize_conv2d(h, width * channels)))
-    return keras.Model(x, keras.ops.tanh(layers.reflect_conv2d(h, spec.channels, 7)), name="resnet_generator")
+    last = layers.reflect_conv2d(h, spec.channels, 7, dtype="float32")
+    return keras.Model(x, keras.ops.tanh(last), name="resnet_generator")
 
 
-def patch_discriminator(spec: ImageSpec, *, channels: int, halvings: int = 3) -> keras.Model:
+def patch_heads(taps: keras.Model, *, features: int) -> keras.Model:
+    """A two-layer perceptron for each tap, to features of unit length (Sec. 3 of arXiv:2007.15651).
+
+    Args:
+      taps: from `layers.tapped`; its outputs' last axes are the inputs' widths.
+      features: width of the outputs.
+    """
+    inputs = [keras.Input((None, tap.shape[-1])) for tap in taps.outputs]
+    made = []
+    for x in inputs:
+        h = keras.layers.Dense(features, activation="relu", kernel_initializer=layers.dcgan_init())(x)
+        h = keras.layers.Dense(features, kernel_initializer=layers.dcgan_init(), dtype="float32")(h)
+        made.append(h * keras.ops.rsqrt(keras.ops.sum(h * h, axis=-1, keepdims=True) + 1e-12))
+    return keras.Model(inputs, made, name="patch_heads")
+
+
+def unet_generator(spec: ImageSpec, *, channels: int) -> keras.Model:
+    """Down to a few pixels and up again, every size seeing the one it came from (Sec. 6.1.1 of arXiv:1611.07004).
+
+    `channels` 64 and 256 x 256 pixels are the paper's. Any size serves: what does not halve evenly is
+    cut to fit on the way up. Resized instead of transposed convolutions; no noise, which the paper
+    found to be ignored.
+    """
+    x = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
+    h, skips = x, []
+    for n in range(max(2, int(np.log2(min(spec.height, spec.width))) - 1)):
+        skips.append(h)
+        options = {"padding": "same", "use_bias": n == 0, "kernel_initializer": layers.dcgan_init()}
+        h = keras.layers.Conv2D(channels * min(2**n, 8), 4, 2, **options)(h)
+        h = layers.leaky(h if n == 0 else layers.instance_norm(h))
+    for n, skip in reversed(list(enumerate(skips))):
+        h = keras.layers.UpSampling2D()(h)[:, : skip.shape[1], : skip.shape[2]]
+        h = layers.reflect_conv2d(h, channels * min(2 ** max(n - 1, 0), 8), 3, use_bias=False)
+        h = keras.layers.Concatenate()([keras.ops.relu(layers.instance_norm(h)), skip])
+    last = layers.reflect_conv2d(h, spec.channels, 3, dtype="float32")
+    return keras.Model(x, keras.ops.tanh(last), name="unet_generator")
+
+
+def patch_discriminator(
+    spec: ImageSpec, *, channels: int, halvings: int = 3, spectral_norm: bool = False, pictures: int = 1
+) -> keras.Model:
     """PatchGAN (arXiv:1611.07004, Sec. 6.1.2): C64-C128-C256-C512 at `channels` 64 and 3 halvings.
 
     Each output judges a patch of 70 x 70 pixels with 3 halvings, 34 x 34 with 2, 16 x 16 with 1.
-    Pictures too small for that many give way to fewer.
+    Pictures too small for that many give way to fewer. Several pictures are judged together along the
+    channels.
     """
-    x = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
+    x = keras.Input((spec.height, spec.width, pictures * spec.channels), name="pictures")
     halvings = max(1, min(halvings, int(np.log2(min(spec.height, spec.width))) - 3))
     options = {"padding": "same", "kernel_initializer": layers.dcgan_init()}
-    h = layers.leaky(keras.layers.Conv2D(channels, 4, 2, **options)(x))
+    conv = layers.SpectralConv2D if spectral_norm else keras.layers.Conv2D
+    h = layers.leaky(conv(channels, 4, 2, **options)(x))
     for n in range(1, halvings + 1):
         strides = 2 if n < halvings else 1
-        h = keras.layers.Conv2D(channels * min(2**n, 8), 4, strides, use_bias=False, **options)(h)
+        h = conv(channels * min(2**n, 8), 4, strides, use_bias=False, **options)(h)
         h = layers.leaky(layers.instance_norm(h))
-    return keras.Model(x, keras.layers.Conv2D(1, 4, **options)(h), name="patch_discriminator")
+    return keras.Model(x, conv(1, 4, dtype="float32", **options)(h), name="patch_discriminator")
 
 
 # ------------------------------------------------------------------ coding
@@ -100,7 +144,7 @@ def mel_encoder(bins: int, frames: int, *, channels: int, outputs: int) -> keras
     for _ in range(2):
         h = layers.gated_conv1d(layers.frame_norm(h), channels, 5, strides=2)
     h = keras.layers.Flatten()(layers.frame_norm(h))
-    return keras.Model(x, keras.layers.Dense(outputs)(h), name="mel_encoder")
+    return keras.Model(x, keras.layers.Dense(outputs, dtype="float32")(h), name="mel_encoder")
 
 
 def mel_decoder(bins: int, frames: int, *, channels: int, latent: int) -> keras.Model:
@@ -110,7 +154,8 @@ def mel_decoder(bins: int, frames: int, *, channels: int, latent: int) -> keras.
     for _ in range(2):
         h = keras.layers.UpSampling1D(2)(h)
         h = layers.gated_conv1d(layers.frame_norm(h), channels, 5)
-    return keras.Model(z, keras.layers.Conv1D(bins, 5, padding="same")(layers.frame_norm(h)), name="mel_decoder")
+    last = keras.layers.Conv1D(bins, 5, padding="same", dtype="float32")
+    return keras.Model(z, last(layers.frame_norm(h)), name="mel_decoder")
 
 
 def image_encoder(spec: ImageSpec, *, channels: int, outputs: int) -> keras.Model:
@@ -119,7 +164,7 @@ def image_encoder(spec: ImageSpec, *, channels: int, outputs: int) -> keras.Mode
     for width in (1, 2):
         h = keras.ops.relu(keras.layers.Conv2D(width * channels, 4, 2, padding="same")(h))
     h = keras.ops.relu(keras.layers.Dense(8 * channels)(keras.layers.Flatten()(h)))
-    return keras.Model(x, keras.layers.Dense(outputs)(h), name="image_encoder")
+    return keras.Model(x, keras.layers.Dense(outputs, dtype="float32")(h), name="image_encoder")
 
 
 def image_decoder(spec: ImageSpec, *, channels: int, latent: int) -> keras.Model:
@@ -132,5 +177,5 @@ def image_decoder(spec: ImageSpec, *, channels: int, latent: int) -> keras.Model
     for width in (1, 1):
         h = keras.layers.UpSampling2D()(h)
         h = keras.ops.relu(keras.layers.Conv2D(width * channels, 3, padding="same")(h))
-    last = keras.layers.Conv2D(spec.channels, 3, padding="same", activation="tanh")
+    last = keras.layers.Conv2D(spec.channels, 3, padding="same", activation="tanh", dtype="float32")
     return keras.Model(z, last(h), name="image_decoder")

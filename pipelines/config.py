@@ -91,6 +91,11 @@ def _checked(key: str, kind: type, value):
             if all(before < after for (before, _), (after, _) in itertools.pairwise(points)):
                 return points
         raise ValueError(f"{key}={value!r}; wanted a number or [[step, value], ...] with rising steps")
+    if typing.get_origin(kind) is typing.Literal:
+        choices = typing.get_args(kind)
+        if value in choices:
+            return value
+        raise ValueError(f"{key}={value!r}; {nearest(str(value), choices)}")
     if kind is float and _is_number(value):
         return float(value)
     if type(value) is kind and kind is not float:
@@ -105,6 +110,8 @@ def _is_number(value) -> bool:
 def _type_name(kind: type) -> str:
     if kind == SCHEDULE:
         return "float or schedule"
+    if typing.get_origin(kind) is typing.Literal:
+        return " | ".join(typing.get_args(kind))
     return {"int": "a whole number", "bool": "true or false"}.get(kind.__name__, kind.__name__)
 
 

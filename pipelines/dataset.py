@@ -88,6 +88,11 @@ def crop(log_mels: tf.Tensor, frames: int, spec: Spec, seed: tf.Tensor) -> tf.Te
     A crop may reach a quarter of its length over either end, as conversion does to give every frame
     its context.
     """
+    return cut(log_mels, start_of_crop(log_mels, frames, spec, seed), frames, spec)
+
+
+def start_of_crop(log_mels: tf.Tensor, frames: int, spec: Spec, seed: tf.Tensor) -> tf.Tensor:
+    """The first frame of a random crop, which may be negative."""
     available = tf.shape(log_mels)[0]
     sounds = tf.where(spectral.active_frames(log_mels, spec.features))[:, 0]
     draw = tf.random.stateless_uniform([2], seed, alg="philox")
@@ -95,13 +100,24 @@ def crop(log_mels: tf.Tensor, frames: int, spec: Spec, seed: tf.Tensor) -> tf.Te
     centre = tf.cast(sounds[place], tf.int32) if tf.shape(sounds)[0] > 0 else available // 2
     start = centre - tf.cast(draw[1] * frames, tf.int32)
     slack = frames // 4
-    start = tf.clip_by_value(
-        start, tf.minimum(0, available - frames) - slack, tf.maximum(0, available - frames) + slack
-    )
+    room = available - frames
+    return tf.clip_by_value(start, tf.minimum(0, room) - slack, tf.maximum(0, room) + slack)
+
+
+def cut(log_mels: tf.Tensor, start: tf.Tensor, frames: int, spec: Spec) -> tf.Tensor:
+    """`frames` frames from `start` on; silence where there are none."""
+    available = tf.shape(log_mels)[0]
     before, after = tf.maximum(0, -start), tf.maximum(0, start + frames - available)
     inside = log_mels[tf.maximum(0, start) : start + frames]
     padded = tf.pad(inside, [[before, after], [0, 0]], constant_values=spec.features.log_floor)
     return tf.ensure_shape(padded, [frames, spec.bins])
+
+
+def crop_alike(pair: list[tf.Tensor], frames: int, spec: Spec, seed: tf.Tensor) -> list[tf.Tensor]:
+    """The same random frames of recordings that run alike, where the first sounds."""
+    shorter = tf.reduce_min([tf.shape(x)[0] for x in pair])
+    start = start_of_crop(pair[0][:shorter], frames, spec, seed)
+    return [cut(x[:shorter], start, frames, spec) for x in pair]
 
 
 # ------------------------------------------------------------------ batches
@@ -146,7 +162,9 @@ def batches(
         raise ValueError(f"batch_size={batch_size}; wanted a multiple of {share.workers * share.replicas} replicas")
     first, seed = start_step * batch_size, plugin_config.seed
     domains = data.spec.domains
-    if plugin_class.BATCHES == "unpaired":
+    if plugin_class.BATCHES == "paired":
+        rows = _pairs(data, split, plugin_config, first)
+    elif plugin_class.BATCHES == "unpaired":
         streams = [_stream(data, split, name, plugin_config, first=first, salt=n) for n, name in enumerate(domains[:2])]
         rows = tf.data.Dataset.zip(tuple(streams))
     else:
@@ -170,16 +188,17 @@ def batches(
 
 def _example(row, found, spec: Spec, frames: int, seed: int, batch_size: int, batches_of: str) -> dict:
     made = {"index": tf.cast(row % batch_size, tf.int32), "step": row // batch_size}
-    names = ("a", "b") if batches_of == "unpaired" else ("x",)
-    for salt, (name, record) in enumerate(zip(names, found, strict=True)):
-        parsed = parse(record, spec)
-        if spec.kind == "audio":
-            place = tf.stack([row * 2 + salt, tf.constant(seed, tf.int64)])
-            made[name] = crop(parsed["features"], frames, spec, place)
+    parsed = [parse(record, spec) for record in found]
+    features = [example["features"] for example in parsed]
+    if spec.kind == "audio":
+        places = [tf.stack([row * 2 + salt, tf.constant(seed, tf.int64)]) for salt in range(2)]
+        if batches_of == "paired":
+            features = crop_alike(features, frames, spec, places[0])
         else:
-            made[name] = parsed["features"]
+            features = [crop(x, frames, spec, place) for x, place in zip(features, places, strict=False)]
+    made |= dict(zip(("x",) if batches_of == "mixed" else ("a", "b"), features, strict=True))
     if batches_of == "mixed":
-        made["domain"] = tf.cast(tf.argmax(parsed["domain"] == tf.constant(spec.domains)), tf.int32)
+        made["domain"] = tf.cast(tf.argmax(parsed[0]["domain"] == tf.constant(spec.domains)), tf.int32)
     return made
 
 
@@ -216,6 +235,37 @@ def _stream(data: Records, split: str, domain: str, plugin_config, *, first: int
 
     number, offset = divmod(first, draws)
     return tf.data.Dataset.range(number, 2**62).flat_map(epoch).skip(offset)
+
+
+def _pairs(data: Records, split: str, plugin_config, first: int) -> tf.data.Dataset:
+    """Pairs of records of the same stem in the first two domains, epoch after epoch; held in memory."""
+    a, b = ({}, {})
+    for found, name in zip((a, b), data.spec.domains, strict=False):
+        for record in tf.data.TFRecordDataset(data.shards(split, name)):
+            example = parse(record, data.spec)
+            if int(example["active"]):
+                found[_stem(example["id"].numpy().decode()), int(example["segment"])] = record.numpy()
+    both = sorted(a.keys() & b.keys())
+    if not both:
+        names = " and ".join(data.spec.domains[:2])
+        raise ValueError(f"no file of {names} has the same name in both, in the {split} split; pairs are found by name")
+    frames = plugin_config.crop_frames if data.spec.kind == "audio" else 1
+    actives = {_stem(s.id): s.active for s in data.of(split, data.spec.domains[0])}
+    drawn = [key for key in both for _ in range(crops_of(actives[key[0]][key[1]], frames))]
+    number, offset = divmod(first, len(drawn))
+
+    def epoch(number):
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(drawn)), [plugin_config.seed, number])
+        return tf.data.Dataset.from_tensor_slices(order)
+
+    a, b = (tf.constant([found[key] for key in drawn]) for found in (a, b))
+    order = tf.data.Dataset.range(number, 2**62).flat_map(epoch).skip(offset)
+    return order.map(lambda n: (a[n], b[n]))
+
+
+def _stem(identifier: str) -> str:
+    """What the files of a pair have in common: the path below their domain, without its ending."""
+    return posixpath.splitext(identifier.partition("/")[2])[0]
 
 
 def _shuffled(base: tf.data.Dataset, buffer: int, seeds: tf.Tensor) -> tf.data.Dataset:

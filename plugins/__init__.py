@@ -15,7 +15,10 @@ GROUP = "crossfade.plugins"
 
 BUILT_IN = {
     "ae": "plugins.autoencoder:Autoencoder",
+    "cut": "plugins.cut:CUT",
     "cyclegan": "plugins.cyclegan:CycleGAN",
+    "mask_cyclegan": "plugins.mask_cyclegan:MaskCycleGAN",
+    "pix2pix": "plugins.pix2pix:Pix2Pix",
 }
 
 

@@ -26,6 +26,7 @@ class Config(base.Config):
     rate: float = 1e-3
 
     def __post_init__(self):
+        super().__post_init__()
         if self.crop_frames % 4:
             raise ValueError(f"crop_frames={self.crop_frames}; the autoencoder wants a multiple of 4")
 
@@ -52,7 +53,7 @@ class Autoencoder(base.Plugin):
         else:
             self.encoder = networks.image_encoder(spec.features, channels=config.channels, outputs=config.latent)
             self.decoder = networks.image_decoder(spec.features, channels=config.channels, latent=config.latent)
-        self.optimizer, self.weights = self.adam(config.rate, [self.encoder, self.decoder])
+        self.mover = self.player(config.rate, [self.encoder, self.decoder])
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of Adam.
@@ -62,8 +63,7 @@ class Autoencoder(base.Plugin):
         """
         with tf.GradientTape() as tape:
             values = self.eval_step(batch, global_batch_size, training=True)
-        gradients = tape.gradient(values["reconstruction"], self.weights)
-        self.optimizer.apply(gradients, self.weights)
+        self.mover.minimise(tape, values["reconstruction"])
         return values
 
     def eval_step(self, batch: base.Batch, global_batch_size: int, training: bool = False) -> dict[str, tf.Tensor]:

@@ -13,9 +13,10 @@ from typing import ClassVar, Literal
 import keras
 import tensorflow as tf
 
-from models import schedules
+from models import layers, schedules
 from models.features.spec import Spec
 from models.features.stats import Moments
+from models.player import Player
 
 SIGNATURES = ("encode", "decode", "reconstruct", "sample", "translate_ab", "translate_ba", "vocode")
 
@@ -31,12 +32,31 @@ class Config:
       batch_size: examples of each domain a step, over all replicas, where `--batch_size` is not given.
       crop_frames: frames of speech in one training example.
       seed: what initial weights and draws during training depend on.
+      decay: how learning rates fall: linear (flat for half the steps, then to zero), cosine, or constant.
+      warmup_steps: steps in which learning rates rise from zero.
+      clip_norm: the longest gradient that an optimiser follows; 0 for any.
+      accumulate: batches whose gradients are averaged into one move of the weights.
+      ema: decay of the moving average of weights that evaluation and export use; 0 for the weights themselves.
     """
 
     steps: int = 2000
     batch_size: int = 8
     crop_frames: int = 32
     seed: int = 0
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_steps: int = 0
+    clip_norm: float = 0.0
+    accumulate: int = 1
+    ema: float = 0.0
+
+    def __post_init__(self):
+        for name, least in (("batch_size", 1), ("crop_frames", 1), ("accumulate", 1), ("warmup_steps", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)}; wanted {least} or more")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema={self.ema}; wanted a number from 0 to below 1")
+        if self.clip_norm < 0:
+            raise ValueError(f"clip_norm={self.clip_norm}; wanted 0 or more")
 
 
 class Plugin(tf.Module):
@@ -49,7 +69,9 @@ class Plugin(tf.Module):
     Attributes:
       Config: a frozen dataclass derived from :class:`Config`; ``Config()`` trains.
       PRESETS: preset name to kind ("audio", "image") to changes of the defaults.
-      BATCHES: what `train_step` is given: "unpaired" ({"a", "b"}), or "mixed" ({"x", "domain"}).
+      KINDS: the kinds of data that the plugin serves.
+      BATCHES: what `train_step` is given: "unpaired" ({"a", "b"} of two domains), "paired" (the same, of
+        files of one stem), or "mixed" ({"x", "domain"} of any number of domains).
       context: frames to either side that one output frame of a translation depends on.
 
     Batches also hold `index` `[batch]` int32, the places of the examples in the global batch, and
@@ -59,14 +81,17 @@ class Plugin(tf.Module):
 
     Config: ClassVar[type] = Config
     PRESETS: ClassVar[Mapping[str, Mapping[str, Mapping[str, object]]]] = {"small": {}, "full": {}}
-    BATCHES: ClassVar[Literal["unpaired", "mixed"]] = "mixed"
+    KINDS: ClassVar[tuple[str, ...]] = ("audio", "image")
+    BATCHES: ClassVar[Literal["unpaired", "paired", "mixed"]] = "mixed"
     context: int = 0
 
     def __init__(self, config: Config, spec: Spec):
         super().__init__(name=type(self).__name__.lower())
         if not isinstance(config, self.Config):
             raise ValueError(f"config is a {type(config).__name__}; wanted a {self.Config.__name__}")
-        wanted = 2 if self.BATCHES == "unpaired" else 1
+        if spec.kind not in self.KINDS:
+            raise ValueError(f"{self.name} does not serve {spec.kind}; wanted {' or '.join(self.KINDS)}")
+        wanted = 1 if self.BATCHES == "mixed" else 2
         if len(spec.domains) < wanted:
             raise ValueError(f"domains {list(spec.domains)}; {self.name} wants {wanted}")
         self.config, self.spec = config, spec
@@ -96,18 +121,33 @@ class Plugin(tf.Module):
 
     # ---------------------------------------------------------------- what subclasses share
 
-    def networks(self) -> list:
-        """The `keras.Model` attributes, in order of their names."""
-        found = ((name, value) for name, value in vars(self).items() if isinstance(value, keras.Model))
-        return [value for _, value in sorted(found)]
+    def networks(self) -> list[keras.Model]:
+        """Every network, also those that parts of the plugin own, in order of their attributes' names."""
+        found: dict[int, keras.Model] = {}
+        for module in (self, *self.submodules):
+            for _, value in sorted(vars(module).items()):
+                if isinstance(value, keras.Model):
+                    found.setdefault(id(value), value)
+        return list(found.values())
 
-    def adam(self, rate: float, networks: list, **options):
-        """An Adam optimiser, built over the networks' weights, and the list of these weights."""
-        schedule = schedules.FlatThenLinear(rate, self.config.steps, factor=self.rate_factor)
-        optimizer = keras.optimizers.Adam(schedule, **options)
-        weights = [v for network in networks for v in network.trainable_variables]
-        optimizer.build(weights)
-        return optimizer, weights
+    def players(self) -> list[Player]:
+        """The players, each an optimiser with the networks that it moves."""
+        return [module for module in self.submodules if isinstance(module, Player)]
+
+    def player(self, rate: float, networks: list[keras.Model], *, averaged: bool = True, **adam) -> Player:
+        """A player whose networks Adam moves, as the configuration says.
+
+        Args:
+          rate: the highest learning rate.
+          networks: what it moves.
+          averaged: whether `config.ema` holds for it; not for discriminators, which are not exported.
+          **adam: options of `keras.optimizers.Adam`.
+        """
+        c = self.config
+        moves = dict(steps=c.steps // c.accumulate, warmup=c.warmup_steps // c.accumulate)
+        schedule = schedules.LearningRate(rate, decay=c.decay, factor=self.rate_factor, **moves)
+        optimizer = keras.optimizers.Adam(schedule, **adam)
+        return Player(networks, optimizer, clip_norm=c.clip_norm, accumulate=c.accumulate, ema=c.ema * averaged)
 
     def normalise(self, x: tf.Tensor, moments: Moments) -> tf.Tensor:
         """Speech to zero mean and unit variance per bin; pictures as they are."""
@@ -126,6 +166,7 @@ class Plugin(tf.Module):
         """Input signature of a batch of features, of any length."""
         return tf.TensorSpec([None, *self.spec.feature_shape()], tf.float32, "features")
 
-    def draw_seed(self, batch: Batch, salt: int) -> tf.Tensor:
-        """`[2]` integers for `tf.random.stateless_*`, of this step and this purpose."""
-        return tf.stack([batch["step"][0] * 1000 + salt, tf.cast(self.config.seed, tf.int64)])
+    def draws(self, batch: Batch, global_batch_size: int) -> layers.Draws:
+        """Random numbers of this step."""
+        seed = tf.stack([batch["step"][0] * 1000, tf.cast(self.config.seed, tf.int64)])
+        return layers.Draws(seed, batch["index"], global_batch_size)

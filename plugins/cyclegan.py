@@ -12,42 +12,36 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from models import layers, losses, networks, schedules
+from models import losses, networks, schedules
 from models.features import transport
-from plugins import base
+from plugins import adversarial, base
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(base.Config):
+class Config(adversarial.Config):
     """Keys of `cyclegan`. A weight is a number, or points ``[[step, weight], ...]`` between which it is linear.
 
     Attributes:
       channels: width of the generators.
       blocks: residual blocks of a generator.
       kernel: frames that a gated convolution of the speech generator sees.
-      critic_channels: width of the discriminators.
       halvings: stride-2 convolutions of the picture discriminator: 3 judge 70 x 70 pixels.
-      rate_g: learning rate of the generators.
-      rate_d: learning rate of the discriminators.
       cycle: weight of ``|a - aba| + |b - bab|``.
       identity: weight of ``|a - aa| + |b - bb|``.
       effort: speech: weight of what the generators add to linear transport.
       transport: speech: begin at linear optimal transport between the domains, not at the identity.
-      pool_size: fakes that the discriminators are shown again; 0 for none.
+      loudness: speech: weight of the difference of the frames' log norms before and after translation.
     """
 
     channels: int = 128
     blocks: int = 3
     kernel: int = 5
-    critic_channels: int = 64
     halvings: int = 3
-    rate_g: float = 2e-4
-    rate_d: float = 1e-4
     cycle: schedules.Schedule = 10.0
     identity: schedules.Schedule = 0.0
     effort: schedules.Schedule = 10.0
     transport: bool = True
-    pool_size: int = 50
+    loudness: schedules.Schedule = 0.0
 
 
 PICTURES = {"identity": 5.0, "effort": 0.0, "rate_d": 2e-4}
@@ -77,11 +71,11 @@ class CycleGAN(base.Plugin):
             self.transport_ab = transport.kernel(self.a, b, spec.features).astype(np.float32)
             self.transport_ba = transport.kernel(b, self.a, spec.features).astype(np.float32)
         self.g_ab, self.g_ba = (self._generator(w) for w in ("ab", "ba"))
-        self.d_a, self.d_b = self._discriminator(), self._discriminator()
-        self.optimizer_g, self.weights_g = self.adam(config.rate_g, [self.g_ab, self.g_ba], beta_1=0.5)
-        self.optimizer_d, self.weights_d = self.adam(config.rate_d, [self.d_a, self.d_b], beta_1=0.5)
+        self.generators = self.player(config.rate_g, [self.g_ab, self.g_ba], beta_1=0.5)
         shape = spec.feature_shape(config.crop_frames)
-        self.pool_a, self.pool_b = (layers.ImagePool(config.pool_size, shape, n) for n in ("pool_a", "pool_b"))
+        self.adversary_a, self.adversary_b = (
+            adversarial.adversary_of(self, self._discriminator(), f"discriminator_{domain}", shape) for domain in "ab"
+        )
 
     def _generator(self, way: str):
         c = self.config
@@ -92,9 +86,10 @@ class CycleGAN(base.Plugin):
 
     def _discriminator(self):
         c = self.config
+        options = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
         if self.spec.kind == "image":
-            return networks.patch_discriminator(self.spec.features, channels=c.critic_channels, halvings=c.halvings)
-        return networks.mel_discriminator(self.spec.bins, channels=c.critic_channels)
+            return networks.patch_discriminator(self.spec.features, halvings=c.halvings, **options)
+        return networks.mel_discriminator(self.spec.bins, **options)
 
     @property
     def context(self) -> int:
@@ -108,82 +103,70 @@ class CycleGAN(base.Plugin):
         """One step of both players (Sec. 4 of the paper).
 
         1. Translate both ways and back; move the generators down the gradient of
-           ``lsgan(ab) + lsgan(ba) + cycle + identity``.
-        2. Swap half the fakes for older ones from the pools.
-        3. Move the discriminators towards 1 on reals and 0 on these fakes.
+           ``adversarial(ab) + adversarial(ba) + cycle + identity``.
+        2. Show each discriminator reals and fakes, half of them swapped for older ones, and move it.
         """
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
+        step, draws = batch["step"][0], self.draws(batch, global_batch_size)
         with tf.GradientTape() as tape:
-            terms, ab, ba = self._generator_terms(a, b, batch["step"][0])
+            terms, ab, ba = self._generator_terms(self.g_ab, self.g_ba, a, b, step, draws)
             values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
-            total = losses.total(values, self._weights(batch["step"][0]))
-        gradients = tape.gradient(total, self.weights_g)
-        self.optimizer_g.apply(gradients, self.weights_g)
-
-        place = {"index": batch["index"], "global_batch_size": global_batch_size}
-        ab = self.pool_b.query(tf.stop_gradient(ab), seed=self.draw_seed(batch, 1), **place)
-        ba = self.pool_a.query(tf.stop_gradient(ba), seed=self.draw_seed(batch, 2), **place)
-
-        with tf.GradientTape() as tape:
-            critics = self._critic_terms(a, b, ab, ba, global_batch_size)
-            total = tf.add_n(list(critics.values()))
-        gradients = tape.gradient(total, self.weights_d)
-        self.optimizer_d.apply(gradients, self.weights_d)
-        return {**values, **critics}
+            total = losses.total(values, self._weights(step))
+        self.generators.minimise(tape, total)
+        values |= self.adversary_b.train(b, ab, draws, 20, step=step)
+        return values | self.adversary_a.train(a, ba, draws, 40, step=step)
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The terms of :meth:`train_step` with no pool and no update."""
+        """The terms of :meth:`train_step`, of the averaged generators, with no pool and no update."""
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
-        terms, ab, ba = self._generator_terms(a, b, batch["step"][0])
+        draws = self.draws(batch, global_batch_size)
+        g_ab, g_ba = self.generators.averaged(self.g_ab), self.generators.averaged(self.g_ba)
+        terms, ab, ba = self._generator_terms(g_ab, g_ba, a, b, batch["step"][0], draws)
         values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
-        return {**values, **self._critic_terms(a, b, ab, ba, global_batch_size)}
+        values |= self.adversary_b.losses(b, ab, draws, 20)
+        return values | self.adversary_a.losses(a, ba, draws, 40)
 
     def _weights(self, step: tf.Tensor) -> dict:
-        weighed = {
-            name: schedules.at_step(getattr(self.config, name), step) for name in ("cycle", "identity", "effort")
+        named = {
+            n: schedules.at_step(getattr(self.config, n), step) for n in ("cycle", "identity", "effort", "loudness")
         }
-        return {"adversarial_a": 1.0, "adversarial_b": 1.0, **weighed}
+        return {"adversarial_a": 1.0, "adversarial_b": 1.0, **named}
 
-    def _generator_terms(self, a: tf.Tensor, b: tf.Tensor, step: tf.Tensor) -> tuple[dict, tf.Tensor, tf.Tensor]:
+    def _generator_terms(self, g_ab, g_ba, a, b, step, draws) -> tuple[dict, tf.Tensor, tf.Tensor]:
         """Losses `[batch]` of the generators by name, and the two translations."""
-        ab, ba = self.g_ab(a), self.g_ba(b)
+        c, speech = self.config, self.spec.kind == "audio"
+        ab, ba = g_ab(a), g_ba(b)
         terms = {
-            "adversarial_a": losses.lsgan_generator(self.d_a(ba)),
-            "adversarial_b": losses.lsgan_generator(self.d_b(ab)),
+            "adversarial_a": self.adversary_a.generator_loss(ba, draws, 1),
+            "adversarial_b": self.adversary_b.generator_loss(ab, draws, 4),
         }
-        if not schedules.is_zero(self.config.cycle):
-            terms["cycle"] = losses.l1(a, self.g_ba(ab)) + losses.l1(b, self.g_ab(ba))
-        if not schedules.is_zero(self.config.identity):
-            terms["identity"] = self._when_weighed(
-                schedules.at_step(self.config.identity, step),
-                lambda: losses.l1(a, self.g_ba(a)) + losses.l1(b, self.g_ab(b)),
+        if not schedules.is_zero(c.cycle):
+            terms["cycle"] = losses.l1(a, g_ba(ab)) + losses.l1(b, g_ab(ba))
+        if not schedules.is_zero(c.identity):
+            terms["identity"] = schedules.when_weighed(
+                schedules.at_step(c.identity, step),
+                lambda: losses.l1(a, g_ba(a)) + losses.l1(b, g_ab(b)),
                 tf.zeros_like(terms["adversarial_a"]),
             )
-        if self.spec.kind == "audio" and not schedules.is_zero(self.config.effort):
+        if speech and not schedules.is_zero(c.effort):
             moved = [tf.nn.conv1d(x, w, 1, "SAME") for x, w in ((a, self.transport_ab), (b, self.transport_ba))]
             terms["effort"] = losses.l1(ab, moved[0]) + losses.l1(ba, moved[1])
+        if speech and not schedules.is_zero(c.loudness):
+            a, ba = (self.denormalise(x, self.a) for x in (a, ba))
+            b, ab_loud = (self.denormalise(x, self.b) for x in (b, ab))
+            terms["loudness"] = losses.loudness(a, ab_loud) + losses.loudness(b, ba)
         return terms, ab, ba
-
-    def _when_weighed(self, weight, term, nothing: tf.Tensor) -> tf.Tensor:
-        """`term()` while its weight is not zero: once a schedule has ended, its passes cost nothing."""
-        return tf.cond(weight > 0, term, lambda: nothing) if tf.is_tensor(weight) else term()
-
-    def _critic_terms(self, a, b, ab, ba, global_batch_size: int) -> dict[str, tf.Tensor]:
-        terms = {
-            "discriminator_a": losses.lsgan_discriminator(self.d_a(a), self.d_a(ba)),
-            "discriminator_b": losses.lsgan_discriminator(self.d_b(b), self.d_b(ab)),
-        }
-        return {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
 
     def signatures(self) -> dict:
         """`translate_ab` and `translate_ba`, at any length."""
+        g_ab, g_ba = self.generators.averaged(self.g_ab), self.generators.averaged(self.g_ba)
 
         @tf.function(input_signature=[self.features_in()])
         def translate_ab(features):
-            return self.denormalise(self.g_ab(self.normalise(features, self.a)), self.b)
+            return self.denormalise(g_ab(self.normalise(features, self.a)), self.b)
 
         @tf.function(input_signature=[self.features_in()])
         def translate_ba(features):
-            return self.denormalise(self.g_ba(self.normalise(features, self.b)), self.a)
+            return self.denormalise(g_ba(self.normalise(features, self.b)), self.a)
 
         return {"translate_ab": translate_ab, "translate_ba": translate_ba}

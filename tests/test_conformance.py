@@ -16,8 +16,7 @@ from plugins import base
 
 SMALL = {"batch_size": 4, "crop_frames": 16, "channels": 8, "critic_channels": 8, "blocks": 1, "latent": 4}
 EAGER = {"rate": 3e-3, "rate_g": 2e-3}  # for overfitting in few steps
-KINDS = ("audio", "image")
-CASES = [(name, kind) for name in plugins.available() for kind in KINDS]
+CASES = [(name, kind) for name in plugins.available() for kind in plugins.load(name).KINDS]
 
 
 def settings(plugin_class, kind, **changes):

@@ -123,14 +123,19 @@ class Asked:
 
     def __init__(self, size, batch):
         self.pool, self.batch = layers.ImagePool(size, (2, 3)), batch
-        self.query = tf.function(self.pool.query)
+
+        @tf.function
+        def query(fakes, index, seed):
+            return self.pool.query(fakes, layers.Draws(seed, index, batch), 0)
+
+        self.query = query
 
     def __call__(self, step, seed=None, order=None):
         """The numbers of the fakes that the pool answers with."""
         index = tf.constant(range(self.batch) if order is None else order, tf.int32)
         fakes = tf.gather(numbered(1 + step * self.batch, self.batch), index)
         seed = tf.constant([0, 10 * step if seed is None else seed])
-        answer = self.query(fakes, index=index, global_batch_size=self.batch, seed=seed).numpy()
+        answer = self.query(fakes, index, seed).numpy()
         assert (answer == answer[:, :1, :1]).all()
         return answer[:, 0, 0].astype(int)
 
@@ -205,7 +210,7 @@ def test_two_replicas_share_one_history(size, batch, replicas):
 
     @tf.function
     def step(fakes, index, seed):
-        return pool.query(fakes, index=index, global_batch_size=batch, seed=seed)
+        return pool.query(fakes, layers.Draws(seed, index, batch), 0)
 
     def portions(x):
         """Every second row to either replica."""
@@ -228,3 +233,44 @@ def test_a_pool_that_is_saved_goes_on_where_it_was(tmp_path):
     path = tf.train.Checkpoint(pool=first.pool).save(str(tmp_path / "pool"))
     tf.train.Checkpoint(pool=second.pool).restore(path).assert_existing_objects_matched()
     np.testing.assert_array_equal([second(step) for step in range(5, 12)], answers(6, 4, STEPS)[5:12])
+
+
+# ------------------------------------------------------------------ draws
+
+
+@settings(laws, max_examples=5)
+@given(order=st.permutations(range(6)), salt=st.integers(0, 50))
+def test_draws_belong_to_an_example_and_not_to_its_place_on_a_replica(order, salt):
+    seed = tf.constant([3000, 1], tf.int64)
+    whole = layers.Draws(seed, tf.range(6), 6)
+    part = layers.Draws(seed, tf.constant(order[:3]), 6)
+    for draw in ("uniform", "normal"):
+        wanted = getattr(whole, draw)(salt, 2).numpy()
+        np.testing.assert_array_equal(getattr(part, draw)(salt, 2), wanted[order[:3]])
+        assert not np.array_equal(getattr(whole, draw)(salt + 1, 2), wanted)
+
+
+# ------------------------------------------------------------------ spectral normalisation
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(layers.SpectralConv1D(6, 3), (2, 8, 4)), (layers.SpectralConv2D(6, 3), (2, 8, 8, 4))]
+)
+def test_a_spectral_kernel_comes_to_have_the_largest_singular_value_one(layer, shape, rng):
+    x = tf.constant(rng.normal(size=shape), tf.float32)
+    network = keras.Sequential([keras.Input(shape[1:]), layer])
+    for _ in range(100):
+        layers.iterate_spectral_norms(network)
+    matrix = np.reshape(layer.kernel, [-1, 6])
+    assert np.linalg.svd(matrix, compute_uv=False)[0] == pytest.approx(1, abs=1e-3)
+    bias, kernel = layer.bias, layer.kernel
+    plain = tf.nn.convolution(x, kernel, padding="VALID") + bias
+    np.testing.assert_allclose(network(x), plain, atol=1e-5)
+
+
+def test_the_size_of_a_spectral_kernel_makes_no_difference(rng):
+    layer = layers.SpectralConv1D(6, 3)
+    network, x = keras.Sequential([keras.Input((8, 4)), layer]), tf.constant(rng.normal(size=(2, 8, 4)), tf.float32)
+    before = network(x).numpy()
+    layer.set_weights([w * (10 if w.ndim == 3 else 1) for w in layer.get_weights()])
+    np.testing.assert_allclose(network(x), before, atol=1e-5)

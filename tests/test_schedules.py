@@ -75,7 +75,7 @@ def test_a_rate_stays_then_falls_in_a_line_to_zero(rate, steps, flat, place):
     step = int(place * steps)
     start = flat * steps
     wanted = 1.0 if step <= start else max(0.0, (steps - step) / max(steps - start, 1))
-    found = float(schedules.FlatThenLinear(rate, steps, flat=flat)(step))
+    found = float(schedules.LearningRate(rate, steps, flat=flat)(step))
     if steps - start >= 1:  # else there is no room for a line
         assert found == pytest.approx(rate * wanted, abs=2e-3 * rate)
     assert 0 <= found <= rate * (1 + 1e-6) and (found == 0 or step < steps)
@@ -83,7 +83,7 @@ def test_a_rate_stays_then_falls_in_a_line_to_zero(rate, steps, flat, place):
 
 def test_a_rate_falls_by_its_factor_from_the_step_at_which_the_factor_is_lowered():
     factor = tf.Variable(1.0)
-    schedule = schedules.FlatThenLinear(0.1, 100, factor=factor)
+    schedule = schedules.LearningRate(0.1, 100, factor=factor)
     compiled = tf.function(lambda step: schedule(step))
     before = float(compiled(tf.constant(60)))
     factor.assign(0.5)
@@ -91,16 +91,31 @@ def test_a_rate_falls_by_its_factor_from_the_step_at_which_the_factor_is_lowered
 
 
 def test_a_rate_is_rebuilt_from_its_configuration():
-    one = schedules.FlatThenLinear(0.1, 100, flat=0.25)
-    other = schedules.FlatThenLinear(**json.loads(json.dumps(one.get_config())))
+    one = schedules.LearningRate(0.1, 100, flat=0.25)
+    other = schedules.LearningRate(**json.loads(json.dumps(one.get_config())))
     assert [float(one(step)) for step in range(0, 120, 7)] == [float(other(step)) for step in range(0, 120, 7)]
 
 
 def test_an_optimiser_steps_by_the_rate_of_its_step():
     weight = keras.Variable(0.0)
-    optimizer = keras.optimizers.SGD(schedules.FlatThenLinear(1.0, 4, flat=0.5))
+    optimizer = keras.optimizers.SGD(schedules.LearningRate(1.0, 4, flat=0.5))
     places = []
     for _ in range(5):
         optimizer.apply_gradients([(tf.constant(-1.0), weight)])
         places.append(float(weight))
     np.testing.assert_allclose(places, np.cumsum([1.0, 1.0, 1.0, 0.5, 0.0]))
+
+
+@laws
+@given(step=st.integers(0, 200), warmup=st.integers(1, 50))
+def test_a_rate_rises_to_what_it_would_be_and_then_is_it(step, warmup):
+    warm, cold = (float(schedules.LearningRate(1.0, 200, warmup=n)(step)) for n in (warmup, 0))
+    assert warm == pytest.approx(cold * min(1, (step + 1) / warmup), abs=1e-6)
+
+
+def test_other_decays_stay_and_fall_along_a_cosine():
+    constant, cosine = (schedules.LearningRate(2.0, 100, decay=d) for d in ("constant", "cosine"))
+    assert [float(constant(step)) for step in (0, 50, 500)] == [2.0, 2.0, 2.0]
+    np.testing.assert_allclose([cosine(step) for step in (0, 25, 50, 100, 200)], [2, 1 + 0.5**0.5, 1, 0, 0], atol=1e-6)
+    with pytest.raises(ValueError, match="decay='fast'; wanted one of linear"):
+        schedules.LearningRate(1.0, 10, decay="fast")

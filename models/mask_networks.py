@@ -1,0 +1,91 @@
+"""Networks of MaskCycleGAN-VC (arXiv:2102.12841, Fig. 2), sizes as arguments.
+
+The 2-1-2-D generator sees mels as a picture, `[batch, frames, mels]` with time first, at the edges and as a
+sequence in the middle, so that formants stay local and prosody is seen whole.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from models import layers
+
+
+def masked_generator(
+    bins: int, *, channels: int, blocks: int, masks: bool = True, transport: np.ndarray | None = None
+) -> keras.Model:
+    """``[mels, mask]`` to mels: 2-D, then 1-D, then 2-D convolutions, all gated.
+
+    `channels` 128 and 6 blocks are the paper's. Differences: frame norm in place of instance norm over
+    time, so that chunks of a long recording join without a seam; and where there is a linear transport,
+    the network adds to its result and begins at adding nothing.
+
+    Args:
+      bins: mel bands, a multiple of 4.
+      channels: of the outer 2-D convolutions; the inner ones have twice as many.
+      blocks: residual blocks in the middle.
+      masks: whether there is a second input `[batch, frames, mels]` of 0 and 1, 0 where frames are missing.
+      transport: `[frames, bins, bins]`, from `models.features.transport`; None for none.
+    """
+    x = keras.Input((None, bins), name="mels")
+    mask = keras.Input((None, bins), name="mask") if masks else None
+    seen = [x * mask, mask] if masks else [x]
+    h = keras.ops.stack(seen, axis=-1)
+    h = _gated2d(h, channels, (15, 5))
+    for _ in range(2):
+        h = _norm2d(_gated2d(h, 2 * channels, (5, 5), strides=2))
+    rows = bins // 4
+    h = keras.layers.Reshape((-1, rows * 2 * channels))(h)
+    h = layers.frame_norm(keras.layers.Conv1D(2 * channels, 1)(h))
+    for _ in range(blocks):
+        inner = layers.frame_norm(layers.gated_conv1d(h, 4 * channels, 3))
+        h = h + layers.frame_norm(keras.layers.Conv1D(2 * channels, 3, padding="same")(inner))
+    h = layers.frame_norm(keras.layers.Conv1D(rows * 2 * channels, 1)(h))
+    h = keras.layers.Reshape((-1, rows, 2 * channels))(h)
+    for width in (2, 1):
+        h = _norm2d(_doubled(h, width * channels))
+    begin = "glorot_uniform" if transport is None else "zeros"
+    last = keras.layers.Conv2D(1, (15, 5), padding="same", kernel_initializer=begin, dtype="float32")
+    y = keras.layers.Reshape((-1, bins))(last(h))
+    if transport is not None:
+        y = y + layers.fixed_filter(x, transport)
+    return keras.Model([x, mask] if masks else x, y, name="masked_generator")
+
+
+def masked_generator_context(*, blocks: int) -> int:
+    """Frames to either side that one output frame of :func:`masked_generator` depends on, a multiple of 4."""
+    edge = 7 + 2 + 2 * 2  # convolutions of 15, 5 and 5 frames, the last at half the rate
+    middle = 4 * 2 * blocks  # at a quarter of the rate
+    back = 2 * 4 + 2 * 2 + 7  # gated convolutions of 5 frames at a quarter and a half, and the last
+    return -(-(edge + middle + back + 4) // 4) * 4
+
+
+def _gated2d(x, channels: int, kernel: tuple[int, int], strides: int = 1):
+    both = keras.layers.Conv2D(2 * channels, kernel, strides, padding="same")(x)
+    value, gate = keras.ops.split(both, 2, axis=-1)
+    return value * keras.ops.sigmoid(gate)
+
+
+def _doubled(x, channels: int):
+    """Gated convolution and twice the frames and bands by pixel shuffle (arXiv:1609.05158)."""
+    return layers.PixelShuffle()(_gated2d(x, 4 * channels, (5, 5)))
+
+
+def _norm2d(x):
+    """Normalises every frame over its bands and channels."""
+    return keras.layers.LayerNormalization(axis=(-2, -1), epsilon=layers.NORM_EPSILON)(x)
+
+
+def mel_patch_discriminator(bins: int, *, channels: int, spectral_norm: bool = False) -> keras.Model:
+    """Judges patches of time and frequency: `[batch, frames / 8, mels / 8, 1]`, no activation (Fig. 2 right).
+
+    `channels` 128 is the paper's.
+    """
+    conv = layers.SpectralConv2D if spectral_norm else keras.layers.Conv2D
+    x = keras.Input((None, bins), name="mels")
+    h = keras.layers.Reshape((-1, bins, 1))(x)
+    h = layers.leaky(conv(channels, 3, padding="same")(h))
+    for width, strides in ((2, 2), (4, 2), (8, 2)):
+        h = layers.leaky(_norm2d(conv(width * channels, 3, strides, padding="same")(h)))
+    return keras.Model(x, conv(1, 3, padding="same", dtype="float32")(h), name="mel_patch_discriminator")

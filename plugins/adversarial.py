@@ -1,0 +1,67 @@
+"""The keys that every adversarial plugin has, and the adversary that they describe."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import keras
+
+from models import adversary, layers
+from models.adversary import Adversary
+from plugins import base
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(base.Config):
+    """Keys that adversarial plugins share.
+
+    Attributes:
+      critic_channels: width of the discriminators.
+      rate_g: learning rate of the generators.
+      rate_d: learning rate of the discriminators.
+      adversary: which losses the players minimise.
+      r1: weight of the squared slope of the discriminators on real examples (arXiv:1801.04406).
+      r1_every: steps between those that pay for r1.
+      gradient_penalty: weight of the penalty of arXiv:1704.00028 between reals and fakes.
+      spectral_norm: whether the discriminators' kernels are divided by their largest singular value.
+      pool_size: fakes that the discriminators are shown again; 0 for none.
+      augment: whether discriminators see all through DiffAugment (pictures) or SpecAugment's masks (speech).
+    """
+
+    critic_channels: int = 64
+    rate_g: float = 2e-4
+    rate_d: float = 1e-4
+    adversary: Literal["lsgan", "hinge", "non_saturating", "wgan"] = "lsgan"
+    r1: float = 0.0
+    r1_every: int = 16
+    gradient_penalty: float = 0.0
+    spectral_norm: bool = False
+    pool_size: int = 50
+    augment: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.r1_every < 1:
+            raise ValueError(f"r1_every={self.r1_every}; wanted 1 or more")
+
+
+def rules(config: Config) -> adversary.Rules:
+    """The rules that a configuration asks for."""
+    names = ("r1", "r1_every", "gradient_penalty", "augment")
+    return adversary.Rules(loss=config.adversary, **{name: getattr(config, name) for name in names})
+
+
+def adversary_of(plugin: base.Plugin, network: keras.Model, name: str, shape: tuple[int, ...]) -> Adversary:
+    """An adversary by the plugin's configuration.
+
+    Args:
+      plugin: whose configuration and rate it follows.
+      network: the discriminator.
+      name: prefix of its metrics.
+      shape: of one example, for the history of fakes.
+    """
+    c = plugin.config
+    pool = layers.ImagePool(c.pool_size, shape, f"{name}_pool") if c.pool_size else None
+    player = plugin.player(c.rate_d, [network], averaged=False, beta_1=0.5)
+    return Adversary(network, player, rules=rules(c), name=name, pool=pool)

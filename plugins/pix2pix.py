@@ -1,0 +1,125 @@
+"""pix2pix: translation learnt from pairs, files of the same stem in both domains (arXiv:1611.07004).
+
+Pictures go through a U-Net, and the discriminator sees source and result together. For speech, pairs are
+recordings that run alike, such as the same take through two microphones: frames are paired by their time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import tensorflow as tf
+
+from models import losses, networks, schedules
+from models.features import transport
+from plugins import adversarial, base
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(adversarial.Config):
+    """Keys of `pix2pix`. A weight is a number, or points ``[[step, weight], ...]``.
+
+    Attributes:
+      channels: width of the generator.
+      blocks: speech: residual blocks of the generator.
+      kernel: speech: frames that a gated convolution of the generator sees.
+      halvings: stride-2 convolutions of the picture discriminator.
+      l1: weight of ``|b - ab|``.
+    """
+
+    adversary: Literal["lsgan", "hinge", "non_saturating", "wgan"] = "non_saturating"
+    rate_d: float = 2e-4
+    pool_size: int = 0
+    channels: int = 64
+    blocks: int = 3
+    kernel: int = 5
+    halvings: int = 3
+    l1: schedules.Schedule = 100.0
+
+
+class Pix2Pix(base.Plugin):
+    """A generator, and a discriminator of pairs."""
+
+    Config = Config
+    PRESETS = {
+        "small": {
+            "audio": {"channels": 128, "l1": 10.0},
+            "image": {"channels": 24, "critic_channels": 24, "halvings": 2},
+        },
+        "full": {
+            "audio": {"steps": 200000, "channels": 256, "blocks": 6, "critic_channels": 384, "l1": 10.0},
+            "image": {"steps": 200000, "batch_size": 1},
+        },
+    }
+    BATCHES = "paired"
+
+    def __init__(self, config: Config, spec: base.Spec):
+        super().__init__(config, spec)
+        c = config
+        self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
+        critic = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
+        if spec.kind == "image":
+            self.generator = networks.unet_generator(spec.features, channels=c.channels)
+            discriminator = networks.patch_discriminator(spec.features, halvings=c.halvings, pictures=2, **critic)
+        else:
+            sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
+            self.filter = transport.kernel(self.a, self.a, spec.features)
+            self.generator = networks.mel_generator(spec.bins, **sizes, transport=self.filter)
+            discriminator = networks.mel_discriminator(2 * spec.bins, **critic)
+        self.mover = self.player(c.rate_g, [self.generator], beta_1=0.5)
+        *sizes, last = spec.feature_shape(c.crop_frames)
+        self.adversary = adversarial.adversary_of(self, discriminator, "discriminator", (*sizes, 2 * last))
+
+    @property
+    def context(self) -> int:
+        """Frames to either side that one output frame of a translation depends on."""
+        if self.spec.kind == "image":
+            return 0
+        sizes = {"blocks": self.config.blocks, "kernel": self.config.kernel}
+        return networks.mel_generator_context(**sizes, taps=len(self.filter))
+
+    def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
+        """One step of both players (Sec. 3 of the paper).
+
+        1. Translate; move the generator down the gradient of ``adversarial + l1``.
+        2. Move the discriminator towards telling (source, target) from (source, translation).
+        """
+        a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
+        step, draws = batch["step"][0], self.draws(batch, global_batch_size)
+        with tf.GradientTape() as tape:
+            terms, ab = self._terms(self.generator, a, b, draws)
+            values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+            total = losses.total(values, {"adversarial": 1.0, "l1": schedules.at_step(self.config.l1, step)})
+        self.mover.minimise(tape, total)
+        return values | self.adversary.train(_pair(a, b), _pair(a, ab), draws, 20, step=step)
+
+    def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
+        """The terms of :meth:`train_step`, of the averaged generator, and no update."""
+        a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
+        draws = self.draws(batch, global_batch_size)
+        terms, ab = self._terms(self.mover.averaged(self.generator), a, b, draws)
+        values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+        return values | self.adversary.losses(_pair(a, b), _pair(a, ab), draws, 20)
+
+    def _terms(self, generator, a, b, draws) -> tuple[dict, tf.Tensor]:
+        ab = generator(a)
+        terms = {"adversarial": self.adversary.generator_loss(_pair(a, ab), draws, 1)}
+        if not schedules.is_zero(self.config.l1):
+            terms["l1"] = losses.l1(b, ab)
+        return terms, ab
+
+    def signatures(self) -> dict:
+        """`translate_ab`, at any length."""
+        generator = self.mover.averaged(self.generator)
+
+        @tf.function(input_signature=[self.features_in()])
+        def translate_ab(features):
+            return self.denormalise(generator(self.normalise(features, self.a)), self.b)
+
+        return {"translate_ab": translate_ab}
+
+
+def _pair(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Source and result as one example for the discriminator."""
+    return tf.concat([a, b], axis=-1)

@@ -1,0 +1,139 @@
+"""From gradients to moves: clipping, accumulation, loss scaling and averages, on one replica and on two."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.player import Player
+
+COUNT = 8
+X = np.random.default_rng(0).normal(size=(COUNT, 3)).astype(np.float32)
+
+
+def linear():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+
+
+def loss_of(network, x, count=COUNT):
+    return tf.reduce_sum(tf.square(tf.cast(network(x), tf.float32) - 1)) / count
+
+
+def made(rate=0.1, optimizer=keras.optimizers.SGD, **options):
+    network = linear()
+    return network, Player([network], optimizer(rate), **options)
+
+
+def step(network, player, x, count=COUNT):
+    with tf.GradientTape() as tape:
+        loss = loss_of(network, x, count)
+    player.minimise(tape, loss)
+
+
+def weights(network):
+    return np.concatenate([w.ravel() for w in network.get_weights()])
+
+
+def gradient(network):
+    with tf.GradientTape() as tape:
+        loss = loss_of(network, X)
+    return np.concatenate([g.numpy().ravel() for g in tape.gradient(loss, network.trainable_variables)])
+
+
+def test_a_move_follows_the_gradient():
+    network, player = made()
+    before, slope = weights(network), gradient(network)
+    step(network, player, X)
+    np.testing.assert_allclose(weights(network), before - 0.1 * slope, rtol=1e-5)
+
+
+@pytest.mark.parametrize("longest", [0.01, 1e3])
+def test_a_clipped_gradient_keeps_its_direction_and_is_never_longer_than_allowed(longest):
+    network, player = made(clip_norm=longest)
+    before, slope = weights(network), gradient(network)
+    step(network, player, X)
+    wanted = slope * min(1, longest / np.linalg.norm(slope))
+    np.testing.assert_allclose(weights(network), before - 0.1 * wanted, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 0.5])
+def test_gradients_that_are_held_move_like_those_of_one_large_batch(clip_norm):
+    (whole, at_once), (parts, held) = (made(clip_norm=clip_norm, accumulate=n) for n in (1, 4))
+    for _ in range(3):
+        step(whole, at_once, X)
+        for n in range(4):
+            before, held.moves = weights(parts), n == 3
+            step(parts, held, X[2 * n : 2 * n + 2], 2)
+            assert held.moves != np.array_equal(weights(parts), before)
+    np.testing.assert_allclose(weights(parts), weights(whole), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.3}, {"accumulate": 2}, {"ema": 0.9}], ids=str)
+def test_two_replicas_move_like_one(options, replicas):
+    alone, one = made(**options)
+    with replicas.scope():
+        network, player = made(**options)
+
+    @tf.function
+    def both(portions):
+        replicas.run(lambda x: step(network, player, x), args=(portions,))
+
+    portions = replicas.experimental_distribute_values_from_function(
+        lambda context: tf.constant(X[context.replica_id_in_sync_group :: 2])
+    )
+    for _ in range(3):
+        step(alone, one, X)
+        both(portions)
+    np.testing.assert_allclose(weights(network), weights(alone), atol=1e-6)
+    for found, wanted in zip(player.averages, one.averages, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_averages_follow_the_weights_at_their_decay():
+    network, player = made(ema=0.5)
+    wanted = weights(network)
+    for moved in range(4):
+        step(network, player, X)
+        decay = min(0.5, (1 + moved) / (10 + moved))
+        wanted = decay * wanted + (1 - decay) * weights(network)
+    averaged = player.averaged(network)
+    kernel, bias = wanted[:6].reshape(3, 2), wanted[6:]
+    np.testing.assert_allclose(averaged(X), X @ kernel + bias, atol=1e-5)
+    assert np.abs(averaged(X) - network(X)).max() > 1e-3
+
+
+def test_without_an_average_the_network_speaks_for_itself():
+    network, player = made()
+    assert player.averaged(network) is network and not player.averages
+
+
+@pytest.fixture
+def half_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def test_in_half_precision_small_gradients_survive_and_large_ones_do_not_move(half_precision):
+    network, player = made()
+    before = weights(network)
+    step(network, player, X, 1e7)  # gradients of 1e-7 are zero in float16
+    assert not np.array_equal(weights(network), before)
+    scale, before = float(player.optimizer.dynamic_scale), weights(network)
+    step(network, player, X, 1e-6)
+    np.testing.assert_array_equal(weights(network), before)
+    assert float(player.optimizer.dynamic_scale) == scale / 2
+
+
+@pytest.mark.parametrize("options", [{"clip_norm": 1e-3}, {"accumulate": 2}], ids=str)
+def test_loss_scaling_makes_no_difference_to_clipping_and_accumulation(options, half_precision):
+    network, player = made(**options)
+    keras.config.set_dtype_policy("float32")
+    plain, unscaled = made(**options)
+    for _ in range(2):
+        step(network, player, X, 1000)  # small enough for the first scale
+        step(plain, unscaled, X, 1000)
+    assert not np.array_equal(weights(network), weights(linear()))
+    np.testing.assert_allclose(weights(network), weights(plain), atol=2e-4)
