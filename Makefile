@@ -27,7 +27,7 @@ demo: setup
 	$(BIN)/python -m pipelines.demo --output_dir=$(DEMO)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,8 +1,9 @@
 """A player: networks that one optimiser moves, and how gradients become moves.
 
 An autoencoder is one player, a GAN is a game of two. What every training may want between the
-gradient and the optimiser stands here once: sums over replicas, loss scaling, clipping,
-accumulation, and the moving average of the weights.
+gradient and the weights stands here once: sums over replicas, loss scaling, accumulation, clipping,
+Adam, and the moving average of the weights. All of it works on one vector of all weights: a GAN has
+hundreds of small ones, and on a CPU it is the number of operations that costs, not their size.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+FIRST_SCALE, GROW_EVERY = 2.0**15, 2000  # of losses in half precision, Sec. 3.2 of arXiv:1710.03740
+
 
 class Player(tf.Module):
-    """Networks and the optimiser that moves them.
+    """Networks and the Adam (arXiv:1412.6980, Algorithm 1) that moves them.
 
     Args:
       networks: built `keras.Model`s.
-      optimizer: not built yet; wrapped in loss scaling under the policy "mixed_float16".
+      rate: learning rate by the number of moves made.
+      betas: decays of Adam's first and second moment.
       clip_norm: the longest that the gradient over all weights may be; 0 for any length.
       accumulate: gradients that are averaged into one move.
       ema: decay of the moving average of the weights; 0 for none.
@@ -31,83 +35,124 @@ class Player(tf.Module):
     def __init__(
         self,
         networks: list[keras.Model],
-        optimizer: keras.optimizers.Optimizer,
+        rate: Callable[[tf.Tensor], tf.Tensor],
         *,
+        betas: tuple[float, float] = (0.9, 0.999),
         clip_norm: float = 0.0,
         accumulate: int = 1,
         ema: float = 0.0,
     ):
         super().__init__(name="player")
-        self.members, self.clip_norm, self.accumulate, self.ema = networks, clip_norm, accumulate, ema
-        if keras.config.dtype_policy().name == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        for network in networks:  # traced once, however often a step uses it: steps build three times as fast
+            network.call = tf.function(network.call, autograph=False)
+        self.rate, self.betas, self.clip_norm, self.accumulate, self.ema = rate, betas, clip_norm, accumulate, ema
         self.weights = [v for network in networks for v in network.trainable_variables]
-        optimizer.build(self.weights)
-        self.optimizer, self.moves = optimizer, True
-        self.scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        self.held = [_shadow(tf.zeros(v.shape), "held") for v in self.weights] if accumulate > 1 else []
-        self.averages = [_shadow(v.value, "average") for v in self.weights] if ema else []
+        self.sizes, self.moves = [int(tf.size(v)) for v in self.weights], True
+        self.made = _shared(tf.constant(0, tf.int64), "made")
+        self.first, self.second = (_shared(tf.zeros([sum(self.sizes)]), name) for name in ("first", "second"))
+        self.held = _shared(tf.zeros([sum(self.sizes)]), "held") if accumulate > 1 else None
+        self.average = _shared(_flat([v.value for v in self.weights]), "average") if ema else None
+        self.scaled = keras.config.dtype_policy().name == "mixed_float16"
+        self.scale = _shared(tf.constant(FIRST_SCALE), "scale") if self.scaled else None
+        self.calm = _shared(tf.constant(0), "calm") if self.scaled else None
 
     def minimise(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         """Moves the weights down the gradient of this replica's part of a loss.
 
-        1. Take the gradient of the loss, scaled up where half precision would underflow.
-        2. Where its whole is needed (to clip, accumulate or see that it is finite), add up the replicas'.
-        3. Hold it, until it is time to move.
-        4. Clip, move, and draw the averages after the weights.
+        1. Take the gradient of the loss, scaled up where half precision would underflow; add up the replicas'.
+        2. Hold it, until it is time to move.
+        3. Cut it to the longest allowed, move by Adam, draw the average after the weights.
+        4. In half precision, leave all as it was where the gradient is not finite, and scale less.
 
         Args:
           tape: recorded the loss.
           loss: scalar, divided by the global batch.
         """
-        scale = self.optimizer.scale_loss(tf.ones_like(loss)) if self.scaled else tf.ones_like(loss)
+        scale = self.scale.read_value() if self.scaled else tf.constant(1.0)
         zero = tf.UnconnectedGradients.ZERO  # of networks that only terms of weight zero use
-        gradients = tape.gradient(loss, self.weights, output_gradients=scale, unconnected_gradients=zero)
-        if self.clip_norm or self.held or self.scaled:
-            gradients = _of_all_replicas(gradients)
-        if self.held:
-            sums = [held + g / (scale * self.accumulate) for held, g in zip(self.held, gradients, strict=True)]
-            for held, total in zip(self.held, sums, strict=True):
-                held.assign(tf.zeros_like(total) if self.moves else total)
-            gradients = [scale * total for total in sums]
+        scaled = tf.cast(scale, loss.dtype)
+        gradients = tape.gradient(loss, self.weights, output_gradients=scaled, unconnected_gradients=zero)
+        gradient = _of_all_replicas(_flat(gradients)) / scale
+        if self.held is not None:
+            gradient = self.held + gradient / self.accumulate
+            self.held.assign(tf.zeros_like(gradient) if self.moves else gradient)
         if self.moves:
-            self._move(gradients, scale)
+            self._move(gradient)
 
-    def _move(self, gradients: list[tf.Tensor], scale: tf.Tensor) -> None:
+    def _move(self, gradient: tf.Tensor) -> None:
+        fine = tf.reduce_all(tf.math.is_finite(gradient)) if self.scaled else None
         if self.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm * scale)
-        if self.clip_norm or self.held or self.scaled:  # whole already, and the optimiser adds replicas up
-            replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-            gradients = [g / replicas for g in gradients]
-        moved = tf.cast(self.optimizer.iterations, tf.float32)
-        self.optimizer.apply(gradients, self.weights)
-        if self.averages:
-            decay = tf.minimum(self.ema, (1 + moved) / (10 + moved))  # early weights are forgotten sooner
-            for average, weight in zip(self.averages, self.weights, strict=True):
-                average.assign(decay * average + (1 - decay) * weight.value)
+            gradient = tf.clip_by_norm(gradient, self.clip_norm)
+        number = tf.cast(self.made + 1, tf.float32)
+        first, second = (
+            beta * moment + (1 - beta) * power
+            for beta, moment, power in zip(
+                self.betas, (self.first, self.second), (gradient, tf.square(gradient)), strict=True
+            )
+        )
+        unbiased = tf.sqrt(1 - self.betas[1] ** number) / (1 - self.betas[0] ** number)
+        move = -self.rate(self.made) * unbiased * first / (tf.sqrt(second) + 1e-7)
+        if self.scaled:
+            first, second = tf.where(fine, first, self.first), tf.where(fine, second, self.second)
+            move = tf.where(fine, move, 0.0)
+            self._rescale(fine)
+        self.first.assign(first)
+        self.second.assign(second)
+        self._apply(move)
+        if self.average is not None:
+            made = tf.cast(self.made, tf.float32)
+            decay = tf.minimum(self.ema, (1 + made) / (10 + made))  # early weights are forgotten sooner
+            self.average.assign(decay * self.average + (1 - decay) * _flat([v.value for v in self.weights]))
+        self.made.assign_add(tf.cast(fine, tf.int64) if self.scaled else 1)
+
+    def _rescale(self, fine: tf.Tensor) -> None:
+        """Halves the scale after a gradient that is not finite; doubles it after many that are."""
+        calm = tf.where(fine, self.calm + 1, 0)
+        grown = tf.where(calm >= GROW_EVERY, 2.0, 1.0)
+        self.scale.assign(self.scale * tf.where(fine, grown, 0.5))
+        self.calm.assign(tf.where(calm >= GROW_EVERY, 0, calm))
+
+    def _apply(self, move: tf.Tensor) -> None:
+        """Adds the parts of a vector to the weights, on every replica."""
+        moves = [tf.reshape(part, v.shape) for part, v in zip(tf.split(move, self.sizes), self.weights, strict=True)]
+
+        def update(strategy, moves):
+            for weight, part in zip(self.weights, moves, strict=True):
+                strategy.extended.update(weight.value, lambda v, m: v.assign_add(m), args=(part,), group=False)
+
+        tf.__internal__.distribute.interim.maybe_merge_call(update, tf.distribute.get_strategy(), moves)
 
     def averaged(self, network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
         """The network with the averages of its weights; itself where no average is kept."""
-        if not self.averages:
+        if self.average is None:
             return network
-        average = {id(weight): value for weight, value in zip(self.weights, self.averages, strict=True)}
+        place = {id(weight): n for n, weight in enumerate(self.weights)}
 
         def call(x, **options):
-            trained = [tf.convert_to_tensor(average[id(v)]) for v in network.trainable_variables]
+            parts = tf.split(self.average, self.sizes)
+            trained = [tf.reshape(parts[place[id(v)]], v.shape) for v in network.trainable_variables]
             rest = [v.value for v in network.non_trainable_variables]
-            return network.stateless_call(trained, rest, x, **options)[0]
+            traced, network.call = network.call, network.call.python_function  # it holds on to the weights
+            try:
+                return network.stateless_call(trained, rest, x, **options)[0]
+            finally:
+                network.call = traced
 
         return call
 
 
-def _shadow(value: tf.Tensor, name: str) -> tf.Variable:
+def _flat(tensors: list[tf.Tensor]) -> tf.Tensor:
+    return tf.concat([tf.reshape(tf.cast(tensor, tf.float32), [-1]) for tensor in tensors], axis=0)
+
+
+def _shared(value: tf.Tensor, name: str) -> tf.Variable:
     """A variable that is saved with the rest and that every replica writes the same into."""
     first = tf.VariableAggregation.ONLY_FIRST_REPLICA
     return tf.Variable(value, trainable=False, name=name, aggregation=first)
 
 
-def _of_all_replicas(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+def _of_all_replicas(gradient: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
-        return gradients
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        return gradient
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, gradient)

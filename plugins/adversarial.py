@@ -63,5 +63,5 @@ def adversary_of(plugin: base.Plugin, network: keras.Model, name: str, shape: tu
     """
     c = plugin.config
     pool = layers.ImagePool(c.pool_size, shape, f"{name}_pool") if c.pool_size else None
-    player = plugin.player(c.rate_d, [network], averaged=False, beta_1=0.5)
+    player = plugin.player(c.rate_d, [network], averaged=False, betas=(0.5, 0.999))
     return Adversary(network, player, rules=rules(c), name=name, pool=pool)

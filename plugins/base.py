@@ -134,20 +134,27 @@ class Plugin(tf.Module):
         """The players, each an optimiser with the networks that it moves."""
         return [module for module in self.submodules if isinstance(module, Player)]
 
-    def player(self, rate: float, networks: list[keras.Model], *, averaged: bool = True, **adam) -> Player:
+    def player(
+        self,
+        rate: float,
+        networks: list[keras.Model],
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        averaged: bool = True,
+    ) -> Player:
         """A player whose networks Adam moves, as the configuration says.
 
         Args:
           rate: the highest learning rate.
           networks: what it moves.
+          betas: decays of Adam's moments.
           averaged: whether `config.ema` holds for it; not for discriminators, which are not exported.
-          **adam: options of `keras.optimizers.Adam`.
         """
         c = self.config
-        moves = dict(steps=c.steps // c.accumulate, warmup=c.warmup_steps // c.accumulate)
+        moves = {"steps": c.steps // c.accumulate, "warmup": c.warmup_steps // c.accumulate}
         schedule = schedules.LearningRate(rate, decay=c.decay, factor=self.rate_factor, **moves)
-        optimizer = keras.optimizers.Adam(schedule, **adam)
-        return Player(networks, optimizer, clip_norm=c.clip_norm, accumulate=c.accumulate, ema=c.ema * averaged)
+        options = {"clip_norm": c.clip_norm, "accumulate": c.accumulate, "ema": c.ema * averaged}
+        return Player(networks, schedule, betas=betas, **options)
 
     def normalise(self, x: tf.Tensor, moments: Moments) -> tf.Tensor:
         """Speech to zero mean and unit variance per bin; pictures as they are."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 
@@ -23,6 +24,7 @@ from pipelines import checkpoint, config, corpus, dataset, trainer, transforms
 
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # graphs that run a few times only
 tf.config.threading.set_inter_op_parallelism_threads(2)
 tf.config.threading.set_intra_op_parallelism_threads(1)
 
@@ -40,6 +42,20 @@ DATAFLOW = "--runner=DataflowRunner --dry_run=True --project=some-project --regi
 DATAFLOW.append("--temp_location=gs://bucket/tmp")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VOICES_HZ = {"low": 110.0, "high": 220.0}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Under several processes, the tests of a file stay in one, but those of conformance by the case."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrCase(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, name = nodeid.partition("::")
+            case = re.search(r"\[(.+-(audio|image))", name) if file.endswith("test_conformance.py") else None
+            return f"{file} {case[1]}" if case else file
+
+    return ByFileOrCase(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def test_gradients_pass_augmentation(see, shape):
 def made(pool=None, **rules):
     keras.utils.set_random_seed(0)
     network = keras.Sequential([keras.Input((4, 3)), layers.SpectralConv1D(2, 3), keras.layers.Dense(1)])
-    player = Player([network], keras.optimizers.SGD(0.05))
+    player = Player([network], lambda number: 0.01)
     return Adversary(network, player, rules=Rules(**rules), name="critic", pool=pool)
 
 

@@ -15,7 +15,7 @@ from pipelines import checkpoint, config, dataset
 from plugins import base
 
 SMALL = {"batch_size": 4, "crop_frames": 16, "channels": 8, "critic_channels": 8, "blocks": 1, "latent": 4}
-EAGER = {"rate": 3e-3, "rate_g": 2e-3}  # for overfitting in few steps
+EAGER = 10.0  # times the learning rates, for overfitting in few steps
 CASES = [(name, kind) for name in plugins.available() for kind in plugins.load(name).KINDS]
 
 
@@ -65,6 +65,7 @@ class Trained:
     """A plugin after three steps; its weights before and after, its whole state after, a checkpoint after two."""
 
     plugin: base.Plugin
+    step: typing.Callable
     before: list
     values: dict
     learnt: list
@@ -82,11 +83,16 @@ def trained(case, tmp_path_factory):
             checkpoint.Keeper(half_way, plugin).save(2)
         values = step(batch, plugin.config.batch_size)
     values = {name: float(value) for name, value in values.items()}
-    return Trained(plugin, before, values, weights(plugin), state(plugin), half_way)
+    return Trained(plugin, step, before, values, weights(plugin), state(plugin), half_way)
 
 
 def weights(plugin):
     return [v.numpy() for network in plugin.networks() for v in network.trainable_variables]
+
+
+def variables_of(plugin):
+    """All variables: its own, and those of its networks, which are Keras's."""
+    return [*plugin.variables, *(v.value for network in plugin.networks() for v in network.variables)]
 
 
 def state(plugin):
@@ -134,11 +140,12 @@ def test_evaluation_gives_the_same_names_and_changes_nothing(case, trained):
 
 
 def test_stopping_and_going_on_makes_no_difference(case, trained):
-    other = case.build(seed=1)
-    assert checkpoint.Keeper(trained.half_way, other).restore() == 2
-    other.config = trained.plugin.config
-    case.train(other, 1, start_step=2)
-    assert_same(state(other), trained.after)
+    for variable in variables_of(trained.plugin):
+        variable.assign(tf.cast(tf.fill(variable.shape, 7), variable.dtype))
+    assert checkpoint.Keeper(trained.half_way, trained.plugin).restore() == 2
+    for batch in case.batches(start_step=2).take(1):
+        trained.step(batch, trained.plugin.config.batch_size)
+    assert_same(state(trained.plugin), trained.after)
 
 
 def test_two_replicas_do_what_one_does(case, trained, replicas):
@@ -233,35 +240,38 @@ def weights_of_terms(plugin_class):
 
 
 def operations(case, **changes):
-    """Convolutions and products of matrices in the graph of a train step."""
+    """Operations in the graph of the losses."""
     plugin = case.build(**changes)
     (batch,) = case.batches().take(1)
-    concrete = tf.function(plugin.train_step).get_concrete_function(batch, plugin.config.batch_size)
+    concrete = tf.function(plugin.eval_step, autograph=False).get_concrete_function(batch, plugin.config.batch_size)
     graph = concrete.graph.as_graph_def()
-    nodes = [node.op for node in graph.node] + [n.op for fn in graph.library.function for n in fn.node_def]
-    return sum(op.startswith(("Conv", "MatMul", "BatchMatMul")) for op in nodes)
+    functions = {fn.signature.name: fn.node_def for fn in graph.library.function}
+
+    def count(nodes):
+        called = [n.attr[key].func.name for n in nodes for key in ("f", "then_branch", "else_branch") if key in n.attr]
+        return len(nodes) + sum(count(functions[name]) for name in called if name in functions)
+
+    return count(graph.node)
 
 
 def test_a_term_of_weight_zero_costs_no_forward_pass(case):
     names = weights_of_terms(case.plugin_class)
     if not names:
         pytest.skip("has no weighted terms")
+    meanings = {key: meaning for key, _, _, meaning in config.describe(case.plugin_class.Config)}
     none = operations(case, **dict.fromkeys(names, 0.0))
     for name in names:
         with_it = operations(case, **{**dict.fromkeys(names, 0.0), name: 1.0})
-        if name == "effort" and case.kind == "image":
-            assert with_it == none
-        else:
-            assert with_it > none, name
+        for_speech_only = case.kind == "image" and meanings[name].startswith("speech:")
+        assert with_it == none if for_speech_only else with_it > none, name
 
 
-def test_four_examples_can_be_learnt_by_heart(case):
-    plugin = case.build(**EAGER)
-    (batch,) = case.batches().take(1)
-    step = tf.function(plugin.train_step)
+def test_four_examples_can_be_learnt_by_heart(case, trained):
+    plugin, (batch,) = trained.plugin, case.batches().take(1)
+    plugin.rate_factor.assign(EAGER)
     first = {k: float(v) for k, v in plugin.eval_step(batch, 4).items()}
     for _ in range(60):
-        step(batch, 4)
+        trained.step(batch, 4)
     last = {k: float(v) for k, v in plugin.eval_step(batch, 4).items()}
-    known = [name for name in ("reconstruction", "cycle") if name in first] or list(first)
+    known = [name for name in ("reconstruction", "cycle", "l1", "nce") if name in first] or list(first)
     assert any(last[name] < 0.6 * first[name] for name in known), (first, last)
