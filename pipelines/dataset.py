@@ -186,6 +186,13 @@ def batches(
     return made.batch(portion, drop_remainder=True).prefetch(4)
 
 
+def can_draw(data: Records, plugin_class: type, split: str) -> bool:
+    """Whether a split has something for every domain that the plugin's batches draw from."""
+    domains = data.spec.domains if plugin_class.BATCHES == "mixed" else data.spec.domains[:2]
+    sounding = [{_stem(s.id) for s in data.of(split, name) if any(s.active)} for name in domains]
+    return bool(set.intersection(*sounding)) if plugin_class.BATCHES == "paired" else all(sounding)
+
+
 def _example(row, found, spec: Spec, frames: int, seed: int, batch_size: int, batches_of: str) -> dict:
     made = {"index": tf.cast(row % batch_size, tf.int32), "step": row // batch_size}
     parsed = [parse(record, spec) for record in found]

@@ -86,7 +86,7 @@ class Trainer:
         with strategy.scope():
             self.plugin = checkpoint.build_plugin(run, data.spec)
             self.keeper = checkpoint.Keeper(run_dir, self.plugin)
-        self.train_step = self._replicated(self.plugin.train_step)
+        self.train_steps = {moves: self._replicated(self.plugin.train_step, moves) for moves in (True, False)}
         self.eval_step = self._replicated(self.plugin.eval_step)
         self.signatures = self.plugin.signatures()
         if data.spec.kind == "audio":
@@ -131,7 +131,7 @@ class Trainer:
             before = time.monotonic()
             batch = next(batches)
             waited = time.monotonic() - before
-            meter.add(self.train_step(batch), waited)
+            meter.add(self.train_steps[step % self.config.accumulate == 0](batch), waited)
             last = step == steps or self.stopping
             if last or step % self.pace.log_steps == 0:
                 values = self._checked(step, meter.read())
@@ -148,11 +148,13 @@ class Trainer:
         progress.close(spoken(values))
         return values
 
-    def _replicated(self, step: Callable) -> Callable:
-        """`step` on every replica, its scalars added up."""
+    def _replicated(self, step: Callable, moves: bool = True) -> Callable:
+        """`step` on every replica, its scalars added up; the players move, or hold their gradients."""
 
         @tf.function
         def call(batch):
+            for player in self.plugin.players():
+                player.moves = moves
             values = self.strategy.run(step, args=(batch, self.config.batch_size))
             return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in values.items()}
 
@@ -194,7 +196,7 @@ class Trainer:
 
     def _evaluate(self, step: int) -> None:
         """Adds the metrics and samples of the validation split, if there is one."""
-        if not all(self.data.of("val", name) for name in self.plugin.spec.domains):
+        if not dataset.can_draw(self.data, self.plugin_class, "val"):
             return
         batches, meter = self._batches("val", 0), Meter()
         sources = max(len(self.data.of("val", name)) for name in self.plugin.spec.domains)

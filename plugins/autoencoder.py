@@ -62,15 +62,18 @@ class Autoencoder(base.Plugin):
         2. Move both networks down the gradient of the squared error.
         """
         with tf.GradientTape() as tape:
-            values = self.eval_step(batch, global_batch_size, training=True)
+            values = self._losses(self.encoder, self.decoder, batch, global_batch_size)
         self.mover.minimise(tape, values["reconstruction"])
         return values
 
-    def eval_step(self, batch: base.Batch, global_batch_size: int, training: bool = False) -> dict[str, tf.Tensor]:
-        """The mean squared error, of normalised features."""
+    def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
+        """The mean squared error, of normalised features, by the averaged networks."""
+        encoder, decoder = (self.mover.averaged(network) for network in (self.encoder, self.decoder))
+        return self._losses(encoder, decoder, batch, global_batch_size)
+
+    def _losses(self, encoder, decoder, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         x = self.normalise(batch["x"], self.spec.overall)
-        decoded = self.decoder(self.encoder(x, training=training), training=training)
-        return {"reconstruction": losses.batch_mean(losses.l2(x, decoded), global_batch_size)}
+        return {"reconstruction": losses.batch_mean(losses.l2(x, decoder(encoder(x))), global_batch_size)}
 
     def signatures(self) -> dict:
         """`encode`, `decode` and `reconstruct`, at any length."""
@@ -93,17 +96,18 @@ class Autoencoder(base.Plugin):
     def _encode(self, features: tf.Tensor) -> tf.Tensor:
         x = self.normalise(features, self.spec.overall)
         if self.spec.kind == "image":
-            return self.encoder(x)
+            return self.mover.averaged(self.encoder)(x)
         window = self.config.crop_frames
         missing = -tf.shape(features)[1] % window
         silence = self.normalise(tf.fill([1, 1, self.spec.bins], self.spec.features.log_floor), self.spec.overall)
         tail = tf.tile(silence, [tf.shape(features)[0], missing, 1])
         windows = tf.reshape(tf.concat([x, tail], axis=1), [-1, window, self.spec.bins])
-        return tf.reshape(self.encoder(windows), [tf.shape(features)[0], -1, self.config.latent])
+        return tf.reshape(self.mover.averaged(self.encoder)(windows), [tf.shape(features)[0], -1, self.config.latent])
 
     def _decode(self, code: tf.Tensor) -> tf.Tensor:
+        decoder = self.mover.averaged(self.decoder)
         if self.spec.kind == "image":
-            return self.denormalise(self.decoder(code), self.spec.overall)
-        windows = self.decoder(tf.reshape(code, [-1, self.config.latent]))
+            return self.denormalise(decoder(code), self.spec.overall)
+        windows = decoder(tf.reshape(code, [-1, self.config.latent]))
         mels = tf.reshape(windows, [tf.shape(code)[0], -1, self.spec.bins])
         return self.denormalise(mels, self.spec.overall)

@@ -15,6 +15,7 @@ from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 from models.features.spec import Spec
 from pipelines import config
+from plugins import base
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,3 +173,17 @@ def test_front_end_and_statistics_survive_their_json(rng, features, shape, lags)
     packed = [field.name for field in dataclasses.fields(stats.Moments)]
     for name, row in config.spec_to_json(again)["domains"].items():
         assert [row[key] for key in packed] == [written["domains"][name][key] for key in packed]
+
+
+def test_a_choice_is_one_of_its_names():
+    config_class = base.Config
+    assert config.overridden(config_class(), ["decay=cosine"]).decay == "cosine"
+    with pytest.raises(ValueError, match="decay='cosin'; did you mean cosine"):
+        config.overridden(config_class(), ["decay=cosin"])
+    assert ("decay", "linear | cosine | constant", "linear") in [row[:3] for row in config.describe(config_class)]
+
+
+@pytest.mark.parametrize("pair", ["accumulate=0", "ema=1", "clip_norm=-1", "batch_size=0", "warmup_steps=-1"])
+def test_numbers_that_make_no_sense_are_refused(pair):
+    with pytest.raises(ValueError, match=pair.partition("=")[0]):
+        config.overridden(base.Config(), [pair])

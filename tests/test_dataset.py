@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -28,6 +29,10 @@ class Mixed:
 
 class Unpaired:
     BATCHES = "unpaired"
+
+
+class Paired:
+    BATCHES = "paired"
 
 
 FORMS = pytest.mark.parametrize("form", [Mixed, Unpaired])
@@ -235,3 +240,37 @@ def test_a_split_with_nothing_to_draw_from_is_refused(scarce, split, complaint):
     for form in (Mixed, Unpaired):
         with pytest.raises(ValueError, match=complaint):
             batches(scarce, form, count=1, split=split)
+
+
+# ------------------------------------------------------------------ pairs
+
+
+def test_pairs_are_of_one_stem_and_run_alike(data_of):
+    pictures = joined(batches(data_of["picture"], Paired, count=8))
+    bright = pictures["a"].mean(axis=(1, 2, 3))
+    assert np.corrcoef(bright, pictures["b"].mean(axis=(1, 2, 3)))[0, 1] < -0.99  # the second are the first, inverted
+    assert len(np.unique(bright)) > 5
+    speech = joined(batches(data_of["speech"], Paired, count=8))
+    loud = [np.exp(speech[name]).sum(axis=-1) for name in "ab"]
+    agree = [np.corrcoef(a, b)[0, 1] for a, b in zip(*loud, strict=True)]
+    shifted = [np.corrcoef(a, np.roll(b, 5))[0, 1] for a, b in zip(*loud, strict=True)]
+    assert np.median(agree) > 0.5 > np.median(shifted)
+
+
+@KINDS
+def test_pairs_are_a_function_of_the_step(kind, data_of):
+    whole = batches(data_of[kind], Paired, count=9)
+    assert_same(batches(data_of[kind], Paired, count=3, start_step=6), whole[6:])
+
+
+def test_what_has_no_partner_is_no_pair(speech_folder, tmp_path):
+    for name in ("low", "high"):
+        (tmp_path / name).mkdir()
+        for n, path in enumerate(sorted((speech_folder / name).iterdir())[:6]):
+            shutil.copy(path, tmp_path / name / (path.name if n < 4 else f"{name}_{n}.wav"))
+    preprocess(tmp_path, tmp_path / "records", ("low", "high"), fractions=(0.0, 0.0), pairs=["n_fft=256", "n_mels=8"])
+    data = dataset.open_records(str(tmp_path / "records"))
+    assert dataset.can_draw(data, Paired, "train") and not dataset.can_draw(data, Paired, "val")
+    assert len(batches(data, Paired, count=3)) == 3
+    with pytest.raises(ValueError, match="no file of low and high has the same name in both, in the val split"):
+        batches(data, Paired, count=1, split="val")
