@@ -12,6 +12,8 @@ from models import augment, layers, losses
 from models.layers import Draws
 from models.player import Player
 
+Judged = tf.Tensor | tuple[tf.Tensor, ...]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rules:
@@ -36,8 +38,8 @@ class Adversary(tf.Module):
     """A discriminator, its player, its history of fakes, and its rules.
 
     Args:
-      network: `[batch, ...]` to judgements of any shape; other inputs of the network, if there are
-        any, are conditions, given to every method.
+      network: `[batch, ...]` to judgements of any shape. If it has further inputs, which say of each example
+        what it is to be judged as, an example is a tuple of what is judged and these.
       player: moves the network.
       pool: history of fakes; None for none.
       rules: how it plays.
@@ -51,19 +53,12 @@ class Adversary(tf.Module):
         self.network, self.player, self.pool, self.rules = network, player, pool, rules
         self.for_generator, self.for_critic = losses.ADVERSARIES[rules.loss]
 
-    def generator_loss(self, fake: tf.Tensor, draws: Draws, salt: int, *conditions: tf.Tensor) -> tf.Tensor:
+    def generator_loss(self, fake: Judged, draws: Draws, salt: int) -> tf.Tensor:
         """What the generator minimises, `[batch]`; its gradient runs through the augmentation."""
-        return self.for_generator(self._judge(conditions)(self._seen(fake, draws, salt)))
+        fake, critic = self._critic(fake)
+        return self.for_generator(critic(self._seen(fake, draws, salt)))
 
-    def train(
-        self,
-        real: tf.Tensor,
-        fake: tf.Tensor,
-        draws: Draws,
-        salt: int,
-        *conditions: tf.Tensor,
-        step: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
+    def train(self, real: Judged, fake: Judged, draws: Draws, salt: int, *, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step of the discriminator.
 
         1. Swap half the fakes for older ones.
@@ -75,43 +70,43 @@ class Adversary(tf.Module):
           fake: `[batch, ...]`; no gradient runs into it.
           draws: of this step.
           salt: ten in a row from here on are used.
-          *conditions: further inputs of the network.
           step: scalar, the training step.
 
         Returns:
           This replica's part of the losses by name.
         """
-        fake = tf.stop_gradient(fake)
+        fake = tf.nest.map_structure(tf.stop_gradient, fake)
         if self.pool is not None:
             fake = self.pool.query(fake, draws, salt + 9)
         layers.iterate_spectral_norms(self.network)
         with tf.GradientTape() as tape:
-            values = self.losses(real, fake, draws, salt, *conditions)
+            values = self.losses(real, fake, draws, salt)
             total = tf.add_n(list(values.values()))
             if self.rules.r1:
-                critic = self._judge(conditions)
+                x, critic = self._critic(real)
                 due = tf.equal(step % self.rules.r1_every, 0)
-                slope = tf.cond(due, lambda: losses.r1(critic, real), lambda: tf.zeros([tf.shape(real)[0]]))
+                slope = tf.cond(due, lambda: losses.r1(critic, x), lambda: tf.zeros([tf.shape(x)[0]]))
                 weight = self.rules.r1 * self.rules.r1_every
                 total += weight * losses.batch_mean(slope, draws.global_batch_size)
         self.player.minimise(tape, total)
         return values
 
-    def losses(
-        self, real: tf.Tensor, fake: tf.Tensor, draws: Draws, salt: int, *conditions: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
+    def losses(self, real: Judged, fake: Judged, draws: Draws, salt: int) -> dict[str, tf.Tensor]:
         """What the discriminator minimises but for R1, named and weighed, of these reals and fakes."""
-        critic = self._judge(conditions)
-        seen = [self._seen(x, draws, salt + 3 * n) for n, x in enumerate((real, fake))]
-        terms = {self.name: self.for_critic(critic(seen[0]), critic(seen[1]))}
+        (real, on_real), (fake, on_fake) = self._critic(real), self._critic(fake)
+        real, fake = self._seen(real, draws, salt), self._seen(fake, draws, salt + 3)
+        terms = {self.name: self.for_critic(on_real(real), on_fake(fake))}
         if self.rules.gradient_penalty:
-            epsilon = draws.uniform(salt + 8)
-            penalty = losses.gradient_penalty(critic, seen[0], seen[1], epsilon)
+            penalty = losses.gradient_penalty(on_real, real, fake, draws.uniform(salt + 8))
             terms[f"{self.name}_penalty"] = self.rules.gradient_penalty * penalty
         return {name: losses.batch_mean(term, draws.global_batch_size) for name, term in terms.items()}
 
-    def _judge(self, conditions: tuple[tf.Tensor, ...]) -> Callable[[tf.Tensor], tf.Tensor]:
-        return (lambda x: self.network([x, *conditions])) if conditions else self.network
+    def _critic(self, example: Judged) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        """What is judged, and the network as a function of it."""
+        if not isinstance(example, tuple):
+            return example, self.network
+        x, *conditions = example
+        return x, lambda x: self.network([x, *conditions])
 
     def _seen(self, x: tf.Tensor, draws: Draws, salt: int) -> tf.Tensor:
         if not self.rules.augment:

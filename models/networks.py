@@ -42,8 +42,8 @@ def mel_generator_context(*, blocks: int, kernel: int, taps: int) -> int:
     return max((blocks + 2) * (kernel // 2) + blocks, taps // 2)
 
 
-def mel_discriminator(bins: int, *, channels: int, spectral_norm: bool = False) -> keras.Model:
-    """Judges stretches of some 30 frames over all bands at once: `[batch, frames / 4, 1]`, no activation.
+def mel_discriminator(bins: int, *, channels: int, spectral_norm: bool = False, outputs: int = 1) -> keras.Model:
+    """Judges stretches of some 30 frames over all bands at once: `[batch, frames / 4, outputs]`, no activation.
 
     Convolutions over time with the bands as channels hear pitch and formants together; patches over
     time and frequency cost three times as much on a CPU and kept fewer words.
@@ -53,16 +53,24 @@ def mel_discriminator(bins: int, *, channels: int, spectral_norm: bool = False) 
     h = layers.leaky(conv(channels, 5, padding="same")(x))
     for strides in (1, 2, 2):
         h = layers.leaky(conv(channels, 5, strides, padding="same")(h))
-    return keras.Model(x, conv(1, 3, padding="same", dtype="float32")(h), name="mel_discriminator")
+    return keras.Model(x, conv(outputs, 3, padding="same", dtype="float32")(h), name="mel_discriminator")
 
 
 # ------------------------------------------------------------------ translation of pictures
 
 
-def resnet_generator(spec: ImageSpec, *, channels: int, blocks: int) -> keras.Model:
-    """c7s1-k, d2k, d4k, R4k x blocks, u2k, uk, c7s1-3 (Sec. 7.2 of arXiv:1703.10593), resized instead of transposed."""
+def resnet_generator(spec: ImageSpec, *, channels: int, blocks: int, codes: int = 0) -> keras.Model:
+    """c7s1-k, d2k, d4k, R4k x blocks, u2k, uk, c7s1-3 (Sec. 7.2 of arXiv:1703.10593), resized instead of transposed.
+
+    With codes, there is a second input `[batch, codes]`, seen at every pixel (Sec. 3.1 of arXiv:1711.09020).
+    """
     x = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
-    h = keras.ops.relu(layers.instance_norm(layers.reflect_conv2d(x, channels, 7, use_bias=False)))
+    code = keras.Input((codes,), name="code") if codes else None
+    seen = x
+    if codes:
+        planes = keras.ops.tile(keras.ops.reshape(code, [-1, 1, 1, codes]), [1, spec.height, spec.width, 1])
+        seen = keras.layers.Concatenate()([x, planes])
+    h = keras.ops.relu(layers.instance_norm(layers.reflect_conv2d(seen, channels, 7, use_bias=False)))
     for width in (2, 4):
         h = layers.reflect_conv2d(h, width * channels, 3, strides=2, use_bias=False)
         h = layers.Tap()(keras.ops.relu(layers.instance_norm(h)))
@@ -72,7 +80,7 @@ def resnet_generator(spec: ImageSpec, *, channels: int, blocks: int) -> keras.Mo
     for width in (2, 1):
         h = keras.ops.relu(layers.instance_norm(layers.resize_conv2d(h, width * channels)))
     last = layers.reflect_conv2d(h, spec.channels, 7, dtype="float32")
-    return keras.Model(x, keras.ops.tanh(last), name="resnet_generator")
+    return keras.Model([x, code] if codes else x, keras.ops.tanh(last), name="resnet_generator")
 
 
 def patch_heads(taps: keras.Model, *, features: int) -> keras.Model:
@@ -114,7 +122,13 @@ def unet_generator(spec: ImageSpec, *, channels: int) -> keras.Model:
 
 
 def patch_discriminator(
-    spec: ImageSpec, *, channels: int, halvings: int = 3, spectral_norm: bool = False, pictures: int = 1
+    spec: ImageSpec,
+    *,
+    channels: int,
+    halvings: int = 3,
+    spectral_norm: bool = False,
+    pictures: int = 1,
+    outputs: int = 1,
 ) -> keras.Model:
     """PatchGAN (arXiv:1611.07004, Sec. 6.1.2): C64-C128-C256-C512 at `channels` 64 and 3 halvings.
 
@@ -131,7 +145,7 @@ def patch_discriminator(
         strides = 2 if n < halvings else 1
         h = conv(channels * min(2**n, 8), 4, strides, use_bias=False, **options)(h)
         h = layers.leaky(layers.instance_norm(h))
-    return keras.Model(x, conv(1, 4, dtype="float32", **options)(h), name="patch_discriminator")
+    return keras.Model(x, conv(outputs, 4, dtype="float32", **options)(h), name="patch_discriminator")
 
 
 # ------------------------------------------------------------------ coding

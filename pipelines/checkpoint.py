@@ -22,7 +22,7 @@ from pipelines import config
 from plugins import base
 
 KEPT = 3
-SPECTROGRAM_SIGNATURES = ("reconstruct", "translate_ab", "translate_ba")  # speech in, speech out
+SPECTROGRAM_SIGNATURES = ("reconstruct", *base.TRANSLATIONS)  # speech in, speech out
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -217,13 +217,15 @@ def waveform(translate: Callable, spec, context: int = 0) -> Callable:
     The model sees `context` frames of silence beyond either end, as in the conversion of files.
     """
     forward, back = analyse(spec), invert(spec)
+    others = translate.input_signature[1:]  # such as the domains' numbers
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform")])
-    def fn(waveform):
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform"), *others])
+    def fn(waveform, *others):
         samples = tf.shape(waveform)[1]
         analysed = forward(waveform)
         beyond = [[0, 0], [context, context + 1], [0, 0]]  # and one more to be inverted to the last sample
-        translated = translate(tf.pad(analysed["features"], beyond, constant_values=spec.log_floor))
+        padded = tf.pad(analysed["features"], beyond, constant_values=spec.log_floor)
+        translated = translate(padded, *others)
         inside = translated[:, context : tf.shape(translated)[1] - context]
         made = back(inside, 0)["waveform"][:, :samples]
         wanted, found = spectral.active_power(waveform, spec), spectral.active_power(made, spec)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import posixpath
 import shutil
@@ -66,8 +67,17 @@ class Model:
         self.spec: Spec = config.spec_from_json(self.facts["spec"])
         self.context: int = self.facts["context"]
 
-    def way(self, target: str, source: str | None = None) -> str:
-        """The signature that translates to `target`.
+    def ways(self) -> list[tuple[str, str]]:
+        """The (source, target) domains between which the model translates."""
+        pairs = list(itertools.permutations(self.spec.domains, 2))
+        if "translate_to" in self.signatures:
+            return pairs
+        first, second = self.spec.domains[:2] if len(self.spec.domains) > 1 else (None, None)
+        named = {"translate_ab": (first, second), "translate_ba": (second, first)}
+        return [pair for name, pair in named.items() if name in self.signatures]
+
+    def translation(self, target: str, source: str | None = None) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+        """The source domain, and the translation from it to `target` as a function of features.
 
         Raises:
           ValueError: an unknown domain, or a model that cannot translate.
@@ -78,11 +88,23 @@ class Model:
                 raise ValueError(f"--{name}={asked}: the model knows no such domain; {config.nearest(asked, domains)}")
         if source == target:
             raise ValueError(f"--source and --target are both {target}")
-        name = "translate_ba" if target == domains[0] else "translate_ab"
-        if name not in self.signatures:
+        run, ways = self.facts["run"]["plugin"], self.ways()
+        if not ways:
             able = sorted(set(self.signatures) - {"describe"})
-            raise ValueError(f"plugin {self.facts['run']['plugin']} does not translate; it offers {', '.join(able)}")
-        return name
+            raise ValueError(f"plugin {run} does not translate; it offers {', '.join(able)}")
+        found = [way for way in ways if way[1] == target and source in (None, way[0])]
+        if not found:
+            raise ValueError(f"plugin {run} translates {', '.join(' to '.join(way) for way in ways)}; not to {target}")
+        if len(found) > 1:
+            raise ValueError(f"--target={target} from which of {', '.join(way[0] for way in found)}? give --source")
+        return found[0][0], self._function(*found[0])
+
+    def _function(self, source: str, target: str) -> Callable[[np.ndarray], np.ndarray]:
+        if "translate_to" in self.signatures:
+            numbers = {n: np.int32(self.spec.domains.index(d)) for n, d in (("source", source), ("target", target))}
+            return lambda features: self.call("translate_to", features=features, **numbers)
+        name = "translate_ab" if target == self.spec.domains[1] else "translate_ba"
+        return lambda features: self.call(name, features=features)
 
     def call(self, name: str, **inputs) -> np.ndarray:
         """The one output of a signature."""
@@ -116,9 +138,8 @@ class Converter:
     def __init__(self, conversion: Conversion):
         self.model = Model(conversion.run_dir)
         self.spec = self.model.spec
-        self.name = self.model.way(conversion.target, conversion.source)
+        self.source, self.translate = self.model.translation(conversion.target, conversion.source)
         self.target = conversion.target
-        self.source = conversion.source or next(d for d in self.spec.domains if d != conversion.target)
         self.invert = self._inverter(conversion.inverter)
         self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
 
@@ -169,7 +190,7 @@ class Converter:
         return {"seconds": seconds, "sample_rate_hz": spec.sample_rate_hz}
 
     def _pictures(self, pictures: list[np.ndarray]) -> np.ndarray:
-        return self.model.call(self.name, features=np.stack(pictures)) if pictures else np.zeros(0)
+        return self.translate(np.stack(pictures)) if pictures else np.zeros(0)
 
     # ---------------------------------------------------------------- speech
 
@@ -196,7 +217,7 @@ class Converter:
         context = self.model.context
         inside = slice(context, spectrogram.shape[1] - context)
         mels = audio.log_mel_of(spectrogram, self.spec.features)
-        return self.invert(self.model.call(self.name, features=mels)[:, inside], first, spectrogram[:, inside])
+        return self.invert(self.translate(mels)[:, inside], first, spectrogram[:, inside])
 
     def _short(self, recordings: list[_Recording]) -> list[list[np.ndarray]]:
         """Converted samples of recordings that fit into one chunk, batched with others of like length."""

@@ -159,15 +159,15 @@ class Evaluator:
         return made
 
     def _translated(self, found: list[Example], source: str, target: str) -> list[Example]:
-        name = self.model.way(target, source)
+        _, translate = self.model.translation(target, source)
         if self.spec.kind == "image":
-            made = self.model.call(name, features=np.stack([x.features for x in found]))
+            made = translate(np.stack([x.features for x in found]))
             return [dataclasses.replace(x, features=y) for x, y in zip(found, made, strict=True)]
         context, floor = self.model.context, self.spec.features.log_floor
         out = []
         for x in found:
             padded = np.pad(x.features, ((context, context), (0, 0)), constant_values=floor).astype(np.float32)
-            made = self.model.call(name, features=padded[None])[0]
+            made = translate(padded[None])[0]
             out.append(dataclasses.replace(x, features=made[context : len(made) - context]))
         return out
 
@@ -261,10 +261,9 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, seed: int = 0) -> 
     facts = evaluator.model.facts
     metrics: dict = {"run": facts["run"], "records": data_dir}
     written: dict[str, bytes] = {}
-    if any(name.startswith("translate_") for name in evaluator.model.signatures):
+    if evaluator.model.ways():
         judge, metrics["classifier"] = evaluator.judge(seed)
-        first, second = evaluator.spec.domains[:2]
-        ways = [evaluator.way(a, b, judge) for a, b in ((first, second), (second, first))]
+        ways = [evaluator.way(source, target, judge) for source, target in evaluator.model.ways()]
         metrics["ways"] = {f"{w.source} to {w.target}": {"rows": w.table, "verdict": w.verdict} for w in ways}
         sections = [_section(way, evaluator.test[way.target], evaluator.spec) for way in ways]
         if evaluator.spec.kind == "audio":

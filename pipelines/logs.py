@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import librosa
 import matplotlib.figure
@@ -110,14 +111,22 @@ def log_samples(log: Log, spec: Spec, signatures: Mapping, samples: Mapping[str,
       samples: domain name to `[n, ...]` features.
       step: the step.
     """
+    for name, domain, made in _made(spec, signatures, samples):
+        title = f"{name}/{domain}"
+        if spec.kind == "image":
+            log.pictures(title, step, made)
+        else:
+            log.spectrogram(title, step, np.concatenate(made), spec.features)
+            sound = np.clip(signatures["invert"](made, 0)["waveform"], -1, 1)
+            log.audio(f"{title}/sound", step, sound, spec.features)
+
+
+def _made(spec: Spec, signatures: Mapping, samples: Mapping) -> Iterator[tuple[str, str, np.ndarray]]:
+    """What, from which domain, and the features that came out."""
     sources = {"translate_ab": spec.domains[:1], "translate_ba": spec.domains[1:2], "reconstruct": spec.domains}
     for name, domains in sources.items():
         for domain in (d for d in domains if name in signatures and d in samples):
-            made, title = signatures[name](samples[domain]).numpy(), f"{name}/{domain}"
-            if spec.kind == "image":
-                log.pictures(title, step, made)
-            else:
-                log.spectrogram(title, step, np.concatenate(made), spec.features)
-                log.audio(
-                    f"{title}/sound", step, np.clip(signatures["invert"](made, 0)["waveform"], -1, 1), spec.features
-                )
+            yield name, domain, signatures[name](samples[domain]).numpy()
+    for source, target in itertools.permutations(range(len(spec.domains)), 2) if "translate_to" in signatures else ():
+        made = signatures["translate_to"](samples[spec.domains[source]], source, target).numpy()
+        yield f"translate_to_{spec.domains[target]}", spec.domains[source], made

@@ -19,6 +19,7 @@ BUILT_IN = {
     "cyclegan": "plugins.cyclegan:CycleGAN",
     "mask_cyclegan": "plugins.mask_cyclegan:MaskCycleGAN",
     "pix2pix": "plugins.pix2pix:Pix2Pix",
+    "stargan": "plugins.stargan:StarGAN",
 }
 
 

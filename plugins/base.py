@@ -18,7 +18,8 @@ from models.features.spec import Spec
 from models.features.stats import Moments
 from models.player import Player
 
-SIGNATURES = ("encode", "decode", "reconstruct", "sample", "translate_ab", "translate_ba", "vocode")
+TRANSLATIONS = ("translate_ab", "translate_ba", "translate_to")  # the last from a domain to a domain, by number
+SIGNATURES = ("encode", "decode", "reconstruct", "sample", *TRANSLATIONS, "vocode")
 
 Batch = dict[str, tf.Tensor]
 
