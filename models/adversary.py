@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from models import augment, layers, losses
-from models.layers import Draws
+from models.draws import Draws
 from models.player import Player
 
 Judged = tf.Tensor | tuple[tf.Tensor, ...]

@@ -13,7 +13,8 @@ from typing import ClassVar, Literal
 import keras
 import tensorflow as tf
 
-from models import layers, schedules
+from models import schedules
+from models.draws import Draws
 from models.features.spec import Spec
 from models.features.stats import Moments
 from models.player import Player
@@ -174,7 +175,7 @@ class Plugin(tf.Module):
         """Input signature of a batch of features, of any length."""
         return tf.TensorSpec([None, *self.spec.feature_shape()], tf.float32, "features")
 
-    def draws(self, batch: Batch, global_batch_size: int) -> layers.Draws:
+    def draws(self, batch: Batch, global_batch_size: int) -> Draws:
         """Random numbers of this step."""
         seed = tf.stack([batch["step"][0] * 1000, tf.cast(self.config.seed, tf.int64)])
-        return layers.Draws(seed, batch["index"], global_batch_size)
+        return Draws(seed, batch["index"], global_batch_size)

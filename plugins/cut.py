@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import layers, losses, networks, schedules
+from models.draws import uniform
 from models.features import transport
 from plugins import adversarial, base
 
@@ -160,8 +161,7 @@ class CUT(base.Plugin):
         query, key = (tf.reshape(x, [-1, count, x.shape[-1]]) for x in (query, key))
         if count <= self.config.patches:
             return query, key
-        drawn = tf.random.stateless_uniform([count], seed, alg="philox")
-        places = tf.math.top_k(drawn, self.config.patches).indices
+        places = tf.math.top_k(uniform([count], seed), self.config.patches).indices
         return tf.gather(query, places, axis=1), tf.gather(key, places, axis=1)
 
     def signatures(self) -> dict:

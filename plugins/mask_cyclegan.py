@@ -91,13 +91,12 @@ class MaskCycleGAN(base.Plugin):
         self.g_ab, self.g_ba = (self._generator(kernel) for kernel in self.filters)
         self.generators = self.player(config.rate_g, [self.g_ab, self.g_ba], betas=(0.5, 0.999))
         shape = spec.feature_shape(config.crop_frames)
-        names = ("a", "b", *(("aba", "bab") if not schedules.is_zero(config.second) else ()))
         size = {"channels": config.critic_channels, "spectral_norm": config.spectral_norm}
         self.adversaries = {
             name: adversarial.adversary_of(
                 self, mask_networks.mel_patch_discriminator(spec.bins, **size), f"discriminator_{name}", shape
             )
-            for name in names
+            for name in self._judged()
         }
 
     def _ways(self):
@@ -128,9 +127,9 @@ class MaskCycleGAN(base.Plugin):
             weights = {name: schedules.at_step(getattr(self.config, name), step) for name in WEIGHTS}
             total = losses.total(values, {"adversarial_a": 1.0, "adversarial_b": 1.0, **weights})
         self.generators.minimise(tape, total)
-        for n, (name, adversary) in enumerate(self.adversaries.items()):
+        for n, name in enumerate(self._judged()):
             real = a if name in ("a", "aba") else b
-            values |= adversary.train(real, made[name], draws, 100 + 20 * n, step=step)
+            values |= self.adversaries[name].train(real, made[name], draws, 100 + 20 * n, step=step)
         return values
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
@@ -140,9 +139,14 @@ class MaskCycleGAN(base.Plugin):
         g_ab, g_ba = self.generators.averaged(self.g_ab), self.generators.averaged(self.g_ba)
         terms, made = self._terms(g_ab, g_ba, a, b, batch["step"][0], draws)
         values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
-        for n, (name, adversary) in enumerate(self.adversaries.items()):
-            values |= adversary.losses(a if name in ("a", "aba") else b, made[name], draws, 100 + 20 * n)
+        for n, name in enumerate(self._judged()):
+            real = a if name in ("a", "aba") else b
+            values |= self.adversaries[name].losses(real, made[name], draws, 100 + 20 * n)
         return values
+
+    def _judged(self) -> tuple[str, ...]:
+        """Whose results have a discriminator: the translations', and those of both translations."""
+        return ("a", "b") if schedules.is_zero(self.config.second) else ("a", "b", "aba", "bab")
 
     def _terms(self, g_ab, g_ba, a, b, step, draws) -> tuple[dict, dict]:
         """Losses `[batch]` of the generators by name; what the discriminators judge, by theirs."""

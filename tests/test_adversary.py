@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from models import augment, layers
 from models.adversary import Adversary, Rules
+from models.draws import Draws
 from models.player import Player
 
 
 def draws(step=0, batch=3):
-    return layers.Draws(tf.constant([1000 * step, 0], tf.int64), tf.range(batch), batch)
+    return Draws(tf.constant([1000 * step, 0], tf.int64), tf.range(batch), batch)
 
 
 # ------------------------------------------------------------------ augmentation

@@ -84,6 +84,9 @@ def test_a_strange_signature_is_refused_at_export(speech_run, speech_records):
         def networks(self):
             return []
 
+        def players(self):
+            return []
+
         def signatures(self):
             return {"translate_a": None}
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import layers
+from models.draws import Draws
 from models.features import transport
 
 # ------------------------------------------------------------------ norms
@@ -126,7 +127,7 @@ class Asked:
 
         @tf.function
         def query(fakes, index, seed):
-            return self.pool.query(fakes, layers.Draws(seed, index, batch), 0)
+            return self.pool.query(fakes, Draws(seed, index, batch), 0)
 
         self.query = query
 
@@ -210,7 +211,7 @@ def test_two_replicas_share_one_history(size, batch, replicas):
 
     @tf.function
     def step(fakes, index, seed):
-        return pool.query(fakes, layers.Draws(seed, index, batch), 0)
+        return pool.query(fakes, Draws(seed, index, batch), 0)
 
     def portions(x):
         """Every second row to either replica."""
@@ -233,21 +234,6 @@ def test_a_pool_that_is_saved_goes_on_where_it_was(tmp_path):
     path = tf.train.Checkpoint(pool=first.pool).save(str(tmp_path / "pool"))
     tf.train.Checkpoint(pool=second.pool).restore(path).assert_existing_objects_matched()
     np.testing.assert_array_equal([second(step) for step in range(5, 12)], answers(6, 4, STEPS)[5:12])
-
-
-# ------------------------------------------------------------------ draws
-
-
-@settings(laws, max_examples=5)
-@given(order=st.permutations(range(6)), salt=st.integers(0, 50))
-def test_draws_belong_to_an_example_and_not_to_its_place_on_a_replica(order, salt):
-    seed = tf.constant([3000, 1], tf.int64)
-    whole = layers.Draws(seed, tf.range(6), 6)
-    part = layers.Draws(seed, tf.constant(order[:3]), 6)
-    for draw in ("uniform", "normal"):
-        wanted = getattr(whole, draw)(salt, 2).numpy()
-        np.testing.assert_array_equal(getattr(part, draw)(salt, 2), wanted[order[:3]])
-        assert not np.array_equal(getattr(whole, draw)(salt + 1, 2), wanted)
 
 
 # ------------------------------------------------------------------ spectral normalisation
