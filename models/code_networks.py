@@ -56,11 +56,10 @@ def mel_generator(bins: int, *, channels: int, blocks: int, kernel: int, transpo
     """
     count = transports.shape[0]
     x, source, target = keras.Input((None, bins)), keras.Input((count,)), keras.Input((count,))
-    code = keras.ops.expand_dims(keras.ops.concatenate([source, target], axis=-1), 1)
-    h = layers.gated_conv1d(x, channels, kernel) + keras.layers.Dense(channels)(code)
+    code = keras.ops.concatenate([source, target], axis=-1)
+    h = layers.told(layers.gated_conv1d(x, channels, kernel), code)
     for _ in range(blocks):
-        told = layers.frame_norm(h) * (1 + keras.layers.Dense(channels)(code)) + keras.layers.Dense(channels)(code)
-        inner = layers.gated_conv1d(told, channels, kernel)
+        inner = layers.gated_conv1d(layers.told(layers.frame_norm(h), code), channels, kernel)
         h = h + keras.layers.Conv1D(channels, 3, padding="same")(inner)
     last = keras.layers.Conv1D(bins, kernel, padding="same", kernel_initializer="zeros", dtype="float32")
     y = ChosenFilter(transports)(x, source, target) + last(layers.frame_norm(h))

@@ -52,6 +52,13 @@ def instance_norm(x):
     return InstanceNorm()(x)
 
 
+def told(x, code):
+    """`x` scaled and shifted, channel by channel, by linear functions of a code `[batch, any]`."""
+    shape = [-1, *[1] * (len(x.shape) - 2), x.shape[-1]]
+    scale, shift = (keras.ops.reshape(keras.layers.Dense(x.shape[-1])(code), shape) for _ in range(2))
+    return x * (1 + scale) + shift
+
+
 def leaky(x):
     """Leaky ReLU of slope 0.2, as every discriminator here uses."""
     return keras.ops.leaky_relu(x, negative_slope=0.2)

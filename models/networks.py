@@ -62,23 +62,22 @@ def mel_discriminator(bins: int, *, channels: int, spectral_norm: bool = False, 
 def resnet_generator(spec: ImageSpec, *, channels: int, blocks: int, codes: int = 0) -> keras.Model:
     """c7s1-k, d2k, d4k, R4k x blocks, u2k, uk, c7s1-3 (Sec. 7.2 of arXiv:1703.10593), resized instead of transposed.
 
-    With codes, there is a second input `[batch, codes]`, seen at every pixel (Sec. 3.1 of arXiv:1711.09020).
+    With codes, there is a second input `[batch, codes]`, which scales and shifts what is normalised (adaptive
+    instance norm, Eq. 8 of arXiv:1703.06868). Codes as planes beside the picture would be normalised away.
     """
     x = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
     code = keras.Input((codes,), name="code") if codes else None
-    seen = x
-    if codes:
-        planes = keras.ops.tile(keras.ops.reshape(code, [-1, 1, 1, codes]), [1, spec.height, spec.width, 1])
-        seen = keras.layers.Concatenate()([x, planes])
-    h = keras.ops.relu(layers.instance_norm(layers.reflect_conv2d(seen, channels, 7, use_bias=False)))
+    h = keras.ops.relu(layers.instance_norm(layers.reflect_conv2d(x, channels, 7, use_bias=False)))
     for width in (2, 4):
         h = layers.reflect_conv2d(h, width * channels, 3, strides=2, use_bias=False)
         h = layers.Tap()(keras.ops.relu(layers.instance_norm(h)))
     for _ in range(blocks):
-        inner = keras.ops.relu(layers.instance_norm(layers.reflect_conv2d(h, 4 * channels, 3, use_bias=False)))
+        inner = layers.instance_norm(layers.reflect_conv2d(h, 4 * channels, 3, use_bias=False))
+        inner = keras.ops.relu(layers.told(inner, code) if codes else inner)
         h = layers.Tap()(h + layers.instance_norm(layers.reflect_conv2d(inner, 4 * channels, 3, use_bias=False)))
     for width in (2, 1):
-        h = keras.ops.relu(layers.instance_norm(layers.resize_conv2d(h, width * channels)))
+        h = layers.instance_norm(layers.resize_conv2d(h, width * channels))
+        h = keras.ops.relu(layers.told(h, code) if codes else h)
     last = layers.reflect_conv2d(h, spec.channels, 7, dtype="float32")
     return keras.Model([x, code] if codes else x, keras.ops.tanh(last), name="resnet_generator")
 

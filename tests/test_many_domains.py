@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def records(folder, tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("records") / "voices"
-    preprocess(folder, data_dir, VOICES, pairs=["n_fft=256", "n_mels=32"])
+    preprocess(folder, data_dir, VOICES, pairs=["n_fft=256", "n_mels=32"], fractions=(0.1, 0.4))
     return str(data_dir)
 
 
