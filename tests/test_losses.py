@@ -149,3 +149,13 @@ def test_the_slope_can_be_minimised(rng):
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(losses.r1(lambda x: x @ weights, tf.ones([2, 4])))
     np.testing.assert_allclose(tape.gradient(loss, weights), weights, rtol=1e-5)
+
+
+@laws
+@given(seed=seeds)
+def test_patches_that_are_recognised_cost_less_than_chance_and_that_costs_the_log_of_their_number(seed):
+    rng = np.random.default_rng(seed)
+    features = tf.linalg.l2_normalize(tf.constant(rng.normal(size=(2, 7, 16)), tf.float32), axis=-1)
+    known = losses.patch_nce(features, features, 0.07)
+    np.testing.assert_allclose(losses.patch_nce(features, tf.zeros_like(features), 0.07), [np.log(7)] * 2, rtol=1e-4)
+    assert (known.numpy() < np.log(7)).all()

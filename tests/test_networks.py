@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import layers, networks
+from models import code_networks, layers, mask_networks, networks
 from models.features import transport
 from models.features.image import ImageSpec
 
@@ -155,12 +155,75 @@ def test_pictures_are_coded_and_decoded_in_shape_and_range(spec, rng):
     assert np.abs(decoded).max() <= 1 and decoded.std() > 0.01
 
 
+# ------------------------------------------------------------------ of the family
+
+
+@each_spec
+def test_a_unet_gives_pictures_of_the_same_size_in_range(spec, rng):
+    found = shaken(networks.unet_generator(spec, channels=2), rng)(pictures(spec, rng)).numpy()
+    assert found.shape == (2, spec.height, spec.width, spec.channels)
+    assert found.std() > 0.01 and np.abs(found).max() <= 1
+
+
+def test_what_is_masked_is_not_seen(rng):
+    network = shaken(mask_networks.masked_generator(8, channels=4, blocks=1), rng)
+    mask = np.ones((1, 16, 8), np.float32)
+    mask[:, 4:9] = 0
+    x = rng.normal(size=(1, 16, 8)).astype(np.float32)
+    other = np.where(mask, x, 5.0)
+    np.testing.assert_allclose(network([x, mask]), network([other, mask]), atol=1e-5)
+    assert np.abs(network([x, np.ones_like(mask)]) - network([x, mask])).max() > 1e-3
+
+
+def test_a_filter_is_chosen_by_source_and_target(rng):
+    kernels, x = rng.normal(size=(3, 3, 5, 4, 4)).astype(np.float32), rng.normal(size=(2, 9, 4)).astype(np.float32)
+    source, target = np.eye(3, dtype=np.float32)[[0, 2]], np.eye(3, dtype=np.float32)[[1, 0]]
+    found = code_networks.filtered(tf.constant(x), tf.constant(kernels), tf.constant(source), tf.constant(target))
+    for n, (a, b) in enumerate(((0, 1), (2, 0))):
+        np.testing.assert_allclose(found[n], tf.nn.conv1d(x[n : n + 1], kernels[a, b], 1, "SAME")[0], atol=1e-4)
+
+
+def test_told_generators_begin_at_the_transport_they_are_told_and_hear_the_code_afterwards(rng):
+    kernels = rng.normal(size=(2, 2, 5, 4, 4)).astype(np.float32)
+    network = code_networks.mel_generator(4, channels=4, blocks=1, kernel=3, transports=kernels)
+    x, (here, there) = rng.normal(size=(1, 9, 4)).astype(np.float32), np.eye(2, dtype=np.float32)[:, None]
+    np.testing.assert_allclose(network([x, here, there]), tf.nn.conv1d(x, kernels[0, 1], 1, "SAME"), atol=1e-4)
+    same = code_networks.mel_generator(4, channels=4, blocks=1, kernel=3, transports=np.zeros_like(kernels))
+    shaken(same, rng)
+    assert np.abs(same([x, here, there]) - same([x, there, here])).max() > 1e-3
+
+
+def test_pictures_are_drawn_as_the_code_says(rng):
+    network = shaken(networks.resnet_generator(SPEC, channels=4, blocks=1, codes=2), rng)
+    x, (one, other) = pictures(SPEC, rng), np.eye(2, dtype=np.float32)[:, None].repeat(2, axis=1)
+    assert np.abs(network([x, one]) - network([x, other])).max() > 0.05
+
+
+def test_a_judgement_is_that_of_the_code(rng):
+    critic = shaken(networks.mel_discriminator(BINS, channels=4, outputs=3), rng)
+    x, code = rng.normal(size=(2, 16, BINS)).astype(np.float32), np.eye(3, dtype=np.float32)[[2, 0]]
+    judged, every = code_networks.judged_by_code(critic, 3)([x, code]), critic(x).numpy()
+    np.testing.assert_allclose(judged[..., 0], [every[0, :, 2], every[1, :, 0]], atol=1e-6)
+
+
+def test_features_that_are_compared_have_unit_length(rng):
+    taps = layers.tapped(networks.resnet_generator(SPEC, channels=2, blocks=1))
+    assert len(taps.outputs) == 3
+    heads = shaken(networks.patch_heads(taps, features=6), rng)
+    made = heads([rng.normal(size=(2, 5, tap.shape[-1])).astype(np.float32) for tap in taps.outputs])
+    for features in made:
+        np.testing.assert_allclose(np.linalg.norm(features, axis=-1), 1, atol=1e-4)
+
+
 # ------------------------------------------------------------------ all of them
 
 SPEC = SPECS["28x28x1"]
 NETWORKS = {
     "mel_generator": (lambda: generator(), (16, BINS)),
     "mel_discriminator": (lambda: networks.mel_discriminator(BINS, channels=4), (16, BINS)),
+    "masked_generator": (lambda: mask_networks.masked_generator(8, channels=4, blocks=1, masks=False), (16, 8)),
+    "mel_patch_discriminator": (lambda: mask_networks.mel_patch_discriminator(8, channels=4), (16, 8)),
+    "unet_generator": (lambda: networks.unet_generator(SPEC, channels=2), (28, 28, 1)),
     "mel_encoder": (lambda: networks.mel_encoder(BINS, 16, channels=4, outputs=3), (16, BINS)),
     "mel_decoder": (lambda: networks.mel_decoder(BINS, 16, channels=4, latent=3), (3,)),
     "resnet_generator": (lambda: networks.resnet_generator(SPEC, channels=2, blocks=1), (28, 28, 1)),
