@@ -150,7 +150,7 @@ class Exported(tf.Module):
         facts = {"run": config.to_json(run), "spec": config.spec_to_json(plugin.spec), "context": plugin.context}
         self.facts = json.dumps(facts)
 
-    @tf.function(input_signature=[])
+    @tf.function(input_signature=[], autograph=False)
     def describe(self):
         """Configuration, front end and statistics as JSON."""
         return {"json": tf.constant(self.facts)}
@@ -173,7 +173,7 @@ class Exported(tf.Module):
 def analyse(spec) -> Callable:
     """Waveforms to log-mels, each at the level the model was trained at, and the gain that took."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform")])
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform")], autograph=False)
     def fn(waveform):
         gain = spectral.level_gain(waveform, spec)
         return {"features": spectral.log_mel(waveform * gain, spec), "gain": gain}
@@ -188,7 +188,7 @@ def invert(spec) -> Callable:
         tf.TensorSpec([], tf.int32, "first_frame"),
     ]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def fn(features, first_frame):
         magnitude = spectral.mel_to_magnitude(features, spec)
         return {"waveform": spectral.griffin_lim(magnitude, spec, first_frame=first_frame)}
@@ -204,7 +204,7 @@ def invert_from_phase(spec) -> Callable:
         tf.TensorSpec([None, None, bins], tf.float32, "phase"),
     ]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def fn(features, phase):
         return {"waveform": spectral.griffin_lim(spectral.mel_to_magnitude(features, spec), spec, phase=phase)}
 
@@ -219,7 +219,7 @@ def waveform(translate: Callable, spec, context: int = 0) -> Callable:
     forward, back = analyse(spec), invert(spec)
     others = translate.input_signature[1:]  # such as the domains' numbers
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform"), *others])
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform"), *others], autograph=False)
     def fn(waveform, *others):
         samples = tf.shape(waveform)[1]
         analysed = forward(waveform)
@@ -260,7 +260,7 @@ def _named(signatures: dict[str, Callable]) -> dict:
 def _as_dict(name: str, fn):
     output = {"encode": "code", "vocode": "waveform"}.get(name, "features")
 
-    @tf.function(input_signature=fn.input_signature)
+    @tf.function(input_signature=fn.input_signature, autograph=False)
     @functools.wraps(fn.python_function)
     def wrapped(*arguments):
         outcome = fn(*arguments)

@@ -61,7 +61,7 @@ def fit(examples: dict[str, list[np.ndarray]], spec: Spec, *, seed: int = 0, ste
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))
     optimizer.build(network.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(x, y):
         with tf.GradientTape() as tape:
             logits = network(x, training=True)

@@ -97,7 +97,7 @@ def start_of_crop(log_mels: tf.Tensor, frames: int, spec: Spec, seed: tf.Tensor)
     sounds = tf.where(spectral.active_frames(log_mels, spec.features))[:, 0]
     draw = tf.random.stateless_uniform([2], seed, alg="philox")
     place = tf.cast(draw[0] * tf.cast(tf.shape(sounds)[0], tf.float32), tf.int32)
-    centre = tf.cast(sounds[place], tf.int32) if tf.shape(sounds)[0] > 0 else available // 2
+    centre = tf.cast(tf.concat([sounds, [tf.cast(available // 2, sounds.dtype)]], axis=0)[place], tf.int32)
     start = centre - tf.cast(draw[1] * frames, tf.int32)
     slack = frames // 4
     room = available - frames
@@ -179,6 +179,7 @@ def batches(
     if share.workers > 1:
         rows = rows.filter(lambda row, _: (row % batch_size) // each == share.worker)
 
+    @tf.autograph.experimental.do_not_convert
     def example(row, found):
         return _example(row, found, data.spec, plugin_config.crop_frames, seed, batch_size, plugin_class.BATCHES)
 

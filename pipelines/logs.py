@@ -73,9 +73,11 @@ def read_metrics(run_dir: str) -> list[dict]:
 
 def plotted(panels: Mapping[str, np.ndarray], spec: AudioSpec) -> bytes:
     """A PNG of log-mels `[frames, mels]` by title, side by side, against seconds and kHz, in dB."""
-    figure = matplotlib.figure.Figure(figsize=(3.4 * len(panels) + 0.6, 2.4), dpi=100, layout="constrained")
+    width, height = 3.4 * len(panels) + 0.9, 2.4
+    figure = matplotlib.figure.Figure(figsize=(width, height), dpi=100)
+    inside = {"left": 0.58 / width, "right": 1 - 0.9 / width, "bottom": 0.45 / height, "top": 1 - 0.28 / height}
+    every = figure.subplots(1, len(panels), sharey=True, squeeze=False, gridspec_kw={**inside, "wspace": 0.06})[0]
     ticks = np.linspace(0, spec.n_mels, 5)
-    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, log_mels) in zip(every, panels.items(), strict=True):
         shown = axes.imshow(
             np.asarray(log_mels).T * (20 / math.log(10)),
@@ -90,7 +92,8 @@ def plotted(panels: Mapping[str, np.ndarray], spec: AudioSpec) -> bytes:
         axes.set_title(title, fontsize=9)
     every[0].set_yticks(ticks, [f"{hz / 1000:.1f}" for hz in _band_hz(spec, ticks)])
     every[0].set_ylabel("kHz")
-    figure.colorbar(shown, ax=list(every), label="dB")
+    beside = figure.add_axes((1 - 0.8 / width, inside["bottom"], 0.12 / width, inside["top"] - inside["bottom"]))
+    figure.colorbar(shown, cax=beside, label="dB")
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()

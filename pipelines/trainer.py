@@ -32,7 +32,7 @@ class Pace:
 
     Attributes:
       log_steps: steps between lines of training metrics.
-      evaluations: times the validation split is gone through in the whole training.
+      evaluations: times the validation split is gone through in the whole training; 0 for never.
       save_s: seconds between checkpoints; one is written at the end in any case.
     """
 
@@ -123,7 +123,7 @@ class Trainer:
     def _train(self, done: int) -> dict[str, float]:
         """Trains on from step `done` to the end; raises FloatingPointError where losses are not finite."""
         steps = self.config.steps
-        every = max(self.pace.log_steps, steps // self.pace.evaluations)
+        every = max(self.pace.log_steps, steps // max(1, self.pace.evaluations))
         batches, meter, saved = self._batches("train", done), Meter(), time.monotonic()
         progress = console.Progress(f"train {self.run.plugin}", steps, "steps", start=done)
         values: dict[str, float] = {}
@@ -137,7 +137,7 @@ class Trainer:
                 values = self._checked(step, meter.read())
                 self.log.scalars("train", step, values)
                 progress.show(step, spoken(values))
-            if (step == steps or step % every == 0) and not self.stopping:
+            if self.pace.evaluations and (step == steps or step % every == 0) and not self.stopping:
                 self._evaluate(step)
                 meter.began += time.monotonic() - before
             if last or time.monotonic() - saved > self.pace.save_s:
@@ -151,7 +151,7 @@ class Trainer:
     def _replicated(self, step: Callable, moves: bool = True) -> Callable:
         """`step` on every replica, its scalars added up; the players move, or hold their gradients."""
 
-        @tf.function
+        @tf.function(autograph=False)
         def call(batch):
             for player in self.plugin.players():
                 player.moves = moves

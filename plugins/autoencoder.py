@@ -79,15 +79,15 @@ class Autoencoder(base.Plugin):
         """`encode`, `decode` and `reconstruct`, at any length."""
         codes = [None, self.config.latent] if self.spec.kind == "image" else [None, None, self.config.latent]
 
-        @tf.function(input_signature=[self.features_in()])
+        @tf.function(input_signature=[self.features_in()], autograph=False)
         def encode(features):
             return self._encode(features)
 
-        @tf.function(input_signature=[tf.TensorSpec(codes, tf.float32, "code")])
+        @tf.function(input_signature=[tf.TensorSpec(codes, tf.float32, "code")], autograph=False)
         def decode(code):
             return self._decode(code)
 
-        @tf.function(input_signature=[self.features_in()])
+        @tf.function(input_signature=[self.features_in()], autograph=False)
         def reconstruct(features):
             return self._decode(self._encode(features))[:, : tf.shape(features)[1]]
 

@@ -168,7 +168,7 @@ class CUT(base.Plugin):
         """`translate_ab`, at any length."""
         generator = self.mover.averaged(self.generator)
 
-        @tf.function(input_signature=[self.features_in()])
+        @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ab(features):
             return self.denormalise(generator(self.normalise(features, self.a)), self.b)
 

@@ -190,11 +190,11 @@ class MaskCycleGAN(base.Plugin):
         """`translate_ab` and `translate_ba`, at any length."""
         g_ab, g_ba = self.generators.averaged(self.g_ab), self.generators.averaged(self.g_ba)
 
-        @tf.function(input_signature=[self.features_in()])
+        @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ab(features):
             return self._translate(g_ab, features, self.a, self.b)
 
-        @tf.function(input_signature=[self.features_in()])
+        @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ba(features):
             return self._translate(g_ba, features, self.b, self.a)
 

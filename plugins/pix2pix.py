@@ -113,7 +113,7 @@ class Pix2Pix(base.Plugin):
         """`translate_ab`, at any length."""
         generator = self.mover.averaged(self.generator)
 
-        @tf.function(input_signature=[self.features_in()])
+        @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ab(features):
             return self.denormalise(generator(self.normalise(features, self.a)), self.b)
 

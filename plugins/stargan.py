@@ -172,7 +172,7 @@ class StarGAN(base.Plugin):
         generator, count = self.mover.averaged(self.generator), len(self.spec.domains)
         source, target = (tf.TensorSpec([], tf.int32, name) for name in ("source", "target"))
 
-        @tf.function(input_signature=[self.features_in(), source, target])
+        @tf.function(input_signature=[self.features_in(), source, target], autograph=False)
         def translate_to(features, source, target):
             each = tf.zeros([tf.shape(features)[0]], tf.int32)
             x = self._normalised(features, each + source)

@@ -117,7 +117,7 @@ def trained(name: str, data: dataset.Records, steps: int) -> tuple[float, float,
     plugin_class = plugins.load(name)
     made = dataclasses.replace(config.preset(plugin_class, "small", data.spec.kind), steps=steps)
     plugin = plugin_class(made, data.spec)
-    step = tf.function(plugin.train_step)
+    step = tf.function(plugin.train_step, autograph=False)
     batches = iter(dataset.batches(data, plugin_class, made, batch_size=made.batch_size))
     for _ in range(3):
         step(next(batches), made.batch_size)

@@ -50,7 +50,7 @@ class Case:
         return dataset.batches(self.data, self.plugin_class, made, **wanted)
 
     def train(self, plugin, steps, start_step=0, **options):
-        step = tf.function(plugin.train_step, **options)
+        step = tf.function(plugin.train_step, autograph=False, **options)
         for batch in self.batches(start_step).take(steps):
             values = step(batch, plugin.config.batch_size)
         return {name: float(value) for name, value in values.items()}
@@ -86,8 +86,10 @@ class Trained:
 @pytest.fixture(scope="module")
 def trained(case, tmp_path_factory):
     plugin, half_way = case.build(), str(tmp_path_factory.mktemp("half_way"))
+    made = plugin.signatures()
+    plugin.signatures = lambda: made  # traced once for all tests
     begun, before = [v.numpy() for v in variables_of(plugin)], weights(plugin)
-    step = tf.function(plugin.train_step)
+    step = tf.function(plugin.train_step, autograph=False)
     for n, batch in enumerate(case.batches().take(3)):
         if n == 2:
             checkpoint.Keeper(half_way, plugin).save(2)
@@ -165,7 +167,7 @@ def test_two_replicas_do_what_one_does(case, trained, replicas):
     portions = case.batches(share=dataset.Share(replicas=2))
     spread = iter(replicas.distribute_datasets_from_function(lambda _: portions))
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch):
         return replicas.run(two.train_step, args=(batch, two.config.batch_size))
 

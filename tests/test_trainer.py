@@ -16,6 +16,7 @@ from pipelines import checkpoint, config, dataset, distribution, logs, trainer
 from plugins import autoencoder
 
 EAGERLY = trainer.Pace(log_steps=1, evaluations=3, save_s=0.0)
+UNSEEN = trainer.Pace(log_steps=1, evaluations=0, save_s=0.0)
 
 
 def variables(run_dir):
@@ -33,7 +34,7 @@ import os, signal, sys
 sys.path.insert(0, {os.path.join(ROOT, "tests")!r})
 from conftest import train
 from pipelines import trainer
-pace = trainer.Pace(save_s=0.0)
+pace = trainer.Pace(evaluations=0, save_s=0.0)
 made = train({killed!r}, {speech_records!r}, "ae", steps=6, accumulate=2, ema=0.9, pace=pace)
 save = made.keeper.save
 def deadly(step):
@@ -136,7 +137,7 @@ def exploding(monkeypatch):
 
 
 def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(exploding, speech_records, tmp_path, capsys):
-    made = train(str(tmp_path), speech_records, "exploding", steps=5, pace=EAGERLY)
+    made = train(str(tmp_path), speech_records, "exploding", steps=5, pace=UNSEEN)
     values = made.fit()
     assert np.isfinite(values["reconstruction"]) and float(made.plugin.rate_factor) == 0.5
     assert "step 4: reconstruction not finite; back to step 3, learning rates times 0.5" in capsys.readouterr().err
@@ -146,7 +147,7 @@ def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(exploding, 
 
 def test_a_run_that_diverges_again_and_again_gives_up(exploding, speech_records, tmp_path):
     with pytest.raises(trainer.Diverged, match="gave up after 4 times"):
-        train(str(tmp_path), speech_records, "hopeless", steps=5, pace=EAGERLY).fit()
+        train(str(tmp_path), speech_records, "hopeless", steps=5, pace=UNSEEN).fit()
     assert not (tmp_path / "export").exists()
 
 

@@ -36,7 +36,7 @@ class Spec:
         """Length of the last axis: mel bands or channels."""
         return self.features.n_mels if self.kind == "audio" else self.features.channels
 
-    @property
+    @functools.cached_property
     def overall(self) -> Moments:
         """Statistics of all domains together."""
         return functools.reduce(merge, (self.moments[name] for name in self.domains))

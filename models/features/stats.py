@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -67,12 +68,12 @@ class Moments:
         """Vectors seen."""
         return int(self.pairs[0])
 
-    @property
+    @functools.cached_property
     def mean(self) -> np.ndarray:
         """`[bins]`; zeros of nothing."""
         return self.lead[0] / max(1, self.count)
 
-    @property
+    @functools.cached_property
     def std(self) -> np.ndarray:
         """`[bins]`, at least `STD_FLOOR`."""
         return np.sqrt(np.maximum(np.diag(self.covariance(0)), STD_FLOOR**2))
