@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.draws import Draws, uniform
+from models.replicas import gathered
 
 NORM_EPSILON = 1e-5  # below it, near-constant input (silence, flat colour) gives NaN gradients
 
@@ -50,6 +51,30 @@ class InstanceNorm(keras.layers.Layer):
 def instance_norm(x):
     """Normalises every channel of every picture over its pixels (arXiv:1607.08022)."""
     return InstanceNorm()(x)
+
+
+def pixel_norm(x):
+    """Every pixel's channels to a mean square of one (Eq. 1 of arXiv:1710.10196)."""
+    return x * keras.ops.rsqrt(keras.ops.mean(x * x, axis=-1, keepdims=True) + NORM_EPSILON)
+
+
+class LogDeviation(keras.layers.Layer):
+    """One learnt number for every example: the logarithm of a deviation, -6 at least (Sec. 3.1 of arXiv:2006.13202)."""
+
+    def build(self, shape):
+        """The number, before it is bounded."""
+        self.free = self.add_weight(shape=(), initializer="zeros", name="free")
+
+    def call(self, code):
+        """`[batch, any]` to `[batch, 1]`."""
+        bounded = tf.math.softplus(tf.cast(self.free, tf.float32) + 6.0) - 6.0
+        return tf.zeros_like(code[:, :1], tf.float32) + bounded
+
+
+def log_deviation(latent: int) -> keras.Model:
+    """Codes `[batch, latent]` to the logarithm of a deviation `[batch, 1]`, the same for all."""
+    code = keras.Input((latent,), name="code")
+    return keras.Model(code, LogDeviation(dtype="float32")(code), name="log_deviation")
 
 
 def told(x, code):
@@ -190,7 +215,7 @@ class ImagePool(tf.Module):
         if not self.size:
             return fakes
         index, seed = draws.index, draws.of(salt)
-        everyone = _gathered(fakes, index)
+        everyone = gathered(fakes, index)
         count = min(draws.global_batch_size, self.size)
         head = everyone[:count]
         slot, fresh = self._slots(count, seed)
@@ -213,11 +238,3 @@ class ImagePool(tf.Module):
 
 def _like(mask: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     return tf.reshape(mask, [-1] + [1] * (len(x.shape) - 1))
-
-
-def _gathered(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """The rows of all replicas in the order of the global batch."""
-    context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
-        return tf.gather(x, tf.argsort(index))
-    return tf.gather(context.all_gather(x, axis=0), tf.argsort(context.all_gather(index, axis=0)))

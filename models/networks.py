@@ -42,7 +42,9 @@ def mel_generator_context(*, blocks: int, kernel: int, taps: int) -> int:
     return max((blocks + 2) * (kernel // 2) + blocks, taps // 2)
 
 
-def mel_discriminator(bins: int, *, channels: int, spectral_norm: bool = False, outputs: int = 1) -> keras.Model:
+def mel_discriminator(
+    bins: int, *, channels: int, spectral_norm: bool = False, outputs: int = 1, offset: bool = True
+) -> keras.Model:
     """Judges stretches of some 30 frames over all bands at once: `[batch, frames / 4, outputs]`, no activation.
 
     Convolutions over time with the bands as channels hear pitch and formants together; patches over
@@ -53,7 +55,8 @@ def mel_discriminator(bins: int, *, channels: int, spectral_norm: bool = False, 
     h = layers.leaky(conv(channels, 5, padding="same")(x))
     for strides in (1, 2, 2):
         h = layers.leaky(conv(channels, 5, strides, padding="same")(h))
-    return keras.Model(x, conv(outputs, 3, padding="same", dtype="float32")(h), name="mel_discriminator")
+    last = conv(outputs, 3, padding="same", use_bias=offset, dtype="float32")
+    return keras.Model(x, last(h), name="mel_discriminator")
 
 
 # ------------------------------------------------------------------ translation of pictures
@@ -180,15 +183,54 @@ def image_encoder(spec: ImageSpec, *, channels: int, outputs: int) -> keras.Mode
     return keras.Model(x, keras.layers.Dense(outputs, dtype="float32")(h), name="image_encoder")
 
 
-def image_decoder(spec: ImageSpec, *, channels: int, latent: int) -> keras.Model:
-    """`[batch, latent]` to `[batch, height, width, channels]` in [-1, 1]."""
+def image_decoder(spec: ImageSpec, *, channels: int, latent: int, logits: bool = False) -> keras.Model:
+    """`[batch, latent]` to `[batch, height, width, channels]` in [-1, 1], or to logits of that shape."""
     z = keras.Input((latent,), name="code")
-    rows, columns = spec.height // 4, spec.width // 4
+    rows, columns = -(-spec.height // 4), -(-spec.width // 4)
     h = keras.ops.relu(keras.layers.Dense(8 * channels)(z))
     h = keras.ops.relu(keras.layers.Dense(rows * columns * 2 * channels)(h))
     h = keras.layers.Reshape((rows, columns, 2 * channels))(h)
     for width in (1, 1):
         h = keras.layers.UpSampling2D()(h)
         h = keras.ops.relu(keras.layers.Conv2D(width * channels, 3, padding="same")(h))
-    last = keras.layers.Conv2D(spec.channels, 3, padding="same", activation="tanh", dtype="float32")
+    h = h[:, : spec.height, : spec.width]
+    activation = None if logits else "tanh"
+    last = keras.layers.Conv2D(spec.channels, 3, padding="same", activation=activation, dtype="float32")
     return keras.Model(z, last(h), name="image_decoder")
+
+
+# ------------------------------------------------------------------ drawing from noise
+
+
+def image_generator(spec: ImageSpec, *, channels: int, latent: int) -> keras.Model:
+    """`[batch, latent]` to pictures in [-1, 1], as DCGAN (Fig. 1 of arXiv:1511.06434) at any size.
+
+    Resized instead of transposed convolutions, and pixel norm (Eq. 1 of arXiv:1710.10196) for batch norm.
+    """
+    z = keras.Input((latent,), name="noise")
+    doublings = _halvings(spec)
+    rows, columns = (-(-size // 2**doublings) for size in (spec.height, spec.width))
+    wide = channels * 2**doublings
+    h = keras.layers.Reshape((rows, columns, wide))(keras.layers.Dense(rows * columns * wide)(z))
+    h = keras.ops.relu(layers.pixel_norm(h))
+    for n in reversed(range(doublings)):
+        h = keras.layers.Conv2D(channels * 2**n, 3, padding="same")(keras.layers.UpSampling2D()(h))
+        h = keras.ops.relu(layers.pixel_norm(h))
+    h = h[:, : spec.height, : spec.width]
+    last = keras.layers.Conv2D(spec.channels, 3, padding="same", activation="tanh", dtype="float32")
+    return keras.Model(z, last(h), name="image_generator")
+
+
+def image_critic(spec: ImageSpec, *, channels: int, spectral_norm: bool = False, offset: bool = True) -> keras.Model:
+    """One judgement of a whole picture, `[batch, 1]`: strided convolutions without norms, then a linear map."""
+    conv = layers.SpectralConv2D if spectral_norm else keras.layers.Conv2D
+    x = h = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
+    for n in range(_halvings(spec) + 1):
+        h = layers.leaky(conv(channels * 2**n, 4, 2, padding="same")(h))
+    judged = keras.layers.Dense(1, use_bias=offset, dtype="float32")(keras.layers.Flatten()(h))
+    return keras.Model(x, judged, name="image_critic")
+
+
+def _halvings(spec: ImageSpec) -> int:
+    """How often pictures can be halved to four pixels or a few more, four times at most."""
+    return int(np.clip(np.log2(min(spec.height, spec.width) / 4), 1, 4))

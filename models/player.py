@@ -13,6 +13,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from models import replicas
+
 FIRST_SCALE, GROW_EVERY = 2.0**15, 2000  # of losses in half precision, Sec. 3.2 of arXiv:1710.03740
 
 
@@ -26,10 +28,11 @@ class Player(tf.Module):
       clip_norm: the longest that the gradient over all weights may be; 0 for any length.
       accumulate: gradients that are averaged into one move.
       ema: decay of the moving average of the weights; 0 for none.
+      every: steps from one gradient that it follows to the next; it sits out those between.
 
     Attributes:
-      moves: whether :meth:`minimise` moves the weights or only holds the gradient, read when a step
-        is traced. The trainer traces both kinds of step.
+      turn: what :meth:`minimise` does in a step, read when that is traced: "move" the weights, only
+        "hold" the gradient, or "skip". The trainer traces every kind of step that there is.
     """
 
     def __init__(
@@ -41,13 +44,15 @@ class Player(tf.Module):
         clip_norm: float = 0.0,
         accumulate: int = 1,
         ema: float = 0.0,
+        every: int = 1,
     ):
         super().__init__(name="player")
         for network in networks:  # traced once, however often a step uses it: steps build three times as fast
             network.call = tf.function(network.call, autograph=False)
-        self.rate, self.betas, self.clip_norm, self.accumulate, self.ema = rate, betas, clip_norm, accumulate, ema
+        self.rate, self.betas, self.clip_norm, self.ema = rate, betas, clip_norm, ema
+        self.accumulate, self.every, self.turn = accumulate, every, "move"
         self.weights = [v for network in networks for v in network.trainable_variables]
-        self.sizes, self.moves = [int(tf.size(v)) for v in self.weights], True
+        self.sizes = [int(tf.size(v)) for v in self.weights]
         self.made = _shared(tf.constant(0, tf.int64), "made")
         self.first, self.second = (_shared(tf.zeros([sum(self.sizes)]), name) for name in ("first", "second"))
         self.held = _shared(tf.zeros([sum(self.sizes)]), "held") if accumulate > 1 else None
@@ -55,6 +60,12 @@ class Player(tf.Module):
         self.scaled = keras.config.dtype_policy().name == "mixed_float16"
         self.scale = _shared(tf.constant(FIRST_SCALE), "scale") if self.scaled else None
         self.calm = _shared(tf.constant(0), "calm") if self.scaled else None
+
+    def turn_at(self, step: int) -> str:
+        """What to do in a step, the first being 1."""
+        if step % self.every:
+            return "skip"
+        return "hold" if step // self.every % self.accumulate else "move"
 
     def minimise(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         """Moves the weights down the gradient of this replica's part of a loss.
@@ -68,15 +79,17 @@ class Player(tf.Module):
           tape: recorded the loss.
           loss: scalar, divided by the global batch.
         """
+        if self.turn == "skip":
+            return
         scale = self.scale.read_value() if self.scaled else tf.constant(1.0)
         zero = tf.UnconnectedGradients.ZERO  # of networks that only terms of weight zero use
         scaled = tf.cast(scale, loss.dtype)
         gradients = tape.gradient(loss, self.weights, output_gradients=scaled, unconnected_gradients=zero)
-        gradient = _of_all_replicas(_flat(gradients)) / scale
+        gradient = replicas.summed(_flat(gradients)) / scale
         if self.held is not None:
             gradient = self.held + gradient / self.accumulate
-            self.held.assign(tf.zeros_like(gradient) if self.moves else gradient)
-        if self.moves:
+            self.held.assign(tf.zeros_like(gradient) if self.turn == "move" else gradient)
+        if self.turn == "move":
             self._move(gradient)
 
     def _move(self, gradient: tf.Tensor) -> None:
@@ -149,10 +162,3 @@ def _shared(value: tf.Tensor, name: str) -> tf.Variable:
     """A variable that is saved with the rest and that every replica writes the same into."""
     first = tf.VariableAggregation.ONLY_FIRST_REPLICA
     return tf.Variable(value, trainable=False, name=name, aggregation=first)
-
-
-def _of_all_replicas(gradient: tf.Tensor) -> tf.Tensor:
-    context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
-        return gradient
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, gradient)

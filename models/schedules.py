@@ -61,7 +61,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         arXiv:1703.10593); "cosine" falls along half a cosine (Eq. 5 of arXiv:1608.03983, one period);
         "constant" stays.
       flat: the fraction of `steps` during which "linear" stays.
-      warmup: moves in which the rate rises.
+      warmup_steps: moves in which the rate rises.
       factor: a scalar variable that the trainer lowers after a divergence, or None.
 
     Raises:
@@ -78,20 +78,20 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         *,
         decay: str = "linear",
         flat: float = 0.5,
-        warmup: int = 0,
+        warmup_steps: int = 0,
         factor: tf.Variable | None = None,
     ):
         if decay not in DECAYS:
             raise ValueError(f"decay={decay!r}; wanted one of {', '.join(DECAYS)}")
         self.rate, self.steps, self.factor = rate, steps, factor
-        self.decay, self.flat, self.warmup = decay, flat, warmup
+        self.decay, self.flat, self.warmup_steps = decay, flat, warmup_steps
 
     def __call__(self, step):
         """The rate at an optimiser's step."""
         step = tf.cast(step, tf.float32)
         rate = self.rate * self._left(step)
-        if self.warmup:
-            rate *= tf.minimum(1.0, (step + 1) / self.warmup)
+        if self.warmup_steps:
+            rate *= tf.minimum(1.0, (step + 1) / self.warmup_steps)
         return rate if self.factor is None else rate * self.factor
 
     def _left(self, step):
@@ -104,5 +104,5 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict:
         """The arguments, but for the factor."""
-        names = ("rate", "steps", "decay", "flat", "warmup")
+        names = ("rate", "steps", "decay", "flat", "warmup_steps")
         return {name: getattr(self, name) for name in names}

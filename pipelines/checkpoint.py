@@ -166,7 +166,7 @@ class Exported(tf.Module):
             made |= {"analyse": analyse(spec), "invert": invert(spec), "invert_from_phase": invert_from_phase(spec)}
             for name in SPECTROGRAM_SIGNATURES:
                 if name in made:
-                    made[f"waveform_{name}"] = waveform(made[name], spec, self.context)
+                    made[f"waveform_{name}"] = waveform(made[name], made["analyse"], made["invert"], spec, self.context)
         return made
 
 
@@ -211,12 +211,18 @@ def invert_from_phase(spec) -> Callable:
     return fn
 
 
-def waveform(translate: Callable, spec, context: int = 0) -> Callable:
+def waveform(translate: Callable, forward: Callable, back: Callable, spec, context: int) -> Callable:
     """Waveforms `[batch, samples]` at the spec's rate to waveforms of the same length and level.
 
     The model sees `context` frames of silence beyond either end, as in the conversion of files.
+
+    Args:
+      translate: log-mels to log-mels.
+      forward: from :func:`analyse`.
+      back: from :func:`invert`.
+      spec: the front end.
+      context: frames that the model sees to either side.
     """
-    forward, back = analyse(spec), invert(spec)
     others = translate.input_signature[1:]  # such as the domains' numbers
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform"), *others], autograph=False)

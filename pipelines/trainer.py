@@ -86,7 +86,7 @@ class Trainer:
         with strategy.scope():
             self.plugin = checkpoint.build_plugin(run, data.spec)
             self.keeper = checkpoint.Keeper(run_dir, self.plugin)
-        self.train_steps = {moves: self._replicated(self.plugin.train_step, moves) for moves in (True, False)}
+        self.train_step = functools.cache(lambda turns: self._replicated(self.plugin.train_step, turns))
         self.eval_step = self._replicated(self.plugin.eval_step)
         self.signatures = self.plugin.signatures()
         if data.spec.kind == "audio":
@@ -131,7 +131,8 @@ class Trainer:
             before = time.monotonic()
             batch = next(batches)
             waited = time.monotonic() - before
-            meter.add(self.train_steps[step % self.config.accumulate == 0](batch), waited)
+            turns = tuple(player.turn_at(step) for player in self.plugin.players())
+            meter.add(self.train_step(turns)(batch), waited)
             last = step == steps or self.stopping
             if last or step % self.pace.log_steps == 0:
                 values = self._checked(step, meter.read())
@@ -148,13 +149,13 @@ class Trainer:
         progress.close(spoken(values))
         return values
 
-    def _replicated(self, step: Callable, moves: bool = True) -> Callable:
-        """`step` on every replica, its scalars added up; the players move, or hold their gradients."""
+    def _replicated(self, step: Callable, turns: tuple[str, ...] = ()) -> Callable:
+        """`step` on every replica, its scalars added up; what each player does in it, if it trains."""
 
         @tf.function(autograph=False)
         def call(batch):
-            for player in self.plugin.players():
-                player.moves = moves
+            for player, turn in zip(self.plugin.players(), turns, strict=bool(turns)):
+                player.turn = turn
             values = self.strategy.run(step, args=(batch, self.config.batch_size))
             return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in values.items()}
 

@@ -15,11 +15,17 @@ GROUP = "crossfade.plugins"
 
 BUILT_IN = {
     "ae": "plugins.autoencoder:Autoencoder",
+    "beta_tcvae": "plugins.vae:BetaTCVAE",
+    "beta_vae": "plugins.vae:BetaVAE",
     "cut": "plugins.cut:CUT",
     "cyclegan": "plugins.cyclegan:CycleGAN",
+    "db_vae": "plugins.db_vae:DBVAE",
+    "dcgan": "plugins.gan:DCGAN",
     "mask_cyclegan": "plugins.mask_cyclegan:MaskCycleGAN",
     "pix2pix": "plugins.pix2pix:Pix2Pix",
     "stargan": "plugins.stargan:StarGAN",
+    "vae": "plugins.vae:VAE",
+    "wgan_gp": "plugins.gan:WGANGP",
 }
 
 

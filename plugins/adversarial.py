@@ -9,6 +9,7 @@ import keras
 
 from models import adversary, layers
 from models.adversary import Adversary
+from models.player import Player
 from plugins import base
 
 
@@ -20,6 +21,9 @@ class Config(base.Config):
       critic_channels: width of the discriminators.
       rate_g: learning rate of the generators.
       rate_d: learning rate of the discriminators.
+      beta1: decay of the first moment of every player's Adam.
+      beta2: decay of the second.
+      critics: steps of the discriminators for each of the generators' (n_critic of arXiv:1701.07875).
       adversary: which losses the players minimise.
       r1: weight of the squared slope of the discriminators on real examples (arXiv:1801.04406).
       r1_every: steps between those that pay for r1.
@@ -32,6 +36,9 @@ class Config(base.Config):
     critic_channels: int = 64
     rate_g: float = 2e-4
     rate_d: float = 1e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    critics: int = 1
     adversary: Literal["lsgan", "hinge", "non_saturating", "wgan"] = "lsgan"
     r1: float = 0.0
     r1_every: int = 16
@@ -42,14 +49,24 @@ class Config(base.Config):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.r1_every < 1:
-            raise ValueError(f"r1_every={self.r1_every}; wanted 1 or more")
+        for name in ("r1_every", "critics"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}; wanted 1 or more")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}; wanted a number from 0 to below 1")
 
 
 def rules(config: Config) -> adversary.Rules:
     """The rules that a configuration asks for."""
     names = ("r1", "r1_every", "gradient_penalty", "augment")
     return adversary.Rules(loss=config.adversary, **{name: getattr(config, name) for name in names})
+
+
+def generator_player(plugin: base.Plugin, networks: list[keras.Model]) -> Player:
+    """The player of the generators, by the plugin's configuration."""
+    c = plugin.config
+    return plugin.player(c.rate_g, networks, betas=(c.beta1, c.beta2), every=c.critics)
 
 
 def adversary_of(plugin: base.Plugin, network: keras.Model, name: str, shape: tuple[int, ...]) -> Adversary:
@@ -63,5 +80,5 @@ def adversary_of(plugin: base.Plugin, network: keras.Model, name: str, shape: tu
     """
     c = plugin.config
     pool = layers.ImagePool(c.pool_size, shape, f"{name}_pool") if c.pool_size else None
-    player = plugin.player(c.rate_d, [network], averaged=False, betas=(0.5, 0.999))
+    player = plugin.player(c.rate_d, [network], averaged=False, betas=(c.beta1, c.beta2))
     return Adversary(network, player, rules=rules(c), name=name, pool=pool)

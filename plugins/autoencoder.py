@@ -6,53 +6,24 @@ import dataclasses
 
 import tensorflow as tf
 
-from models import losses, networks
-from plugins import base
+from models import losses
+from plugins import base, coding
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(base.Config):
-    """Keys of `ae`.
-
-    Attributes:
-      latent: numbers in the code of one picture or of one window of `crop_frames` frames.
-      channels: width of encoder and decoder.
-      rate: Adam's learning rate.
-    """
-
-    batch_size: int = 32
-    latent: int = 32
-    channels: int = 64
-    rate: float = 1e-3
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.crop_frames % 4:
-            raise ValueError(f"crop_frames={self.crop_frames}; the autoencoder wants a multiple of 4")
+class Config(coding.Config):
+    """Keys of `ae`."""
 
 
 class Autoencoder(base.Plugin):
-    """Minimises ``||x - decode(encode(x))||^2`` over the examples of all domains.
-
-    Speech of any length is coded window by window: `encode` gives `[batch, windows, latent]` for it
-    and `[batch, latent]` for pictures.
-    """
+    """Minimises ``||x - decode(encode(x))||^2`` over the examples of all domains."""
 
     Config = Config
-    PRESETS = {
-        "small": {"image": {"channels": 32}},
-        "full": {"audio": {"steps": 50000, "channels": 256, "latent": 128}, "image": {"steps": 50000, "latent": 128}},
-    }
+    PRESETS = coding.PRESETS
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
-        if spec.kind == "audio":
-            size = {"bins": spec.bins, "frames": config.crop_frames, "channels": config.channels}
-            self.encoder = networks.mel_encoder(**size, outputs=config.latent)
-            self.decoder = networks.mel_decoder(**size, latent=config.latent)
-        else:
-            self.encoder = networks.image_encoder(spec.features, channels=config.channels, outputs=config.latent)
-            self.decoder = networks.image_decoder(spec.features, channels=config.channels, latent=config.latent)
+        self.encoder, self.decoder = coding.coders(self, outputs=config.latent)
         self.mover = self.player(config.rate, [self.encoder, self.decoder])
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
@@ -76,38 +47,13 @@ class Autoencoder(base.Plugin):
         return {"reconstruction": losses.batch_mean(losses.l2(x, decoder(encoder(x))), global_batch_size)}
 
     def signatures(self) -> dict:
-        """`encode`, `decode` and `reconstruct`, at any length."""
-        codes = [None, self.config.latent] if self.spec.kind == "image" else [None, None, self.config.latent]
+        """`encode`, `decode` and `reconstruct`."""
+        encoder, decoder = (self.mover.averaged(network) for network in (self.encoder, self.decoder))
 
-        @tf.function(input_signature=[self.features_in()], autograph=False)
         def encode(features):
-            return self._encode(features)
+            return encoder(self.normalise(features, self.spec.overall))
 
-        @tf.function(input_signature=[tf.TensorSpec(codes, tf.float32, "code")], autograph=False)
         def decode(code):
-            return self._decode(code)
-
-        @tf.function(input_signature=[self.features_in()], autograph=False)
-        def reconstruct(features):
-            return self._decode(self._encode(features))[:, : tf.shape(features)[1]]
-
-        return {"encode": encode, "decode": decode, "reconstruct": reconstruct}
-
-    def _encode(self, features: tf.Tensor) -> tf.Tensor:
-        x = self.normalise(features, self.spec.overall)
-        if self.spec.kind == "image":
-            return self.mover.averaged(self.encoder)(x)
-        window = self.config.crop_frames
-        missing = -tf.shape(features)[1] % window
-        silence = self.normalise(tf.fill([1, 1, self.spec.bins], self.spec.features.log_floor), self.spec.overall)
-        tail = tf.tile(silence, [tf.shape(features)[0], missing, 1])
-        windows = tf.reshape(tf.concat([x, tail], axis=1), [-1, window, self.spec.bins])
-        return tf.reshape(self.mover.averaged(self.encoder)(windows), [tf.shape(features)[0], -1, self.config.latent])
-
-    def _decode(self, code: tf.Tensor) -> tf.Tensor:
-        decoder = self.mover.averaged(self.decoder)
-        if self.spec.kind == "image":
             return self.denormalise(decoder(code), self.spec.overall)
-        windows = decoder(tf.reshape(code, [-1, self.config.latent]))
-        mels = tf.reshape(windows, [tf.shape(code)[0], -1, self.spec.bins])
-        return self.denormalise(mels, self.spec.overall)
+
+        return coding.signatures(self, encode, decode)

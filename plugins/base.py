@@ -143,6 +143,7 @@ class Plugin(tf.Module):
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         averaged: bool = True,
+        every: int = 1,
     ) -> Player:
         """A player whose networks Adam moves, as the configuration says.
 
@@ -151,11 +152,12 @@ class Plugin(tf.Module):
           networks: what it moves.
           betas: decays of Adam's moments.
           averaged: whether `config.ema` holds for it; not for discriminators, which are not exported.
+          every: steps from one gradient that it follows to the next.
         """
         c = self.config
-        moves = {"steps": c.steps // c.accumulate, "warmup": c.warmup_steps // c.accumulate}
+        moves = {name: getattr(c, name) // (c.accumulate * every) for name in ("steps", "warmup_steps")}
         schedule = schedules.LearningRate(rate, decay=c.decay, factor=self.rate_factor, **moves)
-        options = {"clip_norm": c.clip_norm, "accumulate": c.accumulate, "ema": c.ema * averaged}
+        options = {"clip_norm": c.clip_norm, "accumulate": c.accumulate, "ema": c.ema * averaged, "every": every}
         return Player(networks, schedule, betas=betas, **options)
 
     def normalise(self, x: tf.Tensor, moments: Moments) -> tf.Tensor:

@@ -91,7 +91,7 @@ class CUT(base.Plugin):
             discriminator = networks.mel_discriminator(spec.bins, **critic)
         self.taps = {"generator": layers.tapped(self.generator)}  # in a dict: no network of its own
         self.heads = networks.patch_heads(self.taps["generator"], features=c.features)
-        self.mover = self.player(c.rate_g, [self.generator, self.heads], betas=(0.5, 0.999))
+        self.mover = adversarial.generator_player(self, [self.generator, self.heads])
         shape = spec.feature_shape(c.crop_frames)
         self.adversary = adversarial.adversary_of(self, discriminator, "discriminator", shape)
 

@@ -71,7 +71,7 @@ class CycleGAN(base.Plugin):
             self.transport_ab = transport.kernel(self.a, b, spec.features).astype(np.float32)
             self.transport_ba = transport.kernel(b, self.a, spec.features).astype(np.float32)
         self.g_ab, self.g_ba = (self._generator(w) for w in ("ab", "ba"))
-        self.generators = self.player(config.rate_g, [self.g_ab, self.g_ba], betas=(0.5, 0.999))
+        self.generators = adversarial.generator_player(self, [self.g_ab, self.g_ba])
         shape = spec.feature_shape(config.crop_frames)
         self.adversary_a, self.adversary_b = (
             adversarial.adversary_of(self, self._discriminator(), f"discriminator_{domain}", shape) for domain in "ab"

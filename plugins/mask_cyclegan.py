@@ -89,7 +89,7 @@ class MaskCycleGAN(base.Plugin):
             raise ValueError(f"n_mels={spec.bins}; mask_cyclegan wants a multiple of 8")
         self.filters = [transport.kernel(*ends, spec.features).astype(np.float32) for ends in self._ways()]
         self.g_ab, self.g_ba = (self._generator(kernel) for kernel in self.filters)
-        self.generators = self.player(config.rate_g, [self.g_ab, self.g_ba], betas=(0.5, 0.999))
+        self.generators = adversarial.generator_player(self, [self.g_ab, self.g_ba])
         shape = spec.feature_shape(config.crop_frames)
         size = {"channels": config.critic_channels, "spectral_norm": config.spectral_norm}
         self.adversaries = {

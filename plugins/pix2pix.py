@@ -67,7 +67,7 @@ class Pix2Pix(base.Plugin):
             self.filter = transport.kernel(self.a, self.a, spec.features)
             self.generator = networks.mel_generator(spec.bins, **sizes, transport=self.filter)
             discriminator = networks.mel_discriminator(2 * spec.bins, **critic)
-        self.mover = self.player(c.rate_g, [self.generator], betas=(0.5, 0.999))
+        self.mover = adversarial.generator_player(self, [self.generator])
         *sizes, last = spec.feature_shape(c.crop_frames)
         self.adversary = adversarial.adversary_of(self, discriminator, "discriminator", (*sizes, 2 * last))
 

@@ -84,7 +84,7 @@ class StarGAN(base.Plugin):
             size = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
             self.generator = code_networks.mel_generator(spec.bins, **size, transports=self.filters)
             judge = networks.mel_discriminator(spec.bins, **critic)
-        self.mover = self.player(c.rate_g, [self.generator], betas=(0.5, 0.999))
+        self.mover = adversarial.generator_player(self, [self.generator])
         judge = code_networks.judged_by_code(judge, count)
         self.adversary = adversarial.adversary_of(self, judge, "discriminator", spec.feature_shape(c.crop_frames))
 

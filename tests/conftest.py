@@ -42,6 +42,7 @@ DATAFLOW = "--runner=DataflowRunner --dry_run=True --project=some-project --regi
 DATAFLOW.append("--temp_location=gs://bucket/tmp")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 UNSEEN = trainer.Pace(evaluations=0)
+LONGEST = ("end_to_end", "trainer", "evaluation", "many_domains", "translate", "conformance")
 VOICES_HZ = {"low": 110.0, "high": 220.0}
 
 
@@ -50,6 +51,8 @@ def pytest_xdist_make_scheduler(config, log):
     """Under several processes, the tests of a file stay in one, but those of conformance by the case."""
     from xdist.scheduler import LoadScopeScheduling
 
+    config.option.loadscopereorder = False  # it would put files of few tests last, which are the long ones
+
     class ByFileOrCase(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file, _, name = nodeid.partition("::")
@@ -57,6 +60,12 @@ def pytest_xdist_make_scheduler(config, log):
             return f"{file} {case[1]}" if case else file
 
     return ByFileOrCase(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """What takes long goes first, so that all processes end at about the same time."""
+    names = {f"test_{name}": n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: names.get(item.path.stem, len(names)))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Every plugin, built in or installed, through one suite: what the trainer, exporter and scripts rely on."""
 
 import dataclasses
+import functools
 import json
 import tempfile
 import typing
@@ -44,21 +45,15 @@ class Case:
             weight.assign(weight + 0.02 * rng.normal(size=weight.shape))
         return plugin
 
-    def batches(self, start_step=0, share=None):
+    @functools.cached_property
+    def batches(self):
+        """The first three."""
         made = settings(self.plugin_class, self.kind)
-        wanted = {"batch_size": made.batch_size, "start_step": start_step, "share": share}
-        return dataset.batches(self.data, self.plugin_class, made, **wanted)
-
-    def train(self, plugin, steps, start_step=0, **options):
-        step = tf.function(plugin.train_step, autograph=False, **options)
-        for batch in self.batches(start_step).take(steps):
-            values = step(batch, plugin.config.batch_size)
-        return {name: float(value) for name, value in values.items()}
+        return list(dataset.batches(self.data, self.plugin_class, made, batch_size=made.batch_size).take(3))
 
     def constant(self, value):
         """A batch of equal features."""
-        (batch,) = self.batches().take(1)
-        return {k: tf.fill(tf.shape(v), value) if v.dtype == tf.float32 else v for k, v in batch.items()}
+        return {k: tf.fill(tf.shape(v), value) if v.dtype == tf.float32 else v for k, v in self.batches[0].items()}
 
 
 @pytest.fixture(scope="module", params=CASES, ids="-".join)
@@ -90,7 +85,7 @@ def trained(case, tmp_path_factory):
     plugin.signatures = lambda: made  # traced once for all tests
     begun, before = [v.numpy() for v in variables_of(plugin)], weights(plugin)
     step = tf.function(plugin.train_step, autograph=False)
-    for n, batch in enumerate(case.batches().take(3)):
+    for n, batch in enumerate(case.batches):
         if n == 2:
             checkpoint.Keeper(half_way, plugin).save(2)
         values = {name: float(value) for name, value in step(batch, plugin.config.batch_size).items()}
@@ -144,8 +139,7 @@ def test_steps_are_finite_and_move_every_trainable_variable(trained):
 
 
 def test_evaluation_gives_the_same_names_and_changes_nothing(case, trained):
-    plugin = trained.plugin
-    (batch,) = case.batches().take(1)
+    plugin, batch = trained.plugin, case.batches[0]
     before = state(plugin)
     found = plugin.eval_step(batch, plugin.config.batch_size)
     assert found.keys() == trained.values.keys() and all(np.isfinite([float(v) for v in found.values()]))
@@ -156,23 +150,25 @@ def test_stopping_and_going_on_makes_no_difference(case, trained):
     for variable in variables_of(trained.plugin):
         variable.assign(tf.cast(tf.fill(variable.shape, 7), variable.dtype))
     assert checkpoint.Keeper(trained.half_way, trained.plugin).restore() == 2
-    for batch in case.batches(start_step=2).take(1):
-        trained.step(batch, trained.plugin.config.batch_size)
+    trained.step(case.batches[2], trained.plugin.config.batch_size)
     assert_same(state(trained.plugin), trained.after)
 
 
 def test_two_replicas_do_what_one_does(case, trained, replicas):
     with replicas.scope():
         two = case.build()
-    portions = case.batches(share=dataset.Share(replicas=2))
-    spread = iter(replicas.distribute_datasets_from_function(lambda _: portions))
+    size = two.config.batch_size
 
     @tf.function(autograph=False)
     def step(batch):
-        return replicas.run(two.train_step, args=(batch, two.config.batch_size))
+        return replicas.run(two.train_step, args=(batch, size))
 
-    for _ in range(3):
-        step(next(spread))
+    def portion(batch, context):
+        half = slice(context.replica_id_in_sync_group * size // 2, (context.replica_id_in_sync_group + 1) * size // 2)
+        return {name: value[half] for name, value in batch.items()}
+
+    for batch in case.batches:
+        step(replicas.experimental_distribute_values_from_function(functools.partial(portion, batch)))
     for found, wanted in zip(weights(two), trained.learnt, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -181,7 +177,8 @@ def test_the_train_step_compiles_under_xla_and_agrees(case, trained):
     plugin = trained.plugin
     for variable, value in zip(variables_of(plugin), trained.begun, strict=True):
         variable.assign(value)
-    values = case.train(plugin, 1, jit_compile=True)
+    step = tf.function(plugin.train_step, autograph=False, jit_compile=True)
+    values = {name: float(value) for name, value in step(case.batches[0], plugin.config.batch_size).items()}
     assert values == pytest.approx(trained.first_values, rel=1e-3, abs=1e-4)
     for found, wanted in zip(gradients(plugin), trained.gradients, strict=True):
         assert np.linalg.norm(found - wanted) <= 1e-3 * np.linalg.norm(wanted)
@@ -280,7 +277,7 @@ def test_a_term_of_weight_zero_costs_no_forward_pass(case, trained, monkeypatch)
     if not names:
         pytest.skip("has no weighted terms")
     meanings = {key: meaning for key, _, _, meaning in config.describe(case.plugin_class.Config)}
-    plugin, (batch,), given = trained.plugin, case.batches().take(1), trained.plugin.config
+    plugin, batch, given = trained.plugin, case.batches[0], trained.plugin.config
 
     def with_weights(**weights):
         monkeypatch.setattr(plugin, "config", dataclasses.replace(given, **{**dict.fromkeys(names, 0.0), **weights}))
@@ -293,12 +290,29 @@ def test_a_term_of_weight_zero_costs_no_forward_pass(case, trained, monkeypatch)
         assert found == none if for_speech_only else found > none, name
 
 
+BY_HEART = ("reconstruction", "cycle", "l1", "nce")  # losses that say how well examples are known
+
+
+def distance_to_samples(plugin, batch):
+    """From each example to the nearest of some samples, root mean square, and over all examples the mean."""
+    x, y = (np.reshape(each, [len(each), -1]) for each in (batch["x"], plugin.signatures()["sample"](16, 0)))
+    return float(np.mean(np.sqrt(np.mean(np.square(x[:, None] - y[None]), axis=-1)).min(axis=1)))
+
+
 def test_four_examples_can_be_learnt_by_heart(case, trained):
-    plugin, (batch,) = trained.plugin, case.batches().take(1)
+    plugin, batch = trained.plugin, case.batches[0]
     plugin.rate_factor.assign(EAGER)
-    first = {k: float(v) for k, v in plugin.eval_step(batch, 4).items()}
-    for _ in range(60):
-        trained.step(batch, 4)
-    last = {k: float(v) for k, v in plugin.eval_step(batch, 4).items()}
-    known = [name for name in ("reconstruction", "cycle", "l1", "nce") if name in first] or list(first)
-    assert any(last[name] < 0.6 * first[name] for name in known), (first, last)
+
+    def known():
+        values = {k: float(v) for k, v in plugin.eval_step(batch, 4).items() if k in BY_HEART}
+        return values or {"distance": distance_to_samples(plugin, batch)}
+
+    first = known()
+    wanted = 0.9 if "distance" in first else 0.6  # players of a game go round and round
+    for _ in range(6):
+        for _ in range(50):
+            trained.step(batch, 4)
+        last = known()
+        if any(last[name] < wanted * first[name] for name in first):
+            return
+    pytest.fail(f"{first} became {last}")

@@ -64,10 +64,19 @@ def test_gradients_that_are_held_move_like_those_of_one_large_batch(clip_norm):
     for _ in range(3):
         step(whole, at_once, X)
         for n in range(4):
-            before, held.moves = weights(parts), n == 3
+            before, held.turn = weights(parts), held.turn_at(n + 1)
             step(parts, held, X[2 * n : 2 * n + 2], 2)
-            assert held.moves != np.array_equal(weights(parts), before)
+            assert (held.turn == "move") != np.array_equal(weights(parts), before)
     np.testing.assert_allclose(weights(parts), weights(whole), atol=1e-6)
+
+
+def test_a_player_sits_out_all_but_every_third_step():
+    network, player = made(every=3, accumulate=2)
+    assert [player.turn_at(n) for n in range(1, 7)] == ["skip", "skip", "hold", "skip", "skip", "move"]
+    for n in range(1, 7):
+        before, player.turn = weights(network), player.turn_at(n)
+        step(network, player, X)
+        assert np.array_equal(weights(network), before) == (n < 6)
 
 
 @pytest.mark.parametrize("options", [{}, {"clip_norm": 0.3}, {"accumulate": 2}, {"ema": 0.9}], ids=str)

@@ -109,7 +109,7 @@ def test_an_optimiser_steps_by_the_rate_of_its_step():
 @laws
 @given(step=st.integers(0, 200), warmup=st.integers(1, 50))
 def test_a_rate_rises_to_what_it_would_be_and_then_is_it(step, warmup):
-    warm, cold = (float(schedules.LearningRate(1.0, 200, warmup=n)(step)) for n in (warmup, 0))
+    warm, cold = (float(schedules.LearningRate(1.0, 200, warmup_steps=n)(step)) for n in (warmup, 0))
     assert warm == pytest.approx(cold * min(1, (step + 1) / warmup), abs=1e-6)
 
 
