@@ -55,10 +55,26 @@ def test_a_judge_is_the_same_for_the_same_seed(speech_run, held_out):
     np.testing.assert_array_equal(*logits)
 
 
-def test_every_row_stands_beside_the_model(speech_run, held_out, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation.Evaluator, "judge", _hears_low_only)
-    metrics = evaluation.evaluate(speech_run, held_out, str(tmp_path))
-    assert metrics == json.loads((tmp_path / "metrics.json").read_text())
+class HearsLowOnly:
+    """A judge to whom everything is the first voice."""
+
+    def judge(self, examples):
+        return np.zeros(len(examples), int)
+
+
+@pytest.fixture(scope="module")
+def evaluated(speech_run, held_out, tmp_path_factory):
+    """What an evaluation wrote, and what it said."""
+    out = tmp_path_factory.mktemp("evaluation")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation.Evaluator, "judge", lambda self, seed: (HearsLowOnly(), {}))
+        metrics = evaluation.evaluate(speech_run, held_out, str(out))
+    assert metrics == json.loads((out / "metrics.json").read_text())
+    return out, metrics
+
+
+def test_every_row_stands_beside_the_model(evaluated):
+    _, metrics = evaluated
     table = metrics["ways"]["low to high"]["rows"]
     assert list(table) == list(evaluation.ROWS)
     assert table["no_op"]["lsd_to_source_db"] == 0 < table["model"]["lsd_to_source_db"]
@@ -66,18 +82,9 @@ def test_every_row_stands_beside_the_model(speech_run, held_out, tmp_path, monke
     assert metrics["ways"]["low to high"]["verdict"].startswith("does not convert")
 
 
-def _hears_low_only(self, seed=0):
-    class Judge:
-        def judge(self, examples):
-            return np.zeros(len(examples), int)
-
-    return Judge(), {}
-
-
-def test_the_page_holds_all_it_shows(speech_run, held_out, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation.Evaluator, "judge", _hears_low_only)
-    evaluation.evaluate(speech_run, held_out, str(tmp_path))
-    page = (tmp_path / "report.html").read_text()
+def test_the_page_holds_all_it_shows(evaluated):
+    out, _ = evaluated
+    page = (out / "report.html").read_text()
     sounds = re.findall(r'src="data:audio/wav;base64,([^"]+)"', page)
     assert len(sounds) == 2 * 3 * evaluation.SHOWN
     y, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(sounds[0])))
@@ -87,10 +94,9 @@ def test_the_page_holds_all_it_shows(speech_run, held_out, tmp_path, monkeypatch
         assert text in page
 
 
-def test_speech_is_shown_as_source_converted_and_target(speech_run, held_out, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation.Evaluator, "judge", _hears_low_only)
-    evaluation.evaluate(speech_run, held_out, str(tmp_path))
-    with PIL.Image.open(tmp_path / "example.png") as picture:
+def test_speech_is_shown_as_source_converted_and_target(evaluated):
+    out, _ = evaluated
+    with PIL.Image.open(out / "example.png") as picture:
         assert picture.width > 3 * picture.height
 
 

@@ -26,7 +26,8 @@ def variables(run_dir):
     return {name: reader.get_tensor(name) for name in names if not name.startswith("save_counter")}
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_bits(speech_records, tmp_path, in_new_process):
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(speech_records, tmp_path, in_new_process, monkeypatch):
+    monkeypatch.setattr(checkpoint, "export", lambda *_: None)  # of which other tests are
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
     train(whole, speech_records, "ae", steps=6, accumulate=2, ema=0.9).fit()
     code = f"""
@@ -46,7 +47,6 @@ made.fit()
 """
     with pytest.raises(AssertionError):
         in_new_process(code)
-    assert not os.path.exists(os.path.join(killed, "export"))
     again = train(killed, speech_records, "ae", steps=6, accumulate=2, ema=0.9)
     assert again.keeper.restore() == 3
     again.fit()
