@@ -61,6 +61,14 @@ class Player(tf.Module):
         self.scale = _shared(tf.constant(FIRST_SCALE), "scale") if self.scaled else None
         self.calm = _shared(tf.constant(0), "calm") if self.scaled else None
 
+    def forget(self) -> None:
+        """Begins afresh from the weights that are there."""
+        for variable in (self.made, self.first, self.second, self.held):
+            if variable is not None:
+                variable.assign(tf.zeros_like(variable))
+        if self.average is not None:
+            self.average.assign(_flat([v.value for v in self.weights]))
+
     def turn_at(self, step: int) -> str:
         """What to do in a step, the first being 1."""
         if step % self.every:

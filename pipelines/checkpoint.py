@@ -1,28 +1,32 @@
-"""The run directory: configuration, checkpoints, and the SavedModel that needs nothing else.
+"""The run directory: configuration and checkpoints.
 
 ``RUN/config.json`` is the whole configuration, ``RUN/checkpoints`` holds the last few complete
-states, ``RUN/export`` the SavedModel with front end and statistics inside.
+states, ``RUN/best`` the one of the best validation.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
+import fcntl
+import glob
 import importlib.metadata
 import json
+import os
 import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 
+import keras
 import tensorflow as tf
 
 import plugins
-from models import spectral
 from models.features.spec import Spec
 from pipelines import config
 from plugins import base
 
 KEPT = 3
-SPECTROGRAM_SIGNATURES = ("reconstruct", *base.TRANSLATIONS)  # speech in, speech out
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+MAY_CHANGE = ("versions", "strategy", "jit_compile", "warm_start")  # when a run goes on
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,10 @@ class Run:
       config: the plugin's configuration.
       data_dir: the records it is trained on.
       spec: kind, front end and domains of these records.
-      strategy: how it is distributed.
+      precision: what networks compute in; weights are float32 in any case.
+      strategy: how it is distributed; may differ when it goes on.
+      jit_compile: whether XLA compiles the training step; may differ when it goes on.
+      warm_start: the run whose networks it began with.
       versions: of the packages that wrote it; may differ when it goes on.
     """
 
@@ -44,7 +51,10 @@ class Run:
     config: Mapping
     data_dir: str
     spec: Mapping
+    precision: str = "float32"
     strategy: str = "auto"
+    jit_compile: bool = False
+    warm_start: str = ""
     versions: Mapping = dataclasses.field(default_factory=dict)
 
 
@@ -94,7 +104,7 @@ def continued(run_dir: str, run: Run) -> Run:
     old = read_run(run_dir)
     if old is None:
         return run
-    fixed = [{k: v for k, v in config.to_json(r).items() if k not in ("versions", "strategy")} for r in (old, run)]
+    fixed = [{k: v for k, v in config.to_json(r).items() if k not in MAY_CHANGE} for r in (old, run)]
     for each in fixed:
         each["config"] = {k: v for k, v in each["config"].items() if k != "steps"}
     changed = config.differences(*fixed)
@@ -106,7 +116,12 @@ def continued(run_dir: str, run: Run) -> Run:
 def build_plugin(run: Run, spec: Spec) -> base.Plugin:
     """The plugin of a run, with fresh weights; call it under the strategy's scope."""
     plugin_class = plugins.load(run.plugin)
-    return plugin_class(config.from_json(plugin_class.Config, run.config), spec)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(run.precision)
+    try:
+        return plugin_class(config.from_json(plugin_class.Config, run.config), spec)
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 class Keeper:
@@ -115,161 +130,107 @@ class Keeper:
     Args:
       run_dir: the run.
       plugin: its variables are saved, those of its optimisers and pools among them.
+      folder: below the run.
+      kept: how many checkpoints stay.
     """
 
-    def __init__(self, run_dir: str, plugin: base.Plugin):
+    def __init__(self, run_dir: str, plugin: base.Plugin, folder: str = "checkpoints", kept: int = KEPT):
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.checkpoint = tf.train.Checkpoint(plugin=plugin, step=self.step)
-        folder = posixpath.join(run_dir, "checkpoints")
-        self.manager = tf.train.CheckpointManager(self.checkpoint, folder, max_to_keep=KEPT)
+        self.folder = posixpath.join(run_dir, folder)
+        self.manager = tf.train.CheckpointManager(self.checkpoint, self.folder, max_to_keep=kept)
 
     def save(self, step: int) -> None:
-        """Writes a checkpoint; one that is cut off is never taken for complete."""
+        """Writes a checkpoint; one that is cut off is never taken for complete, and earlier ones stay.
+
+        Raises:
+          OSError: it could not be written; what there is of it is gone.
+        """
         self.step.assign(step)
-        self.manager.save(checkpoint_number=step)
+        try:
+            self.manager.save(checkpoint_number=step)
+        except (tf.errors.OpError, OSError) as error:
+            for path in tf.io.gfile.glob(posixpath.join(glob.escape(self.folder), f"ckpt-{step}[._]*")):
+                (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
+            reason = " ".join(str(getattr(error, "message", error)).split())
+            raise OSError(f"{self.folder}: no checkpoint of step {step} could be written: {reason}") from None
 
     def restore(self) -> int:
         """Restores the newest complete checkpoint; the step it was saved at, 0 if there is none."""
-        newest = self.manager.latest_checkpoint
+        newest = tf.train.latest_checkpoint(self.folder)  # another process may have written it
         if newest:
             self.checkpoint.restore(newest).assert_existing_objects_matched()
         return int(self.step.numpy())
 
 
-# ------------------------------------------------------------------ the SavedModel
+def warm_start(plugin: base.Plugin, run_dir: str) -> None:
+    """Gives a plugin the networks of another run; its players begin afresh.
 
-
-class Exported(tf.Module):
-    """What is saved: the plugin's signatures, the front end and inversion around them, the configuration."""
-
-    def __init__(self, plugin: base.Plugin, run: Run):
-        super().__init__(name="crossfade")
-        self.spec, self.context, self.made = plugin.spec, plugin.context, plugin.signatures()
-        self.kept = [v.value for network in plugin.networks() for v in network.variables]
-        self.averages = [player.average for player in plugin.players() if player.average is not None]
-        facts = {"run": config.to_json(run), "spec": config.spec_to_json(plugin.spec), "context": plugin.context}
-        self.facts = json.dumps(facts)
-
-    @tf.function(input_signature=[], autograph=False)
-    def describe(self):
-        """Configuration, front end and statistics as JSON."""
-        return {"json": tf.constant(self.facts)}
-
-    def signatures(self) -> dict[str, Callable]:
-        """All signatures by name; for speech, ``waveform_NAME`` beside each translation."""
-        made = {"describe": self.describe, **self.made}
-        strange = sorted(set(made) - {*base.SIGNATURES, "describe"})
-        if strange:
-            raise ValueError(f"plugin has the signature {strange[0]!r}; {config.nearest(strange[0], base.SIGNATURES)}")
-        if self.spec.kind == "audio":
-            spec = self.spec.features
-            made |= {"analyse": analyse(spec), "invert": invert(spec), "invert_from_phase": invert_from_phase(spec)}
-            for name in SPECTROGRAM_SIGNATURES:
-                if name in made:
-                    made[f"waveform_{name}"] = waveform(made[name], made["analyse"], made["invert"], spec, self.context)
-        return made
-
-
-def analyse(spec) -> Callable:
-    """Waveforms to log-mels, each at the level the model was trained at, and the gain that took."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform")], autograph=False)
-    def fn(waveform):
-        gain = spectral.level_gain(waveform, spec)
-        return {"features": spectral.log_mel(waveform * gain, spec), "gain": gain}
-
-    return fn
-
-
-def invert(spec) -> Callable:
-    """Log-mels to waveforms `[batch, (frames - 1) * hop_length]` by fast Griffin-Lim."""
-    signature = [
-        tf.TensorSpec([None, None, spec.n_mels], tf.float32, "features"),
-        tf.TensorSpec([], tf.int32, "first_frame"),
-    ]
-
-    @tf.function(input_signature=signature, autograph=False)
-    def fn(features, first_frame):
-        magnitude = spectral.mel_to_magnitude(features, spec)
-        return {"waveform": spectral.griffin_lim(magnitude, spec, first_frame=first_frame)}
-
-    return fn
-
-
-def invert_from_phase(spec) -> Callable:
-    """The same, beginning at given phases `[batch, frames, n_fft // 2 + 1]` in radians."""
-    bins = spec.n_fft // 2 + 1
-    signature = [
-        tf.TensorSpec([None, None, spec.n_mels], tf.float32, "features"),
-        tf.TensorSpec([None, None, bins], tf.float32, "phase"),
-    ]
-
-    @tf.function(input_signature=signature, autograph=False)
-    def fn(features, phase):
-        return {"waveform": spectral.griffin_lim(spectral.mel_to_magnitude(features, spec), spec, phase=phase)}
-
-    return fn
-
-
-def waveform(translate: Callable, forward: Callable, back: Callable, spec, context: int) -> Callable:
-    """Waveforms `[batch, samples]` at the spec's rate to waveforms of the same length and level.
-
-    The model sees `context` frames of silence beyond either end, as in the conversion of files.
-
-    Args:
-      translate: log-mels to log-mels.
-      forward: from :func:`analyse`.
-      back: from :func:`invert`.
-      spec: the front end.
-      context: frames that the model sees to either side.
+    Raises:
+      ValueError: the other run has no checkpoint, or networks of other names or sizes.
     """
-    others = translate.input_signature[1:]  # such as the domains' numbers
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform"), *others], autograph=False)
-    def fn(waveform, *others):
-        samples = tf.shape(waveform)[1]
-        analysed = forward(waveform)
-        beyond = [[0, 0], [context, context + 1], [0, 0]]  # and one more to be inverted to the last sample
-        padded = tf.pad(analysed["features"], beyond, constant_values=spec.log_floor)
-        translated = translate(padded, *others)
-        inside = translated[:, context : tf.shape(translated)[1] - context]
-        made = back(inside, 0)["waveform"][:, :samples]
-        wanted, found = spectral.active_power(waveform, spec), spectral.active_power(made, spec)
-        peak = tf.reduce_max(tf.abs(made), axis=1, keepdims=True)
-        factor = tf.minimum(tf.sqrt(wanted / tf.maximum(found, 1e-20)), 1 / tf.maximum(peak, 1e-9))
-        heard = tf.reduce_any(waveform != 0, axis=1, keepdims=True)
-        return {"waveform": tf.where(heard, made * factor, 0.0)}
-
-    return fn
+    newest = tf.train.latest_checkpoint(posixpath.join(run_dir, "checkpoints"))
+    if newest is None:
+        raise ValueError(f"{run_dir} has no checkpoint to begin with")
+    try:
+        status = tf.train.Checkpoint(plugin=_networks_only(plugin)).restore(newest)
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        other = read_run(run_dir)
+        what = f"plugin {other.plugin}" if other else "no config.json"
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{run_dir} ({what}) has other networks than this run: {reason}") from None
+    for player in plugin.players():
+        player.forget()
 
 
-def export(plugin: base.Plugin, run: Run, run_dir: str) -> str:
-    """Writes ``RUN/export``, whole or not at all.
+def _networks_only(module: tf.Module) -> tf.train.Checkpoint:
+    """A checkpoint of the networks of a module and of its parts, under the names that they have in it."""
+    parts = {}
+    for name, value in vars(module).items():
+        if isinstance(value, keras.Model):
+            parts[name] = value
+        elif isinstance(value, tf.Module) and any(isinstance(v, keras.Model) for v in _all_values(value)):
+            parts[name] = _networks_only(value)
+    return tf.train.Checkpoint(**parts)
 
-    Returns:
-      Its path.
+
+def _all_values(module: tf.Module) -> list:
+    return [value for part in (module, *module.submodules) for value in vars(part).values()]
+
+
+def in_single_precision(plugin: base.Plugin, run: Run) -> base.Plugin:
+    """The plugin, or where it computes in half precision its twin that does not, with the same weights."""
+    if run.precision == "float32":
+        return plugin
+    twin = build_plugin(dataclasses.replace(run, precision="float32"), plugin.spec)
+    for old, new in zip(plugin.networks(), twin.networks(), strict=True):
+        for ours, theirs in zip(new.variables, old.variables, strict=True):
+            ours.assign(theirs)
+    for old, new in zip(plugin.players(), twin.players(), strict=True):
+        if old.average is not None:
+            new.average.assign(old.average)
+    return twin
+
+
+@contextlib.contextmanager
+def locked(run_dir: str) -> Iterator[None]:
+    """Keeps other processes of this machine from training the same run.
+
+    Raises:
+      ValueError: another one does.
     """
-    target = posixpath.join(run_dir, "export")
-    module = Exported(plugin, run)
-    tf.saved_model.save(module, f"{target}.part", signatures=_named(module.signatures()))
-    if tf.io.gfile.exists(target):
-        tf.io.gfile.rmtree(target)
-    tf.io.gfile.rename(f"{target}.part", target)
-    return target
-
-
-def _named(signatures: dict[str, Callable]) -> dict:
-    """Concrete functions that return dicts, as SavedModel signatures must."""
-    return {name: _as_dict(name, fn).get_concrete_function() for name, fn in signatures.items()}
-
-
-def _as_dict(name: str, fn):
-    output = {"encode": "code", "vocode": "waveform"}.get(name, "features")
-
-    @tf.function(input_signature=fn.input_signature, autograph=False)
-    @functools.wraps(fn.python_function)
-    def wrapped(*arguments):
-        outcome = fn(*arguments)
-        return outcome if isinstance(outcome, dict) else {output: outcome}
-
-    return wrapped
+    if "://" in run_dir:  # object stores have no locks
+        yield
+        return
+    os.makedirs(run_dir, exist_ok=True)
+    with open(os.path.join(run_dir, ".lock"), "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise ValueError(f"{run_dir} is being trained by process {file.read().strip()}; wait, or stop it") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

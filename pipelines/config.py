@@ -169,7 +169,8 @@ def describe(cls: type) -> list[tuple[str, str, str, str]]:
         meanings.update((name, " ".join(text.split())) for name, text in found)
     types = typing.get_type_hints(cls)
     return [
-        (f.name, _type_name(types[f.name]), str(f.default), meanings.get(f.name, "")) for f in dataclasses.fields(cls)
+        (f.name, _type_name(types[f.name]), str(f.default) or "none", meanings.get(f.name, ""))
+        for f in dataclasses.fields(cls)
     ]
 
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import tensorflow as tf
 
 from pipelines.dataset import Share
 
-NAMES = ("auto", "one", "mirrored")
+NAMES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
 
 def strategy_of(name: str) -> tf.distribute.Strategy:
-    """The `tf.distribute` strategy of that name.
+    """The `tf.distribute` strategy of that name. Make it before anything is computed.
 
     "auto" mirrors over the GPUs where there are several, and takes the one device else. "mirrored"
-    without GPUs mirrors over the logical CPUs.
+    without GPUs mirrors over the logical CPUs. "multi_worker" is one of the processes that TF_CONFIG
+    names; each is started with the same command and its own TF_CONFIG. "tpu" takes the TPU that the
+    cluster resolver finds.
 
     Raises:
-      ValueError: no such strategy.
+      ValueError: no such strategy, no TF_CONFIG, or no TPU.
     """
+    if name == "multi_worker":
+        return _multi_worker()
+    if name == "tpu":
+        return _tpu()
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         return tf.distribute.MirroredStrategy(gpus or [d.name for d in tf.config.list_logical_devices("CPU")])
@@ -28,9 +35,48 @@ def strategy_of(name: str) -> tf.distribute.Strategy:
     raise ValueError(f"--strategy={name}; wanted one of {', '.join(NAMES)}")
 
 
+def _multi_worker() -> tf.distribute.Strategy:
+    wanted = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+    try:
+        given = json.loads(os.environ.get("TF_CONFIG", ""))
+        place = given["cluster"][given["task"]["type"]][int(given["task"]["index"])]
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise ValueError(f"--strategy=multi_worker without a TF_CONFIG that holds together; wanted {wanted}") from None
+    if sum(map(len, given["cluster"].values())) < 2:
+        raise ValueError(f"--strategy=multi_worker with {place} alone; wanted two workers or more in TF_CONFIG")
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+
+
+def _tpu() -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+    except (ValueError, OSError) as error:
+        raise ValueError(f"--strategy=tpu: no TPU was found ({error}); TPU_NAME may name one") from None
+    tf.config.experimental_connect_to_cluster(resolver)
+    tf.tpu.experimental.initialize_tpu_system(resolver)
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def place_of(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """This process's number among the workers, and how many there are. Number 0 is the chief: it alone writes."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return place_in(strategy.cluster_resolver)
+    return 0, 1
+
+
+def place_in(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tuple[int, int]:
+    """The number of a resolver's task among the cluster's workers, the chief first, and how many there are."""
+    cluster = resolver.cluster_spec().as_dict()
+    chiefs = len(cluster.get("chief", []))
+    number = resolver.task_id + (0 if resolver.task_type == "chief" else chiefs)
+    return number, chiefs + len(cluster.get("worker", []))
+
+
 def share_of(strategy: tf.distribute.Strategy) -> Share:
     """The rows of each global batch that this process feeds to its replicas."""
-    return Share(replicas=strategy.num_replicas_in_sync)
+    worker, workers = place_of(strategy)
+    return Share(worker=worker, workers=workers, replicas=strategy.num_replicas_in_sync // workers)
 
 
 def distributed(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):

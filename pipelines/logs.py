@@ -13,9 +13,12 @@ import librosa
 import matplotlib.figure
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
 
 from models.features.audio import AudioSpec
 from models.features.spec import Spec
+
+SAMPLED = 16  # that a model makes of noise, where it can
 
 
 class Log:
@@ -24,13 +27,24 @@ class Log:
     Args:
       run_dir: the run.
       step: where it goes on; later lines of an earlier attempt are dropped.
+      writes: whether anything is written; of several workers only the chief does.
     """
 
-    def __init__(self, run_dir: str, step: int):
-        self.path = posixpath.join(run_dir, "metrics.jsonl")
+    def __init__(self, run_dir: str, step: int, *, writes: bool = True):
+        self.path, self.writes = posixpath.join(run_dir, "metrics.jsonl"), writes
         self.rows = [row for row in read_metrics(run_dir) if row["step"] <= step]
-        self.flush()
-        self.writer = tf.summary.create_file_writer(posixpath.join(run_dir, "logs"))
+        self.writer = tf.summary.create_noop_writer()
+        if writes:
+            self.flush()
+            self.writer = tf.summary.create_file_writer(posixpath.join(run_dir, "logs"))
+
+    def configuration(self, plugin: str, keys: Mapping) -> None:
+        """Adds the configuration for TensorBoard's hparams."""
+        plain = {
+            key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in keys.items()
+        }
+        with self.writer.as_default(step=0):
+            hparams.hparams({"plugin": plugin, **plain})
 
     def scalars(self, split: str, step: int, values: Mapping[str, float]) -> None:
         """Adds a line, and a point to each curve; values that are not finite are null in the line."""
@@ -57,6 +71,8 @@ class Log:
 
     def flush(self) -> None:
         """Brings all lines to the disk."""
+        if not self.writes:
+            return
         with tf.io.gfile.GFile(f"{self.path}.part", "w") as file:
             file.write("".join(json.dumps(row) + "\n" for row in self.rows))
         tf.io.gfile.rename(f"{self.path}.part", self.path, overwrite=True)
@@ -104,8 +120,8 @@ def _band_hz(spec: AudioSpec, bands: np.ndarray) -> np.ndarray:
     return np.interp(bands, np.arange(spec.n_mels + 2), edges)
 
 
-def log_samples(log: Log, spec: Spec, signatures: Mapping, samples: Mapping[str, np.ndarray], step: int) -> None:
-    """Adds what the model makes of fixed validation samples.
+def log_samples(log: Log, spec: Spec, signatures: Mapping, samples: Mapping[str, np.ndarray], step: int) -> list:
+    """Adds what the model makes of fixed validation samples, or of noise.
 
     Args:
       log: where to.
@@ -113,23 +129,32 @@ def log_samples(log: Log, spec: Spec, signatures: Mapping, samples: Mapping[str,
       signatures: of the plugin, and for speech `invert` of `checkpoint`.
       samples: domain name to `[n, ...]` features.
       step: the step.
+
+    Returns:
+      Pairs of what was made and what it is to be held against, `[n, ...]` features.
     """
-    for name, domain, made in _made(spec, signatures, samples):
-        title = f"{name}/{domain}"
+    pairs = []
+    for title, made, given in _made(spec, signatures, samples):
+        pairs.append((made, given))
         if spec.kind == "image":
             log.pictures(title, step, made)
         else:
             log.spectrogram(title, step, np.concatenate(made), spec.features)
             sound = np.clip(signatures["invert"](made, 0)["waveform"], -1, 1)
             log.audio(f"{title}/sound", step, sound, spec.features)
+    return pairs
 
 
-def _made(spec: Spec, signatures: Mapping, samples: Mapping) -> Iterator[tuple[str, str, np.ndarray]]:
-    """What, from which domain, and the features that came out."""
+def _made(spec: Spec, signatures: Mapping, samples: Mapping) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """What and from which domain, the features that came out, and those to hold them against."""
     sources = {"translate_ab": spec.domains[:1], "translate_ba": spec.domains[1:2], "reconstruct": spec.domains}
     for name, domains in sources.items():
         for domain in (d for d in domains if name in signatures and d in samples):
-            yield name, domain, signatures[name](samples[domain]).numpy()
+            yield f"{name}/{domain}", signatures[name](samples[domain]).numpy(), samples[domain]
     for source, target in itertools.permutations(range(len(spec.domains)), 2) if "translate_to" in signatures else ():
         made = signatures["translate_to"](samples[spec.domains[source]], source, target).numpy()
-        yield f"translate_to_{spec.domains[target]}", spec.domains[source], made
+        yield f"translate_to_{spec.domains[target]}/{spec.domains[source]}", made, samples[spec.domains[source]]
+    if "sample" in signatures:
+        everything = np.concatenate(list(samples.values()))
+        made = signatures["sample"](SAMPLED, 0).numpy()
+        yield "sample", made, everything[:, : made.shape[1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -14,7 +15,8 @@ from pipelines import config, console  # noqa: E402
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.train --data_dir=records --plugin=cyclegan --run_dir=run"
-STRATEGIES = ["auto", "one", "mirrored"]
+STRATEGIES = ["auto", "one", "mirrored", "multi_worker", "tpu"]
+PRECISIONS = ["float32", "mixed_bfloat16", "mixed_float16"]
 
 
 def define_flags() -> None:
@@ -27,6 +29,12 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("set", [], "KEY=VALUE of the plugin's configuration.")
     flags.DEFINE_string("preset", "small", "small trains on a laptop's CPU in minutes; full is the paper's size.")
     flags.DEFINE_enum("strategy", "auto", STRATEGIES, "How training is distributed.")
+    flags.DEFINE_enum("precision", "float32", PRECISIONS, "What networks compute in; weights stay float32.")
+    flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
+    flags.DEFINE_string("warm_start", None, "A run of the same networks whose weights a fresh run begins with.")
+    flags.DEFINE_enum(
+        "export", "last", ["last", "best"], "Weights to export: the last, or those of the best validation."
+    )
     flags.DEFINE_integer("seed", 0, "Initial weights and all draws depend on it.")
 
 
@@ -67,14 +75,18 @@ def main(argv: list[str]) -> int:
     if run.config["steps"] == 0:
         print(trainer.summary(run, data.spec))
         return 0
-    checkpoint.write_run(FLAGS.run_dir, run)
+    strategy = distribution.strategy_of(FLAGS.strategy)
+    writes = distribution.place_of(strategy)[0] == 0
     try:
-        made = trainer.Trainer(run, data, FLAGS.run_dir, distribution.strategy_of(FLAGS.strategy), trainer.Pace())
-        values = made.fit()
-    except trainer.Diverged as error:
+        with checkpoint.locked(FLAGS.run_dir) if writes else contextlib.nullcontext():
+            if writes:
+                checkpoint.write_run(FLAGS.run_dir, run)
+            made = trainer.Trainer(run, data, FLAGS.run_dir, strategy, trainer.Pace())
+            values = made.fit(exported=FLAGS.export)
+    except (trainer.Diverged, trainer.WorkerLost) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    steps = run.config["steps"]
+    steps = int(made.keeper.step.numpy())
     print(f"trained {run.plugin} for {steps} steps: {trainer.spoken(values)}; exported to {FLAGS.run_dir}/export")
     return 0
 
@@ -93,7 +105,10 @@ def new_run(spec):
         config=config.to_json(config.overridden(made, pairs)),
         data_dir=os.path.abspath(FLAGS.data_dir) if "://" not in FLAGS.data_dir else FLAGS.data_dir,
         spec=checkpoint.describe_spec(spec),
+        precision=FLAGS.precision,
         strategy=FLAGS.strategy,
+        jit_compile=FLAGS.jit_compile,
+        warm_start=FLAGS.warm_start or "",
         versions=checkpoint.versions(),
     )
 

@@ -19,10 +19,11 @@ import tensorflow as tf
 
 import plugins
 from models.features.spec import Spec
-from pipelines import checkpoint, config, console, dataset, distribution, logs
+from pipelines import checkpoint, config, console, dataset, distribution, export, logs, monitor
 
 MAX_DIVERGENCES = 3
 EVAL_BATCHES = 8
+GO_ON = "the same command on every worker goes on from the last checkpoint"
 SAMPLES = 4  # validation examples of each domain that are shown as pictures and sound
 
 
@@ -43,6 +44,10 @@ class Pace:
 
 class Diverged(RuntimeError):
     """Training came to numbers that are not finite, again and again."""
+
+
+class WorkerLost(RuntimeError):
+    """Another process of the cluster is gone."""
 
 
 class Meter:
@@ -82,19 +87,31 @@ class Trainer:
         self.run, self.data, self.run_dir, self.strategy, self.pace = run, data, run_dir, strategy, pace
         self.plugin_class = plugins.load(run.plugin)
         self.config = config.from_json(self.plugin_class.Config, run.config)
+        self.watched = self.config.monitor or self.plugin_class.MONITOR
+        self.chief = distribution.place_of(strategy)[0] == 0
+        if self.config.patience and not self.watched:
+            raise ValueError(
+                f"patience={self.config.patience}: {run.plugin} watches no metric; name one by --set=monitor="
+            )
+        if run.jit_compile and strategy.num_replicas_in_sync > 1:
+            raise ValueError(f"--jit_compile on {strategy.num_replicas_in_sync} replicas; wanted one")
         keras.utils.set_random_seed(self.config.seed)
         with strategy.scope():
             self.plugin = checkpoint.build_plugin(run, data.spec)
             self.keeper = checkpoint.Keeper(run_dir, self.plugin)
+            self.best = checkpoint.Keeper(run_dir, self.plugin, folder="best", kept=1)
         self.train_step = functools.cache(lambda turns: self._replicated(self.plugin.train_step, turns))
         self.eval_step = self._replicated(self.plugin.eval_step)
         self.signatures = self.plugin.signatures()
         if data.spec.kind == "audio":
-            self.signatures |= {"invert": checkpoint.invert(data.spec.features)}
-        self.stopping = False
+            self.signatures |= {"invert": export.invert(data.spec.features)}
+        self.stopping, self.alarmed = False, set()
 
-    def fit(self) -> dict[str, float]:
+    def fit(self, *, exported: str = "last") -> dict[str, float]:
         """Trains from the newest checkpoint to the configured number of steps, and exports.
+
+        Args:
+          exported: "last", or "best" for the weights of the best validation.
 
         Returns:
           The last training metrics.
@@ -102,22 +119,33 @@ class Trainer:
         Raises:
           Diverged: losses were not finite, also after returning to a checkpoint with lower rates.
           KeyboardInterrupt: the process was told to stop; what was reached is saved.
+          OSError: the last checkpoint could not be written.
+          ValueError: another run to begin with does not fit, or there is no best validation to export.
         """
         step = self.keeper.restore()
-        self.log = logs.Log(self.run_dir, step)
+        if self.run.warm_start and not step:
+            checkpoint.warm_start(self.plugin, self.run.warm_start)
+        self.log = logs.Log(self.run_dir, step, writes=self.chief)
         if not step:
-            self.keeper.save(0)
+            self.log.configuration(self.run.plugin, self.run.config)
+            self._save(0)
         values: dict[str, float] = {}
         with self._stoppable():
             for divergences in range(1, MAX_DIVERGENCES + 2):
                 try:
                     values = self._train(step)
                     break
+                except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+                    raise WorkerLost(f"another worker is gone ({_first_line(error)}); {GO_ON}") from None
                 except FloatingPointError as error:
                     if divergences > MAX_DIVERGENCES:
                         raise Diverged(f"{error}; gave up after {divergences} times") from None
                     step = self._return(str(error))
-        checkpoint.export(self.plugin, self.run, self.run_dir)
+        if exported == "best" and not self.best.restore():
+            what = f"no validation of {self.watched}" if self.watched else "no metric is watched; see --set=monitor="
+            raise ValueError(f"--export=best: {what}")
+        if self.chief:
+            export.write(checkpoint.in_single_precision(self.plugin, self.run), self.run, self.run_dir)
         return values
 
     def _train(self, done: int) -> dict[str, float]:
@@ -127,7 +155,7 @@ class Trainer:
         batches, meter, saved = self._batches("train", done), Meter(), time.monotonic()
         progress = console.Progress(f"train {self.run.plugin}", steps, "steps", start=done)
         values: dict[str, float] = {}
-        for step in range(done + 1, steps + 1):
+        for step in range(done + 1, 1 + (done if self._is_over() else steps)):
             before = time.monotonic()
             batch = next(batches)
             waited = time.monotonic() - before
@@ -138,19 +166,32 @@ class Trainer:
                 values = self._checked(step, meter.read())
                 self.log.scalars("train", step, values)
                 progress.show(step, spoken(values))
+                self._watch()
             if self.pace.evaluations and (step == steps or step % every == 0) and not self.stopping:
                 self._evaluate(step)
                 meter.began += time.monotonic() - before
+                last = last or self._is_over()
             if last or time.monotonic() - saved > self.pace.save_s:
-                self._save(step)
+                self._save(step, must=last)
                 saved = time.monotonic()
             if self.stopping:
                 raise KeyboardInterrupt
+            if last:
+                break
         progress.close(spoken(values))
         return values
 
+    def _is_over(self) -> bool:
+        """Whether validation has not improved for as long as was asked for; says so."""
+        over = monitor.is_over(self.log.rows, self.watched, self.config.patience)
+        if over and self.chief:
+            print(f"{self.watched} has not improved for {self.config.patience} validations: the end", flush=True)
+        return over
+
     def _replicated(self, step: Callable, turns: tuple[str, ...] = ()) -> Callable:
         """`step` on every replica, its scalars added up; what each player does in it, if it trains."""
+        compiled = self.run.jit_compile and bool(turns)
+        step = tf.function(step, autograph=False, jit_compile=True) if compiled else step
 
         @tf.function(autograph=False)
         def call(batch):
@@ -191,9 +232,26 @@ class Trainer:
         print(f"{why}; back to step {step}, learning rates times {factor:g}", file=sys.stderr, flush=True)
         return step
 
-    def _save(self, step: int) -> None:
-        self.log.flush()
-        self.keeper.save(step)
+    def _save(self, step: int, keeper: checkpoint.Keeper | None = None, *, must: bool = False) -> None:
+        """Saves; where that fails, goes on with the earlier checkpoints, unless this one must be."""
+        if not self.chief:
+            return
+        try:
+            self.log.flush()
+            (keeper or self.keeper).save(step)
+        except (OSError, tf.errors.OpError) as error:
+            if must:
+                raise
+            print(f"warning: {error}; training goes on", file=sys.stderr, flush=True)
+
+    def _watch(self) -> None:
+        """Says, once, what looks wrong."""
+        differences = getattr(self.config, "adversary", None) == "wgan"
+        found = monitor.alarms(self.log.rows, self.watched, differences=differences)
+        for name in found.keys() - self.alarmed:
+            if self.chief:
+                print(f"alarm: {found[name]}", file=sys.stderr, flush=True)
+        self.alarmed |= found.keys()
 
     def _evaluate(self, step: int) -> None:
         """Adds the metrics and samples of the validation split, if there is one."""
@@ -204,8 +262,14 @@ class Trainer:
         for _ in range(min(EVAL_BATCHES, -(-sources // self.config.batch_size))):
             meter.add(self.eval_step(next(batches)), 0.0)
         values = {name: value for name, value in meter.read().items() if name not in ("steps_per_s", "waiting")}
+        if self.watched and self.watched not in values:
+            raise ValueError(f"monitor={self.watched}: no such metric; {config.nearest(self.watched, values)}")
+        if self.chief:
+            made = logs.log_samples(self.log, self.plugin.spec, self.signatures, self.samples, step)
+            values |= {"diversity": min(monitor.diversity(*pair) for pair in made)} if made else {}
         self.log.scalars("val", step, values)
-        logs.log_samples(self.log, self.plugin.spec, self.signatures, self.samples, step)
+        if self.watched and monitor.best(self.log.rows, self.watched)[0] == step:
+            self._save(step, self.best)
 
     @functools.cached_property
     def samples(self) -> dict[str, np.ndarray]:
@@ -240,6 +304,10 @@ def _fitted(features: np.ndarray, spec: Spec, frames: int = 128) -> np.ndarray:
         return features
     missing = ((0, max(0, frames - len(features))), (0, 0))
     return np.pad(features[:frames], missing, constant_values=spec.features.log_floor)
+
+
+def _first_line(error: tf.errors.OpError) -> str:
+    return str(error.message).strip().splitlines()[0][:200]
 
 
 def spoken(values: Mapping[str, float]) -> str:

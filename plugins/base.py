@@ -39,6 +39,8 @@ class Config:
       clip_norm: the longest gradient that an optimiser follows; 0 for any.
       accumulate: batches whose gradients are averaged into one move of the weights.
       ema: decay of the moving average of weights that evaluation and export use; 0 for the weights themselves.
+      monitor: metric whose lowest validation is kept as the best; the plugin's own, if it has one, if not given.
+      patience: validations without a new best after which training ends; 0 for never.
     """
 
     steps: int = 2000
@@ -50,9 +52,17 @@ class Config:
     clip_norm: float = 0.0
     accumulate: int = 1
     ema: float = 0.0
+    monitor: str = ""
+    patience: int = 0
 
     def __post_init__(self):
-        for name, least in (("batch_size", 1), ("crop_frames", 1), ("accumulate", 1), ("warmup_steps", 0)):
+        for name, least in (
+            ("batch_size", 1),
+            ("crop_frames", 1),
+            ("accumulate", 1),
+            ("warmup_steps", 0),
+            ("patience", 0),
+        ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)}; wanted {least} or more")
         if not 0 <= self.ema < 1:
@@ -74,6 +84,7 @@ class Plugin(tf.Module):
       KINDS: the kinds of data that the plugin serves.
       BATCHES: what `train_step` is given: "unpaired" ({"a", "b"} of two domains), "paired" (the same, of
         files of one stem), or "mixed" ({"x", "domain"} of any number of domains).
+      MONITOR: metric whose lowest validation is the best, or None where no metric says that.
       context: frames to either side that one output frame of a translation depends on.
 
     Batches also hold `index` `[batch]` int32, the places of the examples in the global batch, and
@@ -85,6 +96,7 @@ class Plugin(tf.Module):
     PRESETS: ClassVar[Mapping[str, Mapping[str, Mapping[str, object]]]] = {"small": {}, "full": {}}
     KINDS: ClassVar[tuple[str, ...]] = ("audio", "image")
     BATCHES: ClassVar[Literal["unpaired", "paired", "mixed"]] = "mixed"
+    MONITOR: ClassVar[str | None] = None
     context: int = 0
 
     def __init__(self, config: Config, spec: Spec):

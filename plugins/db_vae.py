@@ -36,6 +36,7 @@ class DBVAE(base.Plugin):
 
     Config = Config
     PRESETS = coding.PRESETS
+    MONITOR = "reconstruction"
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)

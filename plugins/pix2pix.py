@@ -53,6 +53,7 @@ class Pix2Pix(base.Plugin):
         },
     }
     BATCHES = "paired"
+    MONITOR = "l1"
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)

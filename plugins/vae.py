@@ -30,6 +30,7 @@ class VAE(base.Plugin):
 
     Config = Config
     PRESETS = coding.PRESETS
+    MONITOR = "negative_elbo"
     WEIGHTS = {"kl": "beta"}  # divergence to the key of its weight
 
     def __init__(self, config: Config, spec: base.Spec):

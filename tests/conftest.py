@@ -157,8 +157,8 @@ def picture_records(picture_folder, tmp_path_factory):
     return str(data_dir)
 
 
-def train(run_dir, data_dir, plugin="cyclegan", *, pace=None, **changes) -> trainer.Trainer:
-    """Trains a small model for a few steps in this process."""
+def train(run_dir, data_dir, plugin="cyclegan", *, pace=None, strategy=None, **changes) -> trainer.Trainer:
+    """A trainer of a small model for a few steps; changes are of its configuration, and of the run."""
     data = dataset.open_records(data_dir)
     made = config.preset(plugins.load(plugin), "small", data.spec.kind)
     known = {field.name for field in dataclasses.fields(made)}
@@ -170,9 +170,10 @@ def train(run_dir, data_dir, plugin="cyclegan", *, pace=None, **changes) -> trai
         config=config.to_json(made),
         data_dir=data_dir,
         spec=checkpoint.describe_spec(data.spec),
+        **{name: changes[name] for name in ("precision", "jit_compile") if name in changes},
     )
     checkpoint.write_run(run_dir, run)
-    return trainer.Trainer(run, data, run_dir, tf.distribute.get_strategy(), pace or UNSEEN)
+    return trainer.Trainer(run, data, run_dir, strategy or tf.distribute.get_strategy(), pace or UNSEEN)
 
 
 @pytest.fixture(scope="session")

@@ -1,95 +1,86 @@
-"""The SavedModel: what it holds, and that nothing but TensorFlow is needed to use it."""
+"""The run directory: what goes on, what is refused, and what a failure leaves."""
 
-import io
-import json
+import resource
 
 import numpy as np
 import pytest
-import soundfile
 import tensorflow as tf
-from conftest import VOICES_HZ, voice
+from conftest import train
 
-from pipelines import checkpoint, conversion
-
-ALONE = """
-import sys
-import numpy as np
-import tensorflow as tf
-model = tf.saved_model.load(sys.argv[1])
-x = np.load(sys.argv[2])
-y = model.signatures["waveform_translate_ab"](waveform=tf.constant(x))["waveform"].numpy()
-assert not {"models", "plugins", "pipelines", "librosa", "apache_beam"} & set(sys.modules)
-np.save(sys.argv[3], y)
-"""
+from pipelines import checkpoint, config
 
 
-def test_a_process_with_tensorflow_alone_converts_as_translate_does(speech_run, tmp_path, in_new_process):
-    x = voice(VOICES_HZ["low"], 0.9, 8000, seed=7)
-    np.save(tmp_path / "in.npy", x[None])
-    in_new_process(ALONE, f"{speech_run}/export", tmp_path / "in.npy", tmp_path / "out.npy", cwd=tmp_path)
-    alone = np.load(tmp_path / "out.npy")
-    assert alone.shape == (1, len(x)) and np.isfinite(alone).all()
-    source, made = io.BytesIO(), io.BytesIO()
-    soundfile.write(source, x, 8000, format="WAV", subtype="FLOAT")
-    source.seek(0)
-    held = conversion.Item(source, lambda: _kept(made))
-    (facts,) = conversion.Converter(conversion.Conversion(speech_run, "high")).convert([held])
-    assert facts["sample_rate_hz"] == 8000
-    made.seek(0)
-    np.testing.assert_allclose(alone[0], soundfile.read(made)[0], atol=2e-3)
+def test_only_the_same_run_goes_on(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae")
+    longer = checkpoint.Run(**{**config.to_json(made.run), "config": {**made.run.config, "steps": 9}})
+    assert checkpoint.continued(str(tmp_path), longer) == longer
+    other = checkpoint.Run(**{**config.to_json(made.run), "config": {**made.run.config, "latent": 5}})
+    with pytest.raises(ValueError, match=r"another run \(config.latent: 32 -> 5\)"):
+        checkpoint.continued(str(tmp_path), other)
 
 
-class _kept:
-    """A context manager that leaves its file open."""
-
-    def __init__(self, file):
-        self.file = file
-
-    def __enter__(self):
-        return self.file
-
-    def __exit__(self, *_):
-        self.file.flush()
+def test_a_configuration_that_is_none_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="not a run's configuration"):
+        checkpoint.read_run(str(tmp_path))
 
 
-@pytest.fixture(scope="module")
-def exported(speech_run):
-    return tf.saved_model.load(f"{speech_run}/export").signatures
+def test_what_was_half_written_is_not_restored(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae")
+    made.keeper.save(1)
+    (tmp_path / "checkpoints" / "ckpt-2.data-00000-of-00001").write_bytes(b"half")
+    assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 1
 
 
-def test_the_export_describes_itself(exported, speech_run):
-    facts = json.loads(exported["describe"]()["json"].numpy())
-    assert facts["run"]["plugin"] == "cyclegan"
-    assert facts["spec"]["features"]["sample_rate_hz"] == 8000 and set(facts["spec"]["domains"]) == {"low", "high"}
-    assert checkpoint.read_run(speech_run).config == facts["run"]["config"]
+def test_a_second_process_on_a_run_is_refused(tmp_path, in_new_process):
+    code = "import sys; from pipelines import checkpoint\nwith checkpoint.locked(sys.argv[1]): print('mine')"
+    with checkpoint.locked(str(tmp_path)):
+        with pytest.raises(AssertionError, match="is being trained by process"):
+            in_new_process(code, tmp_path)
+    assert in_new_process(code, tmp_path) == "mine\n"
 
 
-@pytest.mark.parametrize("samples", [1, 100, 2048, 12345])
-def test_waveforms_of_any_length_come_out_as_long(exported, samples):
-    x = np.float32(0.1 * np.sin(0.2 * np.arange(samples)))[None]
-    y = exported["waveform_translate_ba"](waveform=tf.constant(x))["waveform"].numpy()
-    assert y.shape == x.shape and np.isfinite(y).all() and np.abs(y).max() <= 1
+def test_a_full_disk_loses_no_checkpoint(speech_records, tmp_path, capsys):
+    made = train(str(tmp_path), speech_records, "ae")
+    made.keeper.save(1)
+    before = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="no checkpoint of step 2 could be written"):
+            made.keeper.save(2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == before
+    assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 1
+    made.keeper.save(3)
+    assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 3
 
 
-def test_silence_stays_silent_beside_sound(exported):
-    x = np.stack([np.zeros(4000, np.float32), voice(150.0, 0.5, 8000, seed=1)])
-    y = exported["waveform_translate_ab"](waveform=tf.constant(x))["waveform"].numpy()
-    assert not y[0].any() and 0.3 < y[1].std() / x[1].std() < 3
+def test_a_run_may_begin_with_the_networks_of_another(speech_records, tmp_path):
+    first = train(str(tmp_path / "first"), speech_records, ema=0.9)
+    first.plugin.generators.made.assign(7)
+    for network in first.plugin.networks():
+        for weight in network.trainable_variables:
+            weight.assign(weight + 1)
+    first.keeper.save(5)
+    second = train(str(tmp_path / "second"), speech_records, ema=0.9, seed=3)
+    checkpoint.warm_start(second.plugin, str(tmp_path / "first"))
+    for ours, theirs in zip(second.plugin.networks(), first.plugin.networks(), strict=True):
+        for a, b in zip(ours.variables, theirs.variables, strict=True):
+            np.testing.assert_array_equal(a, b)
+    player = second.plugin.generators
+    assert int(player.made) == 0
+    flat = tf.concat([tf.reshape(v, [-1]) for v in player.weights], 0)
+    np.testing.assert_array_equal(player.average, flat)
 
 
-def test_a_strange_signature_is_refused_at_export(speech_run, speech_records):
-    class Strange:
-        spec, context = conversion.Model(speech_run).spec, 0
-
-        def networks(self):
-            return []
-
-        def players(self):
-            return []
-
-        def signatures(self):
-            return {"translate_a": None}
-
-    run = checkpoint.read_run(speech_run)
-    with pytest.raises(ValueError, match="translate_a"):
-        checkpoint.Exported(Strange(), run).signatures()
+def test_a_run_of_other_networks_is_no_beginning(speech_records, tmp_path):
+    other = train(str(tmp_path / "other"), speech_records, "ae")
+    with pytest.raises(ValueError, match="other has no checkpoint"):
+        checkpoint.warm_start(other.plugin, str(tmp_path / "other"))
+    other.keeper.save(1)
+    for changes in ({"plugin": "cyclegan"}, {"plugin": "ae", "channels": 16}):
+        made = train(str(tmp_path / "new"), speech_records, **changes)
+        with pytest.raises(ValueError, match=r"other \(plugin ae\) has other networks than this run"):
+            checkpoint.warm_start(made.plugin, str(tmp_path / "other"))

@@ -21,7 +21,9 @@ def test_every_built_in_plugin_loads_and_is_one():
         assert plugins.summary(name)
 
 
-@pytest.mark.parametrize(("asked", "hint"), [("cyclgan", "did you mean cyclegan?"), ("zzz", "there are: ae, cut, cy")])
+@pytest.mark.parametrize(
+    ("asked", "hint"), [("cyclgan", "did you mean cyclegan?"), ("zzz", "there are: ae, beta_tcvae, beta_vae, cut, cy")]
+)
 def test_an_unknown_name_is_answered_with_the_nearest(asked, hint):
     with pytest.raises(ValueError, match=re.escape(hint)):
         plugins.load(asked)

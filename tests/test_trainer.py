@@ -5,6 +5,7 @@ import json
 import os
 import signal
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,7 +13,7 @@ from conftest import ROOT, train
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 import plugins
-from pipelines import checkpoint, config, dataset, distribution, logs, trainer
+from pipelines import checkpoint, dataset, export, logs, trainer
 from plugins import autoencoder
 
 EAGERLY = trainer.Pace(log_steps=1, evaluations=3, save_s=0.0)
@@ -27,7 +28,7 @@ def variables(run_dir):
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(speech_records, tmp_path, in_new_process, monkeypatch):
-    monkeypatch.setattr(checkpoint, "export", lambda *_: None)  # of which other tests are
+    monkeypatch.setattr(export, "write", lambda *_: None)  # of which other tests are
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
     train(whole, speech_records, "ae", steps=6, accumulate=2, ema=0.9).fit()
     code = f"""
@@ -151,28 +152,6 @@ def test_a_run_that_diverges_again_and_again_gives_up(exploding, speech_records,
     assert not (tmp_path / "export").exists()
 
 
-def test_only_the_same_run_goes_on(speech_records, tmp_path):
-    made = train(str(tmp_path), speech_records, "ae")
-    longer = checkpoint.Run(**{**config.to_json(made.run), "config": {**made.run.config, "steps": 9}})
-    assert checkpoint.continued(str(tmp_path), longer) == longer
-    other = checkpoint.Run(**{**config.to_json(made.run), "config": {**made.run.config, "latent": 5}})
-    with pytest.raises(ValueError, match=r"another run \(config.latent: 32 -> 5\)"):
-        checkpoint.continued(str(tmp_path), other)
-
-
-def test_a_configuration_that_is_none_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match="not a run's configuration"):
-        checkpoint.read_run(str(tmp_path))
-
-
-def test_what_was_half_written_is_not_restored(speech_records, tmp_path):
-    made = train(str(tmp_path), speech_records, "ae")
-    made.keeper.save(1)
-    (tmp_path / "checkpoints" / "ckpt-2.data-00000-of-00001").write_bytes(b"half")
-    assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 1
-
-
 def test_records_that_are_not_finished_are_refused(tmp_path):
     with pytest.raises(ValueError, match="is not there"):
         dataset.open_records(str(tmp_path / "nowhere"))
@@ -186,11 +165,59 @@ def test_a_summary_names_networks_and_their_sizes(speech_records, tmp_path):
     assert f"{made.plugin.g_ab.count_params():,} parameters" in told and "translate_ab, translate_ba" in told
 
 
-@pytest.mark.parametrize(("name", "replicas"), [("one", 1), ("auto", 1)])
-def test_strategies_by_name(name, replicas):
-    assert distribution.strategy_of(name).num_replicas_in_sync == replicas
+def test_training_ends_when_validation_improves_no_more_and_the_best_is_exported(speech_records, tmp_path, capsys):
+    pace = trainer.Pace(log_steps=1, evaluations=99, save_s=999.0)
+    made = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, rate=0.3, pace=pace)
+    made.fit(exported="best")
+    assert "reconstruction has not improved for 2 validations: the end" in capsys.readouterr().out
+    rows = logs.read_metrics(str(tmp_path))
+    validations = [(row["reconstruction"], row["step"]) for row in rows if row["split"] == "val"]
+    assert validations[-1][1] < 40 and min(validations)[1] == validations[-3][1]
+    assert made.best.manager.latest_checkpoint.endswith(f"ckpt-{min(validations)[1]}")
+    assert int(made.best.step.numpy()) == min(validations)[1]
+    assert (tmp_path / "export" / "saved_model.pb").exists()
+    again = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, rate=0.3, pace=pace)
+    assert again.fit() == {} and int(again.keeper.step.numpy()) == validations[-1][1]
 
 
-def test_an_unknown_strategy_is_refused():
-    with pytest.raises(ValueError, match="--strategy=two"):
-        distribution.strategy_of("two")
+def test_a_metric_that_is_not_there_is_refused(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae", monitor="recon", pace=EAGERLY)
+    with pytest.raises(ValueError, match="monitor=recon: no such metric; there are: reconstruction"):
+        made.fit()
+    with pytest.raises(ValueError, match="patience=3: cyclegan watches no metric"):
+        train(str(tmp_path), speech_records, patience=3)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_trains_goes_on_and_exports_single_precision(precision, speech_records, tmp_path):
+    whole, halves = str(tmp_path / "whole"), str(tmp_path / "halves")
+    same = {"ema": 0.9, "precision": precision, "decay": "constant"}
+    made = train(whole, speech_records, "vae", steps=4, **same)
+    made.fit()
+    assert {layer.compute_dtype for layer in made.plugin.encoder.layers} >= {precision.removeprefix("mixed_")}
+    assert keras.config.dtype_policy().name == "float32"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "write", lambda *_: None)
+        for steps in (2, 4):
+            train(halves, speech_records, "vae", steps=steps, **same).fit()
+    found, wanted = variables(halves), variables(whole)
+    assert all(np.array_equal(found[name], value) for name, value in wanted.items())
+    x = np.random.default_rng(0).normal(size=(1, 16, 32)).astype(np.float32) - 3
+    exported = tf.saved_model.load(str(tmp_path / "whole" / "export")).signatures["reconstruct"]
+    (found,) = exported(features=tf.constant(x)).values()
+    twin = checkpoint.in_single_precision(made.plugin, made.run).signatures()["reconstruct"](tf.constant(x))
+    np.testing.assert_allclose(found, twin, atol=1e-5)
+    rough = np.abs(found - made.signatures["reconstruct"](tf.constant(x))).max()
+    assert 1e-6 < rough < 0.2
+
+
+def test_a_compiled_step_trains_like_a_plain_one(speech_records, tmp_path, monkeypatch):
+    plain, compiled = (
+        train(str(tmp_path / str(jit)), speech_records, "ae", steps=2, jit_compile=jit) for jit in (False, True)
+    )
+    monkeypatch.setattr(export, "write", lambda *_: None)
+    for made in (plain, compiled):
+        made.fit()
+    for a, b in zip(plain.plugin.networks(), compiled.plugin.networks(), strict=True):
+        for x, y in zip(a.trainable_variables, b.trainable_variables, strict=True):
+            np.testing.assert_allclose(x, y, atol=1e-4)
