@@ -1,6 +1,10 @@
 """The run directory: what goes on, what is refused, and what a failure leaves."""
 
+import os
 import resource
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -32,12 +36,25 @@ def test_what_was_half_written_is_not_restored(speech_records, tmp_path):
     assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 1
 
 
-def test_a_second_process_on_a_run_is_refused(tmp_path, in_new_process):
-    code = "import sys; from pipelines import checkpoint\nwith checkpoint.locked(sys.argv[1]): print('mine')"
+def test_a_second_process_on_a_run_is_refused(tmp_path):
+    code = """if True:
+        import fcntl, sys, time
+        file = open(sys.argv[1], "w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        print(123, file=file, flush=True)
+        time.sleep(60)
+    """
+    other = subprocess.Popen([sys.executable, "-c", code, tmp_path / ".lock"])
+    for _ in range(1000):
+        if (tmp_path / ".lock").exists() and (tmp_path / ".lock").read_text():
+            break
+        time.sleep(0.01)
+    with pytest.raises(ValueError, match="is being trained by process 123; wait"), checkpoint.locked(str(tmp_path)):
+        pass
+    other.kill()  # however it ends
+    other.wait()
     with checkpoint.locked(str(tmp_path)):
-        with pytest.raises(AssertionError, match="is being trained by process"):
-            in_new_process(code, tmp_path)
-    assert in_new_process(code, tmp_path) == "mine\n"
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
 
 
 def test_a_full_disk_loses_no_checkpoint(speech_records, tmp_path, capsys):

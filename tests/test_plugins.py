@@ -59,20 +59,20 @@ def third_party(tmp_path_factory):
 def test_readme_alone_suffices_to_add_a_plugin(third_party, speech_records, tmp_path):
     listed = script("train", "--plugin=help", PYTHONPATH=third_party)
     assert "linear       A linear map of bands to bands." in listed.stdout
-    run = [
-        f"--data_dir={speech_records}",
-        "--plugin=linear",
-        f"--run_dir={tmp_path}/run",
-        "--steps=3",
-        "--set=rate=.02",
-    ]
-    done = script("train", *run, PYTHONPATH=third_party)
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert (tmp_path / "run" / "export" / "saved_model.pb").exists()
+    run = [f"--data_dir={speech_records}", "--plugin=linear", f"--run_dir={tmp_path}/run"]
+    done = script("train", *run, "--steps=0", "--set=rate=.02", PYTHONPATH=third_party)
+    assert done.returncode == 0 and "can do: reconstruct" in done.stdout, done.stderr[-4000:]
 
 
 def test_the_conformance_suite_holds_installed_plugins_to_the_contract(third_party):
-    asked = [sys.executable, "-m", "pytest", "tests/test_conformance.py", "-k", "linear-audio and (finite or going_on)"]
+    asked = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/test_conformance.py",
+        "-k",
+        "linear-audio and (finite or going_on or export)",
+    ]
     environment = {"PYTHONPATH": third_party, "PATH": "/usr/bin:/bin", "HOME": third_party}
     done = subprocess.run(asked, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "passed" in done.stdout, done.stdout[-4000:]
