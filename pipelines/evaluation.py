@@ -25,7 +25,7 @@ from models.features import audio, stats, transport
 from models.features.spec import Spec
 from models.metrics import image as image_metrics
 from models.metrics import speech
-from pipelines import classifier, dataset, logs, report
+from pipelines import classifier, dataset, generation, logs, report
 from pipelines.conversion import Model
 
 MAX_SOURCES = 200  # of each domain, tested and shown to the judge
@@ -202,6 +202,19 @@ class Evaluator:
             table[name] = {"n": len(found), "model": float(np.mean(error)), "mean_of_data": float(np.mean(blank))}
         return table
 
+    def coding(self, metrics: dict) -> list[report.Section]:
+        """Sections on what a model that does not translate can do: reconstruct, draw from noise."""
+        sections = []
+        if "reconstruct" in self.model.signatures:
+            metrics["reconstruction"] = self.reconstruction()
+            heads, rows = report.tabled(metrics["reconstruction"])
+            sections.append(report.Section("Reconstruction", heads=heads, table=rows))
+        if "sample" in self.model.signatures:
+            plain = [{d: [x.features for x in v] for d, v in found.items()} for found in (self._training(), self.test)]
+            metrics["samples"] = generation.compared(self.model, *plain)
+            sections.append(generation.section(self.model, metrics["samples"]))
+        return sections
+
 
 def verdict(model: np.ndarray, no_op: np.ndarray) -> str:
     """What the judge's answers say, in words.
@@ -269,10 +282,7 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, seed: int = 0) -> 
         if evaluator.spec.kind == "audio":
             written["example.png"] = _example(ways[0], evaluator.test[ways[0].target], evaluator.spec)
     else:
-        table = evaluator.reconstruction()
-        metrics["reconstruction"] = table
-        heads, rows = report.tabled(table)
-        sections = [report.Section("Reconstruction", heads=heads, table=rows)]
+        sections = evaluator.coding(metrics)
     for section in sections:
         print(_printed(section))
     page = report.page(

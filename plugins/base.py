@@ -114,7 +114,8 @@ class Plugin(tf.Module):
     def train_step(self, batch: Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """Updates the weights from this replica's share of a batch.
 
-        Losses are sums over the share divided by `global_batch_size`: replicas add up.
+        Losses are sums over the share divided by `global_batch_size`: replicas add up. Traced without
+        AutoGraph: what depends on a tensor is written with `tf.cond` or `tf.where`.
 
         Returns:
           Named scalars; the trainer adds those of the replicas.

@@ -1,0 +1,57 @@
+"""Distances between sets: how like the data are the samples of a model, all of them together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
+    """Squared maximum mean discrepancy of two sets of features: the KID of arXiv:1801.01401, Sec. 4.
+
+    Kernel ``(<x, y> / d + 1)^3``; the unbiased estimate, which is zero in the mean for sets of one
+    distribution and may be a little below. Numbers compare only where the features are the same.
+
+    Args:
+      x: `[n, d]`, two examples or more.
+      y: `[m, d]`, two examples or more.
+
+    Raises:
+      ValueError: too few examples, or features of other lengths.
+
+    >>> x = np.random.default_rng(0).normal(size=(500, 3))
+    >>> abs(kernel_distance(x[:250], x[250:])) < 0.1 < kernel_distance(x[:250], x[250:] + 1)
+    True
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if x.shape[1:] != y.shape[1:] or min(len(x), len(y)) < 2:
+        raise ValueError(f"features {x.shape} and {y.shape}; wanted two or more of one length on either side")
+    within = sum(_kernel(each, each, without_self=True) for each in (x, y))
+    return float(within - 2 * _kernel(x, y))
+
+
+def _kernel(x: np.ndarray, y: np.ndarray, *, without_self: bool = False) -> float:
+    """The mean of the kernel over all pairs."""
+    values = (x @ y.T / x.shape[1] + 1) ** 3
+    if not without_self:
+        return values.mean()
+    return (values.sum() - np.trace(values)) / (len(x) * (len(x) - 1))
+
+
+class Components:
+    """The main directions of some examples, scaled to variance one: features that need no trained network.
+
+    Args:
+      examples: `[n, ...]`.
+      most: how many directions.
+    """
+
+    def __init__(self, examples: np.ndarray, most: int = 64):
+        flat = np.reshape(examples, [len(examples), -1]).astype(np.float64)
+        self.mean = flat.mean(axis=0)
+        _, spread, directions = np.linalg.svd(flat - self.mean, full_matrices=False)
+        kept = max(1, min(most, int(np.sum(spread > 1e-6 * spread[0]))))
+        self.scaled = directions[:kept] / (spread[:kept, None] / np.sqrt(len(flat)))
+
+    def of(self, examples: np.ndarray) -> np.ndarray:
+        """`[n, ...]` to `[n, directions]`."""
+        return (np.reshape(examples, [len(examples), -1]) - self.mean) @ self.scaled.T

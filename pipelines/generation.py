@@ -1,0 +1,98 @@
+"""Are samples like the data? A model that draws from noise, beside what mean and covariance alone would draw.
+
+Rows, each a set held against the same held-out examples:
+
+* ``training``: training examples. What can be reached.
+* ``gaussian``: points of a Gaussian with the mean and covariance of the training examples. What must be beaten.
+* ``model``: samples of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from models.features.spec import Spec
+from models.metrics.generation import Components, kernel_distance
+from pipelines import monitor, report
+from pipelines.conversion import Model
+
+MOST = 512  # examples and samples that are compared
+SHOWN = 8
+
+
+def compared(model: Model, training: Mapping[str, list[np.ndarray]], held_out: Mapping[str, list[np.ndarray]]) -> dict:
+    """The table, by row.
+
+    Args:
+      model: with the signature `sample`.
+      training: domain to features of training examples.
+      held_out: the same of held-out examples.
+
+    Raises:
+      ValueError: too few held-out examples to say anything.
+    """
+    drawn = model.call("sample", count=np.int32(MOST), seed=np.int32(0))
+    known, unknown = (_examples(found, drawn.shape[1], model.spec) for found in (training, held_out))
+    if len(unknown) < 2:
+        raise ValueError(f"{len(unknown)} held-out examples; wanted two or more to hold samples against")
+    components = Components(known)
+    wanted = components.of(unknown)
+    normal = np.random.default_rng(0).normal(size=(MOST, wanted.shape[1]))
+    table = {
+        "training": {"n": len(known), "kid": kernel_distance(components.of(known), wanted)},
+        "gaussian": {"n": MOST, "kid": kernel_distance(normal, wanted)},
+        "model": {"n": MOST, "kid": kernel_distance(components.of(drawn), wanted)},
+    }
+    for name, examples in (("training", known), ("model", drawn)):
+        table[name]["diversity"] = monitor.diversity(examples, unknown)
+    return table
+
+
+def _examples(found: Mapping[str, list[np.ndarray]], frames: int, spec: Spec) -> np.ndarray:
+    """Pictures, or windows of speech as long as a sample, of every domain in turn."""
+    domains = [
+        found[name] if spec.kind == "image" else [w for x in found[name] for w in _windows(x, frames, spec)]
+        for name in spec.domains
+    ]
+    longest = max(map(len, domains))
+    turns = [domain[n] for n in range(longest) for domain in domains if n < len(domain)]
+    return np.stack(turns[:MOST])
+
+
+def _windows(x: np.ndarray, frames: int, spec: Spec) -> list[np.ndarray]:
+    """Windows side by side; a recording that is shorter than one, with silence after it."""
+    missing = max(0, frames - len(x))
+    x = np.pad(x, ((0, missing), (0, 0)), constant_values=spec.features.log_floor)
+    return [x[start : start + frames] for start in range(0, len(x) - frames + 1, frames)]
+
+
+def verdict(table: Mapping[str, Mapping[str, float]]) -> str:
+    """What the table says, in words.
+
+    >>> verdict({"model": {"kid": 1.0}, "gaussian": {"kid": 3.0}})
+    'generates: nearer to held-out examples than mean and covariance alone (KID 1 against 3)'
+    """
+    ours, theirs = table["model"]["kid"], table["gaussian"]["kid"]
+    numbers = f"(KID {ours:.3g} against {theirs:.3g})"
+    if ours < theirs:
+        return f"generates: nearer to held-out examples than mean and covariance alone {numbers}"
+    return f"does not generate: no nearer to held-out examples than mean and covariance alone {numbers}"
+
+
+def section(model: Model, table: Mapping[str, Mapping[str, float]]) -> report.Section:
+    """The table, the verdict, and a few samples."""
+    drawn = model.call("sample", count=np.int32(SHOWN), seed=np.int32(1))
+    heads, rows = report.tabled(table)
+    spec = model.spec
+    if spec.kind == "image":
+        parts = [report.picture_part(f"sample {n + 1}", x) for n, x in enumerate(drawn)]
+    else:
+        sounds = model.call("invert", features=drawn, first_frame=np.int32(0))
+        parts = [
+            report.sound_part(f"sample {n + 1}", y, x, spec.features)
+            for n, (x, y) in enumerate(zip(drawn, sounds, strict=True))
+        ]
+    fours = [{"parts": parts[n : n + 4], "pixel": spec.kind == "image"} for n in range(0, SHOWN, 4)]
+    return report.Section("Samples", verdict(table), heads, rows, fours)
