@@ -91,7 +91,7 @@ def plotted(panels: Mapping[str, np.ndarray], spec: AudioSpec) -> bytes:
     """A PNG of log-mels `[frames, mels]` by title, side by side, against seconds and kHz, in dB."""
     width, height = 3.4 * len(panels) + 0.9, 2.4
     figure = matplotlib.figure.Figure(figsize=(width, height), dpi=100)
-    inside = {"left": 0.58 / width, "right": 1 - 0.9 / width, "bottom": 0.45 / height, "top": 1 - 0.28 / height}
+    inside = {"left": 0.66 / width, "right": 1 - 0.9 / width, "bottom": 0.45 / height, "top": 1 - 0.28 / height}
     every = figure.subplots(1, len(panels), sharey=True, squeeze=False, gridspec_kw={**inside, "wspace": 0.06})[0]
     ticks = np.linspace(0, spec.n_mels, 5)
     for axes, (title, log_mels) in zip(every, panels.items(), strict=True):

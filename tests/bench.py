@@ -1,10 +1,11 @@
 """Speed and fidelity, A against B in one run: `make bench`. Machines are noisy, so read the ratios.
 
-python -m tests.bench [front_end] [inversion] [training]
+python -m tests.bench [front_end] [inversion] [training] [full_size]
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 import statistics
@@ -19,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import librosa
 import numpy as np
 import tensorflow as tf
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 import plugins
 from models import spectral
@@ -112,10 +114,55 @@ def training(steps: int = 30) -> None:
                 )
 
 
-def trained(name: str, data: dataset.Records, steps: int) -> tuple[float, float, int]:
+def full_size(steps: int = 5) -> None:
+    """Seconds a step of the papers' sizes, and what share of this machine's arithmetic they get."""
+    n = 2048
+    square = tf.random.normal([n, n])
+    multiply = tf.function(lambda x: tf.matmul(x, x))
+    peak = 2 * n**3 / timed(lambda: multiply(square).numpy())
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        conftest.write_voices(root / "speech", 24, seconds=1.5, rate_hz=16000)
+        conftest.write_pictures(root / "pictures", 32)
+        conftest.preprocess(root / "speech", root / "audio", conftest.VOICES_HZ, pairs=["n_mels=80"])
+        conftest.preprocess(root / "pictures", root / "image", ("plain", "tinted"), pairs=["height=256", "width=256"])
+        for name, kind in (("mask_cyclegan", "audio"), ("cyclegan", "image")):
+            data = dataset.open_records(str(root / kind))
+            rate, _, batch = trained(name, data, steps, preset="full")
+            shape = "80 x 64" if kind == "audio" else "256 x 256"
+            print(f"{name} --preset=full, {shape}, batch {batch}: {1 / rate:.2f} s a step", flush=True)
+            print(f"  of the operations' time: {shares(name, data)}", flush=True)
+    print(f"matrices of {n} x {n}: {peak / 1e9:.0f} GFLOP/s")
+
+
+def shares(name: str, data: dataset.Records, most: int = 6) -> str:
+    """Where the time of two full-size steps goes, by the profiler: the kinds of operations that take the most."""
+    plugin_class = plugins.load(name)
+    made = config.preset(plugin_class, "full", data.spec.kind)
+    plugin = plugin_class(made, data.spec)
+    step = tf.function(plugin.train_step, autograph=False)
+    batches = list(dataset.batches(data, plugin_class, made, batch_size=made.batch_size).take(3))
+    step(batches[0], made.batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            for batch in batches[1:]:
+                step(batch, made.batch_size)
+        (path,) = Path(folder).glob("plugins/profile/*/*.xplane.pb")
+        space = xplane_pb2.XSpace.FromString(path.read_bytes())
+    spent: collections.Counter = collections.Counter()
+    for plane in space.planes:
+        for event in (event for line in plane.lines for event in line.events):
+            _, colon, kind = plane.event_metadata[event.metadata_id].name.rpartition(":")
+            if colon and kind.isidentifier():
+                spent[kind] += event.duration_ps
+    total = sum(spent.values())
+    return ", ".join(f"{kind} {100 * taken / total:.0f} %" for kind, taken in spent.most_common(most))
+
+
+def trained(name: str, data: dataset.Records, steps: int, *, preset: str = "small") -> tuple[float, float, int]:
     """Steps a second, share of waiting, batch size."""
     plugin_class = plugins.load(name)
-    made = dataclasses.replace(config.preset(plugin_class, "small", data.spec.kind), steps=steps)
+    made = dataclasses.replace(config.preset(plugin_class, preset, data.spec.kind), steps=steps)
     plugin = plugin_class(made, data.spec)
     step = tf.function(plugin.train_step, autograph=False)
     batches = iter(dataset.batches(data, plugin_class, made, batch_size=made.batch_size))
@@ -134,5 +181,5 @@ def trained(name: str, data: dataset.Records, steps: int) -> tuple[float, float,
 
 if __name__ == "__main__":
     distribution.use_cores()
-    for name in sys.argv[1:] or ("front_end", "inversion", "training"):
-        {"front_end": front_end, "inversion": inversion, "training": training}[name]()
+    for name in sys.argv[1:] or ("front_end", "inversion", "training", "full_size"):
+        {f.__name__: f for f in (front_end, inversion, training, full_size)}[name]()

@@ -4,8 +4,9 @@
       --speaker=anna='corpus/anna/train/*.wav'='corpus/anna/held_out/*.wav' --speaker=bert=... \\
       --judge='python judge.py {target} {folder}'
 
-For each pair of speakers: preprocess, train `cyclegan` (what follows `--` goes to train), translate the
-held-out recordings both ways through the scripts, and write the baselines of `evaluate` beside them.
+For each pair of speakers, or `--together` for all of them at once: preprocess, train `cyclegan` or `--plugin`
+(what follows `--` goes to train), translate the held-out recordings every way through the scripts, and write
+the baselines of `evaluate` beside them.
 The judge's command is run on every folder; the last line it prints is shown.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import pathlib
+import resource
 import shlex
 import shutil
 import subprocess
@@ -35,8 +37,8 @@ def speakers(flags: list[str]) -> dict[str, tuple[str, str]]:
     return {name: (training, held_out) for name, training, held_out in (flag.split("=") for flag in flags)}
 
 
-def converted(out: pathlib.Path, pair: dict[str, tuple[str, str]], training: list[str]) -> float:
-    """Trains on a pair and translates both ways; the seconds that training took."""
+def converted(out: pathlib.Path, pair: dict[str, tuple[str, str]], training: list[str]) -> tuple[float, float]:
+    """Trains on speakers and translates every way; the seconds that training took, and those of all cores."""
     for part, fractions in (
         ("records", ["--test_fraction=0"]),
         ("held_out", ["--val_fraction=0", "--test_fraction=1"]),
@@ -44,13 +46,13 @@ def converted(out: pathlib.Path, pair: dict[str, tuple[str, str]], training: lis
         globs = {name: found[part == "held_out"] for name, found in pair.items()}
         domains = [f"--domain={name}={each}" for name, glob in globs.items() for each in glob.split(",")]
         script("preprocess", *domains, f"--data_dir={out / part}", *fractions)
-    began = time.monotonic()
-    script("train", f"--data_dir={out}/records", f"--run_dir={out}/run", "--plugin=cyclegan", *training)
-    seconds = time.monotonic() - began
+    began, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    script("train", f"--data_dir={out}/records", f"--run_dir={out}/run", *training)
+    seconds = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - used
     for source, target in itertools.permutations(pair):
         folder = out / f"{source}_to_{target}" / "model"
         for number, glob in enumerate(pair[source][1].split(",")):
-            arguments = [f"--run_dir={out}/run", f"--input={glob}", f"--target={target}"]
+            arguments = [f"--run_dir={out}/run", f"--input={glob}", f"--target={target}", f"--source={source}"]
             script("translate", *arguments, f"--output_dir={folder}/{number}")
     return seconds
 
@@ -80,13 +82,19 @@ def main() -> None:
     parser.add_argument("--output_dir", type=pathlib.Path, required=True)
     parser.add_argument("--speaker", action="append", required=True, metavar="NAME=TRAINING=HELD_OUT")
     parser.add_argument("--judge", default="", metavar="COMMAND")
+    parser.add_argument("--plugin", default="cyclegan")
+    parser.add_argument("--together", action="store_true", help="one model of all speakers")
     parser.add_argument("training", nargs="*", help="flags of train, after --")
     flags = parser.parse_args()
-    for pair in itertools.combinations(speakers(flags.speaker).items(), 2):
+    found = speakers(flags.speaker)
+    for pair in itertools.combinations(found.items(), len(found) if flags.together else 2):
         out = flags.output_dir / "_".join(name for name, _ in pair)
-        seconds = converted(out, dict(pair), flags.training)
+        seconds = converted(out, dict(pair), [f"--plugin={flags.plugin}", *flags.training])
         for (source, target), way in baselines(out, dict(pair)).items():
-            print(f"{source} to {target}: trained in {seconds:.0f} s; {way.verdict}", flush=True)
+            print(
+                f"{source} to {target}: trained in {seconds[0]:.0f} s ({seconds[1]:.0f} of CPU); {way.verdict}",
+                flush=True,
+            )
             for row, facts in way.table.items():
                 said = ""
                 if flags.judge:
