@@ -173,7 +173,7 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
     if newest is None:
         raise ValueError(f"{run_dir} has no checkpoint to begin with")
     try:
-        status = tf.train.Checkpoint(plugin=_networks_only(plugin)).restore(newest)
+        status = tf.train.Checkpoint(plugin=_networks_in(plugin)).restore(newest)
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
         other = read_run(run_dir)
@@ -184,19 +184,23 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
         player.forget()
 
 
-def _networks_only(module: tf.Module) -> tf.train.Checkpoint:
-    """A checkpoint of the networks of a module and of its parts, under the names that they have in it."""
-    parts = {}
-    for name, value in vars(module).items():
-        if isinstance(value, keras.Model):
-            parts[name] = value
-        elif isinstance(value, tf.Module) and any(isinstance(v, keras.Model) for v in _all_values(value)):
-            parts[name] = _networks_only(value)
-    return tf.train.Checkpoint(**parts)
+def _networks_in(value):
+    """The networks in a module, mapping or sequence, under the names that they have in checkpoints; None for none."""
+    if isinstance(value, keras.Model):
+        return value
+    if isinstance(value, tf.Module):
+        found = _found(vars(value))
+        return tf.train.Checkpoint(**found) if found else None
+    if isinstance(value, Mapping):
+        return _found(value) or None
+    if isinstance(value, (list, tuple)):
+        return _found({str(n): each for n, each in enumerate(value)}) or None
+    return None
 
 
-def _all_values(module: tf.Module) -> list:
-    return [value for part in (module, *module.submodules) for value in vars(part).values()]
+def _found(named: Mapping) -> dict:
+    made = {name: _networks_in(value) for name, value in named.items() if isinstance(name, str)}
+    return {name: value for name, value in made.items() if value is not None}
 
 
 def in_single_precision(plugin: base.Plugin, run: Run) -> base.Plugin:

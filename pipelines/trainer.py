@@ -23,6 +23,14 @@ from pipelines import checkpoint, config, console, dataset, distribution, export
 
 MAX_DIVERGENCES = 3
 EVAL_BATCHES = 8
+LOST = (  # what a collective operation ends with when another process is gone
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+    tf.errors.UnknownError,
+)
 GO_ON = "the same command on every worker goes on from the last checkpoint"
 SAMPLES = 4  # validation examples of each domain that are shown as pictures and sound
 
@@ -88,7 +96,8 @@ class Trainer:
         self.plugin_class = plugins.load(run.plugin)
         self.config = config.from_json(self.plugin_class.Config, run.config)
         self.watched = self.config.monitor or self.plugin_class.MONITOR
-        self.chief = distribution.place_of(strategy)[0] == 0
+        number, self.workers = distribution.place_of(strategy)
+        self.chief = number == 0
         if self.config.patience and not self.watched:
             raise ValueError(
                 f"patience={self.config.patience}: {run.plugin} watches no metric; name one by --set=monitor="
@@ -135,7 +144,9 @@ class Trainer:
                 try:
                     values = self._train(step)
                     break
-                except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+                except LOST as error:
+                    if self.workers == 1:
+                        raise
                     raise WorkerLost(f"another worker is gone ({_first_line(error)}); {GO_ON}") from None
                 except FloatingPointError as error:
                     if divergences > MAX_DIVERGENCES:

@@ -74,14 +74,15 @@ def test_a_full_disk_loses_no_checkpoint(speech_records, tmp_path, capsys):
     assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 3
 
 
-def test_a_run_may_begin_with_the_networks_of_another(speech_records, tmp_path):
-    first = train(str(tmp_path / "first"), speech_records, ema=0.9)
+@pytest.mark.parametrize("plugin", ["cyclegan", "mask_cyclegan"])
+def test_a_run_may_begin_with_the_networks_of_another(plugin, speech_records, tmp_path):
+    first = train(str(tmp_path / "first"), speech_records, plugin, ema=0.9)
     first.plugin.generators.made.assign(7)
     for network in first.plugin.networks():
         for weight in network.trainable_variables:
             weight.assign(weight + 1)
     first.keeper.save(5)
-    second = train(str(tmp_path / "second"), speech_records, ema=0.9, seed=3)
+    second = train(str(tmp_path / "second"), speech_records, plugin, ema=0.9, seed=3)
     checkpoint.warm_start(second.plugin, str(tmp_path / "first"))
     for ours, theirs in zip(second.plugin.networks(), first.plugin.networks(), strict=True):
         for a, b in zip(ours.variables, theirs.variables, strict=True):
