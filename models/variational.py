@@ -35,6 +35,7 @@ def gaussian(x: tf.Tensor, mean: tf.Tensor, log_sigma: tf.Tensor | float) -> tf.
     >>> round(float(gaussian(tf.zeros([1, 1]), tf.zeros([1, 1]), 0.0)[0]), 4)
     0.9189
     """
+    x, mean, log_sigma = (tf.cast(each, tf.float32) for each in (x, mean, log_sigma))
     return sum_per_example(0.5 * tf.square((x - mean) * tf.exp(-log_sigma)) + log_sigma + 0.5 * LOG_2PI)
 
 

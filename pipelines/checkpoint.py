@@ -26,6 +26,7 @@ from plugins import base
 
 KEPT = 3
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+BOOKS = ("_self_", "_obj_")  # attributes in which TensorFlow keeps its books of the others
 MAY_CHANGE = ("versions", "strategy", "jit_compile", "warm_start")  # when a run goes on
 
 
@@ -174,7 +175,7 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
         raise ValueError(f"{run_dir} has no checkpoint to begin with")
     try:
         status = tf.train.Checkpoint(plugin=_networks_in(plugin)).restore(newest)
-        status.assert_existing_objects_matched().expect_partial()
+        status.expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError) as error:
         other = read_run(run_dir)
         what = f"plugin {other.plugin}" if other else "no config.json"
@@ -199,7 +200,8 @@ def _networks_in(value):
 
 
 def _found(named: Mapping) -> dict:
-    made = {name: _networks_in(value) for name, value in named.items() if isinstance(name, str)}
+    own = {name: value for name, value in named.items() if isinstance(name, str) and not name.startswith(BOOKS)}
+    made = {name: _networks_in(value) for name, value in own.items()}
     return {name: value for name, value in made.items() if value is not None}
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import json
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
 from models import spectral
+from models.features.audio import AudioSpec
 from pipelines import checkpoint, config
 from plugins import base
 
-SPECTROGRAM_SIGNATURES = ("reconstruct", *base.TRANSLATIONS)  # speech in, speech out
+OF_MELS = ("reconstruct", *base.TRANSLATIONS)  # speech in, speech out
 
 
 class Exported(tf.Module):
@@ -38,13 +39,14 @@ class Exported(tf.Module):
         strange = sorted(set(made) - {*base.SIGNATURES, "describe"})
         if strange:
             raise ValueError(f"plugin has the signature {strange[0]!r}; {config.nearest(strange[0], base.SIGNATURES)}")
-        if self.spec.kind == "audio":
-            spec = self.spec.features
-            made |= {"analyse": analyse(spec), "invert": invert(spec), "invert_from_phase": invert_from_phase(spec)}
-            for name in SPECTROGRAM_SIGNATURES:
-                if name in made:
-                    made[f"waveform_{name}"] = waveform(made[name], made["analyse"], made["invert"], spec, self.context)
-        return made
+        return made | (around(made, self.spec.features, self.context) if self.spec.kind == "audio" else {})
+
+
+def around(made: Mapping[str, Callable], spec: AudioSpec, context: int) -> dict[str, Callable]:
+    """Front end and inversion, and with these around what takes and gives log-mels, ``waveform_NAME``."""
+    forward, back = analyse(spec), invert(spec)
+    waveforms = {f"waveform_{n}": waveform(made[n], forward, back, spec, context) for n in OF_MELS if n in made}
+    return {"analyse": forward, "invert": back, "invert_from_phase": invert_from_phase(spec), **waveforms}
 
 
 def analyse(spec) -> Callable:

@@ -77,7 +77,7 @@ def classifier(x: np.ndarray, labels: np.ndarray) -> keras.Model:
     for channels in (32, 64):
         network.add(keras.layers.Conv2D(channels, 3, padding="same", activation="relu"))
         network.add(keras.layers.MaxPooling2D())
-    for layer in (keras.layers.Flatten(), keras.layers.Dropout(0.3), keras.layers.Dense(labels.max() + 1)):
+    for layer in (keras.layers.Flatten(), keras.layers.Dropout(0.3), keras.layers.Dense(int(labels.max()) + 1)):
         network.add(layer)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     network.compile("adam", loss)

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import PIL.Image
 import pytest
 import soundfile
 from conftest import script
@@ -53,16 +52,3 @@ def test_the_evaluation_of_a_run_says_whether_it_converts(speech_run):
     page = (out / "report.html").read_text()
     assert page.count("<audio") == page.count("data:audio/wav;base64,") > 5
     assert "://" not in page.replace("http://www.w3.org", "")
-
-
-def test_a_folder_of_pictures_becomes_a_folder_of_translated_pictures(picture_folder, tmp_path):
-    domains = [f"--domain={name}={picture_folder / name}" for name in ("plain", "tinted")]
-    made(script("preprocess", *domains, f"--data_dir={tmp_path}/records"))
-    train = ["--plugin=cyclegan", "--steps=2", "--batch_size=2", "--set=channels=4", "--set=blocks=1"]
-    made(script("train", f"--data_dir={tmp_path}/records", f"--run_dir={tmp_path}/run", *train))
-    out = tmp_path / "translated"
-    arguments = [f"--run_dir={tmp_path}/run", f"--input={picture_folder}/tinted/*.png", f"--output_dir={out}"]
-    made(script("translate", *arguments, "--target=plain"))
-    with PIL.Image.open(out / "picture_00.png") as picture:
-        assert picture.size == (16, 16)
-    assert len(list(out.glob("*.png"))) == 16

@@ -76,11 +76,12 @@ def test_a_run_that_is_told_to_stop_saves_first(speech_records, tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_run_writes_metrics_pictures_and_sound(speech_records, tmp_path):
-    train(str(tmp_path), speech_records, steps=4, pace=EAGERLY).fit()
+def test_a_run_writes_metrics_pictures_and_sound(speech_records, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "write", lambda *_: None)
+    train(str(tmp_path), speech_records, steps=2, pace=EAGERLY).fit()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows if row["split"] == "train"] == [1, 2, 3, 4]
-    assert [row["step"] for row in rows if row["split"] == "val"] == [1, 2, 3, 4]
+    assert [row["step"] for row in rows if row["split"] == "train"] == [1, 2]
+    assert [row["step"] for row in rows if row["split"] == "val"] == [1, 2]
     assert {"cycle", "discriminator_a", "waiting", "steps_per_s"} <= set(rows[0])
     (path,) = glob.glob(str(tmp_path / "logs" / "*"))
     tags = {
