@@ -42,13 +42,14 @@ DATAFLOW = "--runner=DataflowRunner --dry_run=True --project=some-project --regi
 DATAFLOW.append("--temp_location=gs://bucket/tmp")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 UNSEEN = trainer.Pace(evaluations=0)
-LONGEST = ("end_to_end", "trainer", "evaluation", "many_domains", "translate", "conformance")
+LONGEST = ("evaluation", "export", "translate", "end_to_end", "trainer", "many_domains", "multi_worker", "conformance")
+OF_ONE_RUN = ("evaluation", "export", "translate")  # files whose tests look at the same trained models
 VOICES_HZ = {"low": 110.0, "high": 220.0}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Under several processes, the tests of a file stay in one, but those of conformance by the case."""
+    """Under several processes, a file's tests stay in one, so do files of one run; those of conformance by the case."""
     from xdist.scheduler import LoadScopeScheduling
 
     config.option.loadscopereorder = False  # it would put files of few tests last, which are the long ones
@@ -56,6 +57,8 @@ def pytest_xdist_make_scheduler(config, log):
     class ByFileOrCase(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file, _, name = nodeid.partition("::")
+            if any(file.endswith(f"test_{name}.py") for name in OF_ONE_RUN):
+                return "of one run"
             case = re.search(r"\[(.+-(audio|image))", name) if file.endswith("test_conformance.py") else None
             return f"{file} {case[1]}" if case else file
 
