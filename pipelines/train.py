@@ -9,6 +9,7 @@ import sys
 from absl import app, flags
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default without AVX-512, where it is worth as much
 
 import plugins  # noqa: E402
 from pipelines import config, console  # noqa: E402

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as train does
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # compiled to be compared, not to be fast
 
 import keras  # noqa: F401
