@@ -9,7 +9,7 @@ from absl import app, flags
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
-from pipelines import console, translation  # noqa: E402
+from pipelines import console  # noqa: E402
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.translate --run_dir=run --input='anna/*.wav' --output_dir=converted --target=bert"
@@ -29,6 +29,8 @@ def define_flags() -> None:
 def main(argv: list[str]) -> int:
     """Translates; the exit code."""
     console.need(FLAGS, "run_dir", "input", "output_dir", "target")
+    from pipelines import translation
+
     done = translation.translate(
         run_dir=FLAGS.run_dir,
         pattern=FLAGS.input,

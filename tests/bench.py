@@ -27,7 +27,7 @@ import plugins
 from models import spectral
 from models.features import audio
 from pipelines import config, dataset, distribution
-from tests import conftest
+from tests import testbed
 
 REPEATS = 5
 
@@ -54,7 +54,7 @@ def convergence_db(waveform: np.ndarray, magnitude: np.ndarray, **stft) -> float
 def front_end() -> None:
     """Log-mels of ten seconds: librosa's own, this front end, its TensorFlow twin on eight at once."""
     spec = audio.AudioSpec.at(22050)
-    y = conftest.voice(120.0, 10.0, spec.sample_rate_hz, seed=0)
+    y = testbed.voice(120.0, 10.0, spec.sample_rate_hz, seed=0)
     options = {"sr": spec.sample_rate_hz, "n_fft": spec.n_fft, "hop_length": spec.hop_length, "n_mels": spec.n_mels}
     ours = timed(lambda: audio.log_mel(y, spec))
     theirs = timed(lambda: np.log(np.maximum(librosa.feature.melspectrogram(y=y, power=1, **options), spec.floor)))
@@ -68,7 +68,7 @@ def inversion() -> None:
     """Eight clips of ten seconds back from magnitudes and from mels, beside librosa."""
     stft = {"n_fft": 1024, "hop_length": 256}
     spec = audio.AudioSpec.at(22050)
-    clips = np.stack([conftest.voice(90.0 + 20 * n, 10.0, spec.sample_rate_hz, seed=n) for n in range(8)])
+    clips = np.stack([testbed.voice(90.0 + 20 * n, 10.0, spec.sample_rate_hz, seed=n) for n in range(8)])
     magnitude = np.abs(librosa.stft(clips, **stft))
     frames = tf.constant(magnitude.transpose(0, 2, 1))
     invert = tf.function(lambda x: spectral.griffin_lim(x, spec))
@@ -101,11 +101,11 @@ def training(steps: int = 30) -> None:
     """Steps a second and the share of time spent waiting for input, of every plugin's small preset."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        conftest.write_voices(root / "speech", 24, seconds=1.5)
-        conftest.write_pictures(root / "pictures", 32)
-        conftest.preprocess(root / "speech", root / "audio", conftest.VOICES_HZ)
+        testbed.write_voices(root / "speech", 24, seconds=1.5)
+        testbed.write_pictures(root / "pictures", 32)
+        testbed.preprocess(root / "speech", root / "audio", testbed.VOICES_HZ)
         sizes = ["height=64", "width=64"]
-        conftest.preprocess(root / "pictures", root / "image", ("plain", "tinted"), pairs=sizes)
+        testbed.preprocess(root / "pictures", root / "image", ("plain", "tinted"), pairs=sizes)
         for kind in ("audio", "image"):
             data = dataset.open_records(str(root / kind))
             for name in plugins.available():
@@ -123,10 +123,10 @@ def full_size(steps: int = 5) -> None:
     peak = 2 * n**3 / timed(lambda: multiply(square).numpy())
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        conftest.write_voices(root / "speech", 24, seconds=1.5, rate_hz=16000)
-        conftest.write_pictures(root / "pictures", 32)
-        conftest.preprocess(root / "speech", root / "audio", conftest.VOICES_HZ, pairs=["n_mels=80"])
-        conftest.preprocess(root / "pictures", root / "image", ("plain", "tinted"), pairs=["height=256", "width=256"])
+        testbed.write_voices(root / "speech", 24, seconds=1.5, rate_hz=16000)
+        testbed.write_pictures(root / "pictures", 32)
+        testbed.preprocess(root / "speech", root / "audio", testbed.VOICES_HZ, pairs=["n_mels=80"])
+        testbed.preprocess(root / "pictures", root / "image", ("plain", "tinted"), pairs=["height=256", "width=256"])
         for name, kind in (("mask_cyclegan", "audio"), ("cyclegan", "image")):
             data = dataset.open_records(str(root / kind))
             rate, _, batch = trained(name, data, steps, preset="full")

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import laws
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import laws
 
 from models import augment, layers
 from models.adversary import Adversary, Rules

@@ -8,9 +8,9 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
-from conftest import SMALL, SPECS, each_spec, laws, voice
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import SMALL, SPECS, each_spec, laws, voice
 
 from models.features import audio
 from models.features.audio import AudioSpec

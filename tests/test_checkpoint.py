@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train
+from testbed import train
 
 from pipelines import checkpoint, config
 

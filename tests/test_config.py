@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 import pytest
-from conftest import laws
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import laws
 
 import plugins
 from models.features import stats

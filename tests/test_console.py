@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from absl import flags
-from conftest import ROOT, script
+from testbed import ROOT, script
 
 from pipelines import config, console
 

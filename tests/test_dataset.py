@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
-from conftest import laws, preprocess, write_voices
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import laws, preprocess, write_voices
 
 from models.features import audio
 from models.features.spec import Spec

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from conftest import script
+from testbed import script
 
 
 def made(done):

@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import soundfile
-from conftest import preprocess
+from testbed import preprocess
 
 from pipelines import classifier, evaluation, report
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
-from conftest import VOICES_HZ, voice
+from testbed import VOICES_HZ, voice
 
 from pipelines import checkpoint, conversion, export
 

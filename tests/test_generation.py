@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from conftest import train
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import train
 
 from models.metrics.generation import Components, kernel_distance
 from pipelines import evaluation, generation

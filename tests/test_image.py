@@ -5,9 +5,9 @@ import io
 import numpy as np
 import PIL.Image
 import pytest
-from conftest import laws
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import laws
 
 from models.features import image
 from models.features.image import ImageSpec

@@ -5,9 +5,9 @@ from unittest import mock
 import librosa
 import numpy as np
 import pytest
-from conftest import SMALL, SPECS, each_spec, laws, voice
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import SMALL, SPECS, each_spec, laws, voice
 
 from models.features import audio, inversion
 

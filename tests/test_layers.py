@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import laws
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from testbed import laws
 
 from models import layers
 from models.draws import Draws

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
-from conftest import preprocess, train, voice
+from testbed import preprocess, train, voice
 
 from pipelines import classifier, evaluation, translation
 from pipelines.conversion import Model

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import laws, voice
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import laws, voice
 
 from models.features import audio
 from models.features.audio import AudioSpec

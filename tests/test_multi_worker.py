@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, train
+from testbed import ROOT, train
 
 from pipelines import export
 

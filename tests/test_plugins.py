@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, script
+from testbed import ROOT, script
 
 import plugins
 from plugins import base

@@ -14,7 +14,7 @@ import soundfile
 import store
 import tensorflow as tf
 import tensorflow_datasets
-from conftest import DATAFLOW, script, voice, write_voices
+from testbed import DATAFLOW, script, voice, write_voices
 
 from models.features import audio, image
 from pipelines import console, corpus, dataset, records, sources, transforms

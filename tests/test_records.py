@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets
-from conftest import ROOT, laws
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import ROOT, laws
 
 from pipelines import dataset, records
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL, SPECS, each_spec, laws, voice
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import SMALL, SPECS, each_spec, laws, voice
 
 from models import spectral
 from models.features import audio, inversion

@@ -5,10 +5,10 @@ import json
 
 import numpy as np
 import pytest
-from conftest import laws
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from testbed import laws
 
 from models.features import stats
 from models.features.stats import Moments

@@ -14,7 +14,7 @@ import scipy.io.wavfile
 import store
 import tensorflow as tf
 import tensorflow_datasets
-from conftest import script
+from testbed import script
 
 from pipelines import corpus, dataset, tfds, transforms
 

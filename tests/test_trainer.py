@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, train
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from testbed import ROOT, train
 
 import plugins
 from pipelines import checkpoint, dataset, export, logs, trainer
@@ -34,7 +34,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(speech_records, tmp_path
     code = f"""
 import os, signal, sys
 sys.path.insert(0, {os.path.join(ROOT, "tests")!r})
-from conftest import train
+from testbed import train
 from pipelines import trainer
 pace = trainer.Pace(evaluations=0, save_s=0.0)
 made = train({killed!r}, {speech_records!r}, "ae", steps=6, accumulate=2, ema=0.9, pace=pace)

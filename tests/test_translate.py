@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import soundfile
-from conftest import DATAFLOW, voice
+from testbed import DATAFLOW, voice
 
 from models.features import audio
 from pipelines import conversion, translation

@@ -5,9 +5,9 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL, laws, voice
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import SMALL, laws, voice
 
 from models.features import audio, stats, transport
 from models.features.audio import AudioSpec

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
-from conftest import laws
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed import laws
 
 from models import variational
 from pipelines import config, dataset
