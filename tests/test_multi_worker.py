@@ -19,17 +19,10 @@ STEPS, BATCH = 4, 4
 WORKER = """
 import os, signal, sys
 run_dir, data_dir, deadly = sys.argv[1:]
-from pipelines import checkpoint, export, trainer, train
+from pipelines import export, trainer, train
 from absl import flags
 
-save = checkpoint.Keeper.save
-def killed(self, step):
-    save(self, step)
-    if step == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-if deadly == "chief":
-    checkpoint.Keeper.save = killed
-if deadly == "other":
+if deadly:
     log = trainer.Trainer._watch
     def watch(self):
         log(self)
@@ -55,14 +48,13 @@ def ports(count):
     return found
 
 
-def launch(run_dir, data_dir, deadly=None):
-    """Both workers; their exit codes and what they said."""
+def launch(run_dir, data_dir, *, deadly=None):
+    """Both workers when they have ended, and what they said; one of them is killed after its second step."""
     cluster = {"worker": [f"localhost:{port}" for port in ports(2)]}
     workers = []
     for index in range(2):
         task = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-        mine = (deadly == "chief") == (index == 0) and deadly
-        command = [sys.executable, "-c", WORKER, str(run_dir), data_dir, (mine and deadly) or ""]
+        command = [sys.executable, "-c", WORKER, str(run_dir), data_dir, "deadly" if index == deadly else ""]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": ROOT}
         workers.append(subprocess.Popen(command, env={**os.environ, "TF_CONFIG": task}, **options))
     try:
@@ -73,7 +65,7 @@ def launch(run_dir, data_dir, deadly=None):
 
 
 def test_two_processes_go_on_after_one_was_killed_and_do_what_one_does(speech_records, tmp_path):
-    (chief, said), (other, _) = launch(tmp_path / "run", speech_records, deadly="other")
+    (chief, said), (other, _) = launch(tmp_path / "run", speech_records, deadly=1)
     assert other.returncode == -signal.SIGKILL
     assert chief.returncode == 1 and "goes on from the last checkpoint" in said, said[-3000:]
     for worker, said in launch(tmp_path / "run", speech_records):

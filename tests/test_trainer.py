@@ -103,7 +103,7 @@ def test_lines_of_an_attempt_that_was_cut_off_are_dropped(tmp_path):
     assert [row["step"] for row in logs.read_metrics(str(tmp_path))] == [1, 2]
 
 
-def test_a_run_exports_the_averages_of_its_weights(speech_records, tmp_path):
+def test_a_run_exports_the_averages_of_its_weights(speech_records, tmp_path, features_only):
     made = train(str(tmp_path), speech_records, "ae", steps=4, ema=0.5, rate=0.1)
     made.fit()
     x = np.random.default_rng(0).normal(size=(1, 16, 32)).astype(np.float32) - 3
@@ -138,7 +138,7 @@ def exploding(monkeypatch):
     monkeypatch.setitem(plugins.BUILT_IN, "hopeless", "test_trainer:Hopeless")
 
 
-def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(exploding, speech_records, tmp_path, capsys):
+def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(exploding, speech_records, tmp_path, features_only, capsys):
     made = train(str(tmp_path), speech_records, "exploding", steps=5, pace=UNSEEN)
     values = made.fit()
     assert np.isfinite(values["reconstruction"]) and float(made.plugin.rate_factor) == 0.5
@@ -166,7 +166,7 @@ def test_a_summary_names_networks_and_their_sizes(speech_records, tmp_path):
     assert f"{made.plugin.g_ab.count_params():,} parameters" in told and "translate_ab, translate_ba" in told
 
 
-def test_training_ends_when_validation_improves_no_more_and_the_best_is_exported(speech_records, tmp_path, capsys):
+def test_training_ends_when_validation_improves_no_more_and_the_best_is_exported(speech_records, tmp_path, features_only, capsys):
     pace = trainer.Pace(log_steps=1, evaluations=99, save_s=999.0)
     made = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, rate=0.3, pace=pace)
     made.fit(exported="best")
@@ -189,7 +189,7 @@ def test_a_metric_that_is_not_there_is_refused(speech_records, tmp_path):
         train(str(tmp_path), speech_records, patience=3)
 
 
-def test_half_precision_trains_goes_on_and_exports_single_precision(speech_records, tmp_path):
+def test_half_precision_trains_goes_on_and_exports_single_precision(speech_records, tmp_path, features_only):
     precision = "mixed_float16"  # which scales losses, what bfloat16 need not
     whole, halves = str(tmp_path / "whole"), str(tmp_path / "halves")
     same = {"ema": 0.9, "precision": precision, "decay": "constant"}
