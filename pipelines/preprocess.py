@@ -6,7 +6,7 @@ import sys
 
 from absl import app, flags
 
-from pipelines import console, corpus, transforms
+from pipelines import console
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.preprocess --domain=anna='anna/*.wav' --domain=bert='bert/*.wav' --data_dir=records"
@@ -31,6 +31,8 @@ def main(argv: list[str]) -> int:
     console.need(FLAGS, "domain", "data_dir")
     if FLAGS.val_fraction + FLAGS.test_fraction > 1 + 1e-9:
         raise ValueError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
+    from pipelines import corpus, transforms
+
     made = transforms.options(argv[1:])
     domains = corpus.domains(FLAGS.domain, FLAGS.data_dir)
     kind = corpus.kind_of(domains, FLAGS.kind)

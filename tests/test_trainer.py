@@ -138,7 +138,9 @@ def exploding(monkeypatch):
     monkeypatch.setitem(plugins.BUILT_IN, "hopeless", "test_trainer:Hopeless")
 
 
-def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(exploding, speech_records, tmp_path, features_only, capsys):
+def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(
+    exploding, speech_records, tmp_path, features_only, capsys
+):
     made = train(str(tmp_path), speech_records, "exploding", steps=5, pace=UNSEEN)
     values = made.fit()
     assert np.isfinite(values["reconstruction"]) and float(made.plugin.rate_factor) == 0.5
@@ -166,7 +168,9 @@ def test_a_summary_names_networks_and_their_sizes(speech_records, tmp_path):
     assert f"{made.plugin.g_ab.count_params():,} parameters" in told and "translate_ab, translate_ba" in told
 
 
-def test_training_ends_when_validation_improves_no_more_and_the_best_is_exported(speech_records, tmp_path, features_only, capsys):
+def test_training_ends_when_validation_improves_no_more_and_the_best_is_exported(
+    speech_records, tmp_path, features_only, capsys
+):
     pace = trainer.Pace(log_steps=1, evaluations=99, save_s=999.0)
     made = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, rate=0.3, pace=pace)
     made.fit(exported="best")
