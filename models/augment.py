@@ -81,7 +81,7 @@ def masked(size: int, share: float, draw: tf.Tensor) -> tf.Tensor:
       share: greatest width, of the size.
       draw: `[batch, 2]` in [0, 1), for the width and the start.
     """
-    width = tf.cast(draw[:, :1] * (int(size * share) + 1), tf.int32)
+    width = tf.cast(draw[:, :1] * (int(size * share + 1e-6) + 1), tf.int32)
     start = tf.cast(draw[:, 1:] * tf.cast(size - width + 1, tf.float32), tf.int32)
     place = tf.range(size)[None]
     return tf.cast((place >= start) & (place < start + width), tf.float32)

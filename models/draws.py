@@ -36,7 +36,7 @@ class Draws:
     def normal(self, salt: int, *shape: int) -> tf.Tensor:
         """`[batch, *shape]` of the standard normal distribution."""
         everyone = uniform([self.global_batch_size, *shape], self.of(salt))
-        return tf.gather(tf.math.erfinv(2 * (everyone + 2.0**-25) - 1) * 2**0.5, self.index)
+        return tf.gather(_probit(everyone), self.index)
 
 
 def uniform(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
@@ -58,6 +58,16 @@ def uniform(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
     mixed = _mix(mixed + _mix(key[1] + tf.constant(0x94D049BB, tf.uint32)))
     fraction = tf.cast(tf.bitwise.right_shift(mixed, tf.constant(8, tf.uint32)), tf.float32)
     return tf.reshape(fraction * 2.0**-24, shape)
+
+
+def _probit(fraction: tf.Tensor) -> tf.Tensor:
+    """Standard normal numbers of those of :func:`uniform`: finite, also of the first and the last.
+
+    The middles of the parts of (-1, 1) are exact, and taken from below zero: TensorFlow's `erfinv` is infinite
+    at the greatest number below one.
+    """
+    middle = (2 * fraction - 1) + 2.0**-24
+    return -tf.sign(middle) * tf.math.erfinv(-tf.abs(middle)) * 2**0.5
 
 
 def _mix(x: tf.Tensor) -> tf.Tensor:

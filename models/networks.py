@@ -227,7 +227,7 @@ def image_critic(spec: ImageSpec, *, channels: int, spectral_norm: bool = False,
     x = h = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
     for n in range(_halvings(spec) + 1):
         h = layers.leaky(conv(channels * 2**n, 4, 2, padding="same")(h))
-    judged = keras.layers.Dense(1, use_bias=offset, dtype="float32")(keras.layers.Flatten()(h))
+    judged = keras.layers.Flatten()(conv(1, h.shape[1:3], use_bias=offset, dtype="float32")(h))
     return keras.Model(x, judged, name="image_critic")
 
 

@@ -12,8 +12,10 @@ import fcntl
 import glob
 import importlib.metadata
 import json
+import math
 import os
 import posixpath
+import sys
 from collections.abc import Iterator, Mapping
 
 import keras
@@ -25,9 +27,8 @@ from pipelines import config
 from plugins import base
 
 KEPT = 3
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 BOOKS = ("_self_", "_obj_")  # attributes in which TensorFlow keeps its books of the others
-MAY_CHANGE = ("versions", "strategy", "jit_compile", "warm_start")  # when a run goes on
+MAY_CHANGE = ("versions", "strategy", "jit_compile")  # when a run goes on
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,9 +96,10 @@ def read_run(run_dir: str) -> Run | None:
 
 
 def continued(run_dir: str, run: Run) -> Run:
-    """The run to go on with: the one that is there, if it is the same; else the new one.
+    """The run to go on with: the new one, if none is there or it is the same.
 
-    More or fewer steps may be asked for, and packages may have changed; nothing else.
+    More or fewer steps may be asked for, and packages may have changed; nothing else. What the run that is
+    there began with need not be said again.
 
     Raises:
       ValueError: the directory holds another run; says what differs.
@@ -105,6 +107,7 @@ def continued(run_dir: str, run: Run) -> Run:
     old = read_run(run_dir)
     if old is None:
         return run
+    run = dataclasses.replace(run, warm_start=run.warm_start or old.warm_start)
     fixed = [{k: v for k, v in config.to_json(r).items() if k not in MAY_CHANGE} for r in (old, run)]
     for each in fixed:
         each["config"] = {k: v for k, v in each["config"].items() if k != "steps"}
@@ -133,11 +136,16 @@ class Keeper:
       plugin: its variables are saved, those of its optimisers and pools among them.
       folder: below the run.
       kept: how many checkpoints stay.
+
+    Attributes:
+      step: of the last checkpoint that was saved or restored.
+      value: what is saved beside it, where a checkpoint is kept for its validation.
     """
 
     def __init__(self, run_dir: str, plugin: base.Plugin, folder: str = "checkpoints", kept: int = KEPT):
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.checkpoint = tf.train.Checkpoint(plugin=plugin, step=self.step)
+        self.value = tf.Variable(math.inf, trainable=False, name="value")
+        self.checkpoint = tf.train.Checkpoint(plugin=plugin, step=self.step, value=self.value)
         self.folder = posixpath.join(run_dir, folder)
         self.manager = tf.train.CheckpointManager(self.checkpoint, self.folder, max_to_keep=kept)
 
@@ -147,10 +155,12 @@ class Keeper:
         Raises:
           OSError: it could not be written; what there is of it is gone.
         """
+        before = int(self.step.numpy())
         self.step.assign(step)
         try:
             self.manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
+            self.step.assign(before)
             for path in tf.io.gfile.glob(posixpath.join(glob.escape(self.folder), f"ckpt-{step}[._]*")):
                 (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
             reason = " ".join(str(getattr(error, "message", error)).split())
@@ -159,9 +169,17 @@ class Keeper:
     def restore(self) -> int:
         """Restores the newest complete checkpoint; the step it was saved at, 0 if there is none."""
         newest = tf.train.latest_checkpoint(self.folder)  # another process may have written it
-        if newest:
-            self.checkpoint.restore(newest).assert_existing_objects_matched()
+        if not newest:
+            return 0
+        self.checkpoint.restore(newest).assert_existing_objects_matched()
         return int(self.step.numpy())
+
+    def lowest(self) -> float:
+        """The value beside the newest complete checkpoint; infinity if there is none."""
+        newest = tf.train.latest_checkpoint(self.folder)
+        if not newest:
+            return math.inf
+        return float(tf.train.load_checkpoint(newest).get_tensor("value/.ATTRIBUTES/VARIABLE_VALUE"))
 
 
 def warm_start(plugin: base.Plugin, run_dir: str) -> None:
@@ -233,9 +251,11 @@ def locked(run_dir: str) -> Iterator[None]:
     with open(os.path.join(run_dir, ".lock"), "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             file.seek(0)
             raise ValueError(f"{run_dir} is being trained by process {file.read().strip()}; wait, or stop it") from None
+        except OSError as error:  # of a file system without locks
+            print(f"warning: {run_dir}: {error}: a second process would not be kept from it", file=sys.stderr)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

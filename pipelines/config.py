@@ -22,6 +22,8 @@ from models.features.stats import Moments
 if TYPE_CHECKING:
     from plugins import base
 
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 KINDS = {"audio": AudioSpec, "image": ImageSpec}
 POINTS = tuple[tuple[float, float], ...]
 SCHEDULE = float | POINTS  # as `models.schedules`, which needs TensorFlow

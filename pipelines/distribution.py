@@ -7,9 +7,8 @@ import os
 
 import tensorflow as tf
 
+from pipelines import config
 from pipelines.dataset import Share
-
-NAMES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
 
 def strategy_of(name: str) -> tf.distribute.Strategy:
@@ -32,7 +31,7 @@ def strategy_of(name: str) -> tf.distribute.Strategy:
         return tf.distribute.MirroredStrategy(gpus or [d.name for d in tf.config.list_logical_devices("CPU")])
     if name in ("auto", "one"):
         return tf.distribute.get_strategy()
-    raise ValueError(f"--strategy={name}; wanted one of {', '.join(NAMES)}")
+    raise ValueError(f"--strategy={name}; wanted one of {', '.join(config.STRATEGIES)}")
 
 
 def _multi_worker() -> tf.distribute.Strategy:
@@ -55,7 +54,10 @@ def _tpu() -> tf.distribute.Strategy:
         raise ValueError(f"--strategy=tpu: no TPU was found ({error}); TPU_NAME may name one") from None
     tf.config.experimental_connect_to_cluster(resolver)
     tf.tpu.experimental.initialize_tpu_system(resolver)
-    return tf.distribute.TPUStrategy(resolver)
+    strategy = tf.distribute.TPUStrategy(resolver)
+    if strategy.extended.num_hosts > 1:
+        raise ValueError(f"--strategy=tpu: a TPU of {strategy.extended.num_hosts} hosts; wanted one of a single host")
+    return strategy
 
 
 def place_of(strategy: tf.distribute.Strategy) -> tuple[int, int]:

@@ -126,7 +126,7 @@ def log_samples(log: Log, spec: Spec, signatures: Mapping, samples: Mapping[str,
     Args:
       log: where to.
       spec: of the data.
-      signatures: of the plugin, and for speech `invert` of `checkpoint`.
+      signatures: of the plugin, and for speech `invert` of `export`.
       samples: domain name to `[n, ...]` features.
       step: the step.
 
@@ -151,7 +151,10 @@ def _made(spec: Spec, signatures: Mapping, samples: Mapping) -> Iterator[tuple[s
     for name, domains in sources.items():
         for domain in (d for d in domains if name in signatures and d in samples):
             yield f"{name}/{domain}", signatures[name](samples[domain]).numpy(), samples[domain]
-    for source, target in itertools.permutations(range(len(spec.domains)), 2) if "translate_to" in signatures else ():
+    there = [n for n, name in enumerate(spec.domains) if name in samples and "translate_to" in signatures]
+    for source, target in itertools.product(there, range(len(spec.domains))):
+        if source == target:
+            continue
         made = signatures["translate_to"](samples[spec.domains[source]], source, target).numpy()
         yield f"translate_to_{spec.domains[target]}/{spec.domains[source]}", made, samples[spec.domains[source]]
     if "sample" in signatures:

@@ -56,14 +56,15 @@ def alarms(rows: Rows, name: str | None, *, differences: bool = False) -> dict[s
       differences: whether the discriminators' losses are differences, as in a WGAN, whose zero means nothing.
     """
     found = {}
-    names = {key for row in rows if row["split"] == "train" for key in row}
-    critics = [key for key in names if key.startswith("discriminator") and not key.endswith("_penalty")]
-    for critic in sorted(critics) if not differences else ():
-        last = [value for _, value in series(rows, "train", critic)][-LINES_AT_ZERO:]
-        if len(last) == LINES_AT_ZERO and max(last) < AT_ZERO:
+    last = [row for row in rows[-2 * LINES_AT_ZERO :] if row["split"] == "train"][-LINES_AT_ZERO:]
+    critics = [key for key in (last or [{}])[-1] if key.startswith("discriminator") and not key.endswith("_penalty")]
+    for critic in sorted(critics) if len(last) == LINES_AT_ZERO and not differences else ():
+        if all(row.get(critic) is not None and row[critic] < AT_ZERO for row in last):
             found[critic] = (
                 f"{critic} has stayed below {AT_ZERO}: it has won and teaches nothing; a lower rate_d may help"
             )
+    if not rows or rows[-1]["split"] != "val":  # what follows is new after a validation only
+        return found
     spread = series(rows, "val", "diversity")
     if spread and spread[-1][1] < LEAST_DIVERSITY:
         found["diversity"] = (

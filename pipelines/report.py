@@ -46,9 +46,9 @@ MEANINGS = (
     ("SSIM", "structural similarity to the parallel target picture, 1 for equal ones"),
 )
 HEADS = {
-    "n": "files", "heard_as_target": "heard as target", "mcd_db": "MCD (dB)", "lsd_to_source_db": "LSD (dB)",
+    "n": "examples", "heard_as_target": "heard as target", "mcd_db": "MCD (dB)", "lsd_to_source_db": "LSD (dB)",
     "ssim": "SSIM", "mean_absolute_error": "mean absolute error", "mean_of_data": "error of the mean",
-    "kid": "KID", "diversity": "diversity",
+    "kid": "KID", "kid_gain": "nearer than gaussian", "kid_gain_error": "standard error", "diversity": "diversity",
 }  # fmt: skip
 
 

@@ -16,8 +16,6 @@ from pipelines import config, console  # noqa: E402
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.train --data_dir=records --plugin=cyclegan --run_dir=run"
-STRATEGIES = ["auto", "one", "mirrored", "multi_worker", "tpu"]
-PRECISIONS = ["float32", "mixed_bfloat16", "mixed_float16"]
 
 
 def define_flags() -> None:
@@ -29,8 +27,8 @@ def define_flags() -> None:
     flags.DEFINE_integer("batch_size", None, "Examples a step over all replicas; the preset's if not given.", 1)
     flags.DEFINE_multi_string("set", [], "KEY=VALUE of the plugin's configuration.")
     flags.DEFINE_string("preset", "small", "small trains on a laptop's CPU in minutes; full is the paper's size.")
-    flags.DEFINE_enum("strategy", "auto", STRATEGIES, "How training is distributed.")
-    flags.DEFINE_enum("precision", "float32", PRECISIONS, "What networks compute in; weights stay float32.")
+    flags.DEFINE_enum("strategy", "auto", config.STRATEGIES, "How training is distributed.")
+    flags.DEFINE_enum("precision", "float32", config.PRECISIONS, "What networks compute in; weights stay float32.")
     flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
     flags.DEFINE_string("warm_start", None, "A run of the same networks whose weights a fresh run begins with.")
     flags.DEFINE_enum(

@@ -96,12 +96,9 @@ class Trainer:
         self.plugin_class = plugins.load(run.plugin)
         self.config = config.from_json(self.plugin_class.Config, run.config)
         self.watched = self.config.monitor or self.plugin_class.MONITOR
+        self.validates = dataset.can_draw(data, self.plugin_class, "val")
         number, self.workers = distribution.place_of(strategy)
         self.chief = number == 0
-        if self.config.patience and not self.watched:
-            raise ValueError(
-                f"patience={self.config.patience}: {run.plugin} watches no metric; name one by --set=monitor="
-            )
         if run.jit_compile and strategy.num_replicas_in_sync > 1:
             raise ValueError(f"--jit_compile on {strategy.num_replicas_in_sync} replicas; wanted one")
         keras.utils.set_random_seed(self.config.seed)
@@ -131,6 +128,7 @@ class Trainer:
           OSError: the last checkpoint could not be written.
           ValueError: another run to begin with does not fit, or there is no best validation to export.
         """
+        self._check_watched(exported)
         step = self.keeper.restore()
         if self.run.warm_start and not step:
             checkpoint.warm_start(self.plugin, self.run.warm_start)
@@ -153,11 +151,26 @@ class Trainer:
                         raise Diverged(f"{error}; gave up after {divergences} times") from None
                     step = self._return(str(error))
         if exported == "best" and not self.best.restore():
-            what = f"no validation of {self.watched}" if self.watched else "no metric is watched; see --set=monitor="
-            raise ValueError(f"--export=best: {what}")
+            raise ValueError(f"--export=best: no validation of {self.watched} was kept")
         if self.chief:
             export.write(checkpoint.in_single_precision(self.plugin, self.run), self.run, self.run_dir)
         return values
+
+    def _check_watched(self, exported: str) -> None:
+        """Refuses, before anything is trained, to watch a metric that there will not be."""
+        asked = [f"patience={self.config.patience}"] if self.config.patience else []
+        asked += [f"monitor={self.config.monitor}"] if self.config.monitor else []
+        asked += [f"--export={exported}"] if exported == "best" else []
+        if not asked:
+            return
+        if not self.watched:
+            raise ValueError(f"{asked[0]}: {self.run.plugin} watches no metric; name one by --set=monitor=")
+        if not self.validates:
+            raise ValueError(f"{asked[0]}: the records hold nothing for validation; see --val_fraction of preprocess")
+        batch = next(self._batches("val", 0))
+        there = self.eval_step.get_concrete_function(batch).structured_outputs
+        if self.watched not in there:
+            raise ValueError(f"monitor={self.watched}: no such metric; {config.nearest(self.watched, there)}")
 
     def _train(self, done: int) -> dict[str, float]:
         """Trains on from step `done` to the end; raises FloatingPointError where losses are not finite."""
@@ -177,9 +190,11 @@ class Trainer:
                 values = self._checked(step, meter.read())
                 self.log.scalars("train", step, values)
                 progress.show(step, spoken(values))
-                self._watch()
+                if not self.pace.evaluations or step % every:
+                    self._watch()
             if self.pace.evaluations and (step == steps or step % every == 0) and not self.stopping:
                 self._evaluate(step)
+                self._watch()
                 meter.began += time.monotonic() - before
                 last = last or self._is_over()
             if last or time.monotonic() - saved > self.pace.save_s:
@@ -227,12 +242,17 @@ class Trainer:
 
     def _checked(self, step: int, values: dict[str, float]) -> dict[str, float]:
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
-        weights = [v for network in self.plugin.networks() for v in network.trainable_variables]
-        if not wrong and not all(np.isfinite(float(tf.reduce_sum(v))) for v in weights):
+        if not wrong and not self._is_finite():
             wrong = ["weights"]
         if wrong:
             raise FloatingPointError(f"step {step}: {', '.join(wrong)} not finite")
         return values
+
+    def _is_finite(self) -> bool:
+        """Whether all that a checkpoint would hold is."""
+        networks = [v.value for network in self.plugin.networks() for v in network.variables]
+        everything = [v for v in [*networks, *self.plugin.variables] if v.dtype.is_floating]
+        return all(np.isfinite(float(tf.reduce_sum(tf.abs(v)))) for v in everything)
 
     def _return(self, why: str) -> int:
         """Goes back to the newest checkpoint with half the learning rates; the step it was saved at."""
@@ -244,8 +264,11 @@ class Trainer:
         return step
 
     def _save(self, step: int, keeper: checkpoint.Keeper | None = None, *, must: bool = False) -> None:
-        """Saves; where that fails, goes on with the earlier checkpoints, unless this one must be."""
-        if not self.chief:
+        """Saves; where that fails, goes on with the earlier checkpoints, unless this one must be.
+
+        What is not finite is not saved: it would push out what there is to return to.
+        """
+        if not self.chief or not self._is_finite():
             return
         try:
             self.log.flush()
@@ -266,27 +289,27 @@ class Trainer:
 
     def _evaluate(self, step: int) -> None:
         """Adds the metrics and samples of the validation split, if there is one."""
-        if not dataset.can_draw(self.data, self.plugin_class, "val"):
+        if not self.validates:
             return
         batches, meter = self._batches("val", 0), Meter()
         sources = max(len(self.data.of("val", name)) for name in self.plugin.spec.domains)
         for _ in range(min(EVAL_BATCHES, -(-sources // self.config.batch_size))):
             meter.add(self.eval_step(next(batches)), 0.0)
         values = {name: value for name, value in meter.read().items() if name not in ("steps_per_s", "waiting")}
-        if self.watched and self.watched not in values:
-            raise ValueError(f"monitor={self.watched}: no such metric; {config.nearest(self.watched, values)}")
         if self.chief:
             made = logs.log_samples(self.log, self.plugin.spec, self.signatures, self.samples, step)
-            values |= {"diversity": min(monitor.diversity(*pair) for pair in made)} if made else {}
+            several = [pair for pair in made if min(map(len, pair)) > 1]
+            values |= {"diversity": min(monitor.diversity(*pair) for pair in several)} if several else {}
         self.log.scalars("val", step, values)
-        if self.watched and monitor.best(self.log.rows, self.watched)[0] == step:
+        if values.get(self.watched, math.inf) < self.best.lowest():
+            self.best.value.assign(values[self.watched])
             self._save(step, self.best)
 
     @functools.cached_property
     def samples(self) -> dict[str, np.ndarray]:
         """A few validation examples of each domain, one crop each."""
         found = {}
-        for name in self.plugin.spec.domains:
+        for name in (name for name in self.plugin.spec.domains if self.data.of("val", name)):
             made = [features for _, features in itertools.islice(dataset.whole(self.data, "val", name), SAMPLES)]
             found[name] = np.stack([_fitted(x, self.plugin.spec) for x in made])
         return found
@@ -318,7 +341,7 @@ def _fitted(features: np.ndarray, spec: Spec, frames: int = 128) -> np.ndarray:
 
 
 def _first_line(error: tf.errors.OpError) -> str:
-    return str(error.message).strip().splitlines()[0][:200]
+    return (str(error.message).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def spoken(values: Mapping[str, float]) -> str:

@@ -12,6 +12,8 @@ from models.adversary import Adversary
 from models.player import Player
 from plugins import base
 
+Losses = Literal["lsgan", "hinge", "non_saturating", "wgan"]  # the names of `losses.ADVERSARIES`
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(base.Config):
@@ -39,7 +41,7 @@ class Config(base.Config):
     beta1: float = 0.5
     beta2: float = 0.999
     critics: int = 1
-    adversary: Literal["lsgan", "hinge", "non_saturating", "wgan"] = "lsgan"
+    adversary: Losses = "lsgan"
     r1: float = 0.0
     r1_every: int = 16
     gradient_penalty: float = 0.0
@@ -49,12 +51,9 @@ class Config(base.Config):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("r1_every", "critics"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}; wanted 1 or more")
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}; wanted a number from 0 to below 1")
+        base.at_least(self, critic_channels=1, critics=1, r1_every=1, pool_size=0)
+        base.at_least(self, rate_g=0, rate_d=0, r1=0, gradient_penalty=0)
+        base.at_least(self, below=1, beta1=0, beta2=0)
 
 
 def rules(config: Config) -> adversary.Rules:

@@ -7,6 +7,7 @@ the clock and the disk. A plugin never sees flags, files, Beam or the strategy.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
@@ -23,6 +24,19 @@ TRANSLATIONS = ("translate_ab", "translate_ba", "translate_to")  # the last from
 SIGNATURES = ("encode", "decode", "reconstruct", "sample", *TRANSLATIONS, "vocode")
 
 Batch = dict[str, tf.Tensor]
+
+
+def at_least(config: Config, *, below: float = math.inf, **least: float) -> None:
+    """Refuses keys whose values are too small, or not below a bound.
+
+    Raises:
+      ValueError: one is; says which.
+    """
+    for name, bound in least.items():
+        value = getattr(config, name)
+        if not bound <= value < below:
+            wanted = f"{bound} or more" if below == math.inf else f"a number from {bound} to below {below}"
+            raise ValueError(f"{name}={value}; wanted {wanted}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,19 +70,8 @@ class Config:
     patience: int = 0
 
     def __post_init__(self):
-        for name, least in (
-            ("batch_size", 1),
-            ("crop_frames", 1),
-            ("accumulate", 1),
-            ("warmup_steps", 0),
-            ("patience", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)}; wanted {least} or more")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema={self.ema}; wanted a number from 0 to below 1")
-        if self.clip_norm < 0:
-            raise ValueError(f"clip_norm={self.clip_norm}; wanted 0 or more")
+        at_least(self, batch_size=1, crop_frames=1, accumulate=1, warmup_steps=0, patience=0, clip_norm=0)
+        at_least(self, below=1, ema=0)
 
 
 class Plugin(tf.Module):

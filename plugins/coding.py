@@ -33,8 +33,7 @@ class Config(base.Config):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.latent < 1:
-            raise ValueError(f"latent={self.latent}; wanted 1 or more")
+        base.at_least(self, latent=1, channels=1, rate=0)
         if self.crop_frames % 4:
             raise ValueError(f"crop_frames={self.crop_frames}; coding wants a multiple of 4")
 

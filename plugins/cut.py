@@ -122,7 +122,10 @@ class CUT(base.Plugin):
         return values | self.adversary.train(b, ab, draws, 20, step=step)
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The terms of :meth:`train_step`, of the averaged generator, and no update."""
+        """The terms of :meth:`train_step`, of the averaged generator, and no update.
+
+        Patches are contrasted by the features of the weights themselves.
+        """
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
         draws = self.draws(batch, global_batch_size)
         terms, ab = self._terms(self.mover.averaged(self.generator), a, b, batch["step"][0], draws)

@@ -1,7 +1,8 @@
 """DB-VAE: a classifier whose encoder also codes, so that what is rare can be found (Amini et al. 2019).
 
 One encoder gives the logits of the domains and q(z|x); examples of the domain that is coded are
-reconstructed too. The codes say which training examples are rare; those are then drawn more often.
+reconstructed too. The codes say which training examples are rare; drawing those more often is left to
+whoever makes the batches.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ has batch normalisation: what a player makes of an example must not depend on ho
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import tensorflow as tf
 
@@ -27,12 +26,13 @@ class Config(adversarial.Config):
     batch_size: int = 64
     latent: int = 64
     channels: int = 64
-    adversary: Literal["lsgan", "hinge", "non_saturating", "wgan"] = "non_saturating"
+    adversary: adversarial.Losses = "non_saturating"
     rate_d: float = 2e-4
     pool_size: int = 0
 
     def __post_init__(self):
         super().__post_init__()
+        base.at_least(self, latent=1, channels=1)
         if self.crop_frames % 4:
             raise ValueError(f"crop_frames={self.crop_frames}; the generator wants a multiple of 4")
 
@@ -95,7 +95,7 @@ class DCGAN(base.Plugin):
 class WGANConfig(Config):
     """Keys of `wgan_gp`."""
 
-    adversary: Literal["lsgan", "hinge", "non_saturating", "wgan"] = "wgan"
+    adversary: adversarial.Losses = "wgan"
     gradient_penalty: float = 10.0
     critics: int = 5
     rate_g: float = 1e-4

@@ -7,7 +7,6 @@ recordings that run alike, such as the same take through two microphones: frames
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import tensorflow as tf
 
@@ -28,7 +27,7 @@ class Config(adversarial.Config):
       l1: weight of ``|b - ab|``.
     """
 
-    adversary: Literal["lsgan", "hinge", "non_saturating", "wgan"] = "non_saturating"
+    adversary: adversarial.Losses = "non_saturating"
     rate_d: float = 2e-4
     pool_size: int = 0
     channels: int = 64

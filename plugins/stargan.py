@@ -48,6 +48,11 @@ class Config(adversarial.Config):
         super().__post_init__()
         if self.pool_size:
             raise ValueError(f"pool_size={self.pool_size}; stargan keeps no pool, so wanted 0")
+        if self.gradient_penalty:
+            raise ValueError(
+                f"gradient_penalty={self.gradient_penalty}; stargan's reals and fakes are judged as other domains, "
+                "with nothing between them, so wanted 0: r1 or spectral_norm hold its discriminator"
+            )
 
 
 WEIGHTS = ("cycle", "identity", "effort")

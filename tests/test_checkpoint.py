@@ -1,5 +1,7 @@
 """The run directory: what goes on, what is refused, and what a failure leaves."""
 
+import dataclasses
+import errno
 import os
 import resource
 import subprocess
@@ -102,3 +104,33 @@ def test_a_run_of_other_networks_is_no_beginning(speech_records, tmp_path):
         made = train(str(tmp_path / "new"), speech_records, **changes)
         with pytest.raises(ValueError, match=r"other \(plugin ae\) has other networks than this run"):
             checkpoint.warm_start(made.plugin, str(tmp_path / "other"))
+
+
+def test_what_a_run_began_with_need_not_be_said_again(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae")
+    begun = dataclasses.replace(made.run, warm_start="first")
+    checkpoint.write_run(str(tmp_path), begun)
+    assert checkpoint.continued(str(tmp_path), made.run) == begun
+    with pytest.raises(ValueError, match="warm_start: first -> second"):
+        checkpoint.continued(str(tmp_path), dataclasses.replace(made.run, warm_start="second"))
+
+
+def test_a_failed_save_is_nothing_to_restore(speech_records, tmp_path, monkeypatch):
+    made = train(str(tmp_path), speech_records, "ae")
+    monkeypatch.setattr(made.keeper.manager, "save", _full)
+    with pytest.raises(OSError, match="no space"):
+        made.keeper.save(2)
+    assert made.keeper.restore() == 0 and made.keeper.lowest() == np.inf
+
+
+def _full(**_):
+    raise OSError("no space")
+
+
+def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch, capsys):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(checkpoint.fcntl, "flock", flock)
+    with checkpoint.locked(str(tmp_path)):
+        assert "No locks available: a second process would not be kept from it" in capsys.readouterr().err

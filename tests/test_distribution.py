@@ -1,6 +1,7 @@
 """Strategies by name, and who does what under them."""
 
 import json
+import types
 
 import pytest
 import tensorflow as tf
@@ -72,6 +73,10 @@ def test_a_tpu_is_connected_to_and_initialised_before_its_strategy(monkeypatch):
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", lambda: resolver)
     monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", lambda r: done.append(("connected", r)))
     monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", lambda r: done.append(("initialised", r)))
-    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda r: done.append(("strategy", r)) or "made")
-    assert distribution.strategy_of("tpu") == "made"
+    made = types.SimpleNamespace(extended=types.SimpleNamespace(num_hosts=1))
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda r: done.append(("strategy", r)) or made)
+    assert distribution.strategy_of("tpu") is made
     assert done == [("connected", resolver), ("initialised", resolver), ("strategy", resolver)]
+    made.extended.num_hosts = 4
+    with pytest.raises(ValueError, match="a TPU of 4 hosts; wanted one of a single host"):
+        distribution.strategy_of("tpu")

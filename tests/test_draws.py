@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testbed import laws
 
+from models import draws
 from models.draws import Draws, uniform
 
 
@@ -42,3 +43,10 @@ def test_numbers_are_spread_evenly_and_know_nothing_of_each_other():
 def test_normal_draws_are_normal():
     drawn = Draws(tf.constant([5000, 3], tf.int64), tf.range(500), 500).normal(0, 40).numpy().ravel()
     assert np.isfinite(drawn).all() and scipy.stats.kstest(drawn, "norm").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_ends_of_the_interval_are_never_reached(traced):
+    ends = tf.constant([0, 2**-24, 0.5, 1 - 2**-24])  # of what `uniform` draws
+    drawn = (tf.function(draws._probit) if traced else draws._probit)(ends).numpy()
+    np.testing.assert_allclose(drawn, scipy.stats.norm.ppf(np.float64(ends) + 2.0**-25), atol=1e-5)

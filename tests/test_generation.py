@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testbed import train
 
-from models.metrics.generation import Components, kernel_distance
+from models.metrics.generation import Components, kernel_distance, nearer
 from pipelines import evaluation, generation
 
 
@@ -58,3 +58,16 @@ def test_an_evaluation_holds_samples_against_data(plugin, kind, speech_records, 
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("sample 8") and (page.count("<audio") == generation.SHOWN) == (kind == "speech")
     assert "generate" in capsys.readouterr().out
+
+
+def test_what_is_nearer_by_chance_is_so_as_often_as_the_error_says(rng):
+    found = [nearer(*(rng.normal(size=(3, 60, 4)) + [[[0.5]], [[0.5]], [[0]]])) for _ in range(300)]
+    assert 0.02 < np.mean([gain > generation.SURE * error for gain, error in found]) < 0.1
+
+
+def test_what_is_nearer_is_found_nearer(rng):
+    x, y, wanted = rng.normal(size=(3, 200, 4))
+    for shrunk in (0.3, 1.0):
+        gain, error = nearer(x, shrunk * y + 0.5, wanted)
+        assert gain > 2 * error > 0
+        assert nearer(shrunk * y + 0.5, x, wanted) == pytest.approx((-gain, error))

@@ -265,3 +265,12 @@ def test_the_same_seed_gives_the_same_weights(name):
     assert made[0].name == made[1].name == name
     for one, other in zip(*(network.get_weights() for network in made), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_spectral_norm_holds_every_map_of_a_critic():
+    for critic in (
+        networks.image_critic(ImageSpec(height=20, width=36), channels=4, spectral_norm=True),
+        networks.mel_discriminator(32, channels=4, spectral_norm=True),
+    ):
+        maps = [layer for layer in critic.layers if hasattr(layer, "kernel")]
+        assert maps and all(hasattr(layer, "iterate") for layer in maps)

@@ -185,12 +185,64 @@ def test_training_ends_when_validation_improves_no_more_and_the_best_is_exported
     assert again.fit() == {} and int(again.keeper.step.numpy()) == validations[-1][1]
 
 
-def test_a_metric_that_is_not_there_is_refused(speech_records, tmp_path):
-    made = train(str(tmp_path), speech_records, "ae", monitor="recon", pace=EAGERLY)
-    with pytest.raises(ValueError, match="monitor=recon: no such metric; there are: reconstruction"):
-        made.fit()
-    with pytest.raises(ValueError, match="patience=3: cyclegan watches no metric"):
-        train(str(tmp_path), speech_records, patience=3)
+@pytest.mark.parametrize(
+    ("plugin", "changes", "exported", "why"),
+    [
+        ("ae", {"monitor": "recon"}, "last", "monitor=recon: no such metric; there are: reconstruction"),
+        ("cyclegan", {"patience": 3}, "last", "patience=3: cyclegan watches no metric"),
+        ("cyclegan", {}, "best", "--export=best: cyclegan watches no metric"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused_before_training(plugin, changes, exported, why, speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, plugin, pace=EAGERLY, **changes)
+    with pytest.raises(ValueError, match=why):
+        made.fit(exported=exported)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_without_validation_nothing_can_be_watched(speech_records, tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "can_draw", lambda *_: False)
+    with pytest.raises(ValueError, match="patience=2: the records hold nothing for validation"):
+        train(str(tmp_path), speech_records, "ae", patience=2).fit()
+
+
+def test_a_plugins_own_metric_may_be_missing_or_not_finite(speech_records, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "write", lambda *_: None)
+    monkeypatch.setattr(logs, "log_samples", lambda *_: [])
+    made = train(str(tmp_path), speech_records, "vae", steps=2, beta=0.0, pace=EAGERLY)  # so there is no ELBO
+    evaluated = made.eval_step
+    made.fit()
+    made.eval_step = lambda batch: {name: value * np.nan for name, value in evaluated(batch).items()}
+    made.watched = "reconstruction"
+    made._evaluate(3)
+    assert made.log.rows[-1]["reconstruction"] is None and made.best.restore() == 0
+
+
+def test_what_is_not_finite_is_not_saved(exploding, speech_records, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(export, "write", lambda *_: None)
+
+    class Broken(Exploding):
+        def train_step(self, batch, global_batch_size):
+            values = super().train_step(batch, global_batch_size)
+            weight = self.networks()[0].trainable_variables[0]
+            bad = (batch["step"][0] == 3) & (self.rate_factor > 0.6)
+            weight.assign(tf.where(bad, np.nan, weight))
+            return values
+
+    monkeypatch.setattr(plugins, "load", lambda name: Broken)
+    made = train(str(tmp_path), speech_records, "ae", steps=8, pace=trainer.Pace(log_steps=4, evaluations=0, save_s=0))
+    made.fit()
+    assert "back to step 3" in capsys.readouterr().err and float(made.plugin.rate_factor) == 0.5
+
+
+def test_validation_and_export_work_on_replicas(replicas, speech_records, tmp_path, features_only):
+    found = {}
+    for name, strategy in (("one", tf.distribute.get_strategy()), ("two", replicas)):
+        made = train(str(tmp_path / name), speech_records, "ae", pace=EAGERLY, strategy=strategy)
+        made.fit(exported="best")
+        found[name] = [row["reconstruction"] for row in made.log.rows]
+        assert (tmp_path / name / "export" / "saved_model.pb").exists()
+    np.testing.assert_allclose(found["two"], found["one"], rtol=1e-4)
 
 
 def test_half_precision_trains_goes_on_and_exports_single_precision(speech_records, tmp_path, features_only):

@@ -25,16 +25,40 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.shape[1:] != y.shape[1:] or min(len(x), len(y)) < 2:
         raise ValueError(f"features {x.shape} and {y.shape}; wanted two or more of one length on either side")
-    within = sum(_kernel(each, each, without_self=True) for each in (x, y))
-    return float(within - 2 * _kernel(x, y))
+    within = sum(_means(each, each, without_self=True).mean() for each in (x, y))
+    return float(within - 2 * _means(x, y).mean())
 
 
-def _kernel(x: np.ndarray, y: np.ndarray, *, without_self: bool = False) -> float:
-    """The mean of the kernel over all pairs."""
+def nearer(x: np.ndarray, y: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
+    """By how much `x` is nearer to `wanted` than `y` is, in kernel distance, and the standard error of that.
+
+    The test of relative similarity of arXiv:1511.04581: both distances are taken to the same examples, so
+    their difference is known better than either. It is asymptotically normal; its variance is that of the
+    examples' own parts of it.
+
+    Args:
+      x: `[n, d]`, two examples or more.
+      y: `[m, d]`, two examples or more.
+      wanted: `[k, d]`, two examples or more.
+
+    >>> x = np.random.default_rng(0).normal(size=(300, 3))
+    >>> gain, error = nearer(x[:100], x[100:200] + 1, x[200:])
+    >>> gain > 3 * error
+    True
+    """
+    x, y, wanted = (np.asarray(each, np.float64) for each in (x, y, wanted))
+    gain = kernel_distance(y, wanted) - kernel_distance(x, wanted)
+    own = [2 * (_means(each, each, without_self=True) - _means(each, wanted)) for each in (x, y)]
+    own.append(2 * (_means(wanted, x) - _means(wanted, y)))
+    return gain, float(np.sqrt(sum(part.var() / len(part) for part in own)))
+
+
+def _means(x: np.ndarray, y: np.ndarray, *, without_self: bool = False) -> np.ndarray:
+    """Of each of `x`, the mean of the kernel over `y`, or over the others where both are one set: `[n]`."""
     values = (x @ y.T / x.shape[1] + 1) ** 3
-    if not without_self:
-        return values.mean()
-    return (values.sum() - np.trace(values)) / (len(x) * (len(x) - 1))
+    if without_self:
+        return (values.sum(axis=1) - np.diag(values)) / (len(x) - 1)
+    return values.mean(axis=1)
 
 
 class Components:
