@@ -172,14 +172,19 @@ def test_two_replicas_do_what_one_does(case, trained, replicas):
 
 def test_the_train_step_compiles_under_xla_and_agrees(case, trained):
     plugin = trained.plugin
-    for variable, value in zip(variables_of(plugin), trained.begun, strict=True):
-        variable.assign(value)
+    begin(trained)
     traced = trained.step.get_concrete_function(case.batches[0], plugin.config.batch_size)
     step = tf.function(lambda batch: traced(batch, plugin.config.batch_size), autograph=False, jit_compile=True)
     values = {name: float(value) for name, value in step(case.batches[0]).items()}
     assert values == pytest.approx(trained.first_values, rel=1e-3, abs=1e-4)
     for found, wanted in zip(gradients(plugin), trained.gradients, strict=True):
         assert np.linalg.norm(found - wanted) <= 1e-3 * np.linalg.norm(wanted)
+
+
+def begin(trained):
+    """Back to before the first step."""
+    for variable, value in zip(variables_of(trained.plugin), trained.begun, strict=True):
+        variable.assign(value)
 
 
 def gradients(plugin):
@@ -309,6 +314,7 @@ def distance_to_samples(plugin, batch):
 
 def test_four_examples_can_be_learnt_by_heart(case, trained):
     plugin, batch = trained.plugin, case.batches[0]
+    begin(trained)
     plugin.rate_factor.assign(EAGER)
 
     def known():
