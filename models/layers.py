@@ -13,9 +13,13 @@ NORM_EPSILON = 1e-5  # below it, near-constant input (silence, flat colour) give
 
 
 def gated_conv1d(x, channels: int, kernel: int, *, dilation: int = 1, strides: int = 1):
-    """Convolution over time whose output is gated by another: GLU (arXiv:1612.08083, Eq. 1)."""
-    both = keras.layers.Conv1D(2 * channels, kernel, strides=strides, dilation_rate=dilation, padding="same")(x)
-    value, gate = keras.ops.split(both, 2, axis=-1)
+    """Convolution over time whose output is gated by another."""
+    return gated(keras.layers.Conv1D(2 * channels, kernel, strides=strides, dilation_rate=dilation, padding="same")(x))
+
+
+def gated(x):
+    """Half the channels, gated by the other half: GLU (Eq. 1 of arXiv:1612.08083)."""
+    value, gate = keras.ops.split(x, 2, axis=-1)
     return value * keras.ops.sigmoid(gate)
 
 
@@ -102,6 +106,31 @@ def resize_conv2d(x, channels: int):
     A transposed convolution leaves checkerboards (Odena et al. 2016, Distill).
     """
     return reflect_conv2d(keras.layers.UpSampling2D()(x), channels, 3, use_bias=False)
+
+
+class TallConv2D(keras.layers.Conv2D):
+    """A convolution of few outputs whose kernel is tall, by rows of the kernel; the same numbers.
+
+    The rows become outputs of a convolution of one row, whose results are shifted and added up. oneDNN takes
+    sixty times as long for the whole kernel at once: it has no fast path for so tall a kernel of one output.
+    """
+
+    def call(self, x):
+        """`[batch, rows, columns, channels]` to as many rows and columns, or fewer with padding "valid"."""
+        tall, _, _, outputs = self.kernel.shape
+        rows = tf.concat(tf.unstack(tf.cast(self.kernel, x.dtype)), axis=-1)[None]
+        z = tf.nn.conv2d(x, rows, 1, self.padding.upper())
+        if self.padding == "same":
+            z = tf.pad(z, [[0, 0], [(tall - 1) // 2, tall // 2], [0, 0], [0, 0]])
+        size = tf.shape(z)
+        batch, high, columns = size[0], size[1], size[2]
+        z = tf.transpose(tf.reshape(z, [batch, high, columns, tall, outputs]), [0, 2, 4, 3, 1])
+        flat = tf.reshape(z, [batch, columns, outputs, tall * high])
+        skewed = tf.reshape(
+            tf.pad(flat, [[0, 0], [0, 0], [0, 0], [0, tall]]), [batch, columns, outputs, tall, high + 1]
+        )
+        y = tf.transpose(tf.reduce_sum(skewed[..., : high - tall + 1], axis=3), [0, 3, 1, 2])
+        return y + tf.cast(self.bias, y.dtype) if self.use_bias else y
 
 
 class PixelShuffle(keras.layers.Layer):

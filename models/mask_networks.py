@@ -17,13 +17,13 @@ def masked_generator(
 ) -> keras.Model:
     """``[mels, mask]`` to mels: 2-D, then 1-D, then 2-D convolutions, all gated.
 
-    `channels` 128 and 6 blocks are the paper's. Differences: frame norm in place of instance norm over
-    time, so that chunks of a long recording join without a seam; and where there is a linear transport,
-    the network adds to its result and begins at adding nothing.
+    `channels` 128 and 6 blocks are the paper's: 16.5 million parameters for 80 mels. Differences: frame norm in
+    place of instance norm over time, so that chunks of a long recording join without a seam; and where there is a
+    linear transport, the network adds to its result and begins at adding nothing.
 
     Args:
       bins: mel bands, a multiple of 4.
-      channels: of the outer 2-D convolutions; the inner ones have twice as many.
+      channels: that the first convolution gives to its gates, which halve them; an even number.
       blocks: residual blocks in the middle.
       masks: whether there is a second input `[batch, frames, mels]` of 0 and 1, 0 where frames are missing.
       transport: `[frames, bins, bins]`, from `models.features.transport`; None for none.
@@ -31,22 +31,21 @@ def masked_generator(
     x = keras.Input((None, bins), name="mels")
     mask = keras.Input((None, bins), name="mask") if masks else None
     seen = [x * mask, mask] if masks else [x]
-    h = keras.ops.stack(seen, axis=-1)
-    h = _gated2d(h, channels, (15, 5))
-    for _ in range(2):
-        h = _norm2d(_gated2d(h, 2 * channels, (5, 5), strides=2))
+    h = layers.gated(_conv2d(keras.ops.stack(seen, axis=-1), channels, (15, 5)))
+    for width in (2, 4):
+        h = layers.gated(_norm2d(_conv2d(h, width * channels, (5, 5), strides=2)))
     rows = bins // 4
     h = keras.layers.Reshape((-1, rows * 2 * channels))(h)
     h = layers.frame_norm(keras.layers.Conv1D(2 * channels, 1)(h))
     for _ in range(blocks):
-        inner = layers.frame_norm(layers.gated_conv1d(h, 4 * channels, 3))
+        inner = layers.gated(layers.frame_norm(keras.layers.Conv1D(4 * channels, 3, padding="same")(h)))
         h = h + layers.frame_norm(keras.layers.Conv1D(2 * channels, 3, padding="same")(inner))
     h = layers.frame_norm(keras.layers.Conv1D(rows * 2 * channels, 1)(h))
     h = keras.layers.Reshape((-1, rows, 2 * channels))(h)
-    for width in (2, 1):
-        h = _norm2d(_doubled(h, width * channels))
+    for width in (8, 4):  # twice the frames and bands by pixel shuffle (arXiv:1609.05158)
+        h = layers.gated(_norm2d(layers.PixelShuffle()(_conv2d(h, width * channels, (5, 5)))))
     begin = "glorot_uniform" if transport is None else "zeros"
-    last = keras.layers.Conv2D(1, (15, 5), padding="same", kernel_initializer=begin, dtype="float32")
+    last = layers.TallConv2D(1, (15, 5), padding="same", kernel_initializer=begin, dtype="float32")
     y = keras.layers.Reshape((-1, bins))(last(h))
     if transport is not None:
         y = y + layers.fixed_filter(x, transport)
@@ -61,15 +60,8 @@ def masked_generator_context(*, blocks: int) -> int:
     return -(-(edge + middle + back + 4) // 4) * 4
 
 
-def _gated2d(x, channels: int, kernel: tuple[int, int], strides: int = 1):
-    both = keras.layers.Conv2D(2 * channels, kernel, strides, padding="same")(x)
-    value, gate = keras.ops.split(both, 2, axis=-1)
-    return value * keras.ops.sigmoid(gate)
-
-
-def _doubled(x, channels: int):
-    """Gated convolution and twice the frames and bands by pixel shuffle (arXiv:1609.05158)."""
-    return layers.PixelShuffle()(_gated2d(x, 4 * channels, (5, 5)))
+def _conv2d(x, channels: int, kernel: tuple[int, int], strides: int = 1):
+    return keras.layers.Conv2D(channels, kernel, strides, padding="same")(x)
 
 
 def _norm2d(x):
@@ -80,12 +72,12 @@ def _norm2d(x):
 def mel_patch_discriminator(bins: int, *, channels: int, spectral_norm: bool = False) -> keras.Model:
     """Judges patches of time and frequency: `[batch, frames / 8, mels / 8, 1]`, no activation (Fig. 2 right).
 
-    `channels` 128 is the paper's.
+    `channels` 128 is the paper's: what the first convolution gives to its gates, which halve it.
     """
     conv = layers.SpectralConv2D if spectral_norm else keras.layers.Conv2D
     x = keras.Input((None, bins), name="mels")
     h = keras.layers.Reshape((-1, bins, 1))(x)
-    h = layers.leaky(conv(channels, 3, padding="same")(h))
-    for width, strides in ((2, 2), (4, 2), (8, 2)):
-        h = layers.leaky(_norm2d(conv(width * channels, 3, strides, padding="same")(h)))
+    h = layers.gated(conv(channels, 3, padding="same")(h))
+    for width in (2, 4, 8):
+        h = layers.gated(_norm2d(conv(width * channels, 3, 2, padding="same")(h)))
     return keras.Model(x, conv(1, 3, padding="same", dtype="float32")(h), name="mel_patch_discriminator")

@@ -81,7 +81,7 @@ def tabled(rows: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[lis
     """Heads and cells of a table of named rows; columns that no row has are left out.
 
     >>> tabled({"model": {"n": 2, "heard_as_target": 0.5}})
-    (['row', 'files', 'heard as target'], [['model', '2', '50 %']])
+    (['row', 'examples', 'heard as target'], [['model', '2', '50 %']])
     """
     columns = [
         name for name in {**HEADS, **{c: c for r in rows.values() for c in r}} if any(name in r for r in rows.values())

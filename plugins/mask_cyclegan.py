@@ -22,7 +22,7 @@ class Config(adversarial.Config):
     """Keys of `mask_cyclegan`. A weight is a number, or points ``[[step, weight], ...]``.
 
     Attributes:
-      channels: width of the outer convolutions of the generators.
+      channels: that the first convolution of a generator gives to its gates; an even number.
       blocks: residual blocks in the middle of a generator.
       missing: frames that may be missing from an example, at most.
       cycle: weight of ``|a - aba| + |b - bab|``.
@@ -70,7 +70,7 @@ class MaskCycleGAN(base.Plugin):
                 "batch_size": 4,
                 "crop_frames": 32,
                 "missing": 12,
-                "channels": 16,
+                "channels": 32,
                 "blocks": 3,
                 "critic_channels": 64,
                 "transport": True,

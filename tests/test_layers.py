@@ -260,3 +260,14 @@ def test_the_size_of_a_spectral_kernel_makes_no_difference(rng):
     before = network(x).numpy()
     layer.set_weights([w * (10 if w.ndim == 3 else 1) for w in layer.get_weights()])
     np.testing.assert_allclose(network(x), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("kernel", "outputs"), [((15, 5), 1), ((7, 7), 3), ((4, 3), 2), ((1, 1), 1)])
+def test_a_tall_kernel_row_by_row_is_the_same_convolution(padding, kernel, outputs, rng):
+    tall = layers.TallConv2D(outputs, kernel, padding=padding)
+    x = tf.constant(rng.normal(size=(2, 21, 9, 4)), tf.float32)
+    found = tall(x)
+    wanted = tf.nn.conv2d(x, tall.kernel, 1, padding.upper()) + tall.bias
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert tall.compute_output_shape(x.shape) == tuple(wanted.shape)

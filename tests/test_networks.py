@@ -274,3 +274,8 @@ def test_spectral_norm_holds_every_map_of_a_critic():
     ):
         maps = [layer for layer in critic.layers if hasattr(layer, "kernel")]
         assert maps and all(hasattr(layer, "iterate") for layer in maps)
+
+
+def test_the_full_masked_generator_has_the_papers_size():
+    network = mask_networks.masked_generator(80, channels=128, blocks=6)
+    assert network.count_params() == pytest.approx(16.5e6, rel=0.01)
