@@ -126,9 +126,8 @@ class TallConv2D(keras.layers.Conv2D):
         batch, high, columns = size[0], size[1], size[2]
         z = tf.transpose(tf.reshape(z, [batch, high, columns, tall, outputs]), [0, 2, 4, 3, 1])
         flat = tf.reshape(z, [batch, columns, outputs, tall * high])
-        skewed = tf.reshape(
-            tf.pad(flat, [[0, 0], [0, 0], [0, 0], [0, tall]]), [batch, columns, outputs, tall, high + 1]
-        )
+        flat = tf.pad(flat, [[0, 0], [0, 0], [0, 0], [0, tall]])  # so that row k begins k to the left
+        skewed = tf.reshape(flat, [batch, columns, outputs, tall, high + 1])
         y = tf.transpose(tf.reduce_sum(skewed[..., : high - tall + 1], axis=3), [0, 3, 1, 2])
         return y + tf.cast(self.bias, y.dtype) if self.use_bias else y
 

@@ -64,12 +64,17 @@ def globs_of(pattern: str, kind: str | None = None) -> list[str]:
     if posixpath.isdir(pattern):
         folder = glob.escape(pattern.rstrip("/"))
         suffixes = SUFFIXES[kind] if kind else [*SUFFIXES["audio"], *SUFFIXES["image"]]
-        return [f"{folder}/**{suffix}" for suffix in _any_case(suffixes)]
+        return [f"{folder}/**{_any_case(suffix)}" for suffix in suffixes]
     return [glob.escape(pattern)] if posixpath.isfile(pattern) else [pattern]
 
 
-def _any_case(suffixes: list[str]) -> list[str]:
-    return [*suffixes, *(suffix.upper() for suffix in suffixes)]
+def _any_case(suffix: str) -> str:
+    """A glob for a suffix in capitals, in small letters, or in both.
+
+    >>> _any_case(".mp3")
+    '.[mM][pP]3'
+    """
+    return "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in suffix)
 
 
 def root_of(patterns: Iterable[str]) -> str:

@@ -153,8 +153,8 @@ def shares(name: str, data: dataset.Records, most: int = 6) -> str:
     spent: collections.Counter = collections.Counter()
     for plane in space.planes:
         for event in (event for line in plane.lines for event in line.events):
-            _, colon, kind = plane.event_metadata[event.metadata_id].name.rpartition(":")
-            if colon and kind.isidentifier():
+            name, colon, kind = plane.event_metadata[event.metadata_id].name.rpartition(":")
+            if colon and kind.isidentifier() and not name.endswith(":"):  # of which some are the executor's own
                 spent[kind] += event.duration_ps
     total = sum(spent.values())
     return ", ".join(f"{kind} {100 * taken / total:.0f} %" for kind, taken in spent.most_common(most))

@@ -72,6 +72,9 @@ def parts_of(y, cuts):
         ({"n_mels": 400}, "n_mels=400"),
         ({"floor": 0.0}, "floor=0.0"),
         ({"floor": float("nan")}, "floor=nan"),
+        ({"floor": float("inf")}, "floor=inf"),
+        ({"level_db": float("nan")}, "level_db=nan"),
+        ({"level_db": 3.0}, "level_db=3.0"),
         ({"fmin_hz": -1.0}, "fmin_hz=-1.0"),
         ({"fmin_hz": 7600.0}, "fmin_hz=7600.0"),
         ({"fmin_hz": float("nan")}, "fmin_hz=nan"),
@@ -195,6 +198,10 @@ def not_recordings():
     yield "nothing.wav", b"", "not readable as audio"
     yield "header.wav", recording(np.zeros(0), 8000).getvalue(), "empty"
     yield "truncated.flac", flac[: len(flac) // 2], "not readable as audio|cut short"
+    for name in ("WAV", "AIFF"):
+        whole = recording(y, 8000, name, "PCM_24").getvalue()
+        yield f"truncated.{name.lower()}", whole[: len(whole) // 2], "cut short: .* bytes are there"
+    yield "headless.raw", bytes(1000), "samples without a header"
     yield "truncated.mp3", mp3[: len(mp3) // 2], "cut short"
     for name, value in (("nan", np.nan), ("infinite", np.inf)):
         y = tone(300, 900, 8000)
@@ -212,6 +219,14 @@ def test_what_is_no_whole_recording_is_refused(name, content, complaint, wanted_
     path.write_bytes(content)
     with pytest.raises(ValueError, match=complaint):
         audio.read(str(path), wanted_hz)
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF])
+def test_what_was_written_into_a_pipe_knows_no_length(size, tmp_path):
+    whole = bytearray(recording(tone(300, 900, 8000), 8000).getvalue())
+    whole[4:8] = size.to_bytes(4, "little")
+    (tmp_path / "piped.wav").write_bytes(whole)
+    assert len(audio.read(str(tmp_path / "piped.wav"), 8000)) == len(tone(300, 900, 8000))
 
 
 @pytest.mark.parametrize("look", [audio.probe, lambda path: audio.read(path, 8000)], ids=["probe", "read"])

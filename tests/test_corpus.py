@@ -39,7 +39,7 @@ def ids(*flags):
     )
 
 
-PATHS = ["1.wav", "b/2.WAV", "b/c/3.flac", "b/notes.txt", "[x] (1)/4.wav", "é ü/5 6.wav", ".hidden/7.wav"]
+PATHS = ["1.wav", "b/2.WAV", "b/c/3.flac", "b/notes.txt", "[x] (1)/4.wav", "é ü/5 6.wav", ".hidden/7.wav", "8.Wav"]
 SOUNDS = [path for path in PATHS if not path.endswith("txt")]
 
 

@@ -151,11 +151,14 @@ GREYS = np.linspace(0, 255, 16 * 24).reshape(16, 24)
         ("I;16B", "TIFF", 257),
         ("I", "TIFF", 257),
         ("F", "TIFF", 1),
+        ("F", "TIFF", 1 / 255),
     ],
 )
 def test_greys_of_any_depth_become_the_same_eight_bits(mode, kind, scale, spec):
     dtype = {"L": np.uint8, "I;16": "<u2", "I;16B": ">u2", "I": np.int32, "F": np.float32}[mode]
-    picture = PIL.Image.frombytes(mode, (24, 16), np.rint(GREYS * scale).astype(dtype).tobytes())
+    picture = PIL.Image.frombytes(
+        mode, (24, 16), np.asarray(GREYS * scale if mode == "F" else np.rint(GREYS * scale), dtype).tobytes()
+    )
     found = image.read(encoded(picture, kind), spec)
     np.testing.assert_allclose(found, np.broadcast_to(GREYS[..., None], found.shape), atol=4 if kind == "JPEG" else 1)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
@@ -20,6 +22,7 @@ import soxr
 
 BLOCK_FRAMES = 1 << 16  # samples a channel read from a container at a time
 WHOLE = 0.98  # of the announced samples: an MP3 without an index announces an estimate, up to half a percent off
+STREAMED = 0x7FFFF000  # bytes that writers into pipes announce, or more: they know no length
 ACTIVE_RANGE_DB = 20.0  # a block this far below the loud ones does not count as speech
 MAX_GAIN_DB = 40.0  # noise alone must not be blown up to the level of speech
 
@@ -56,6 +59,10 @@ class AudioSpec:
         for name in ("sample_rate_hz", "n_fft", "hop_length", "win_length", "n_mels", "floor"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)}; wanted a positive number")
+        if not (self.level_db <= 0 and math.isfinite(self.level_db)):
+            raise ValueError(f"level_db={self.level_db}; wanted 0 or less, dB re full scale")
+        if not self.floor <= 1:
+            raise ValueError(f"floor={self.floor}; wanted 1 at most")
         if self.n_fft % 2:
             raise ValueError(f"n_fft={self.n_fft}; wanted an even number; near it: {self.n_fft + 1}")
         if self.win_length > self.n_fft:
@@ -119,6 +126,8 @@ def probe(file: str | BinaryIO) -> int:
     """
     try:
         return soundfile.info(file).samplerate
+    except TypeError:  # of files that end in .raw
+        raise ValueError("not readable as audio: samples without a header") from None
     except soundfile.LibsndfileError as error:
         raise ValueError(f"not readable as audio: {error.error_string}") from None
 
@@ -168,10 +177,32 @@ def blocks(file: str | BinaryIO, sample_rate_hz: int) -> Iterator[np.ndarray]:
       ValueError: not a recording, empty, cut short, or holding infinities or NaNs.
     """
     try:
+        _refuse_cut_short(file)
         with _Forwards(file) as source:
             yield from _resampled(source, sample_rate_hz)
+    except TypeError:  # soundfile wants to be told rate and channels of files that end in .raw
+        raise ValueError("not readable as audio: samples without a header") from None
+    except FileNotFoundError:
+        raise ValueError("not readable as audio: there is no such file") from None
     except soundfile.LibsndfileError as error:
         raise ValueError(f"not readable as audio: {error.error_string}") from None
+
+
+def _refuse_cut_short(file: str | BinaryIO) -> None:
+    """Raises ValueError where a WAV or AIFF file holds less than it announces: libsndfile would not say so."""
+    if isinstance(file, str):
+        with open(file, "rb") as opened:
+            return _refuse_cut_short(opened)
+    head = file.read(8)
+    there = file.seek(0, 2)
+    file.seek(0)
+    order = {b"RIFF": "<", b"RIFX": ">", b"FORM": ">"}.get(head[:4])
+    if order is None or len(head) < 8:
+        return None
+    announced = 8 + struct.unpack(f"{order}I", head[4:])[0]
+    if announced < STREAMED and there < WHOLE * announced:
+        raise ValueError(f"cut short: {there} of {announced} bytes are there")
+    return None
 
 
 class _Forwards(soundfile.SoundFile):

@@ -105,6 +105,8 @@ def _flatten(picture: PIL.Image.Image) -> PIL.Image.Image:
     if _deep(picture):
         x = np.asarray(picture, np.float64)
         top = 65535.0 if picture.mode.startswith("I;16") or x.max() > 255 else 255.0
+        if picture.mode.startswith("F") and x.max() <= 1:  # as programs that work in real numbers write them
+            top = 1.0
         return PIL.Image.fromarray(np.uint8(np.clip(x / top, 0, 1) * 255 + 0.5))
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
