@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 import tensorflow as tf
 
-from models.features import audio, image, inversion
+from models.features import audio, image, inversion, recording
 from models.features.audio import AudioSpec
 from models.features.spec import Spec
 from pipelines import config
@@ -181,7 +181,7 @@ class Converter:
             as_loud = (loaded.power / max(meter.power(), 1e-20)) ** 0.5
             factor = min(as_loud, 1 / max(meter.peak, 1e-9))  # never clipped
             with soundfile.SoundFile(held, "w", spec.sample_rate_hz, 1, "PCM_16", format="WAV") as wave:
-                while len(part := np.frombuffer(raw.read(4 * audio.BLOCK_FRAMES), np.float32)):
+                while len(part := np.frombuffer(raw.read(4 * recording.BLOCK_FRAMES), np.float32)):
                     wave.write(part * factor)
             held.seek(0)
             with item.create() as out:
@@ -234,24 +234,24 @@ class Converter:
                     made[n] = [y[: recordings[n].samples]]
         return [made[n] for n in range(len(recordings))]
 
-    def _long(self, recording: _Recording) -> Iterator[np.ndarray]:
+    def _long(self, opened: _Recording) -> Iterator[np.ndarray]:
         """Converted samples of a recording in parts, in constant memory."""
         overlap = OVERLAP_FRAMES * self.spec.features.hop_length
-        left = recording.samples
-        for part in inversion.crossfade(self._chunks(recording), overlap):
+        left = opened.samples
+        for part in inversion.crossfade(self._chunks(opened), overlap):
             yield part[:left]
             left -= len(part[:left])
 
-    def _chunks(self, recording: _Recording) -> Iterator[np.ndarray]:
+    def _chunks(self, opened: _Recording) -> Iterator[np.ndarray]:
         """Waveforms of neighbouring chunks; each reaches `OVERLAP_FRAMES` into the next.
 
         The model sees each with as many frames around it as its output depends on, silence beyond the
         ends, so that where a chunk begins makes no difference.
         """
         context = self.model.context
-        window = recording.window(context)
-        for first in range(0, recording.frames, CHUNK_FRAMES):
-            left = recording.frames - first
+        window = opened.window(context)
+        for first in range(0, opened.frames, CHUNK_FRAMES):
+            left = opened.frames - first
             count = min(left, CHUNK_FRAMES + OVERLAP_FRAMES) + 1
             yield self._made(window.frames(first, count + 2 * context)[None], first)[0]
             if left <= CHUNK_FRAMES + OVERLAP_FRAMES:
@@ -280,7 +280,7 @@ class _Recording:
     def window(self, context: int) -> _Window:
         """Its complex frames from number `-context` on."""
         self.source.seek(0)
-        parts = audio.blocks(self.source, self.spec.sample_rate_hz)
+        parts = recording.blocks(self.source, self.spec.sample_rate_hz)
         return _Window(audio.stft_stream(parts, self.spec, self.gain), context, self.spec.n_fft // 2 + 1)
 
 

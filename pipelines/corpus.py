@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable
 
-from models.features import audio, image, stats
+from models.features import audio, image, recording, stats
 from models.features.spec import Spec
 from pipelines import config, console, records, sources, tfds, transforms
 
@@ -136,9 +136,9 @@ def spec_of(kind: str, made: Iterable[sources.Domain], pairs: list[str]) -> conf
       ValueError: no file could be read, or a key or value that is wrong.
     """
     changes = config.parsed(config.KINDS[kind], pairs)
-    found = [_probe(domain, audio.probe if kind == "audio" else image.probe) for domain in made]
+    found = [_probe(domain, recording.probe if kind == "audio" else image.probe) for domain in made]
     if kind == "audio":
-        rate_hz = changes.pop("sample_rate_hz", min(audio.suggested_rate(rates) for rates in found))
+        rate_hz = changes.pop("sample_rate_hz", min(recording.suggested_rate(rates) for rates in found))
         if rate_hz < LOWEST_RATE_HZ:
             raise ValueError(f"sample_rate_hz={rate_hz}; wanted at least {LOWEST_RATE_HZ}")
         return audio.AudioSpec.at(rate_hz, **changes)

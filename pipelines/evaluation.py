@@ -21,7 +21,7 @@ import scipy.stats
 import tensorflow as tf
 
 from models import spectral
-from models.features import audio, stats, transport
+from models.features import audio, recording, stats, transport
 from models.features.spec import Spec
 from models.metrics import image as image_metrics
 from models.metrics import speech
@@ -347,7 +347,7 @@ def _recorded(example: Example, spec: Spec) -> np.ndarray:
     """The source file itself; where it is gone, what its features sound like."""
     try:
         with tf.io.gfile.GFile(example.path, "rb") as file:
-            return audio.read(io.BytesIO(file.read()), spec.features.sample_rate_hz)
+            return recording.read(io.BytesIO(file.read()), spec.features.sample_rate_hz)
     except (tf.errors.OpError, ValueError):
         magnitude = spectral.mel_to_magnitude(example.features[None], spec.features)
         return spectral.griffin_lim(magnitude, spec.features)[0].numpy()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testbed import SMALL, SPECS, each_spec, laws, voice
 
-from models.features import audio
+from models.features import audio, recording
 from models.features.audio import AudioSpec
 
 FORMATS = [  # container, subtype, largest error of a sample
@@ -43,7 +43,7 @@ def loudest_hz(y, rate_hz):
     return np.argmax(spectrum) * rate_hz / (1 << 16)
 
 
-def recording(y, rate_hz, container="WAV", subtype="FLOAT"):
+def encoded(y, rate_hz, container="WAV", subtype="FLOAT"):
     file = io.BytesIO()
     soundfile.write(file, y, rate_hz, format=container, subtype=subtype)
     file.seek(0)
@@ -115,11 +115,11 @@ def test_what_is_asked_for_overrules_the_default_at_a_rate(changes):
 @laws
 @given(rates=st.lists(st.integers(2000, 192000), min_size=1, max_size=60), shuffled=st.randoms(use_true_random=False))
 def test_nine_in_ten_files_hold_the_suggested_rate(rates, shuffled):
-    rate_hz = audio.suggested_rate(rates)
+    rate_hz = recording.suggested_rate(rates)
     assert 8000 <= rate_hz <= 22050
     assert rate_hz == 8000 or sum(rate >= rate_hz for rate in rates) >= 0.9 * len(rates)
     shuffled.shuffle(rates)
-    assert audio.suggested_rate(rates) == rate_hz
+    assert recording.suggested_rate(rates) == rate_hz
 
 
 # ------------------------------------------------------------------ reading
@@ -129,10 +129,10 @@ def test_nine_in_ten_files_hold_the_suggested_rate(rates, shuffled):
 @pytest.mark.parametrize(("container", "subtype", "error", "channels"), CONTAINERS)
 def test_a_tone_keeps_its_length_pitch_and_level_whatever_holds_it(container, subtype, error, channels, rate_hz):
     y = tone(1000, int(0.3 * rate_hz) + 3, rate_hz)
-    file = recording(np.repeat(y[:, None], channels, axis=1), rate_hz, container, subtype)
+    file = encoded(np.repeat(y[:, None], channels, axis=1), rate_hz, container, subtype)
     for wanted_hz in (8000, 22050, rate_hz):
         file.seek(0)
-        x = audio.read(file, wanted_hz)
+        x = recording.read(file, wanted_hz)
         assert x.dtype == np.float32 and abs(len(x) - len(y) * wanted_hz / rate_hz) <= 1
         assert loudest_hz(x, wanted_hz) == pytest.approx(1000, abs=2)
         assert np.std(x[200:-200]) == pytest.approx(0.5 / np.sqrt(2), rel=0.03)
@@ -144,7 +144,7 @@ def test_a_tone_keeps_its_length_pitch_and_level_whatever_holds_it(container, su
 @given(samples=st.integers(1, 3000), rate_hz=st.integers(4000, 96000), wanted_hz=st.sampled_from([8000, 16000, 22050]))
 def test_any_length_from_one_sample_is_read_and_analysed(samples, rate_hz, wanted_hz):
     y = np.random.default_rng(samples).normal(size=samples) * 0.1
-    x = audio.read(recording(y, rate_hz), wanted_hz)
+    x = recording.read(encoded(y, rate_hz), wanted_hz)
     assert abs(len(x) - samples * wanted_hz / rate_hz) <= 1 and np.isfinite(x).all()
     log_mels = audio.log_mel(x, SMALL)
     assert log_mels.shape == (SMALL.frames(len(x)), SMALL.n_mels) and np.isfinite(log_mels).all()
@@ -152,18 +152,18 @@ def test_any_length_from_one_sample_is_read_and_analysed(samples, rate_hz, wante
 
 def test_channels_are_averaged(rng):
     y = rng.uniform(-1, 1, (500, 3)).astype(np.float32)
-    np.testing.assert_allclose(audio.read(recording(y, 8000), 8000), y.mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(recording.read(encoded(y, 8000), 8000), y.mean(axis=1), atol=1e-6)
 
 
 @pytest.mark.parametrize("wanted_hz", [8000, 16000, 22050])
 @pytest.mark.parametrize(("container", "subtype"), [row[:2] for row in FORMATS])
 def test_the_blocks_a_file_is_read_in_leave_no_seams(container, subtype, wanted_hz):
-    file = recording(voice(120, 0.5, 16000, 0), 16000, container, subtype)
-    with mock.patch.object(audio, "BLOCK_FRAMES", 10**6):
-        (whole, *rest) = audio.blocks(file, wanted_hz)
+    file = encoded(voice(120, 0.5, 16000, 0), 16000, container, subtype)
+    with mock.patch.object(recording, "BLOCK_FRAMES", 10**6):
+        (whole, *rest) = recording.blocks(file, wanted_hz)
     file.seek(0)
-    with mock.patch.object(audio, "BLOCK_FRAMES", 333):
-        parts = list(audio.blocks(file, wanted_hz))
+    with mock.patch.object(recording, "BLOCK_FRAMES", 333):
+        parts = list(recording.blocks(file, wanted_hz))
     assert len(parts) > 20
     np.testing.assert_allclose(np.concatenate(parts), np.concatenate([whole, *rest]), atol=1e-6)
 
@@ -172,7 +172,7 @@ def test_a_path_and_an_open_file_are_read_alike(tmp_path):
     path = tmp_path / "a.flac"
     soundfile.write(path, tone(300, 900, 8000), 8000)
     with path.open("rb") as file:
-        np.testing.assert_array_equal(audio.read(file, 16000), audio.read(str(path), 16000))
+        np.testing.assert_array_equal(recording.read(file, 16000), recording.read(str(path), 16000))
 
 
 def test_a_file_that_announces_a_little_more_than_it_holds_is_read_to_its_end(tmp_path):
@@ -181,32 +181,32 @@ def test_a_file_that_announces_a_little_more_than_it_holds_is_read_to_its_end(tm
     soundfile.write(path, tone(300, 100000, 22050), 22050, **options)
     held, _ = soundfile.read(path, dtype="float32")
     assert 0.99 < len(held) / soundfile.info(path).frames < 1
-    with mock.patch.object(audio, "BLOCK_FRAMES", 7000):
-        np.testing.assert_allclose(audio.read(str(path), 22050), held, atol=1e-6)
+    with mock.patch.object(recording, "BLOCK_FRAMES", 7000):
+        np.testing.assert_allclose(recording.read(str(path), 22050), held, atol=1e-6)
 
 
 @pytest.mark.parametrize(("container", "rate_hz"), [("WAV", 8000), ("FLAC", 96000), ("OGG", 44100), ("MP3", 22050)])
 def test_the_header_tells_the_rate(container, rate_hz):
-    file = recording(tone(300, 900, rate_hz), rate_hz, container, soundfile.default_subtype(container))
-    assert audio.probe(file) == rate_hz
+    file = encoded(tone(300, 900, rate_hz), rate_hz, container, soundfile.default_subtype(container))
+    assert recording.probe(file) == rate_hz
 
 
 def not_recordings():
     y = voice(120, 1.0, 8000, 0)
-    flac, mp3 = (recording(y, 8000, name, soundfile.default_subtype(name)).getvalue() for name in ("FLAC", "MP3"))
+    flac, mp3 = (encoded(y, 8000, name, soundfile.default_subtype(name)).getvalue() for name in ("FLAC", "MP3"))
     yield "text.wav", b"this is no recording, whatever its name says", "not readable as audio"
     yield "nothing.wav", b"", "not readable as audio"
-    yield "header.wav", recording(np.zeros(0), 8000).getvalue(), "empty"
+    yield "header.wav", encoded(np.zeros(0), 8000).getvalue(), "empty"
     yield "truncated.flac", flac[: len(flac) // 2], "not readable as audio|cut short"
     for name in ("WAV", "AIFF"):
-        whole = recording(y, 8000, name, "PCM_24").getvalue()
+        whole = encoded(y, 8000, name, "PCM_24").getvalue()
         yield f"truncated.{name.lower()}", whole[: len(whole) // 2], "cut short: .* bytes are there"
     yield "headless.raw", bytes(1000), "samples without a header"
     yield "truncated.mp3", mp3[: len(mp3) // 2], "cut short"
     for name, value in (("nan", np.nan), ("infinite", np.inf)):
         y = tone(300, 900, 8000)
         y[700] = value
-        yield f"{name}.wav", recording(y, 8000).getvalue(), "infinite or not a number"
+        yield f"{name}.wav", encoded(y, 8000).getvalue(), "infinite or not a number"
 
 
 NOT_RECORDINGS = list(not_recordings())
@@ -218,18 +218,18 @@ def test_what_is_no_whole_recording_is_refused(name, content, complaint, wanted_
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ValueError, match=complaint):
-        audio.read(str(path), wanted_hz)
+        recording.read(str(path), wanted_hz)
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF])
 def test_what_was_written_into_a_pipe_knows_no_length(size, tmp_path):
-    whole = bytearray(recording(tone(300, 900, 8000), 8000).getvalue())
+    whole = bytearray(encoded(tone(300, 900, 8000), 8000).getvalue())
     whole[4:8] = size.to_bytes(4, "little")
     (tmp_path / "piped.wav").write_bytes(whole)
-    assert len(audio.read(str(tmp_path / "piped.wav"), 8000)) == len(tone(300, 900, 8000))
+    assert len(recording.read(str(tmp_path / "piped.wav"), 8000)) == len(tone(300, 900, 8000))
 
 
-@pytest.mark.parametrize("look", [audio.probe, lambda path: audio.read(path, 8000)], ids=["probe", "read"])
+@pytest.mark.parametrize("look", [recording.probe, lambda path: recording.read(path, 8000)], ids=["probe", "read"])
 def test_a_file_that_is_not_there_is_refused(look, tmp_path):
     with pytest.raises(ValueError, match="not readable as audio"):
         look(str(tmp_path / "none.wav"))
@@ -294,7 +294,7 @@ def test_a_recording_measured_in_parts_has_the_level_of_the_whole(samples, cuts)
 
 def test_a_survey_measures_what_reading_gives():
     y = voice(120, 0.4, 16000, 0)
-    found, read = audio.survey(recording(y, 16000), SMALL), audio.read(recording(y, 16000), 8000)
+    found, read = audio.survey(encoded(y, 16000), SMALL), recording.read(encoded(y, 16000), 8000)
     assert (found.samples, found.peak) == (len(read), np.abs(read).max())
     assert found.gain() == pytest.approx(audio.level_gain(audio.block_powers(read, 8000), SMALL.level_db))
 
@@ -366,8 +366,8 @@ def test_a_spectrogram_made_in_parts_is_that_of_the_whole(samples, cuts, gain, s
 @pytest.mark.parametrize("samples", [1, 4096, 9999])
 def test_segments_of_a_file_join_to_its_log_mels(frames, samples, rng):
     y = rng.normal(size=samples).astype(np.float32) * 0.1
-    with mock.patch.object(audio, "BLOCK_FRAMES", 1000):
-        parts = list(audio.segments(recording(y, 8000), SMALL, 2.0, frames))
+    with mock.patch.object(recording, "BLOCK_FRAMES", 1000):
+        parts = list(audio.segments(encoded(y, 8000), SMALL, 2.0, frames))
     assert {len(part) for part in parts[:-1]} <= {frames} and 0 < len(parts[-1]) <= frames
     np.testing.assert_allclose(np.concatenate(parts), audio.log_mel(2 * y, SMALL), atol=1e-4)
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from testbed import DATAFLOW, voice
 
-from models.features import audio
+from models.features import audio, recording
 from pipelines import conversion, translation
 
 RATE_HZ = 8000
@@ -53,7 +53,7 @@ def test_good_files_are_converted_and_bad_ones_named(speech_run, odd_folder, tmp
     assert rows["deeper/stereo.wav"]["output"] == "deeper/stereo.wav"
     assert {rows["same.flac"]["output"], rows["same.wav"]["output"]} == {"same.wav", "same.wav.wav"}
     for name, row in rows.items():
-        source = audio.read(str(odd_folder / name), RATE_HZ)
+        source = recording.read(str(odd_folder / name), RATE_HZ)
         made, rate_hz = soundfile.read(out / row["output"])
         assert rate_hz == RATE_HZ and len(made) == len(source)
         assert np.isfinite(made).all() and np.abs(made).max() <= 1

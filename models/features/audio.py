@@ -1,4 +1,4 @@
-"""Recordings to log-mel spectrograms: the NumPy front end that Beam workers run.
+"""Samples to log-mel spectrograms: the NumPy front end that Beam workers run.
 
 Everything downstream (losses, inversion, export) is defined on what this file returns, so its
 parameters live in one frozen :class:`AudioSpec` that travels with the records and with the model.
@@ -10,19 +10,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import librosa
 import numpy as np
-import soundfile
-import soxr
 
-BLOCK_FRAMES = 1 << 16  # samples a channel read from a container at a time
-WHOLE = 0.98  # of the announced samples: an MP3 without an index announces an estimate, up to half a percent off
-STREAMED = 0x7FFFF000  # bytes that writers into pipes announce, or more: they know no length
+from models.features import recording
+
 ACTIVE_RANGE_DB = 20.0  # a block this far below the loud ones does not count as speech
 MAX_GAIN_DB = 40.0  # noise alone must not be blown up to the level of speech
 
@@ -118,33 +114,6 @@ class AudioSpec:
         return 1 + samples // self.hop_length
 
 
-def probe(file: str | BinaryIO) -> int:
-    """The sample rate of a recording in Hz, from its header.
-
-    Raises:
-      ValueError: not a recording.
-    """
-    try:
-        return soundfile.info(file).samplerate
-    except TypeError:  # of files that end in .raw
-        raise ValueError("not readable as audio: samples without a header") from None
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"not readable as audio: {error.error_string}") from None
-
-
-def suggested_rate(rates_hz: Iterable[int], *, ceiling_hz: int = 22050) -> int:
-    """The rate to work at for files of these rates: what nine in ten of them hold, within reason.
-
-    A higher rate would hold empty bands in which a model can tell the domains apart by the
-    recorder instead of the voice; a rate above `ceiling_hz` costs more than speech gains by it.
-
-    >>> suggested_rate([44100, 44100, 8000]), suggested_rate([16000] * 99 + [8000])
-    (8000, 16000)
-    """
-    poor = float(np.quantile(list(rates_hz), 0.1, method="lower"))
-    return int(np.clip(poor, 8000, ceiling_hz))
-
-
 @functools.lru_cache(maxsize=16)
 def mel_matrix(spec: AudioSpec) -> np.ndarray:
     """Mel filter bank `[mels, n_fft // 2 + 1]`, float32; Slaney (1998) as in librosa."""
@@ -160,85 +129,6 @@ def window(spec: AudioSpec) -> np.ndarray:
     """The periodic analysis window, centred in `n_fft` samples, float32."""
     short = librosa.filters.get_window(spec.window, spec.win_length, fftbins=True)
     return librosa.util.pad_center(short, size=spec.n_fft).astype(np.float32)
-
-
-def blocks(file: str | BinaryIO, sample_rate_hz: int) -> Iterator[np.ndarray]:
-    """Reads a recording as float32 mono blocks at `sample_rate_hz`, in constant memory.
-
-    Args:
-      file: a path or a seekable binary file in any container that libsndfile reads (WAV, FLAC,
-        OGG, MP3, AIFF, ...), of any rate, bit depth and number of channels (which are averaged).
-      sample_rate_hz: rate of the result.
-
-    Yields:
-      Arrays `[samples]` in [-1, 1].
-
-    Raises:
-      ValueError: not a recording, empty, cut short, or holding infinities or NaNs.
-    """
-    try:
-        _refuse_cut_short(file)
-        with _Forwards(file) as source:
-            yield from _resampled(source, sample_rate_hz)
-    except TypeError:  # soundfile wants to be told rate and channels of files that end in .raw
-        raise ValueError("not readable as audio: samples without a header") from None
-    except FileNotFoundError:
-        raise ValueError("not readable as audio: there is no such file") from None
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"not readable as audio: {error.error_string}") from None
-
-
-def _refuse_cut_short(file: str | BinaryIO) -> None:
-    """Raises ValueError where a WAV or AIFF file holds less than it announces: libsndfile would not say so."""
-    if isinstance(file, str):
-        with open(file, "rb") as opened:
-            return _refuse_cut_short(opened)
-    head = file.read(8)
-    there = file.seek(0, 2)
-    file.seek(0)
-    order = {b"RIFF": "<", b"RIFX": ">", b"FORM": ">"}.get(head[:4])
-    if order is None or len(head) < 8:
-        return None
-    announced = 8 + struct.unpack(f"{order}I", head[4:])[0]
-    if announced < STREAMED and there < WHOLE * announced:
-        raise ValueError(f"cut short: {there} of {announced} bytes are there")
-    return None
-
-
-class _Forwards(soundfile.SoundFile):
-    """A recording that is read from front to back only.
-
-    Where it could seek, its parent seeks after every block to the place it has reached, and an MP3 clicks there.
-    """
-
-    def seekable(self) -> bool:
-        """Says no."""
-        return False
-
-
-def _resampled(source: soundfile.SoundFile, sample_rate_hz: int) -> Iterator[np.ndarray]:
-    announced, seen = source.frames, 0
-    if not announced:
-        raise ValueError("empty: the header announces no samples")
-    stream = None
-    if source.samplerate != sample_rate_hz:
-        stream = soxr.ResampleStream(source.samplerate, sample_rate_hz, 1, dtype="float32")
-    # Not source.blocks(): where a file ends early it gives what its buffer held before, without a word.
-    while len(block := source.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-        seen += len(block)
-        mono = block.mean(axis=1)
-        if not np.isfinite(mono).all():
-            raise ValueError("holds samples that are infinite or not a number")
-        yield stream.resample_chunk(mono) if stream else mono
-    if seen < WHOLE * announced:
-        raise ValueError(f"cut short: {seen} of {announced} samples could be read")
-    if stream:
-        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
-def read(file: str | BinaryIO, sample_rate_hz: int) -> np.ndarray:
-    """A whole recording, float32 `[samples]`; arguments and errors as :func:`blocks`."""
-    return np.concatenate(list(blocks(file, sample_rate_hz)))
 
 
 def block_powers(y: np.ndarray, sample_rate_hz: int) -> np.ndarray:
@@ -374,10 +264,10 @@ class LevelMeter:
 def survey(file: str | BinaryIO, spec: AudioSpec) -> LevelMeter:
     """Length, peak and level of a recording at the spec's rate, in constant memory.
 
-    Arguments and errors as :func:`blocks`.
+    Arguments and errors as :func:`models.features.recording.blocks`.
     """
     meter = LevelMeter(spec)
-    for part in blocks(file, spec.sample_rate_hz):
+    for part in recording.blocks(file, spec.sample_rate_hz):
         meter.add(part)
     return meter
 
@@ -385,10 +275,10 @@ def survey(file: str | BinaryIO, spec: AudioSpec) -> LevelMeter:
 def segments(file: str | BinaryIO, spec: AudioSpec, gain: float, frames: int) -> Iterator[np.ndarray]:
     """The log-mels of a recording, level changed by `gain`, in arrays of at most `frames` frames.
 
-    Arguments and errors as :func:`blocks`.
+    Arguments and errors as :func:`models.features.recording.blocks`.
     """
     held: list[np.ndarray] = []
-    for part in stft_stream(blocks(file, spec.sample_rate_hz), spec, gain):
+    for part in stft_stream(recording.blocks(file, spec.sample_rate_hz), spec, gain):
         held.append(log_mel_of(part, spec))
         while sum(map(len, held)) >= frames:
             joined = np.concatenate(held)
