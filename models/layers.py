@@ -9,6 +9,7 @@ import tensorflow as tf
 from models.draws import Draws, uniform
 from models.replicas import gathered
 
+FEW = 4  # outputs of a convolution; fewer are computed by rows of a tall kernel
 NORM_EPSILON = 1e-5  # below it, near-constant input (silence, flat colour) gives NaN gradients
 
 
@@ -97,7 +98,8 @@ def reflect_conv2d(x, channels: int, kernel: int, **options):
     """Convolution with reflected instead of zero edges, which show as a frame around the output."""
     edge = kernel // 2
     padded = keras.ops.pad(x, [[0, 0], [edge, edge], [edge, edge], [0, 0]], mode="reflect")
-    return keras.layers.Conv2D(channels, kernel, kernel_initializer=dcgan_init(), **options)(padded)
+    layer = TallConv2D if channels < FEW and kernel > 3 else keras.layers.Conv2D
+    return layer(channels, kernel, kernel_initializer=dcgan_init(), **options)(padded)
 
 
 def resize_conv2d(x, channels: int):
@@ -111,8 +113,8 @@ def resize_conv2d(x, channels: int):
 class TallConv2D(keras.layers.Conv2D):
     """A convolution of few outputs whose kernel is tall, by rows of the kernel; the same numbers.
 
-    The rows become outputs of a convolution of one row, whose results are shifted and added up. oneDNN takes
-    sixty times as long for the whole kernel at once: it has no fast path for so tall a kernel of one output.
+    The rows become outputs of a convolution of one row, whose results are shifted and added up. oneDNN
+    has no fast path for the whole of it, and takes ten times as long and more where pictures are large.
     """
 
     def call(self, x):
@@ -129,7 +131,7 @@ class TallConv2D(keras.layers.Conv2D):
         flat = tf.pad(flat, [[0, 0], [0, 0], [0, 0], [0, tall]])  # so that row k begins k to the left
         skewed = tf.reshape(flat, [batch, columns, outputs, tall, high + 1])
         y = tf.transpose(tf.reduce_sum(skewed[..., : high - tall + 1], axis=3), [0, 3, 1, 2])
-        return y + tf.cast(self.bias, y.dtype) if self.use_bias else y
+        return self.activation(y + tf.cast(self.bias, y.dtype) if self.use_bias else y)
 
 
 class PixelShuffle(keras.layers.Layer):

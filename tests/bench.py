@@ -1,6 +1,6 @@
 """Speed and fidelity, A against B in one run: `make bench`. Machines are noisy, so read the ratios.
 
-python -m tests.bench [front_end] [inversion] [training] [full_size]
+python -m tests.bench [front_end] [inversion] [training[=PLUGIN,PLUGIN]] [full_size[=PLUGIN]]
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def convergence_db(waveform: np.ndarray, magnitude: np.ndarray, **stft) -> float
     return 20 * np.log10(difference / np.linalg.norm(magnitude[..., :frames]))
 
 
-def front_end() -> None:
+def front_end(_: list[str]) -> None:
     """Log-mels of ten seconds: librosa's own, this front end, its TensorFlow twin on eight at once."""
     spec = audio.AudioSpec.at(22050)
     y = testbed.voice(120.0, 10.0, spec.sample_rate_hz, seed=0)
@@ -64,7 +64,7 @@ def front_end() -> None:
     print(f"log-mels of 10 s: {1e3 * ours:.1f} ms, librosa {theirs / ours:.2f} times that, graph {graph / ours:.2f}")
 
 
-def inversion() -> None:
+def inversion(_: list[str]) -> None:
     """Eight clips of ten seconds back from magnitudes and from mels, beside librosa."""
     stft = {"n_fft": 1024, "hop_length": 256}
     spec = audio.AudioSpec.at(22050)
@@ -97,7 +97,7 @@ def inversion() -> None:
     print(f"  {slow / fitted:.0f} times librosa's speed")
 
 
-def training(steps: int = 30) -> None:
+def training(only: list[str], steps: int = 30) -> None:
     """Steps a second and the share of time spent waiting for input, of every plugin's small preset."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -108,14 +108,16 @@ def training(steps: int = 30) -> None:
         testbed.preprocess(root / "pictures", root / "image", ("plain", "tinted"), pairs=sizes)
         for kind in ("audio", "image"):
             data = dataset.open_records(str(root / kind))
-            for name in plugins.available():
+            for name in only or plugins.available():
+                if kind not in plugins.load(name).KINDS:
+                    continue
                 rate, waiting, batch = trained(name, data, steps)
                 print(
                     f"{name:12} {kind:6} batch {batch:3}: {rate:7.2f} steps/s, {100 * waiting:4.1f} % waiting for input"
                 )
 
 
-def full_size(steps: int = 5) -> None:
+def full_size(only: list[str], steps: int = 5) -> None:
     """Seconds a step of the papers' sizes, and what share of this machine's arithmetic they get."""
     n = 2048
     square = tf.random.normal([n, n])
@@ -128,6 +130,8 @@ def full_size(steps: int = 5) -> None:
         testbed.preprocess(root / "speech", root / "audio", testbed.VOICES_HZ, pairs=["n_mels=80"])
         testbed.preprocess(root / "pictures", root / "image", ("plain", "tinted"), pairs=["height=256", "width=256"])
         for name, kind in (("mask_cyclegan", "audio"), ("cyclegan", "image")):
+            if only and name not in only:
+                continue
             data = dataset.open_records(str(root / kind))
             rate, _, batch = trained(name, data, steps, preset="full")
             shape = "80 x 64" if kind == "audio" else "256 x 256"
@@ -182,5 +186,6 @@ def trained(name: str, data: dataset.Records, steps: int, *, preset: str = "smal
 
 if __name__ == "__main__":
     distribution.use_cores()
-    for name in sys.argv[1:] or ("front_end", "inversion", "training", "full_size"):
-        {f.__name__: f for f in (front_end, inversion, training, full_size)}[name]()
+    for asked in sys.argv[1:] or ("front_end", "inversion", "training", "full_size"):
+        what, _, only = asked.partition("=")
+        {f.__name__: f for f in (front_end, inversion, training, full_size)}[what](only.split(",") if only else [])
