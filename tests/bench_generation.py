@@ -14,8 +14,6 @@ import glob
 import json
 import os
 import pathlib
-import resource
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -26,7 +24,8 @@ import PIL.Image
 from models.metrics.generation import kernel_distance
 from pipelines import logs
 from pipelines.conversion import Model
-from tests.bench_pictures import classifier, script
+from tests.bench_pictures import classifier
+from tests.jobs import script
 
 SAMPLES = 2048
 ROWS, COLUMNS = 8, 16
@@ -57,9 +56,9 @@ def main() -> None:
         link.symlink_to(pathlib.Path(path).resolve())
     split = ["--set=channels=1", "--test_fraction=0", "--val_fraction=.05"]
     script("preprocess", f"--domain=all={out}/training", f"--data_dir={out}/records", *split)
-    began, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    script("train", f"--data_dir={out}/records", f"--run_dir={out}/run", f"--plugin={flags.plugin}", *flags.training)
-    taken = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - used
+    taken = script(
+        "train", f"--data_dir={out}/records", f"--run_dir={out}/run", f"--plugin={flags.plugin}", *flags.training
+    )
     drawn = Model(str(out / "run")).call("sample", count=np.int32(SAMPLES), seed=np.int32(0))
     judge = classifier(*read(training))
     features = keras.Model(judge.inputs, judge.layers[-2].output)

@@ -15,10 +15,6 @@ import glob
 import json
 import os
 import pathlib
-import resource
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,6 +26,7 @@ import PIL.ImageFilter
 import tensorflow as tf
 
 from models.metrics import image
+from tests.jobs import script
 
 HELD_OUT = 500
 
@@ -48,11 +45,6 @@ def outlined(picture: PIL.Image.Image) -> np.ndarray:
 
 
 TRANSFORMS: dict[str, Callable[[PIL.Image.Image], np.ndarray]] = {"tinted": tinted, "outlined": outlined}
-
-
-def script(name: str, *arguments: str) -> None:
-    """Runs one of the scripts as a user would."""
-    subprocess.run([sys.executable, "-m", f"pipelines.{name}", *arguments], check=True)
 
 
 def write(folder: pathlib.Path, paths: list[str], change: Callable | None) -> None:
@@ -105,9 +97,9 @@ def main() -> None:
     write(out / "truth", held_out, change)
     domains = [f"--domain={name}={out / name}" for name in ("plain", "changed")]
     script("preprocess", *domains, f"--data_dir={out}/records", "--test_fraction=0", "--val_fraction=.02")
-    began, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    script("train", f"--data_dir={out}/records", f"--run_dir={out}/run", f"--plugin={flags.plugin}", *flags.training)
-    seconds_taken = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - used
+    taken = script(
+        "train", f"--data_dir={out}/records", f"--run_dir={out}/run", f"--plugin={flags.plugin}", *flags.training
+    )
     script(
         "translate", f"--run_dir={out}/run", f"--input={out}/held_out", f"--output_dir={out}/made", "--target=changed"
     )
@@ -120,7 +112,7 @@ def main() -> None:
     right = {name: float(np.mean(np.argmax(judge(x), -1) == labels)) for name, x in (("made", made), ("truth", truth))}
     similar = float(np.mean(image.ssim(tf.constant(made), tf.constant(truth))))
     facts = {"plugin": flags.plugin, "transform": flags.transform, "ssim": similar, "right": right["made"]}
-    facts |= {"right_on_truth": right["truth"], "wall_s": seconds_taken[0], "cpu_s": seconds_taken[1]}
+    facts |= {"right_on_truth": right["truth"], "wall_s": taken[0], "cpu_s": taken[1]}
     print(json.dumps({key: round(value, 3) if isinstance(value, float) else value for key, value in facts.items()}))
     grid = np.concatenate(
         [np.concatenate(read(out / name, held_out[:12]), axis=1) for name in ("held_out", "made", "truth")]

@@ -15,21 +15,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import pathlib
-import resource
 import shlex
 import shutil
 import subprocess
-import sys
-import time
 
 import soundfile
 
 from pipelines import evaluation
-
-
-def script(name: str, *arguments: str) -> None:
-    """Runs one of the scripts as a user would."""
-    subprocess.run([sys.executable, "-m", f"pipelines.{name}", *arguments], check=True, capture_output=True)
+from tests.jobs import script
 
 
 def speakers(flags: list[str]) -> dict[str, tuple[str, str]]:
@@ -46,10 +39,8 @@ def converted(out: pathlib.Path, pair: dict[str, tuple[str, str]], training: lis
         globs = {name: found[part == "held_out"] for name, found in pair.items()}
         domains = [f"--domain={name}={each}" for name, glob in globs.items() for each in glob.split(",")]
         script("preprocess", *domains, f"--data_dir={out / part}", *fractions)
-    began, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    script("train", f"--data_dir={out}/records", f"--run_dir={out}/run", *training)
-    seconds = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - used
-    for source, target in itertools.permutations(pair):
+    seconds = script("train", f"--data_dir={out}/records", f"--run_dir={out}/run", *training)
+    for source, target in itertools.permutations(pair, 2):
         folder = out / f"{source}_to_{target}" / "model"
         for number, glob in enumerate(pair[source][1].split(",")):
             arguments = [f"--run_dir={out}/run", f"--input={glob}", f"--target={target}", f"--source={source}"]
@@ -62,7 +53,7 @@ def baselines(out: pathlib.Path, pair: dict[str, tuple[str, str]]) -> dict[tuple
     evaluator = evaluation.Evaluator(f"{out}/run", f"{out}/held_out")
     judge, _ = evaluator.judge()
     ways = {}
-    for source, target in itertools.permutations(pair):
+    for source, target in itertools.permutations(pair, 2):
         ways[source, target] = way = evaluator.way(source, target, judge)
         for row, examples in way.examples.items():
             folder = out / f"{source}_to_{target}" / row
