@@ -106,6 +106,20 @@ class Model:
         name = "translate_ab" if target == self.spec.domains[1] else "translate_ba"
         return lambda features: self.call(name, features=features)
 
+    def inverted(self, mels: list[np.ndarray]) -> list[np.ndarray]:
+        """Waveforms `[(frames - 1) * hop_length]` of log-mels `[frames, bins]` of any lengths, in batches."""
+        made: dict[int, np.ndarray] = {}
+        order = sorted(range(len(mels)), key=lambda n: len(mels[n]))
+        for start in range(0, len(order), BATCH_FILES):
+            group = order[start : start + BATCH_FILES]
+            frames = np.array([len(mels[n]) for n in group], np.int32)
+            padded = np.stack([np.pad(np.float32(mels[n]), [(0, max(frames) - len(mels[n])), (0, 0)]) for n in group])
+            waves = self.call("invert", features=padded, frames=frames, first_frame=np.int32(0))
+            made |= {
+                n: y[: (len(mels[n]) - 1) * self.spec.features.hop_length] for n, y in zip(group, waves, strict=True)
+            }
+        return [made[n] for n in range(len(mels))]
+
     def call(self, name: str, **inputs) -> np.ndarray:
         """The one output of a signature."""
         (output,) = self.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()}).values()
@@ -195,12 +209,14 @@ class Converter:
     # ---------------------------------------------------------------- speech
 
     def _inverter(self, name: str) -> Callable:
-        """Function of log-mels, the number of the first frame, and the source's complex spectrogram."""
+        """Function of log-mels, each one's frames, the number of the first, and the source's complex spectrogram."""
         if self.spec.kind == "image" or name == "griffin_lim":
-            return lambda mels, first, _: self.model.call("invert", features=mels, first_frame=np.int32(first))
+            return lambda mels, frames, first, _: self.model.call(
+                "invert", features=mels, frames=frames, first_frame=np.int32(first)
+            )
         if name == "source_phase":
-            return lambda mels, _, source: self.model.call(
-                "invert_from_phase", features=mels, phase=np.float32(np.angle(source))
+            return lambda mels, frames, _, source: self.model.call(
+                "invert_from_phase", features=mels, frames=frames, phase=np.float32(np.angle(source))
             )
         kind, _, run_dir = name.partition(":")
         if kind != "vocoder" or not run_dir:
@@ -212,12 +228,12 @@ class Converter:
             raise ValueError(f"--inverter={name}: its front end is {vocoder.spec.features}, not {self.spec.features}")
         return lambda mels, *_: vocoder.call("vocode", features=mels)
 
-    def _made(self, spectrogram: np.ndarray, first: int) -> np.ndarray:
-        """Waveforms `[batch, (frames - 1) * hop]` of `[batch, frames + 2 * context, bins]`."""
+    def _made(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:
+        """Waveforms `[batch, (most frames - 1) * hop]` of `[batch, most frames + 2 * context, bins]`."""
         context = self.model.context
         inside = slice(context, spectrogram.shape[1] - context)
         mels = audio.log_mel_of(spectrogram, self.spec.features)
-        return self.invert(self.translate(mels)[:, inside], first, spectrogram[:, inside])
+        return self.invert(self.translate(mels)[:, inside], np.int32(frames), first, spectrogram[:, inside])
 
     def _short(self, recordings: list[_Recording]) -> list[list[np.ndarray]]:
         """Converted samples of recordings that fit into one chunk, batched with others of like length."""
@@ -227,10 +243,10 @@ class Converter:
             group = [n for n in order[start : start + BATCH_FILES] if not recordings[n].silent]
             made |= {n: [np.zeros(recordings[n].samples, np.float32)] for n in order[start : start + BATCH_FILES]}
             if group:
-                frames = max(recordings[n].frames for n in group) + 1
+                frames = [recordings[n].frames + 1 for n in group]  # and one more, to invert to the last sample
                 context = self.model.context
-                windows = [recordings[n].window(context).frames(0, frames + 2 * context) for n in group]
-                for n, y in zip(group, self._made(np.stack(windows), 0), strict=True):
+                windows = [recordings[n].window(context).frames(0, max(frames) + 2 * context) for n in group]
+                for n, y in zip(group, self._made(np.stack(windows), frames, 0), strict=True):
                     made[n] = [y[: recordings[n].samples]]
         return [made[n] for n in range(len(recordings))]
 
@@ -253,7 +269,7 @@ class Converter:
         for first in range(0, opened.frames, CHUNK_FRAMES):
             left = opened.frames - first
             count = min(left, CHUNK_FRAMES + OVERLAP_FRAMES) + 1
-            yield self._made(window.frames(first, count + 2 * context)[None], first)[0]
+            yield self._made(window.frames(first, count + 2 * context)[None], [count], first)[0]
             if left <= CHUNK_FRAMES + OVERLAP_FRAMES:
                 return
 

@@ -61,33 +61,36 @@ def analyse(spec) -> Callable:
 
 
 def invert(spec) -> Callable:
-    """Log-mels to waveforms `[batch, (frames - 1) * hop_length]` by fast Griffin-Lim."""
-    signature = [
-        tf.TensorSpec([None, None, spec.n_mels], tf.float32, "features"),
-        tf.TensorSpec([], tf.int32, "first_frame"),
-    ]
+    """Log-mels to waveforms `[batch, (frames - 1) * hop_length]` by fast Griffin-Lim.
 
-    @tf.function(input_signature=signature, autograph=False)
-    def fn(features, first_frame):
+    `frames` `[batch]` says how many of each are no padding; `first_frame` where in a recording they begin.
+    """
+    first = tf.TensorSpec([], tf.int32, "first_frame")
+
+    @tf.function(input_signature=[*_mels(spec), first], autograph=False)
+    def fn(features, frames, first_frame):
         magnitude = spectral.mel_to_magnitude(features, spec)
-        return {"waveform": spectral.griffin_lim(magnitude, spec, first_frame=first_frame)}
+        return {"waveform": spectral.griffin_lim(magnitude, spec, first_frame=first_frame, frames=frames)}
 
     return fn
 
 
 def invert_from_phase(spec) -> Callable:
     """The same, beginning at given phases `[batch, frames, n_fft // 2 + 1]` in radians."""
-    bins = spec.n_fft // 2 + 1
-    signature = [
-        tf.TensorSpec([None, None, spec.n_mels], tf.float32, "features"),
-        tf.TensorSpec([None, None, bins], tf.float32, "phase"),
-    ]
+    phases = tf.TensorSpec([None, None, spec.n_fft // 2 + 1], tf.float32, "phase")
 
-    @tf.function(input_signature=signature, autograph=False)
-    def fn(features, phase):
-        return {"waveform": spectral.griffin_lim(spectral.mel_to_magnitude(features, spec), spec, phase=phase)}
+    @tf.function(input_signature=[*_mels(spec), phases], autograph=False)
+    def fn(features, frames, phase):
+        magnitude = spectral.mel_to_magnitude(features, spec)
+        return {"waveform": spectral.griffin_lim(magnitude, spec, phase=phase, frames=frames)}
 
     return fn
+
+
+def _mels(spec) -> list[tf.TensorSpec]:
+    """A batch of log-mels, and how many frames of each count."""
+    features = tf.TensorSpec([None, None, spec.n_mels], tf.float32, "features")
+    return [features, tf.TensorSpec([None], tf.int32, "frames")]
 
 
 def waveform(translate: Callable, forward: Callable, back: Callable, spec, context: int) -> Callable:
@@ -112,7 +115,7 @@ def waveform(translate: Callable, forward: Callable, back: Callable, spec, conte
         padded = tf.pad(analysed["features"], beyond, constant_values=spec.log_floor)
         translated = translate(padded, *others)
         inside = translated[:, context : tf.shape(translated)[1] - context]
-        made = back(inside, 0)["waveform"][:, :samples]
+        made = back(inside, tf.repeat(tf.shape(inside)[1], tf.shape(inside)[0]), 0)["waveform"][:, :samples]
         wanted, found = spectral.active_power(waveform, spec), spectral.active_power(made, spec)
         peak = tf.reduce_max(tf.abs(made), axis=1, keepdims=True)
         factor = tf.minimum(tf.sqrt(wanted / tf.maximum(found, 1e-20)), 1 / tf.maximum(peak, 1e-9))
