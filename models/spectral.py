@@ -56,9 +56,12 @@ def overlap_add(frames: tf.Tensor, hop: int) -> tf.Tensor:
     return tf.reshape(tf.add_n(moved), [*tf.unstack(tf.shape(frames)[:-2]), (tf.shape(moved[0])[-2]) * hop])
 
 
-def log_mel(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """Natural logarithm of the mel magnitudes, `[..., frames, mels]`, at least `spec.log_floor`."""
-    magnitude = tf.abs(stft(y, spec))
+def log_mel(y: tf.Tensor, spec: AudioSpec, *, centred: bool = True) -> tf.Tensor:
+    """Natural logarithm of the mel magnitudes, `[..., frames, mels]`, at least `spec.log_floor`.
+
+    Not `centred`, the first frame begins at the first sample, as in the middle of a recording.
+    """
+    magnitude = tf.abs(stft(y, spec) if centred else _analysis(y, spec))
     return tf.math.log(tf.maximum(tf.matmul(magnitude, audio.mel_matrix(spec).T), spec.floor))
 
 

@@ -25,8 +25,6 @@ from models.features.spec import Spec
 from pipelines import config
 
 BATCH_FILES = 16  # short ones that go through the model together
-CHUNK_FRAMES = 1024  # of a recording that goes through the model at once
-OVERLAP_FRAMES = 32  # that neighbouring chunks are cross-faded over
 INVERTERS = ("griffin_lim", "source_phase", "vocoder:RUN")
 
 
@@ -168,7 +166,7 @@ class Converter:
         for number, item in enumerate(items):
             try:
                 loaded = self._load(item.source)
-                if isinstance(loaded, _Recording) and loaded.frames > CHUNK_FRAMES:
+                if isinstance(loaded, _Recording) and loaded.frames > inversion.CHUNK_FRAMES:
                     outcomes[number] = self._write(item, loaded, self._long(loaded))
                 else:
                     waiting.append((number, loaded))
@@ -252,26 +250,23 @@ class Converter:
 
     def _long(self, opened: _Recording) -> Iterator[np.ndarray]:
         """Converted samples of a recording in parts, in constant memory."""
-        overlap = OVERLAP_FRAMES * self.spec.features.hop_length
+        overlap = inversion.OVERLAP_FRAMES * self.spec.features.hop_length
         left = opened.samples
         for part in inversion.crossfade(self._chunks(opened), overlap):
             yield part[:left]
             left -= len(part[:left])
 
     def _chunks(self, opened: _Recording) -> Iterator[np.ndarray]:
-        """Waveforms of neighbouring chunks; each reaches `OVERLAP_FRAMES` into the next.
+        """Waveforms of neighbouring chunks; each reaches into the next.
 
         The model sees each with as many frames around it as its output depends on, silence beyond the
         ends, so that where a chunk begins makes no difference.
         """
         context = self.model.context
         window = opened.window(context)
-        for first in range(0, opened.frames, CHUNK_FRAMES):
-            left = opened.frames - first
-            count = min(left, CHUNK_FRAMES + OVERLAP_FRAMES) + 1
-            yield self._made(window.frames(first, count + 2 * context)[None], [count], first)[0]
-            if left <= CHUNK_FRAMES + OVERLAP_FRAMES:
-                return
+        for first, count in inversion.chunks(opened.frames):
+            frames = count + 1  # and one more, to invert to the last sample
+            yield self._made(window.frames(first, frames + 2 * context)[None], [frames], first)[0]
 
 
 def _keep(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.LevelMeter:

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 x = np.load(sys.argv[2])
-y = model.signatures["waveform_translate_ab"](waveform=tf.constant(x))["waveform"].numpy()
+y = model.signatures["translate_ab_waveform"](waveform=tf.constant(x))["waveform"].numpy()
 assert not {"models", "plugins", "pipelines", "librosa", "apache_beam"} & set(sys.modules)
 np.save(sys.argv[3], y)
 """
@@ -67,13 +67,13 @@ def test_the_export_describes_itself(exported, speech_run):
 @pytest.mark.parametrize("samples", [1, 100, 2048, 12345])
 def test_waveforms_of_any_length_come_out_as_long(exported, samples):
     x = np.float32(0.1 * np.sin(0.2 * np.arange(samples)))[None]
-    y = exported["waveform_translate_ba"](waveform=tf.constant(x))["waveform"].numpy()
+    y = exported["translate_ba_waveform"](waveform=tf.constant(x))["waveform"].numpy()
     assert y.shape == x.shape and np.isfinite(y).all() and np.abs(y).max() <= 1
 
 
 def test_silence_stays_silent_beside_sound(exported):
     x = np.stack([np.zeros(4000, np.float32), voice(150.0, 0.5, 8000, seed=1)])
-    y = exported["waveform_translate_ab"](waveform=tf.constant(x))["waveform"].numpy()
+    y = exported["translate_ab_waveform"](waveform=tf.constant(x))["waveform"].numpy()
     assert not y[0].any() and 0.3 < y[1].std() / x[1].std() < 3
 
 

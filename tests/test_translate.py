@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from testbed import DATAFLOW, voice
 
-from models.features import audio, recording
+from models.features import audio, inversion, recording
 from pipelines import conversion, translation
 
 RATE_HZ = 8000
@@ -73,7 +73,7 @@ def test_a_long_recording_in_chunks_equals_the_whole(speech_run, tmp_path, monke
     y = np.concatenate([voice(110.0, 2.0, RATE_HZ, seed=n) for n in range(4)])
     soundfile.write(tmp_path / "long.wav", y, RATE_HZ)
     translate(speech_run, tmp_path / "long.wav", tmp_path / "whole")
-    monkeypatch.setattr(conversion, "CHUNK_FRAMES", 128)
+    monkeypatch.setattr(inversion, "CHUNK_FRAMES", 128)
     translate(speech_run, tmp_path / "long.wav", tmp_path / "chunks")
     spec = conversion.Model(speech_run).spec.features
     found, wanted = (
