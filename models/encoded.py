@@ -1,7 +1,7 @@
 """Encoded audio in a graph: the bytes of a WAV, FLAC, Ogg Vorbis or MP3 file to samples, and samples to a WAV.
 
-The operations that decode are tensorflow-io's; a process that runs such a graph imports it first. Rates and
-sample formats are read from the headers here, since those operations do not tell.
+The operations that decode all but WAV are tensorflow-io's; a process that loads such a graph registers them first.
+Rates and sample formats are read from the headers here, since those operations do not tell.
 """
 
 from __future__ import annotations
@@ -63,29 +63,45 @@ def encode(samples: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
 
 
 def _wav(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples `[samples, channels]` and the rate of the chunk ``fmt``, wherever it stands."""
+    """Samples `[samples, channels]` and rate, by TensorFlow alone.
+
+    tensorflow-io's operation refuses chunks other than ``fmt`` and ``data``, and takes 32-bit integers for floats.
+    """
+    head = tf.strings.substr(audio, _chunk(audio, "fmt ") + 8, 16)
+    kind, channels, rate_hz, bits = (_number(head, *place) for place in ((0, 2), (2, 2), (4, 4), (14, 2)))
+    start = _chunk(audio, "data") + 8
+    data = tf.strings.substr(audio, start, _number(audio, start - 4, 4))
+
+    def read(kind):
+        return lambda: _unit(tf.io.decode_raw(data, kind))
+
+    floats = tf.logical_or(tf.equal(kind, 3), tf.equal(bits, 64))
+    depths = {8: read(tf.uint8), 16: read(tf.int16), 24: lambda: _unit(_of_three_bytes(data))}
+    cases = [
+        (tf.logical_and(floats, tf.equal(bits, 32)), read(tf.float32)),
+        (tf.logical_and(floats, tf.equal(bits, 64)), read(tf.float64)),
+        *((tf.equal(bits, depth), fn) for depth, fn in depths.items()),
+    ]
+    return tf.reshape(tf.case(cases, default=read(tf.int32)), [-1, channels]), rate_hz
+
+
+def _of_three_bytes(data: tf.Tensor) -> tf.Tensor:
+    """24-bit numbers in the upper bytes of int32."""
+    low, middle, high = tf.unstack(tf.cast(tf.reshape(tf.io.decode_raw(data, tf.uint8), [-1, 3]), tf.int32), axis=1)
+    return (low + 256 * middle) * 256 + tf.bitwise.left_shift(high, 24)
+
+
+def _chunk(audio: tf.Tensor, name: str) -> tf.Tensor:
+    """Where a chunk of a RIFF file begins."""
+
+    def elsewhere(at):
+        return tf.not_equal(tf.strings.substr(audio, at, 4), name)
 
     def further(at):
         size = _number(audio, at + 4, 4)
-        return at + 8 + size + size % 2
+        return (at + 8 + size + size % 2,)
 
-    def elsewhere(at):
-        return tf.not_equal(tf.strings.substr(audio, at, 4), "fmt ")
-
-    (at,) = tf.while_loop(elsewhere, lambda at: (further(at),), [12])
-    kind, bits = _number(audio, at + 8, 2), _number(audio, at + 22, 2)
-    kind = tf.where(tf.equal(kind, 0xFFFE), _number(audio, at + 32, 2), kind)  # extensible: the format comes later
-    whole = tf.logical_and(tf.equal(kind, 1), tf.equal(bits, 32))  # which come as if they were floats
-    samples = tf.case(
-        [
-            (whole, lambda: _unit(tf.bitcast(tfio.audio.decode_wav(audio, dtype=tf.float32), tf.int32))),
-            (tf.equal(kind, 3), lambda: tfio.audio.decode_wav(audio, dtype=tf.float32)),
-            (tf.equal(bits, 8), lambda: _unit(tfio.audio.decode_wav(audio, dtype=tf.uint8))),
-            (tf.equal(bits, 24), lambda: _unit(tfio.audio.decode_wav(audio, dtype=tf.int32))),
-        ],
-        default=lambda: _unit(tfio.audio.decode_wav(audio, dtype=tf.int16)),
-    )
-    return samples, _number(audio, at + 12, 4)
+    return tf.while_loop(elsewhere, further, [12])[0]
 
 
 def _flac(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -129,6 +145,9 @@ def _number(audio: tf.Tensor, at, count: int) -> tf.Tensor:
 
 
 def _unit(samples: tf.Tensor) -> tf.Tensor:
-    """Integers to [-1, 1)."""
-    scale = float(samples.dtype.max // 2 + 1 if samples.dtype == tf.uint8 else samples.dtype.max + 1)
-    return tf.cast(samples, tf.float32) / scale - (1.0 if samples.dtype == tf.uint8 else 0.0)
+    """Integers to [-1, 1); floats as they are."""
+    if samples.dtype.is_floating:
+        return tf.cast(samples, tf.float32)
+    if samples.dtype == tf.uint8:
+        return tf.cast(samples, tf.float32) / 128 - 1
+    return tf.cast(samples, tf.float32) / (samples.dtype.max + 1.0)
