@@ -66,6 +66,8 @@ class CUT(base.Plugin):
                 "blocks": 3,
                 "halvings": 2,
                 "critic_channels": 32,
+                "steps": 2800,
+                "rate_g": 8e-4,
                 "rate_d": 2e-4,
                 "features": 64,
                 "patches": 64,
