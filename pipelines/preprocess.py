@@ -14,7 +14,9 @@ EXAMPLE = "python -m pipelines.preprocess --domain=anna='anna/*.wav' --domain=be
 
 def define_flags() -> None:
     """This script's flags."""
-    flags.DEFINE_multi_string("domain", [], "NAME=GLOB or NAME=FOLDER or NAME=tfds:DATASET/SPLIT; once a domain.")
+    flags.DEFINE_multi_string(
+        "domain", [], "NAME=GLOB, NAME=FOLDER, NAME=tfds:DATASET/SPLIT or NAME=factors:SET/COUNT."
+    )
     flags.DEFINE_string("data_dir", None, "Where the records go.")
     flags.DEFINE_enum("kind", None, ["audio", "image"], "What the files are; found from their endings if not given.")
     flags.DEFINE_multi_string(

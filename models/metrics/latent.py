@@ -77,7 +77,8 @@ def active_units(means: np.ndarray) -> int:
 def gaussian_divergence(codes: np.ndarray) -> float:
     """``KL(N(m, C) || N(0, 1))`` in nats, m and C being mean and covariance of codes `[n, latent]`.
 
-    The codes are drawn from the aggregate posterior. 0 where mean and covariance are the prior's. Dimensions that never vary count as varying by 1e-6.
+    The codes are drawn from the aggregate posterior; 0 where its moments are the prior's. Dimensions that never
+    vary count as varying by 1e-6.
 
     >>> round(gaussian_divergence(np.array([[1.0], [-1.0]])), 9)
     0.0
