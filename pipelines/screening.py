@@ -7,14 +7,16 @@ import functools
 import io
 import json
 import posixpath
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import tensorflow as tf
 
 from models import outliers
 from models.features import audio, image
-from pipelines.conversion import Model
+
+if TYPE_CHECKING:
+    from pipelines.conversion import Model
 
 BATCH = 64  # units that are encoded at once
 FRAMES = 4096  # of a recording that are looked at
@@ -123,10 +125,17 @@ class Detector:
         Raises:
           ValueError: it cannot be read.
         """
+        file.seek(0)
         found = self.score(self.coder.read(file))
         if found <= self.threshold:
             return None
         return f"unlike the training data: outlier score {found:.3g}, threshold {self.threshold:.3g}"
+
+    def refuse(self, file: BinaryIO) -> None:
+        """Raises ValueError where a file is unlike the training files, or cannot be read."""
+        why = self.why_unlike(file)
+        if why:
+            raise ValueError(why)
 
     def save(self, run_dir: str, facts: dict) -> None:
         """Writes ``RUN/outliers.npz``, then ``RUN/outliers.json``."""
@@ -139,8 +148,8 @@ class Detector:
         _write(posixpath.join(run_dir, FACTS), json.dumps(told, indent=2).encode())
 
     @classmethod
-    def load(cls, run_dir: str) -> Detector:
-        """The detector of a run.
+    def load(cls, run_dir: str, model: Model) -> Detector:
+        """The detector of a run, whose export is `model`.
 
         Raises:
           ValueError: there is none.
@@ -155,7 +164,7 @@ class Detector:
             reference = outliers.Reference(*(arrays[f"reference_{name}"] for name in ("mean", "whitening", "codes")))
         names = tuple(told["calibration"].pop("names"))
         calibration = outliers.Calibration(names, **{k: np.array(v) for k, v in told["calibration"].items()})
-        return cls(Coder(Model(run_dir), run_dir), reference, calibration, told["threshold"])
+        return cls(Coder(model, run_dir), reference, calibration, told["threshold"])
 
 
 def _write(path: str, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 from testbed import laws
@@ -139,8 +140,22 @@ def test_detection_of_what_is_apart_is_perfect_and_of_the_same_is_chance(rng):
     assert detection.detection(usual, usual, seed=1)["auroc"][0] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_measures_are_those_of_scikit_learn(rng, tied):
+    usual, strange = rng.normal(size=50), rng.normal(size=70) + 1
+    if tied:
+        usual, strange = np.round(usual), np.round(strange)
+    found = detection.detection(usual, strange)
+    labels, scores = np.repeat([0, 1], [50, 70]), np.concatenate([usual, strange])
+    assert found["auroc"][0] == pytest.approx(sklearn.metrics.roc_auc_score(labels, scores))
+    assert found["aupr"][0] == pytest.approx(sklearn.metrics.average_precision_score(labels, scores))
+    limit = np.quantile(usual, 0.95, method="inverted_cdf")
+    assert found["fpr95"][0] == pytest.approx(np.mean(strange <= limit))
+
+
 def test_detection_turned_round_is_its_complement(rng):
     usual, strange = rng.normal(size=50), rng.normal(size=70) + 1
-    assert detection.auroc(strange, usual) == pytest.approx(1 - detection.auroc(usual, strange))
+    one, other = detection.detection(usual, strange), detection.detection(strange, usual)
+    assert one["auroc"][0] == pytest.approx(1 - other["auroc"][0])
     with pytest.raises(ValueError, match="0 strange"):
         detection.detection(usual, [])

@@ -6,12 +6,14 @@ import re
 
 import numpy as np
 import pytest
-from testbed import train
+from testbed import preprocess, train
 
 from models import latent
-from pipelines import corpus, dataset, transforms
-from pipelines.exploration import findings, interpolation, lab, perturbation, sampling
+from models.features import image, procedural
+from pipelines import conversion, corpus, dataset, screening, transforms, translation
+from pipelines.exploration import findings, interpolation, lab, outlying, perturbation, sampling
 
+FRONT_END = ["n_fft=256", "n_mels=32"]
 KINDS = pytest.mark.parametrize("kind", ["pictures", "speech"])
 
 
@@ -40,7 +42,8 @@ def explored(runs, tmp_path):
 
     def explore(do, kind, **options):
         run_dir, data_dir = runs[kind]
-        asked = findings.Asked(do=do, run_dir=run_dir, data_dir=data_dir, output_dir=str(tmp_path), **options)
+        options = {"data_dir": data_dir, "output_dir": str(tmp_path), **options}
+        asked = findings.Asked(do=do, run_dir=run_dir, **options)
         found = findings.explore(asked)
         numbers = json.loads((tmp_path / f"{do}.json").read_text())
         with open(tmp_path / f"{do}.csv") as file:
@@ -201,3 +204,99 @@ def test_factors_may_come_from_a_table(explored, runs, tmp_path):
 def test_without_factors_there_is_nothing_to_score(explored):
     with pytest.raises(ValueError, match=r"no factors are known.*--labels"):
         explored("disentangle", "speech")
+
+
+# ------------------------------------------------------------------ outliers
+
+
+@pytest.fixture
+def enough(monkeypatch):
+    """Thresholds by the few held-out files that there are."""
+    monkeypatch.setattr(outlying, "LEAST_HELD_OUT", 2)
+    monkeypatch.setattr(outlying, "MOST_STRANGE", 16)
+
+
+@pytest.fixture
+def detecting(explored, runs, enough):
+    """A run with a detector, and what the job found."""
+    numbers, rows, page = explored("outliers", "pictures", false_positive_rate=0.3, count=2)
+    return runs["pictures"][0], numbers, rows, page
+
+
+def test_outliers_are_scored_and_the_threshold_stays_in_the_run(detecting):
+    run_dir, numbers, rows, _ = detecting
+    assert set(numbers["detection"]) == {"noise", "inverted", "blurred"}
+    for found in numbers["detection"].values():
+        names = {"reconstruction", "mahalanobis", "knn", "negative_elbo", "sharpness", "combined"}
+        assert set(found) == names
+        for measures in found.values():
+            assert all(0 <= low <= high <= 1 for _, low, high in measures.values())
+    assert numbers["detection"]["noise"][numbers["best"]["noise"]]["auroc"][0] > 0.9
+    above = [row["flagged"] == "True" for row in rows if row["kind"] == "usual"]
+    assert np.mean(above) == numbers["flagged"]["usual"]
+    detector = screening.Detector.load(run_dir, conversion.Model(run_dir))
+    assert detector.threshold == numbers["threshold"]
+
+
+def test_a_detector_says_of_a_file_what_the_job_said(detecting, runs):
+    run_dir, _, rows, _ = detecting
+    detector = screening.Detector.load(run_dir, conversion.Model(run_dir))
+    scores = {row["id"]: float(row["combined"]) for row in rows}
+    for source, x in dataset.whole(dataset.open_records(runs["pictures"][1]), "test", "drawn"):
+        assert detector.score(x) == pytest.approx(scores[source.id], rel=1e-3)
+
+
+def test_preprocess_leaves_out_what_is_unlike(detecting, tmp_path):
+    run_dir, _, _, _ = detecting
+    rng = np.random.default_rng(0)
+    (tmp_path / "mixed").mkdir()
+    for n in range(6):
+        pixels = procedural.picture(procedural.drawn_factors(procedural.PICTURES, n, 0))
+        noisy = rng.integers(0, 256, pixels.shape).astype(np.uint8)
+        image.write(str(tmp_path / "mixed" / f"{n}.png"), noisy if n % 2 else pixels)
+    preprocess(tmp_path, tmp_path / "records", ["mixed"], reject=run_dir)
+    rows = [json.loads(line) for line in (tmp_path / "records" / "failures.jsonl").read_text().splitlines()]
+    assert {f"{n}.png" for n in (1, 3, 5)} <= {row["path"].rpartition("/")[2] for row in rows}
+    assert all(row["reason"].startswith("unlike the training data: outlier score") for row in rows)
+
+
+def test_translate_says_what_is_unlike(detecting, picture_run, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    (tmp_path / "noise").mkdir()
+    image.write(str(tmp_path / "noise" / "x.png"), rng.integers(0, 256, (16, 16, 1)).astype(np.uint8))
+    asked = {"run_dir": picture_run, "target": "tinted", "screen": detecting[0]}
+    translation.translate(pattern=str(tmp_path / "noise"), output_dir=str(tmp_path / "out"), **asked)
+    (row,) = map(json.loads, (tmp_path / "out" / "translations.jsonl").read_text().splitlines())
+    assert row["unlike"].startswith("unlike the training data")
+    assert f"warning: {tmp_path}/noise/x.png: unlike" in capsys.readouterr().err
+
+
+def test_speech_is_told_from_what_is_none_and_from_given_files(explored, enough, speech_folder, tmp_path):
+    preprocess(speech_folder, tmp_path / "records", ("low", "high"), pairs=FRONT_END, fractions=(0.5, 0.2))
+    options = {"false_positive_rate": 0.4, "against": (f"other={speech_folder}/high",)}
+    options["data_dir"] = str(tmp_path / "records")
+    numbers, rows, page = explored("outliers", "speech", count=1, **options)
+    assert set(numbers["detection"]) == {"noise", "tones", "other"}
+    assert "negative_elbo" not in rows[0] and page.count("<audio") == 2
+
+
+def test_too_few_held_out_files_set_no_threshold(explored):
+    with pytest.raises(ValueError, match=r"val split; wanted 20 or more to set a threshold by, see --val_fraction"):
+        explored("outliers", "speech")
+
+
+def test_a_run_without_a_detector_screens_nothing(code_run):
+    with pytest.raises(ValueError, match=r"has no outliers.json; .*--do=outliers writes it"):
+        screening.Detector.load(code_run, None)
+
+
+def test_a_run_that_does_not_encode_is_refused(picture_run, picture_records):
+    asked = findings.Asked(do="sample", run_dir=picture_run, data_dir=picture_records, output_dir="")
+    with pytest.raises(ValueError, match="plugin cyclegan does not encode"):
+        lab.Lab(asked)
+
+
+def test_records_of_another_front_end_are_refused(runs):
+    asked = findings.Asked(do="sample", run_dir=runs["speech"][0], data_dir=runs["pictures"][1], output_dir="")
+    with pytest.raises(ValueError, match="another front end"):
+        lab.Lab(asked)
