@@ -14,6 +14,7 @@ import sklearn.covariance
 import sklearn.neighbors
 
 NEIGHBOURS = 10
+FOLDS = 10  # of held-out examples, of which one is scored by what is usual for the others
 MOST_CODES = 5000  # training codes that are kept to look for neighbours among
 TWO_SIDED = ("sharpness",)  # scores that are strange where they are low, too
 
@@ -73,10 +74,11 @@ def sharpness(x: np.ndarray, y: np.ndarray) -> np.ndarray:
       x: `[n, rows, columns, ...]`.
       y: the same shape.
     """
-    return np.log(_roughness(x) + 1e-9) - np.log(_roughness(y) + 1e-9)
+    return np.log(roughness(x) + 1e-9) - np.log(roughness(y) + 1e-9)
 
 
-def _roughness(x: np.ndarray) -> np.ndarray:
+def roughness(x: np.ndarray) -> np.ndarray:
+    """Mean squared difference of neighbours along rows and columns of `[n, rows, columns, ...]`, `[n]`."""
     x = np.asarray(x, np.float64)
     down, across = np.square(np.diff(x, axis=1)), np.square(np.diff(x, axis=2))
     return sum(np.mean(part.reshape(len(x), -1), axis=1) for part in (down, across))
@@ -142,6 +144,23 @@ class Calibration:
         """
         z = self.standardised(scores) - self.mean
         return np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", z, self.precision, z), 0.0))
+
+
+def crossed(scores: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Combined scores of held-out examples, each by a calibration on others: what new ones would score, `[n]`.
+
+    By one that they were part of themselves they would look more usual than new ones do.
+
+    Raises:
+      ValueError: too few examples, see :meth:`Calibration.of`.
+    """
+    count = len(next(iter(scores.values())))
+    fold, found = np.arange(count) % min(FOLDS, count), np.zeros(count)
+    for number in range(fold.max() + 1):
+        others, mine = fold != number, fold == number
+        made = Calibration.of({name: values[others] for name, values in scores.items()})
+        found[mine] = made.combined({name: values[mine] for name, values in scores.items()})
+    return found
 
 
 def threshold(scores: np.ndarray, rate: float) -> float:

@@ -87,7 +87,7 @@ def tabled(rows: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[lis
     columns = [
         name for name in {**HEADS, **{c: c for r in rows.values() for c in r}} if any(name in r for r in rows.values())
     ]
-    heads = ["row", *(HEADS.get(name, name) for name in columns)]
+    heads = ["row", *(HEADS.get(name, name.replace("_", " ")) for name in columns)]
     return heads, [[name, *(_cell(column, row.get(column)) for column in columns)] for name, row in rows.items()]
 
 

@@ -113,10 +113,18 @@ def test_continuity_is_one_on_a_straight_line_and_least_in_a_jump(rng):
     assert latent.continuity(arc) == pytest.approx(1) and latent.straightness(arc) == pytest.approx(2 / np.pi, abs=0.01)
 
 
-def test_what_is_like_the_data_is_accepted_and_what_is_not_is_not(rng):
-    support = latent.Support(*(rng.normal(size=(300, 3)) for _ in "ab"))
-    assert support.accepted(rng.normal(size=(400, 3))) == pytest.approx(0.95, abs=0.04)
-    assert support.accepted(rng.normal(size=(400, 3)) + 9) == 0
+def test_what_is_like_outputs_for_examples_is_accepted_and_mush_and_noise_are_not(rng):
+    patterns = rng.normal(size=(6, 8, 8, 1))
+
+    def outputs(count):
+        return rng.normal(size=(count, 6)) ** 3 @ patterns.reshape(6, 64) + 0.01 * rng.normal(size=(count, 64))
+
+    known, others, new = (outputs(count).reshape(-1, 8, 8, 1) for count in (400, 300, 400))
+    support = latent.Support(known, others)
+    assert support.accepted(new) == pytest.approx(0.95, abs=0.04)
+    assert support.accepted(rng.normal(size=(100, 8, 8, 1))) == 0
+    assert support.accepted(0.01 * new) < 0.2
+    assert support.accepted(new + 50) == 0
 
 
 def test_codes_that_are_the_prior_are_at_no_distance_from_it(rng):

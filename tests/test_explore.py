@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from testbed import preprocess, train
 
-from models import latent
+from models import latent, outliers
 from models.features import image, procedural
 from pipelines import conversion, corpus, dataset, screening, transforms, translation
 from pipelines.exploration import findings, interpolation, lab, outlying, perturbation, sampling
@@ -126,14 +126,21 @@ def test_what_cannot_be_gone_between_is_refused(explored, between, said):
 
 
 @KINDS
-def test_samples_are_held_against_the_data(explored, kind, tmp_path):
+def test_samples_are_held_against_the_data(explored, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(sampling, "LEAST", 5)
+    monkeypatch.setattr(outliers, "threshold", lambda scores, _: float(np.max(scores)))  # of fewer than are wanted
     numbers, rows, page = explored("sample", kind, count=2)
-    assert [row["from"] for row in rows] == ["held out (test)", "prior", "truncated", "mixture", "noise"]
+    assert [row["from"] for row in rows] == ["held out", "reconstructed", "prior", "truncated", "mixture", "noise"]
     table = numbers["samples"]
-    assert table["held out (test)"]["accepted"] >= 0.9 > table["noise"]["accepted"] == 0
+    assert table["reconstructed"]["accepted"] >= 0.6 > table["noise"]["accepted"] == 0
     assert numbers["completeness"] == table["prior"]["accepted"]
     assert 0 <= numbers["posterior"]["active_units"] <= 4 == numbers["posterior"]["latent"]
     assert len(list(tmp_path.glob("samples/*.wav"))) == page.count("<audio") == (6 if kind == "speech" else 0)
+
+
+def test_completeness_wants_enough_files(explored):
+    with pytest.raises(ValueError, match=r"11 pictures or windows in a split of .*; wanted 20 or more"):
+        explored("sample", "pictures")
 
 
 def test_a_mixture_finds_the_clusters(rng):

@@ -146,6 +146,15 @@ def test_a_two_sided_score_is_strange_on_either_side(rng):
         made.combined({"sharpness": np.zeros(1)})
 
 
+def test_new_examples_are_flagged_at_the_rate_that_was_asked_for(rng):
+    flagged = []
+    for _ in range(40):
+        held_out, new = ({name: rng.normal(size=n) for name in "abcdef"} for n in (80, 400))
+        limit = outliers.threshold(outliers.crossed(held_out), 0.1)
+        flagged.append(np.mean(outliers.Calibration.of(held_out).combined(new) > limit))
+    assert np.mean(flagged) == pytest.approx(0.1, abs=0.02)
+
+
 @given(seed=seeds, rate=st.floats(0.02, 0.9))
 @laws
 def test_a_threshold_lets_no_larger_share_pass_than_it_was_asked_for(seed, rate):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from models import outliers
 from models.metrics.generation import Components, kernel_distance
 
 ACTIVE_VARIANCE = 1e-2  # of the posterior means of a unit that says anything (arXiv:1509.00519, Sec. 5)
-HELD_OUT_ACCEPTED = 0.95  # share of held-out examples that count as being like the data
+ACCEPTED = 0.95  # share of outputs for examples that count as being like such outputs
 MOST_COMPARED = 2000  # codes, in a distance between all pairs
 
 
@@ -47,26 +48,35 @@ def straightness(path: np.ndarray) -> float:
 
 
 class Support:
-    """Where examples lie: what is nearer to one than held-out examples mostly are is taken for one.
+    """What a decoder makes of codes of examples: the measure of what it makes of other codes.
+
+    Three things are looked at together, and on either side of what is usual: the distance to the nearest known output,
+    on main directions of these; how much lies outside these directions; and how rough it is. A mush of several
+    examples is nearer and smoother than outputs mostly are, noise rougher and further outside.
 
     Args:
-      training: `[n, ...]`, two examples or more.
-      held_out: `[m, ...]`, other examples of the same kind.
+      known: `[n, ...]`, outputs for some examples, as many as there are directions or more.
+      others: `[m, ...]`, outputs for other examples of the same kind.
     """
 
-    def __init__(self, training: np.ndarray, held_out: np.ndarray):
-        self.components = Components(training)
-        self.known = self.components.of(training)
-        self.limit = float(np.quantile(self._distances(held_out), HELD_OUT_ACCEPTED))
+    def __init__(self, known: np.ndarray, others: np.ndarray):
+        self.components = Components(known)
+        self.known = self.components.of(known)
+        scores = self._scores(others)
+        self.calibration = outliers.Calibration.of(scores)
+        self.limit = outliers.threshold(outliers.crossed(scores), 1 - ACCEPTED)
 
-    def _distances(self, examples: np.ndarray) -> np.ndarray:
+    def _scores(self, examples: np.ndarray) -> dict[str, np.ndarray]:
         x = self.components.of(examples)
         squares = np.square(x).sum(axis=1)[:, None] + np.square(self.known).sum(axis=1) - 2 * x @ self.known.T
-        return np.sqrt(np.maximum(squares, 0.0).min(axis=1))
+        nearest = np.maximum(squares, 1e-12).min(axis=1)
+        outside = self.components.outside(examples)
+        rough = outliers.roughness(examples)
+        return {n: np.log(v + 1e-9) for n, v in (("nearest", nearest), ("outside", outside), ("rough", rough))}
 
     def accepted(self, examples: np.ndarray) -> float:
-        """The share of `[k, ...]` that lies there; of held-out examples `HELD_OUT_ACCEPTED`."""
-        return float(np.mean(self._distances(examples) <= self.limit))
+        """The share of `[k, ...]` that is like these; of new outputs for examples of the same kind `ACCEPTED`."""
+        return float(np.mean(self.calibration.combined(self._scores(examples)) <= self.limit))
 
 
 def active_units(means: np.ndarray) -> int:

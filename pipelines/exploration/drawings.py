@@ -86,6 +86,8 @@ def curves(
         axes.errorbar(places, values, yerr=errors, label=name, marker="o", markersize=3, capsize=3)
     if log:
         axes.set_xscale("log", base=2)
+    if all(min(values) >= 0 for _, values, _ in lines.values()):
+        axes.set_ylim(bottom=0)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.legend()
@@ -95,7 +97,7 @@ def curves(
 
 def bars(caption: str, values: Sequence[float], names: Sequence[str], *, y: str) -> report.Part:
     """One bar each."""
-    figure, axes = _figure(max(4.0, 0.3 * len(values)), 3)
+    figure, axes = _figure(max(9.0, 0.3 * len(values)), 3)
     axes.bar(range(len(values)), values)
     axes.set_xticks(range(len(values)), names, rotation=90, fontsize=7)
     axes.set_ylabel(y)

@@ -76,7 +76,7 @@ def fitted(lab: Lab) -> tuple[screening.Detector, int]:
             "threshold by, see --val_fraction of preprocess"
         )
     calibration = outliers.Calibration.of(raw)
-    threshold = outliers.threshold(calibration.combined(raw), lab.asked.false_positive_rate)
+    threshold = outliers.threshold(outliers.crossed(raw), lab.asked.false_positive_rate)
     return screening.Detector(lab.coder, reference, calibration, threshold), len(held_out)
 
 

@@ -37,7 +37,9 @@ def find(asked: Asked) -> Findings:
     count = min(asked.count, len(files))
     sections = [report.Section("Errors", **_tabled(table))]
     for title, chosen in (("Best", order[:count]), ("Worst", order[::-1][:count])):
-        samples = [_sample(lab, files[n], made[n], rows[n]) for n in chosen]
+        parts = [part for n in chosen for part in _parts(lab, files[n], made[n], rows[n])]
+        columns = 6 if lab.spec.kind == "image" else 3
+        samples = [{"parts": parts[n : n + columns], "columns": columns} for n in range(0, len(parts), columns)]
         sections.append(report.Section(title, samples=samples))
     code = int(lab.run["config"]["latent"]) if "latent" in lab.run["config"] else 0
     numbers = {"files": len(files), "errors": table, "compression": compression(lab, code)}
@@ -77,7 +79,8 @@ def compression(lab: Lab, latent: int) -> float | None:
     return float(size / latent) if latent else None
 
 
-def _sample(lab: Lab, file: File, y: np.ndarray, row: dict) -> dict:
+def _parts(lab: Lab, file: File, y: np.ndarray, row: dict) -> list[report.Part]:
+    """A file, its reconstruction, and where they differ."""
     error = f"squared error {row['squared_error']:.4g}"
     (sample,) = drawings.shown(lab, [file.whole, y], [file.id, f"reconstruction, {error}"])
-    return {"parts": [*sample["parts"], drawings.error_map("difference", file.whole, y)], "columns": 3}
+    return [*sample["parts"], drawings.error_map("difference", file.whole, y)]

@@ -17,16 +17,22 @@ from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import Lab
 
 DRAWN = 256  # codes that are decoded and measured
+LEAST = 20  # units that completeness is measured by
 TRUNCATED_AT = 1.0  # deviations
 COMPONENTS = (1, 2, 4, 8, 16)  # of the mixture; the number with the lowest BIC is taken
 MOST_CODES = 4000
 MEANINGS = (
     (
         "accepted (completeness)",
-        "share that is no further from a training example than 95 % of held-out examples are, by the 64 main "
-        "directions of the training examples scaled to variance one. Of samples from the prior: completeness",
+        "share that is like what the decoder makes of files: by distance to the nearest reconstruction of a training "
+        "file on their 64 main directions, what lies outside these, and roughness, all together no further from what "
+        "is usual than 95 % of reconstructions of held-out files. Of samples from the prior: completeness. It says "
+        "whether codes of the prior decode as codes of files do, not whether that looks good: that is KID",
     ),
-    ("KID", "kernel distance to held-out examples on the same directions: 0 for sets of one distribution"),
+    (
+        "KID",
+        "kernel distance to held-out files on the 64 main directions of training files: 0 for sets of one distribution",
+    ),
     ("diversity", "mean deviation over a set, for that over held-out examples: 0 where all are alike"),
     ("prior", "standard normal codes, whatever the plugin was trained for"),
     ("truncated", "standard normal codes, each number within one deviation of zero"),
@@ -47,7 +53,7 @@ def find(asked: Asked) -> Findings:
     mixture = fitted(codes, asked.seed)
     space["mixture_components"] = int(mixture.n_components)
     drawn = {name: bench.decoded(z) for name, z in drawn_codes(codes.shape[1], mixture, asked.seed).items()}
-    table = measured(bench, lab.joined(training), lab.joined(held_out), drawn)
+    table = measured(bench, training, held_out, drawn)
     heads, cells = report.tabled(table)
     sections = [report.Section("Samples", heads=heads, table=cells), _space_section(space)]
     for name, made in drawn.items():
@@ -56,7 +62,9 @@ def find(asked: Asked) -> Findings:
         columns = 8 if bench.spec.kind == "image" else 4
         sections.append(report.Section(f"From {name}", samples=drawings.shown(bench, shown, numbered, columns)))
     completeness = table["prior"]["accepted"]
-    summary = f"Completeness (share of samples from the prior that is like the data): {100 * completeness:.0f} %."
+    summary = (
+        f"Completeness (share of samples from the prior that is like reconstructions): {100 * completeness:.0f} %."
+    )
     rows = [{"from": name, **{key: row.get(key, "") for key in table["prior"]}} for name, row in table.items()]
     numbers = {"completeness": completeness, "samples": table, "posterior": space}
     files = heard(bench, drawn) if bench.spec.kind == "audio" else {}
@@ -98,22 +106,32 @@ def drawn_codes(latent: int, mixture: sklearn.mixture.GaussianMixture, seed: int
     }
 
 
-def measured(bench: Lab, training: np.ndarray, held_out: np.ndarray, drawn: dict[str, np.ndarray]) -> dict[str, dict]:
-    """The table: held-out examples, samples, noise."""
-    rng = np.random.default_rng(bench.asked.seed)
-    if len(held_out) < 2:
-        raise ValueError(f"{len(held_out)} examples in the {bench.asked.split} split; wanted two or more")
-    training = training[rng.permutation(len(training))[: 8 * DRAWN]]
-    held_out = held_out[rng.permutation(len(held_out))[: 4 * DRAWN]]
-    support, components = latent_metrics.Support(training, held_out), Components(training)
-    noise = rng.uniform(training.min(), training.max(), (DRAWN, *training.shape[1:]))
+def measured(bench: Lab, training: list[lab.File], held_out: list[lab.File], drawn: dict[str, np.ndarray]) -> dict:
+    """The table: held-out files, their reconstructions, samples, noise."""
+    x, y = (_some(bench, lab.joined(files), count) for files, count in ((training, 8 * DRAWN), (held_out, 4 * DRAWN)))
+    known, others = (bench.coder.call("reconstruct", each) for each in (x, y))
+    support, components = latent_metrics.Support(known, others), Components(x)
+    noise = np.random.default_rng(bench.asked.seed).uniform(x.min(), x.max(), (DRAWN, *x.shape[1:]))
     table = {}
-    for name, examples in {f"held out ({bench.asked.split})": held_out, **drawn, "noise": noise}.items():
+    for name, examples in {"held out": y, "reconstructed": others, **drawn, "noise": noise}.items():
         table[name] = {"n": len(examples), "accepted": support.accepted(examples)}
-        if examples is not held_out:
-            table[name]["kid"] = kernel_distance(components.of(examples), components.of(held_out))
-        table[name]["diversity"] = monitor.diversity(examples, held_out)
+        if examples is not y:
+            table[name]["kid"] = kernel_distance(components.of(examples), components.of(y))
+        table[name]["diversity"] = monitor.diversity(examples, y)
     return table
+
+
+def _some(bench: Lab, units: np.ndarray, count: int) -> np.ndarray:
+    """So many of some units.
+
+    Raises:
+      ValueError: too few to say what is usual.
+    """
+    if len(units) < LEAST:
+        raise ValueError(
+            f"{len(units)} pictures or windows in a split of {bench.data.data_dir}; wanted {LEAST} or more"
+        )
+    return units[np.random.default_rng(bench.asked.seed).permutation(len(units))[:count]]
 
 
 def heard(bench: Lab, drawn: dict[str, np.ndarray]) -> dict[str, bytes]:
