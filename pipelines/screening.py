@@ -142,10 +142,10 @@ class Detector:
         arrays = {f"reference_{k}": v.astype(np.float32) for k, v in dataclasses.asdict(self.reference).items()}
         out = io.BytesIO()
         np.savez_compressed(out, **arrays)
-        _write(posixpath.join(run_dir, ARRAYS), out.getvalue())
+        write(posixpath.join(run_dir, ARRAYS), out.getvalue())
         fields = {k: np.asarray(v).tolist() for k, v in dataclasses.asdict(self.calibration).items()}
         told = {"threshold": self.threshold, **facts, "calibration": fields}
-        _write(posixpath.join(run_dir, FACTS), json.dumps(told, indent=2).encode())
+        write(posixpath.join(run_dir, FACTS), json.dumps(told, indent=2).encode())
 
     @classmethod
     def load(cls, run_dir: str, model: Model) -> Detector:
@@ -167,7 +167,9 @@ class Detector:
         return cls(Coder(model, run_dir), reference, calibration, told["threshold"])
 
 
-def _write(path: str, content: bytes) -> None:
+def write(path: str, content: bytes) -> None:
+    """Writes a file, and the folders above it, whole or not at all."""
+    tf.io.gfile.makedirs(posixpath.dirname(path) or ".")
     with tf.io.gfile.GFile(f"{path}.part", "wb") as file:
         file.write(content)
     tf.io.gfile.rename(f"{path}.part", path, overwrite=True)

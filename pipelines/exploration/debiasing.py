@@ -11,7 +11,7 @@ import sklearn.pipeline
 import sklearn.preprocessing
 
 from models import latent
-from pipelines import records, report, weights
+from pipelines import records, report, screening, weights
 from pipelines.exploration import drawings, findings
 from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import File, Lab, joined, means_of, split_like
@@ -39,7 +39,7 @@ def find(asked: Asked) -> Findings:
     codes = lab.codes(training)
     found = weights_of(lab, training, codes, asked.alpha)
     path = asked.weights or posixpath.join(asked.data_dir, weights.FILE)
-    findings.write(path, weights.sidecar(rows_of(training, found)).encode())
+    screening.write(path, weights.sidecar(rows_of(training, found)).encode())
     each = np.array([unit.mean() for unit in found])
     groups = {name: groups_of(lab, files) for name, files in (("train", training), ("held_out", held_out))}
     table = shares(lab, training, groups["train"], each)

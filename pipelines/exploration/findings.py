@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from pipelines import config, report
+from pipelines import config, report, screening
 
 JOBS = {  # what --do names, and the file that does it
     "reconstruct": "reconstruction",
@@ -119,18 +119,10 @@ def explore(asked: Asked) -> Findings:
         **found.files,
     }
     for name, content in written.items():
-        write(posixpath.join(asked.output_dir, name), content)
+        screening.write(posixpath.join(asked.output_dir, name), content)
     print(found.summary)
     print(f"report: {posixpath.join(asked.output_dir, 'report.html')}")
     return found
-
-
-def write(path: str, content: bytes) -> None:
-    """Writes a file, and the folders above it, whole or not at all."""
-    tf.io.gfile.makedirs(posixpath.dirname(path) or ".")
-    with tf.io.gfile.GFile(f"{path}.part", "wb") as file:
-        file.write(content)
-    tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
 
 
 def table(rows: Sequence[Mapping]) -> str:

@@ -6,7 +6,6 @@ What is coded at once is a picture, or of speech a window of `crop_frames` frame
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import posixpath
 from collections.abc import Sequence
@@ -131,14 +130,9 @@ class Lab:
         """Waveforms of log-mels `[n, frames, mels]`, by the model's own inversion."""
         return self.model.call("invert", features=log_mels.astype(np.float32), first_frame=np.int32(0))
 
-    @functools.cached_property
-    def deviation(self) -> np.ndarray | float:
-        """What distances between features are divided by: of speech each band's deviation."""
-        return self.coder.deviation
-
     def plain(self, x: np.ndarray) -> np.ndarray:
         """Features in units in which distances count: speech per band, pictures as they are."""
-        return x / self.deviation
+        return x / self.coder.deviation
 
 
 def joined(files: Sequence[File]) -> np.ndarray:
