@@ -15,13 +15,6 @@ from pipelines import checkpoint, config
 from plugins import base
 
 OF_MELS = ("reconstruct", *base.TRANSLATIONS)  # speech in, speech out
-OUTPUTS = {  # what signatures give that give no features
-    "encode": "code",
-    "log_variance": "log_variance",
-    "negative_elbo": "nats",
-    "classify": "logits",
-    "vocode": "waveform",
-}
 
 
 class Exported(tf.Module):
@@ -150,7 +143,8 @@ def _named(signatures: dict[str, Callable]) -> dict:
 
 
 def _as_dict(name: str, fn):
-    output = OUTPUTS.get(name, "features")
+    others = {"encode": "code", "log_variance": "log_variance", "negative_elbo": "nats", "classify": "logits"}
+    output = {**others, "vocode": "waveform"}.get(name, "features")
 
     @tf.function(input_signature=fn.input_signature, autograph=False)
     @functools.wraps(fn.python_function)
