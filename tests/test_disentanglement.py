@@ -35,7 +35,7 @@ def scores(codes, factors):
 
 
 @pytest.mark.parametrize(
-    "name", ["mig", "modularity", "factor_vae", "dci_disentanglement", "dci_completeness", "dci_informativeness"]
+    "name", ["mig", "modularity", "sap", "factor_vae", "dci_disentanglement", "dci_completeness", "dci_informativeness"]
 )
 def test_a_perfect_code_scores_one(scores, name):
     assert scores["perfect"][name] == pytest.approx(1, abs=1e-6)

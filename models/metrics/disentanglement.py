@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import sklearn.ensemble
-import sklearn.svm
+import sklearn.tree
 
 BINS = 20  # of a dimension's histogram, as in arXiv:1802.04942 and 1811.12359
 VOTES = 800  # of the FactorVAE score
@@ -97,25 +97,27 @@ def modularity(codes: np.ndarray, factors: np.ndarray) -> float:
 def sap(codes: np.ndarray, factors: np.ndarray, *, seed: int = 0) -> float:
     """Separated attribute predictability (Sec. 3 of arXiv:1711.00848).
 
-    Of each factor, by how much the best single dimension predicts it better than the second best: the accuracy,
-    on a held-out half, of a linear support vector machine on that dimension.
+    Of each factor, by how much the best single dimension predicts it better than the second best: by thresholds on
+    that dimension, one fewer than the factor has values; the accuracy on a held-out half, all values counting alike, as
+    the share of what is left above guessing.
     """
     _check(codes, factors)
     (x, y), (held_x, held_y) = _halves(codes, factors, seed)
-    scale = np.maximum(x.std(axis=0), 1e-9)
-    x, held_x = (x - x.mean(axis=0)) / scale, (held_x - x.mean(axis=0)) / scale
-    found = []
-    for factor in range(y.shape[1]):
-        if len(np.unique(y[:, factor])) < 2:
+    gaps = []
+    for known, wanted in zip(y.T, held_y.T, strict=True):
+        values = len(np.unique(known))
+        if values < 2:
             continue
         scores = [0.0]
         for dimension in range(x.shape[1]):
-            machine = sklearn.svm.LinearSVC(C=0.01, dual=False, class_weight="balanced")
-            machine.fit(x[:, [dimension]], y[:, factor])
-            scores.append(float(machine.score(held_x[:, [dimension]], held_y[:, factor])))
+            options = {"max_leaf_nodes": values, "class_weight": "balanced", "random_state": seed}
+            thresholds = sklearn.tree.DecisionTreeClassifier(**options).fit(x[:, [dimension]], known)
+            right = thresholds.predict(held_x[:, [dimension]]) == wanted
+            accuracy = np.mean([right[wanted == value].mean() for value in np.unique(wanted)])
+            scores.append(max(0.0, (accuracy - 1 / values) / (1 - 1 / values)))
         ordered = np.sort(scores)
-        found.append(ordered[-1] - ordered[-2])
-    return float(np.mean(found)) if found else 0.0
+        gaps.append(ordered[-1] - ordered[-2])
+    return float(np.mean(gaps)) if gaps else 0.0
 
 
 def dci(codes: np.ndarray, factors: np.ndarray, *, seed: int = 0) -> dict[str, float]:

@@ -17,7 +17,10 @@ MOST_FILES = 10000
 MEANINGS = (
     ("mig", "mutual information gap (arXiv:1802.04942, Eq. 6), codes in 20 bins: best dimension over second best"),
     ("modularity", "whether a dimension knows of one factor only (arXiv:1802.05312)"),
-    ("sap", "separated attribute predictability (arXiv:1711.00848): linear machines on single dimensions"),
+    (
+        "sap",
+        "separated attribute predictability (arXiv:1711.00848): thresholds on the best dimension over the second best",
+    ),
     (
         "factor_vae",
         "accuracy of a majority vote on which factor was held still (arXiv:1802.05983); chance is 1 / factors",
