@@ -10,6 +10,7 @@ from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import Lab
 
 STEP = 0.1  # deviations of the code to either side
+LEAST = 0.01  # deviation that a step is measured by: shorter steps drown in rounding
 BASES = 32  # examples that are perturbed
 MEANINGS = (
     (
@@ -57,7 +58,7 @@ def sensitivity(lab: Lab, bases: np.ndarray, deviation: np.ndarray) -> tuple[np.
     moved, maps = [], []
     for dimension, size in enumerate(deviation):
         step = np.zeros(bases.shape[1])
-        step[dimension] = STEP * max(float(size), 1e-6)
+        step[dimension] = STEP * max(float(size), LEAST)
         apart = lab.plain(lab.decoded(bases + step) - lab.decoded(bases - step)) / (2 * step[dimension])
         flat = apart.reshape(len(apart), -1).astype(np.float64)
         moved.append(np.sqrt(np.mean(np.square(flat), axis=1)).mean())
