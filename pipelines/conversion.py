@@ -22,7 +22,7 @@ import tensorflow as tf
 from models.features import audio, image, inversion, recording
 from models.features.audio import AudioSpec
 from models.features.spec import Spec
-from pipelines import config
+from pipelines import config, screening
 
 BATCH_FILES = 16  # short ones that go through the model together
 INVERTERS = ("griffin_lim", "source_phase", "vocoder:RUN")
@@ -37,12 +37,14 @@ class Conversion:
       source: the domain the files are of; the other one where a model has two.
       target: the domain they are to be of.
       inverter: "griffin_lim", "source_phase", or "vocoder:RUN".
+      screen: run whose detector says which files are unlike what it was trained on, or nothing.
     """
 
     run_dir: str
     target: str
     source: str | None = None
     inverter: str = "griffin_lim"
+    screen: str = ""
 
 
 class Model:
@@ -154,6 +156,8 @@ class Converter:
         self.target = conversion.target
         self.invert = self._inverter(conversion.inverter)
         self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
+        run_dir = conversion.screen
+        self.detector = screening.Detector.load(run_dir, Model(run_dir)) if run_dir else None
 
     def convert(self, items: list[Item]) -> list[dict | Exception]:
         """Converts files, short recordings and pictures together in batches.
@@ -175,7 +179,14 @@ class Converter:
         short = self._short if self.spec.kind == "audio" else self._pictures
         for (number, loaded), made in zip(waiting, short([loaded for _, loaded in waiting]), strict=True):
             outcomes[number] = self._write(items[number], loaded, made)
-        return [outcomes[number] for number in range(len(items))]
+        return [self._screened(item, outcomes[number]) for number, item in enumerate(items)]
+
+    def _screened(self, item: Item, outcome: dict | Exception) -> dict | Exception:
+        """An outcome, with why the file is unlike what a run was trained on, if it is and that is asked."""
+        if self.detector is None or isinstance(outcome, Exception):
+            return outcome
+        why = self.detector.why_unlike(item.source)
+        return {**outcome, "unlike": why} if why else outcome
 
     def _load(self, source: BinaryIO):
         if self.spec.kind == "image":

@@ -64,7 +64,8 @@ def _named(made: dict[str, Callable]) -> dict:
 
 
 def _as_dict(name: str, fn):
-    output = {"encode": "code", "vocode": "waveform"}.get(name, "features")
+    others = {"encode": "code", "log_variance": "log_variance", "negative_elbo": "nats", "classify": "logits"}
+    output = {**others, "vocode": "waveform"}.get(name, "features")
 
     @tf.function(input_signature=fn.input_signature, autograph=False)
     @functools.wraps(fn.python_function)

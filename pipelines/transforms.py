@@ -210,6 +210,7 @@ class Preprocess:
       fractions: of the sources, for validation and for testing.
       split_by: "file", or "parent": files of one folder stay together.
       seed: another gives another split.
+      reject: run whose detector refuses files that are unlike what it was trained on, or nothing.
       tally: folder of a :class:`Tally`, or nothing.
     """
 
@@ -220,6 +221,7 @@ class Preprocess:
     fractions: tuple[float, float]
     split_by: str
     seed: int = 0
+    reject: str = ""
     tally: str = ""
 
     def build(self, pipeline: beam.Pipeline) -> None:
@@ -229,7 +231,7 @@ class Preprocess:
             | beam.Create(self.domains)
             | "Match" >> beam.FlatMap(_files_of)
             | "Spread" >> beam.Reshuffle()
-            | "Survey" >> beam.ParDo(_Survey(self)).with_outputs("moments", "failures", main="sources")
+            | "Survey" >> beam.ParDo(_Survey(self, Shared())).with_outputs("moments", "failures", main="sources")
         )
         sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), len(s.active))) | beam.CombinePerKey(sum)
         written = (
@@ -266,16 +268,23 @@ def _to_shard(source: Source, sizes: dict, spec: AudioSpec | ImageSpec) -> tuple
 class _Survey(beam.DoFn):
     """Reads a file: what the manifest says of it, its moments, or why it could not be read."""
 
-    def __init__(self, job: Preprocess):
-        self.job = job
+    def __init__(self, job: Preprocess, shared: Shared):
+        self.job, self.shared = job, shared
+
+    def setup(self):
+        if run_dir := self.job.reject:
+            from pipelines import conversion, screening  # TensorFlow: only where files are screened
+
+            self.detector = self.shared.acquire(lambda: screening.Detector.load(run_dir, conversion.Model(run_dir)))
 
     def process(self, element):
         job, (domain, path) = self.job, element
         try:
             with open_file(path) as file:
-                source, moments = sources.survey(
-                    file, path, domain, job.spec, split_by=job.split_by, fractions=job.fractions, seed=job.seed
-                )
+                options = {"split_by": job.split_by, "fractions": job.fractions, "seed": job.seed}
+                source, moments = sources.survey(file, path, domain, job.spec, **options)
+                if job.reject:
+                    self.detector.refuse(file)
             yield source
             yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split), moments))
         except Exception as error:  # one bad file must not end the job, whatever is wrong with it
