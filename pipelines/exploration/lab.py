@@ -128,7 +128,7 @@ class Lab:
 
     def sounds(self, log_mels: np.ndarray) -> np.ndarray:
         """Waveforms of log-mels `[n, frames, mels]`, by the model's own inversion."""
-        return self.model.call("invert", features=log_mels.astype(np.float32), first_frame=np.int32(0))
+        return np.stack(self.model.inverted(list(log_mels)))
 
     def plain(self, x: np.ndarray) -> np.ndarray:
         """Features in units in which distances count: speech per band, pictures as they are."""
