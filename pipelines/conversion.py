@@ -106,6 +106,12 @@ class Model:
         name = "translate_ab" if target == self.spec.domains[1] else "translate_ba"
         return lambda features: self.call(name, features=features)
 
+    def vocode(self, log_mels: np.ndarray) -> np.ndarray:
+        """Waveforms `[batch, (frames - 1) * hop_length]` of `[batch, frames + 2 * context, mels]`."""
+        beyond = self.context * self.spec.features.hop_length
+        made = self.call("vocode", features=log_mels)
+        return made[:, beyond : made.shape[1] - beyond]
+
     def call(self, name: str, **inputs) -> np.ndarray:
         """The one output of a signature."""
         (output,) = self.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()}).values()
@@ -140,7 +146,8 @@ class Converter:
         self.spec = self.model.spec
         self.source, self.translate = self.model.translation(conversion.target, conversion.source)
         self.target = conversion.target
-        self.invert = self._inverter(conversion.inverter)
+        beyond, self.invert = self._inverter(conversion.inverter)
+        self.context = self.model.context + beyond
         self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
 
     def convert(self, items: list[Item]) -> list[dict | Exception]:
@@ -194,12 +201,15 @@ class Converter:
 
     # ---------------------------------------------------------------- speech
 
-    def _inverter(self, name: str) -> Callable:
-        """Function of log-mels, the number of the first frame, and the source's complex spectrogram."""
+    def _inverter(self, name: str) -> tuple[int, Callable]:
+        """Function of log-mels, the number of the first frame, and the source's complex spectrogram.
+
+        And the frames to either side that a sample depends on, which the function is given and does not invert.
+        """
         if self.spec.kind == "image" or name == "griffin_lim":
-            return lambda mels, first, _: self.model.call("invert", features=mels, first_frame=np.int32(first))
+            return 0, lambda mels, first, _: self.model.call("invert", features=mels, first_frame=np.int32(first))
         if name == "source_phase":
-            return lambda mels, _, source: self.model.call(
+            return 0, lambda mels, _, source: self.model.call(
                 "invert_from_phase", features=mels, phase=np.float32(np.angle(source))
             )
         kind, _, run_dir = name.partition(":")
@@ -210,12 +220,11 @@ class Converter:
             raise ValueError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
         if vocoder.spec.features != self.spec.features:
             raise ValueError(f"--inverter={name}: its front end is {vocoder.spec.features}, not {self.spec.features}")
-        return lambda mels, *_: vocoder.call("vocode", features=mels)
+        return vocoder.context, lambda mels, *_: vocoder.vocode(mels)
 
     def _made(self, spectrogram: np.ndarray, first: int) -> np.ndarray:
         """Waveforms `[batch, (frames - 1) * hop]` of `[batch, frames + 2 * context, bins]`."""
-        context = self.model.context
-        inside = slice(context, spectrogram.shape[1] - context)
+        inside = slice(self.model.context, spectrogram.shape[1] - self.model.context)
         mels = audio.log_mel_of(spectrogram, self.spec.features)
         return self.invert(self.translate(mels)[:, inside], first, spectrogram[:, inside])
 
@@ -228,8 +237,7 @@ class Converter:
             made |= {n: [np.zeros(recordings[n].samples, np.float32)] for n in order[start : start + BATCH_FILES]}
             if group:
                 frames = max(recordings[n].frames for n in group) + 1
-                context = self.model.context
-                windows = [recordings[n].window(context).frames(0, frames + 2 * context) for n in group]
+                windows = [recordings[n].window(self.context).frames(0, frames + 2 * self.context) for n in group]
                 for n, y in zip(group, self._made(np.stack(windows), 0), strict=True):
                     made[n] = [y[: recordings[n].samples]]
         return [made[n] for n in range(len(recordings))]
@@ -245,15 +253,14 @@ class Converter:
     def _chunks(self, opened: _Recording) -> Iterator[np.ndarray]:
         """Waveforms of neighbouring chunks; each reaches `OVERLAP_FRAMES` into the next.
 
-        The model sees each with as many frames around it as its output depends on, silence beyond the
-        ends, so that where a chunk begins makes no difference.
+        Model and vocoder see each with as many frames around it as their output depends on, silence beyond
+        the ends, so that where a chunk begins makes no difference.
         """
-        context = self.model.context
-        window = opened.window(context)
+        window = opened.window(self.context)
         for first in range(0, opened.frames, CHUNK_FRAMES):
             left = opened.frames - first
             count = min(left, CHUNK_FRAMES + OVERLAP_FRAMES) + 1
-            yield self._made(window.frames(first, count + 2 * context)[None], first)[0]
+            yield self._made(window.frames(first, count + 2 * self.context)[None], first)[0]
             if left <= CHUNK_FRAMES + OVERLAP_FRAMES:
                 return
 

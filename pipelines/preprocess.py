@@ -24,6 +24,7 @@ def define_flags() -> None:
     flags.DEFINE_float("test_fraction", 0.05, "Share of the sources held back for testing.", 0.0, 1.0)
     flags.DEFINE_enum("split_by", "file", ["file", "parent"], "Keep the files of one parent folder in one split.")
     flags.DEFINE_integer("seed", 0, "Another seed gives another split.")
+    flags.DEFINE_bool("keep_waveforms", False, "Keep the samples of speech beside its features, as vocoders want them.")
 
 
 def main(argv: list[str]) -> int:
@@ -36,6 +37,8 @@ def main(argv: list[str]) -> int:
     made = transforms.options(argv[1:])
     domains = corpus.domains(FLAGS.domain, FLAGS.data_dir)
     kind = corpus.kind_of(domains, FLAGS.kind)
+    if FLAGS.keep_waveforms and kind == "image":
+        raise ValueError("--keep_waveforms: these are pictures")
     job = transforms.Preprocess(
         kind=kind,
         spec=corpus.spec_of(kind, domains, FLAGS.set),
@@ -44,6 +47,7 @@ def main(argv: list[str]) -> int:
         fractions=(FLAGS.val_fraction, FLAGS.test_fraction),
         split_by=FLAGS.split_by,
         seed=FLAGS.seed,
+        waveforms=FLAGS.keep_waveforms,
     )
     done = corpus.prepare(job, made)
     if done:

@@ -211,6 +211,7 @@ class Preprocess:
       split_by: "file", or "parent": files of one folder stay together.
       seed: another gives another split.
       tally: folder of a :class:`Tally`, or nothing.
+      waveforms: whether records of speech hold its samples too.
     """
 
     kind: str
@@ -221,6 +222,7 @@ class Preprocess:
     split_by: str
     seed: int = 0
     tally: str = ""
+    waveforms: bool = False
 
     def build(self, pipeline: beam.Pipeline) -> None:
         """Pass one reads every file for its split and statistics; pass two writes the shards."""
@@ -234,7 +236,7 @@ class Preprocess:
         sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), len(s.active))) | beam.CombinePerKey(sum)
         written = (
             surveyed.sources
-            | "Shard" >> beam.Map(_to_shard, beam.pvalue.AsDict(sizes), self.spec)
+            | "Shard" >> beam.Map(_to_shard, beam.pvalue.AsDict(sizes), self)
             | beam.GroupByKey()
             | "Write" >> beam.ParDo(_WriteShard(self)).with_outputs("shards", "failures", main="sources")
         )
@@ -256,8 +258,8 @@ def _files_of(domain: Domain) -> Iterator[tuple[Domain, str]]:
         yield domain, os.fsencode(path).decode(errors="backslashreplace")  # no other name can travel; it will not open
 
 
-def _to_shard(source: Source, sizes: dict, spec: AudioSpec | ImageSpec) -> tuple[tuple, Source]:
-    shape = (None, spec.n_mels) if isinstance(spec, AudioSpec) else (spec.height, spec.width, spec.channels)
+def _to_shard(source: Source, sizes: dict, job: Preprocess) -> tuple[tuple, Source]:
+    shape = sources.shape(job.spec, waveforms=job.waveforms)
     shards = records.shard_count(sizes[source.domain, source.split], shape)
     shard = int(records.stable_fraction(f"shard:{source.id}") * shards)
     return (source.domain, source.split, shard, shards), source
@@ -291,13 +293,14 @@ class _WriteShard(beam.DoFn):
 
     def process(self, element):
         (domain, split, shard, shards), found = element
+        kept = {"waveforms": self.job.waveforms}
         name = records.shard_name(domain, split, shard, shards)
         lengths = []
         with new_file(posixpath.join(self.job.data_dir, name)) as out:
             for source in sorted(found, key=lambda s: s.id):
                 try:
                     with open_file(source.path) as file:
-                        encoded = [records.framed(r) for r in sources.examples(file, source, self.job.spec)]
+                        encoded = [records.framed(r) for r in sources.examples(file, source, self.job.spec, **kept)]
                 except Exception as error:  # read once, gone or changed since
                     yield beam.pvalue.TaggedOutput("failures", sources.failure(domain, source.path, error))
                     continue
