@@ -137,10 +137,10 @@ def patch_nce(query: tf.Tensor, key: tf.Tensor, temperature: float) -> tf.Tensor
 
     Args:
       query: features `[batch, places, channels]` of the translation, of unit length.
-      key: features of the source at the same places; no gradient runs into them.
+      key: features of the source at the same places.
       temperature: of the softmax.
     """
-    logits = tf.matmul(query, tf.stop_gradient(key), transpose_b=True) / temperature
+    logits = tf.matmul(query, key, transpose_b=True) / temperature
     places = tf.range(tf.shape(query)[1])[None] + tf.zeros([tf.shape(query)[0], 1], tf.int32)
     return per_example(tf.nn.sparse_softmax_cross_entropy_with_logits(places, logits))
 

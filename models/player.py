@@ -92,7 +92,9 @@ class Player(tf.Module):
         scale = self.scale.read_value() if self.scaled else tf.constant(1.0)
         zero = tf.UnconnectedGradients.ZERO  # of networks that only terms of weight zero use
         scaled = tf.cast(scale, loss.dtype)
-        gradients = tape.gradient(loss, self.weights, output_gradients=scaled, unconnected_gradients=zero)
+        gradients = tape.gradient(
+            loss, [v.value for v in self.weights], output_gradients=scaled, unconnected_gradients=zero
+        )
         gradient = replicas.summed(_flat(gradients)) / scale
         if self.held is not None:
             gradient = self.held + gradient / self.accumulate

@@ -17,27 +17,51 @@ def stft(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """Complex spectrogram `[..., frames, n_fft // 2 + 1]`; frames centred, edges zero-padded."""
     half = spec.n_fft // 2
     padded = tf.pad(y, [[0, 0]] * (len(y.shape) - 1) + [[half, half]])
-    frames = tf.signal.frame(padded, spec.n_fft, spec.hop_length)
-    return tf.signal.rfft(frames * audio.window(spec))
+    return _analysis(padded, spec)
+
+
+def _analysis(padded: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+    return tf.signal.rfft(tf.signal.frame(padded, spec.n_fft, spec.hop_length) * audio.window(spec))
 
 
 def istft(spectrogram: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """Least-squares inverse of :func:`stft`, `[..., (frames - 1) * hop_length]` (Griffin & Lim 1984, Eq. 6)."""
-    window = audio.window(spec)
-    frames = tf.signal.irfft(spectrogram, [spec.n_fft]) * window
-    y = tf.signal.overlap_and_add(frames, spec.hop_length)
-    n_frames = tf.shape(frames)[-2]
-    weights = tf.signal.overlap_and_add(
-        tf.broadcast_to(tf.constant(window**2), [n_frames, spec.n_fft]), spec.hop_length
-    )
     half = spec.n_fft // 2
-    y, weights = y[..., half : half + (n_frames - 1) * spec.hop_length], weights[half:][: tf.shape(y)[-1] - spec.n_fft]
-    return y / tf.maximum(weights, 1e-8)
+    y = _synthesis(spectrogram, spec) * _weights(tf.shape(spectrogram)[-2], spec)
+    return y[..., half : tf.shape(y)[-1] - half]
 
 
-def log_mel(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """Natural logarithm of the mel magnitudes, `[..., frames, mels]`, at least `spec.log_floor`."""
-    magnitude = tf.abs(stft(y, spec))
+def _synthesis(spectrogram: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+    """Windowed frames added up where they overlap, `[..., (frames - 1) * hop_length + n_fft]`."""
+    return overlap_add(tf.signal.irfft(spectrogram, [spec.n_fft]) * audio.window(spec), spec.hop_length)
+
+
+def _weights(frames: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+    """What makes :func:`_synthesis` the inverse: one over the sum of squared windows, 0 beyond the signal's ends."""
+    squares = tf.broadcast_to(tf.constant(audio.window(spec) ** 2), [frames, spec.n_fft])
+    inside = tf.pad(tf.ones([(frames - 1) * spec.hop_length]), [[spec.n_fft // 2] * 2])
+    return inside / tf.maximum(overlap_add(squares, spec.hop_length), 1e-8)
+
+
+def overlap_add(frames: tf.Tensor, hop: int) -> tf.Tensor:
+    """Adds up frames `[..., frames, length]` that begin `hop` apart: `[..., (frames - 1) * hop + length]`.
+
+    Where the length is a few hops, in a third of the time of TensorFlow's own.
+    """
+    length = frames.shape[-1]
+    if length % hop or length // hop > 8:
+        return tf.signal.overlap_and_add(frames, hop)
+    parts, outer = tf.split(frames, length // hop, axis=-1), [[0, 0]] * (len(frames.shape) - 2)
+    moved = [tf.pad(part, [*outer, [n, len(parts) - 1 - n], [0, 0]]) for n, part in enumerate(parts)]
+    return tf.reshape(tf.add_n(moved), [*tf.unstack(tf.shape(frames)[:-2]), (tf.shape(moved[0])[-2]) * hop])
+
+
+def log_mel(y: tf.Tensor, spec: AudioSpec, *, centred: bool = True) -> tf.Tensor:
+    """Natural logarithm of the mel magnitudes, `[..., frames, mels]`, at least `spec.log_floor`.
+
+    Not `centred`, the first frame begins at the first sample, as in the middle of a recording.
+    """
+    magnitude = tf.abs(stft(y, spec) if centred else _analysis(y, spec))
     return tf.math.log(tf.maximum(tf.matmul(magnitude, audio.mel_matrix(spec).T), spec.floor))
 
 
@@ -58,9 +82,19 @@ def mel_to_magnitude(log_mels: tf.Tensor, spec: AudioSpec, *, iterations: int = 
 
 
 def griffin_lim(
-    magnitude: tf.Tensor, spec: AudioSpec, *, iterations: int = 32, momentum: float = 0.99, first_frame=0, phase=None
+    magnitude: tf.Tensor,
+    spec: AudioSpec,
+    *,
+    iterations: int = 32,
+    momentum: float = 0.99,
+    first_frame=0,
+    phase=None,
+    frames=None,
 ) -> tf.Tensor:
-    """A waveform with these magnitudes: fast Griffin-Lim (Perraudin et al. 2013, Algorithm 2).
+    """Waveforms with these magnitudes: fast Griffin-Lim (Perraudin et al. 2013, Algorithm 2).
+
+    A batch is inverted clip by clip, each at its own length: neighbours make no difference, and one clip
+    stays in the processor's caches where a batch of long ones would not.
 
     Args:
       magnitude: `[..., frames, n_fft // 2 + 1]`.
@@ -69,23 +103,50 @@ def griffin_lim(
       momentum: the paper's alpha; 0 is the algorithm of 1984.
       first_frame: the number, in the whole recording, of the first frame given; int or int32 scalar.
       phase: radians to begin with, like `magnitude`; a fixed table (`inversion.phase_table`) if not given.
+      frames: int32 `[...]`, how many of each clip are no padding; all if not given.
 
     Returns:
-      `[..., (frames - 1) * hop_length]`.
+      `[..., (frames - 1) * hop_length]`, zeros where a clip has ended.
     """
+    magnitude = tf.convert_to_tensor(magnitude)
     if phase is None:
         rows = (first_frame + tf.range(tf.shape(magnitude)[-2])) % inversion.PHASE_PERIOD_FRAMES
         phase = tf.gather(inversion.phase_table(spec), rows)
-    magnitude = tf.cast(magnitude, tf.complex64)
-    angles = tf.exp(tf.complex(0.0, phase)) + tf.zeros_like(magnitude)
+    longest, outer = tf.shape(magnitude)[-2], tf.shape(magnitude)[:-2]
+    phase = tf.broadcast_to(phase, tf.shape(magnitude))
+    frames = tf.broadcast_to(longest if frames is None else frames, outer)
 
-    def project(angles, before):
-        rebuilt = stft(istft(magnitude * angles, spec), spec)
-        ahead = rebuilt - momentum / (1 + momentum) * before
-        return ahead / tf.cast(tf.maximum(tf.abs(ahead), 1e-12), tf.complex64), rebuilt
+    def inverted(clip):
+        n, *given = clip
+        if len(given[0].shape) > 2:
+            return tf.map_fn(inverted, clip, parallel_iterations=4, fn_output_signature=_waveforms(given[0]))
+        y = _griffin_lim(*(x[:n] for x in given), spec, iterations, momentum)
+        return tf.pad(y, [[0, (longest - n) * spec.hop_length]])
 
-    angles, _ = _repeat(project, iterations, angles, tf.zeros_like(magnitude))
-    return istft(magnitude * angles, spec)
+    return inverted((frames, magnitude, phase))
+
+
+def _waveforms(magnitudes: tf.Tensor) -> tf.TensorSpec:
+    """Of one of the clips `[..., frames, bins]`."""
+    return tf.TensorSpec([*magnitudes.shape[1:-2], None], tf.float32)
+
+
+def _griffin_lim(magnitude: tf.Tensor, phase: tf.Tensor, spec: AudioSpec, iterations: int, momentum: float):
+    """Of one clip `[frames, n_fft // 2 + 1]`."""
+    weights = _weights(tf.shape(magnitude)[0], spec)
+
+    def project(spectrogram, before):
+        y = _synthesis(spectrogram, spec) * weights
+        # The transform is linear: momentum on samples is the paper's, of spectrograms of four times their size
+        ahead = y - momentum / (1 + momentum) * before
+        rebuilt = _analysis(ahead, spec)
+        real, imaginary = tf.math.real(rebuilt), tf.math.imag(rebuilt)
+        scale = magnitude * tf.math.rsqrt(tf.maximum(tf.square(real) + tf.square(imaginary), 1e-24))
+        return tf.complex(real * scale, imaginary * scale), y
+
+    begun = tf.cast(magnitude, tf.complex64) * tf.exp(tf.complex(0.0, phase))
+    made, _ = _repeat(project, iterations, begun, tf.zeros_like(weights))
+    return istft(made, spec)
 
 
 def _repeat(step, times: int, *state):

@@ -45,6 +45,7 @@ class Run:
       strategy: how it is distributed; may differ when it goes on.
       jit_compile: whether XLA compiles the training step; may differ when it goes on.
       warm_start: the run whose networks it began with.
+      sample_weights: file and hash of the weights that its records are drawn by; nothing for all alike.
       versions: of the packages that wrote it; may differ when it goes on.
     """
 
@@ -57,6 +58,7 @@ class Run:
     strategy: str = "auto"
     jit_compile: bool = False
     warm_start: str = ""
+    sample_weights: Mapping = dataclasses.field(default_factory=dict)
     versions: Mapping = dataclasses.field(default_factory=dict)
 
 

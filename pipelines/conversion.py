@@ -22,11 +22,9 @@ import tensorflow as tf
 from models.features import audio, image, inversion, recording
 from models.features.audio import AudioSpec
 from models.features.spec import Spec
-from pipelines import config
+from pipelines import config, screening
 
 BATCH_FILES = 16  # short ones that go through the model together
-CHUNK_FRAMES = 1024  # of a recording that goes through the model at once
-OVERLAP_FRAMES = 32  # that neighbouring chunks are cross-faded over
 INVERTERS = ("griffin_lim", "source_phase", "vocoder:RUN")
 
 
@@ -39,12 +37,14 @@ class Conversion:
       source: the domain the files are of; the other one where a model has two.
       target: the domain they are to be of.
       inverter: "griffin_lim", "source_phase", or "vocoder:RUN".
+      screen: run whose detector says which files are unlike what it was trained on, or nothing.
     """
 
     run_dir: str
     target: str
     source: str | None = None
     inverter: str = "griffin_lim"
+    screen: str = ""
 
 
 class Model:
@@ -112,6 +112,20 @@ class Model:
         made = self.call("vocode", features=log_mels)
         return made[:, beyond : made.shape[1] - beyond]
 
+    def inverted(self, mels: list[np.ndarray]) -> list[np.ndarray]:
+        """Waveforms `[(frames - 1) * hop_length]` of log-mels `[frames, bins]` of any lengths, in batches."""
+        made: dict[int, np.ndarray] = {}
+        order = sorted(range(len(mels)), key=lambda n: len(mels[n]))
+        for start in range(0, len(order), BATCH_FILES):
+            group = order[start : start + BATCH_FILES]
+            frames = np.array([len(mels[n]) for n in group], np.int32)
+            padded = np.stack([np.pad(np.float32(mels[n]), [(0, max(frames) - len(mels[n])), (0, 0)]) for n in group])
+            waves = self.call("invert", features=padded, frames=frames, first_frame=np.int32(0))
+            made |= {
+                n: y[: (len(mels[n]) - 1) * self.spec.features.hop_length] for n, y in zip(group, waves, strict=True)
+            }
+        return [made[n] for n in range(len(mels))]
+
     def call(self, name: str, **inputs) -> np.ndarray:
         """The one output of a signature."""
         (output,) = self.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()}).values()
@@ -149,6 +163,8 @@ class Converter:
         beyond, self.invert = self._inverter(conversion.inverter)
         self.context = self.model.context + beyond
         self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
+        run_dir = conversion.screen
+        self.detector = screening.Detector.load(run_dir, Model(run_dir)) if run_dir else None
 
     def convert(self, items: list[Item]) -> list[dict | Exception]:
         """Converts files, short recordings and pictures together in batches.
@@ -161,7 +177,7 @@ class Converter:
         for number, item in enumerate(items):
             try:
                 loaded = self._load(item.source)
-                if isinstance(loaded, _Recording) and loaded.frames > CHUNK_FRAMES:
+                if isinstance(loaded, _Recording) and loaded.frames > inversion.CHUNK_FRAMES:
                     outcomes[number] = self._write(item, loaded, self._long(loaded))
                 else:
                     waiting.append((number, loaded))
@@ -170,7 +186,14 @@ class Converter:
         short = self._short if self.spec.kind == "audio" else self._pictures
         for (number, loaded), made in zip(waiting, short([loaded for _, loaded in waiting]), strict=True):
             outcomes[number] = self._write(items[number], loaded, made)
-        return [outcomes[number] for number in range(len(items))]
+        return [self._screened(item, outcomes[number]) for number, item in enumerate(items)]
+
+    def _screened(self, item: Item, outcome: dict | Exception) -> dict | Exception:
+        """An outcome, with why the file is unlike what a run was trained on, if it is and that is asked."""
+        if self.detector is None or isinstance(outcome, Exception):
+            return outcome
+        why = self.detector.why_unlike(item.source)
+        return {**outcome, "unlike": why} if why else outcome
 
     def _load(self, source: BinaryIO):
         if self.spec.kind == "image":
@@ -202,15 +225,17 @@ class Converter:
     # ---------------------------------------------------------------- speech
 
     def _inverter(self, name: str) -> tuple[int, Callable]:
-        """Function of log-mels, the number of the first frame, and the source's complex spectrogram.
+        """Function of log-mels, each one's frames, the number of the first, and the source's complex spectrogram.
 
-        And the frames to either side that a sample depends on, which the function is given and does not invert.
+        Before it the frames to either side that a sample depends on, which the function is given and does not invert.
         """
         if self.spec.kind == "image" or name == "griffin_lim":
-            return 0, lambda mels, first, _: self.model.call("invert", features=mels, first_frame=np.int32(first))
+            return 0, lambda mels, frames, first, _: self.model.call(
+                "invert", features=mels, frames=frames, first_frame=np.int32(first)
+            )
         if name == "source_phase":
-            return 0, lambda mels, _, source: self.model.call(
-                "invert_from_phase", features=mels, phase=np.float32(np.angle(source))
+            return 0, lambda mels, frames, _, source: self.model.call(
+                "invert_from_phase", features=mels, frames=frames, phase=np.float32(np.angle(source))
             )
         kind, _, run_dir = name.partition(":")
         if kind != "vocoder" or not run_dir:
@@ -222,11 +247,11 @@ class Converter:
             raise ValueError(f"--inverter={name}: its front end is {vocoder.spec.features}, not {self.spec.features}")
         return vocoder.context, lambda mels, *_: vocoder.vocode(mels)
 
-    def _made(self, spectrogram: np.ndarray, first: int) -> np.ndarray:
-        """Waveforms `[batch, (frames - 1) * hop]` of `[batch, frames + 2 * context, bins]`."""
+    def _made(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:
+        """Waveforms `[batch, (most frames - 1) * hop]` of `[batch, most frames + 2 * context, bins]`."""
         inside = slice(self.model.context, spectrogram.shape[1] - self.model.context)
         mels = audio.log_mel_of(spectrogram, self.spec.features)
-        return self.invert(self.translate(mels)[:, inside], first, spectrogram[:, inside])
+        return self.invert(self.translate(mels)[:, inside], np.int32(frames), first, spectrogram[:, inside])
 
     def _short(self, recordings: list[_Recording]) -> list[list[np.ndarray]]:
         """Converted samples of recordings that fit into one chunk, batched with others of like length."""
@@ -236,33 +261,31 @@ class Converter:
             group = [n for n in order[start : start + BATCH_FILES] if not recordings[n].silent]
             made |= {n: [np.zeros(recordings[n].samples, np.float32)] for n in order[start : start + BATCH_FILES]}
             if group:
-                frames = max(recordings[n].frames for n in group) + 1
-                windows = [recordings[n].window(self.context).frames(0, frames + 2 * self.context) for n in group]
-                for n, y in zip(group, self._made(np.stack(windows), 0), strict=True):
+                frames = [recordings[n].frames + 1 for n in group]  # and one more, to invert to the last sample
+                most = max(frames) + 2 * self.context
+                windows = [recordings[n].window(self.context).frames(0, most) for n in group]
+                for n, y in zip(group, self._made(np.stack(windows), frames, 0), strict=True):
                     made[n] = [y[: recordings[n].samples]]
         return [made[n] for n in range(len(recordings))]
 
     def _long(self, opened: _Recording) -> Iterator[np.ndarray]:
         """Converted samples of a recording in parts, in constant memory."""
-        overlap = OVERLAP_FRAMES * self.spec.features.hop_length
+        overlap = inversion.OVERLAP_FRAMES * self.spec.features.hop_length
         left = opened.samples
         for part in inversion.crossfade(self._chunks(opened), overlap):
             yield part[:left]
             left -= len(part[:left])
 
     def _chunks(self, opened: _Recording) -> Iterator[np.ndarray]:
-        """Waveforms of neighbouring chunks; each reaches `OVERLAP_FRAMES` into the next.
+        """Waveforms of neighbouring chunks; each reaches into the next.
 
         Model and vocoder see each with as many frames around it as their output depends on, silence beyond
         the ends, so that where a chunk begins makes no difference.
         """
         window = opened.window(self.context)
-        for first in range(0, opened.frames, CHUNK_FRAMES):
-            left = opened.frames - first
-            count = min(left, CHUNK_FRAMES + OVERLAP_FRAMES) + 1
-            yield self._made(window.frames(first, count + 2 * self.context)[None], first)[0]
-            if left <= CHUNK_FRAMES + OVERLAP_FRAMES:
-                return
+        for first, count in inversion.chunks(opened.frames):
+            frames = count + 1  # and one more, to invert to the last sample
+            yield self._made(window.frames(first, frames + 2 * self.context)[None], [frames], first)[0]
 
 
 def _keep(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.LevelMeter:

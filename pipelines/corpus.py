@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 from models.features import audio, image, recording, stats
 from models.features.spec import Spec
-from pipelines import config, console, records, sources, tfds, transforms
+from pipelines import config, console, procedural, records, sources, tfds, transforms
 
 SUFFIXES = {
     "audio": ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph .voc".split(),
@@ -29,7 +29,8 @@ def domains(flags: Iterable[str], data_dir: str = ".") -> tuple[sources.Domain, 
     """The domains of ``NAME=GLOB`` flags; a folder stands for the known files in and below it.
 
     Args:
-      flags: ``NAME=tfds:DATASET/SPLIT`` stands for the examples of a TensorFlow dataset.
+      flags: ``NAME=tfds:DATASET/SPLIT`` stands for the examples of a TensorFlow dataset, ``NAME=factors:SET/COUNT``
+        for drawn ones.
       data_dir: where these become files.
 
     Raises:
@@ -56,6 +57,10 @@ def _as_files(name: str, patterns: list[str], data_dir: str) -> list[str]:
     """The patterns of a domain, a TensorFlow dataset among them as the files that it becomes."""
     if len([pattern for pattern in patterns if pattern.startswith(tfds.PREFIX)]) > 1:
         raise ValueError(f"domain {name}: two TensorFlow datasets; wanted one, or two splits as DATASET/train+test")
+    if any(pattern.startswith(procedural.PREFIX) for pattern in patterns):
+        if len(patterns) > 1:
+            raise ValueError(f"domain {name}: {procedural.PREFIX} beside other files; wanted it alone")
+        return [procedural.drawn(patterns[0], name, data_dir)]
     return [tfds.exported(p, name, data_dir) if p.startswith(tfds.PREFIX) else p for p in patterns]
 
 

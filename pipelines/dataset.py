@@ -11,14 +11,14 @@ import dataclasses
 import glob
 import json
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from models import spectral
 from models.features.spec import Spec
-from pipelines import config, records, sources
+from pipelines import config, records, sources, weights
 
 CACHE_BYTES = 1 << 30  # a split up to this size is kept in memory
 SHUFFLE_BYTES = 256 << 20  # records that wait to be drawn from
@@ -36,6 +36,7 @@ class Records:
       imitate: what batches of waveforms show in place of their log-mels: a function of `[frames + 2 * margin,
         mels]`, the number of the domain and that of the row, to `[frames, mels]`, with an attribute `margin`;
         None for the log-mels themselves.
+      weights: (id, segment) to how often a training record is drawn, see `pipelines.weights`; None for all alike.
     """
 
     data_dir: str
@@ -43,6 +44,7 @@ class Records:
     sources: tuple[sources.Source, ...]
     waveforms: bool = False
     imitate: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+    weights: Mapping[tuple[str, int], float] | None = None
 
     def of(self, split: str, domain: str) -> list[sources.Source]:
         """The sources of a split of a domain, by id."""
@@ -206,6 +208,8 @@ def batches(
     first, seed = start_step * batch_size, plugin_config.seed
     domains = data.spec.domains
     if plugin_class.BATCHES == "paired":
+        if data.weights is not None:
+            raise ValueError("sample weights want a plugin that draws examples one by one, not in pairs")
         rows = _pairs(data, split, plugin_config, first)
     elif plugin_class.BATCHES == "unpaired":
         streams = [_stream(data, split, name, plugin_config, first=first, salt=n) for n, name in enumerate(domains[:2])]
@@ -279,12 +283,20 @@ def _stream(data: Records, split: str, domain: str, plugin_config, *, first: int
         times = tf.where(active > 0, tf.maximum(times, 1), 0)
         return tf.data.Dataset.from_tensors(record).repeat(times)
 
-    base = base.flat_map(repeated)
+    weighed = data.weights is not None and split == "train"
+    if weighed:
+        crops = [crops_of(active, frames) for _, _, active in weights.in_order(found)]
+        edges = tf.constant(weights.edges_of(found, data.weights, crops, domain), tf.float64)
     buffer = int(np.clip(SHUFFLE_BYTES * len(found) / max(1, size), 64, draws))
     seed = 2 * plugin_config.seed + 1000003 * salt
 
     def epoch(number):
-        return _shuffled(base, buffer, tf.stack([tf.constant(seed, tf.int64), number]))
+        seeds = tf.stack([tf.constant(seed, tf.int64), number])
+        if not weighed:
+            return _shuffled(base.flat_map(repeated), buffer, seeds)
+        times = weights.times(edges, seeds)
+        drawn = base.enumerate().flat_map(lambda n, record: tf.data.Dataset.from_tensors(record).repeat(times[n]))
+        return _shuffled(drawn, buffer, seeds)
 
     number, offset = divmod(first, draws)
     return tf.data.Dataset.range(number, 2**62).flat_map(epoch).skip(offset)

@@ -116,24 +116,11 @@ class Evaluator:
         """Speech through the inverter and analysed again: what a listener gets of these log-mels."""
         if self.spec.kind == "image":
             return examples
-        made: dict[int, Example] = {}
-        order = sorted(range(len(examples)), key=lambda n: len(examples[n].features))
-        for start in range(0, len(order), 16):
-            group = order[start : start + 16]
-            frames = max(len(examples[n].features) for n in group) + 1
-            padding = self.spec.features.log_floor
-            mels = [
-                np.pad(examples[n].features, ((0, frames - len(examples[n].features)), (0, 0)), constant_values=padding)
-                for n in group
-            ]
-            waves = self.model.call("invert", features=np.stack(mels).astype(np.float32), first_frame=np.int32(0))
-            for n, y in zip(group, waves, strict=True):
-                made[n] = self._analysed(examples[n], y)
-        return [made[n] for n in range(len(examples))]
+        waves = self.model.inverted([x.features for x in examples])
+        return [self._analysed(x, y) for x, y in zip(examples, waves, strict=True)]
 
     def _analysed(self, example: Example, waveform: np.ndarray) -> Example:
-        spec = self.spec.features
-        y = waveform[: (len(example.features) - 1) * spec.hop_length]
+        spec, y = self.spec.features, waveform
         y = y * audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db)
         return dataclasses.replace(example, features=audio.log_mel(y, spec), waveform=y)
 

@@ -96,7 +96,7 @@ def section(model: Model, table: Mapping[str, Mapping[str, float]]) -> report.Se
     if spec.kind == "image":
         parts = [report.picture_part(f"sample {n + 1}", x) for n, x in enumerate(drawn)]
     else:
-        sounds = model.call("invert", features=drawn, first_frame=np.int32(0))
+        sounds = model.inverted(list(drawn))
         parts = [
             report.sound_part(f"sample {n + 1}", y, x, spec.features)
             for n, (x, y) in enumerate(zip(drawn, sounds, strict=True))

@@ -140,7 +140,8 @@ def log_samples(log: Log, spec: Spec, signatures: Mapping, samples: Mapping[str,
             log.pictures(title, step, made)
         else:
             log.spectrogram(title, step, np.concatenate(made), spec.features)
-            sound = np.clip(signatures["invert"](made, 0)["waveform"], -1, 1)
+            frames = np.full(len(made), made.shape[1], np.int32)
+            sound = np.clip(signatures["invert"](made, frames, 0)["waveform"], -1, 1)
             log.audio(f"{title}/sound", step, sound, spec.features)
     return pairs
 

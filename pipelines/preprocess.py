@@ -14,7 +14,9 @@ EXAMPLE = "python -m pipelines.preprocess --domain=anna='anna/*.wav' --domain=be
 
 def define_flags() -> None:
     """This script's flags."""
-    flags.DEFINE_multi_string("domain", [], "NAME=GLOB or NAME=FOLDER or NAME=tfds:DATASET/SPLIT; once a domain.")
+    flags.DEFINE_multi_string(
+        "domain", [], "NAME=GLOB, NAME=FOLDER, NAME=tfds:DATASET/SPLIT or NAME=factors:SET/COUNT."
+    )
     flags.DEFINE_string("data_dir", None, "Where the records go.")
     flags.DEFINE_enum("kind", None, ["audio", "image"], "What the files are; found from their endings if not given.")
     flags.DEFINE_multi_string(
@@ -23,6 +25,7 @@ def define_flags() -> None:
     flags.DEFINE_float("val_fraction", 0.05, "Share of the sources held back for validation.", 0.0, 1.0)
     flags.DEFINE_float("test_fraction", 0.05, "Share of the sources held back for testing.", 0.0, 1.0)
     flags.DEFINE_enum("split_by", "file", ["file", "parent"], "Keep the files of one parent folder in one split.")
+    flags.DEFINE_string("reject_outliers_with", "", "RUN in which explore --do=outliers left a detector.")
     flags.DEFINE_integer("seed", 0, "Another seed gives another split.")
     flags.DEFINE_bool("keep_waveforms", False, "Keep the samples of speech beside its features, as vocoders want them.")
 
@@ -34,6 +37,10 @@ def main(argv: list[str]) -> int:
         raise ValueError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
     from pipelines import corpus, transforms
 
+    if run_dir := FLAGS.reject_outliers_with:
+        from pipelines import conversion, screening
+
+        screening.Detector.load(run_dir, conversion.Model(run_dir))  # says what is wrong before any work begins
     made = transforms.options(argv[1:])
     domains = corpus.domains(FLAGS.domain, FLAGS.data_dir)
     kind = corpus.kind_of(domains, FLAGS.kind)
@@ -48,6 +55,7 @@ def main(argv: list[str]) -> int:
         split_by=FLAGS.split_by,
         seed=FLAGS.seed,
         waveforms=FLAGS.keep_waveforms,
+        reject=FLAGS.reject_outliers_with,
     )
     done = corpus.prepare(job, made)
     if done:

@@ -63,13 +63,14 @@ class Part:
 
 @dataclasses.dataclass
 class Section:
-    """A heading with a verdict, a table and samples; each sample is a row of parts."""
+    """A heading with a verdict, a text, a table and samples; each sample is a row of parts, in so many `columns`."""
 
     title: str
     verdict: str = ""
     heads: Sequence[str] = ()
     table: Sequence[Sequence[str]] = ()
     samples: Sequence[Mapping] = ()
+    text: str = ""
 
     @property
     def good(self) -> bool:
@@ -86,7 +87,7 @@ def tabled(rows: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[lis
     columns = [
         name for name in {**HEADS, **{c: c for r in rows.values() for c in r}} if any(name in r for r in rows.values())
     ]
-    heads = ["row", *(HEADS.get(name, name) for name in columns)]
+    heads = ["row", *(HEADS.get(name, name.replace("_", " ")) for name in columns)]
     return heads, [[name, *(_cell(column, row.get(column)) for column in columns)] for name, row in rows.items()]
 
 
@@ -113,6 +114,13 @@ def picture_part(caption: str, picture: np.ndarray) -> Part:
     return Part(caption, _base64(out.getvalue()))
 
 
+def figure_part(caption: str, figure: matplotlib.figure.Figure) -> Part:
+    """A drawing."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return Part(caption, _base64(out.getvalue()))
+
+
 def curves(metrics: Sequence[Mapping]) -> str:
     """A PNG, as base64, of all metrics over the steps, training and validation; nothing of no lines."""
     names = [n for n in (metrics[0] if metrics else {}) if n not in ("split", "step", "steps_per_s", "waiting")]
@@ -134,8 +142,16 @@ def curves(metrics: Sequence[Mapping]) -> str:
     return _base64(out.getvalue())
 
 
-def page(*, title: str, summary: str, sections: Sequence[Section], metrics: Sequence[Mapping], configuration) -> str:
-    """The HTML of a report."""
+def page(
+    *,
+    title: str,
+    summary: str,
+    sections: Sequence[Section],
+    metrics: Sequence[Mapping],
+    configuration,
+    meanings: Sequence[tuple[str, str]] = MEANINGS,
+) -> str:
+    """The HTML of a report; `meanings` explain the words in it."""
     template = importlib.resources.files("pipelines").joinpath("report.html").read_text()
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(template).render(
@@ -144,7 +160,7 @@ def page(*, title: str, summary: str, sections: Sequence[Section], metrics: Sequ
         sections=sections,
         columns=max((len(sample["parts"]) for s in sections for sample in s.samples), default=1),
         curves=curves(metrics),
-        meanings=MEANINGS,
+        meanings=meanings,
         configuration=json.dumps(configuration, indent=2, ensure_ascii=False),
     )
 

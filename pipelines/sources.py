@@ -113,9 +113,7 @@ def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
     return {"length": float(pixels.size), "gain": 1.0, "frames": len(pixels), "active": (1,), "moments": moments}
 
 
-def examples(
-    file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec, *, waveforms: bool = False
-) -> Iterator[bytes]:
+def examples(file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec, waveforms: bool) -> Iterator[bytes]:
     """The serialised records of a file that was surveyed, those of speech with their samples if asked for."""
     texts = {"id": source.id, "domain": source.domain, "label": posixpath.basename(posixpath.dirname(source.path))}
     if isinstance(spec, AudioSpec):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
 
@@ -30,6 +31,7 @@ def define_flags() -> None:
     flags.DEFINE_enum("strategy", "auto", config.STRATEGIES, "How training is distributed.")
     flags.DEFINE_enum("precision", "float32", config.PRECISIONS, "What networks compute in; weights stay float32.")
     flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
+    flags.DEFINE_string("sample_weights", "", "Sidecar of explore --do=debias: how often each record is drawn.")
     flags.DEFINE_string("warm_start", None, "A run of the same networks whose weights a fresh run begins with.")
     flags.DEFINE_enum(
         "export", "last", ["last", "best"], "Weights to export: the last, or those of the best validation."
@@ -66,10 +68,12 @@ def main(argv: list[str]) -> int:
     """Trains; the exit code."""
     console.need(FLAGS, "data_dir", "plugin", "run_dir")
     console.no_more(argv)
-    from pipelines import checkpoint, dataset, distribution, trainer
+    from pipelines import checkpoint, dataset, distribution, trainer, weights
 
     distribution.use_cores()
     data = dataset.open_records(FLAGS.data_dir)
+    if FLAGS.sample_weights:
+        data = dataclasses.replace(data, weights=weights.read(FLAGS.sample_weights, data.sources))
     run = checkpoint.continued(FLAGS.run_dir, new_run(data.spec))
     if run.config["steps"] == 0:
         print(trainer.summary(run, data.spec))
@@ -92,7 +96,7 @@ def main(argv: list[str]) -> int:
 
 def new_run(spec):
     """The run that the flags ask for."""
-    from pipelines import checkpoint
+    from pipelines import checkpoint, weights
 
     plugin_class = plugins.load(FLAGS.plugin)
     made = config.preset(plugin_class, FLAGS.preset, spec.kind)
@@ -108,6 +112,7 @@ def new_run(spec):
         strategy=FLAGS.strategy,
         jit_compile=FLAGS.jit_compile,
         warm_start=FLAGS.warm_start or "",
+        sample_weights=weights.described(FLAGS.sample_weights),
         versions=checkpoint.versions(),
     )
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import plugins
 from models.features.spec import Spec
-from pipelines import checkpoint, config, console, dataset, distribution, export, imitation, logs, monitor
+from pipelines import checkpoint, config, console, dataset, distribution, export, imitation, logs, monitor, signatures
 
 MAX_DIVERGENCES = 3
 EVAL_BATCHES = 8
@@ -112,7 +112,7 @@ class Trainer:
         self.eval_step = self._replicated(self.plugin.eval_step)
         self.signatures = self.plugin.signatures()
         if data.spec.kind == "audio":
-            self.signatures |= {"invert": export.invert(data.spec.features)}
+            self.signatures |= {"invert": signatures.invert(data.spec.features)}
         self.stopping, self.alarmed = False, set()
 
     def fit(self, *, exported: str = "last") -> dict[str, float]:

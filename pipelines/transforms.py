@@ -177,8 +177,7 @@ def _write_rows(found: beam.PCollection, folder: str, name: str) -> None:
 def _write_lines(element: tuple[int, Iterable[str]], place: str) -> None:
     number, found = element
     with new_file(f"{place}-{number:05d}") as file:
-        for line in found:
-            file.write(f"{line}\n".encode())
+        file.writelines(f"{line}\n".encode() for line in found)
 
 
 def rows(folder: str, name: str) -> list[dict]:
@@ -210,6 +209,7 @@ class Preprocess:
       fractions: of the sources, for validation and for testing.
       split_by: "file", or "parent": files of one folder stay together.
       seed: another gives another split.
+      reject: run whose detector refuses files that are unlike what it was trained on, or nothing.
       tally: folder of a :class:`Tally`, or nothing.
       waveforms: whether records of speech hold its samples too.
     """
@@ -221,6 +221,7 @@ class Preprocess:
     fractions: tuple[float, float]
     split_by: str
     seed: int = 0
+    reject: str = ""
     tally: str = ""
     waveforms: bool = False
 
@@ -231,7 +232,7 @@ class Preprocess:
             | beam.Create(self.domains)
             | "Match" >> beam.FlatMap(_files_of)
             | "Spread" >> beam.Reshuffle()
-            | "Survey" >> beam.ParDo(_Survey(self)).with_outputs("moments", "failures", main="sources")
+            | "Survey" >> beam.ParDo(_Survey(self, Shared())).with_outputs("moments", "failures", main="sources")
         )
         sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), len(s.active))) | beam.CombinePerKey(sum)
         written = (
@@ -268,16 +269,23 @@ def _to_shard(source: Source, sizes: dict, job: Preprocess) -> tuple[tuple, Sour
 class _Survey(beam.DoFn):
     """Reads a file: what the manifest says of it, its moments, or why it could not be read."""
 
-    def __init__(self, job: Preprocess):
-        self.job = job
+    def __init__(self, job: Preprocess, shared: Shared):
+        self.job, self.shared = job, shared
+
+    def setup(self):
+        if run_dir := self.job.reject:
+            from pipelines import conversion, screening  # TensorFlow: only where files are screened
+
+            self.detector = self.shared.acquire(lambda: screening.Detector.load(run_dir, conversion.Model(run_dir)))
 
     def process(self, element):
         job, (domain, path) = self.job, element
         try:
             with open_file(path) as file:
-                source, moments = sources.survey(
-                    file, path, domain, job.spec, split_by=job.split_by, fractions=job.fractions, seed=job.seed
-                )
+                options = {"split_by": job.split_by, "fractions": job.fractions, "seed": job.seed}
+                source, moments = sources.survey(file, path, domain, job.spec, **options)
+                if job.reject:
+                    self.detector.refuse(file)
             yield source
             yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split), moments))
         except Exception as error:  # one bad file must not end the job, whatever is wrong with it
@@ -292,22 +300,20 @@ class _WriteShard(beam.DoFn):
         self.job = job
 
     def process(self, element):
-        (domain, split, shard, shards), found = element
-        kept = {"waveforms": self.job.waveforms}
-        name = records.shard_name(domain, split, shard, shards)
+        job, ((domain, split, shard, shards), found) = self.job, element
         lengths = []
-        with new_file(posixpath.join(self.job.data_dir, name)) as out:
+        with new_file(posixpath.join(job.data_dir, records.shard_name(domain, split, shard, shards))) as out:
             for source in sorted(found, key=lambda s: s.id):
                 try:
                     with open_file(source.path) as file:
-                        encoded = [records.framed(r) for r in sources.examples(file, source, self.job.spec, **kept)]
+                        encoded = [records.framed(r) for r in sources.examples(file, source, job.spec, job.waveforms)]
                 except Exception as error:  # read once, gone or changed since
                     yield beam.pvalue.TaggedOutput("failures", sources.failure(domain, source.path, error))
                     continue
                 out.write(b"".join(encoded))
                 lengths.append((len(encoded), sum(map(len, encoded))))
                 yield dataclasses.replace(source, shard=shard)
-                Tally.add(self.job.tally)
+                Tally.add(job.tally)
         examples, size = (sum(column) for column in zip(*lengths, strict=True)) if lengths else (0, 0)
         row = {"domain": domain, "split": split, "shard": shard, "shards": shards, "examples": examples}
         yield beam.pvalue.TaggedOutput("shards", row | {"bytes": size})

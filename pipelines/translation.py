@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
+import sys
 from collections.abc import Sequence
 
 from pipelines import console, corpus, records, sources, transforms
 from pipelines.conversion import Conversion, Converter
 
+MOST_SAID = 20  # files unlike the training data that are named on stderr; `translations.jsonl` has them all
 
-def translate(
-    *,
-    run_dir: str,
-    pattern: str,
-    output_dir: str,
-    target: str,
-    source: str | None = None,
-    inverter: str = "griffin_lim",
-    beam_arguments: Sequence[str] = (),
-) -> dict | None:
+
+def translate(*, pattern: str, output_dir: str, beam_arguments: Sequence[str] = (), **asked) -> dict | None:
     """Translates the files of a glob or folder.
 
     Args:
-      run_dir: the run whose export translates.
       pattern: the files.
       output_dir: where results go, and `translations.jsonl` and `failures.jsonl` beside them.
-      target: the domain to translate to.
-      source: the domain the files are of; the other one where there are two.
-      inverter: see `conversion.INVERTERS`.
       beam_arguments: Beam's options.
+      asked: the fields of a :class:`Conversion`.
 
     Returns:
       How many translations and failures there were; None for a dry run.
@@ -38,7 +29,7 @@ def translate(
       ValueError: nothing could be done, and why.
     """
     made = transforms.options(list(beam_arguments))
-    conversion = Conversion(run_dir, target, source, inverter)
+    conversion = Conversion(**asked)
     converter = Converter(conversion)  # says what is wrong before any work begins
     paths = tuple(corpus.globs_of(pattern, converter.spec.kind))
     files = sorted({path for each in paths for path in transforms.match(each)})
@@ -51,7 +42,7 @@ def translate(
         return None
     transforms.clear_rows(output_dir)
     with console.tally(transforms.is_local(made)) as tally:
-        progress = console.Progress(f"translate to {target}", len(files), "files")
+        progress = console.Progress(f"translate to {conversion.target}", len(files), "files")
         with console.watched(progress, tally.count):
             transforms.run(dataclasses.replace(job, tally=tally.folder).build, made)
     return _finish(output_dir)
@@ -65,6 +56,8 @@ def _finish(output_dir: str) -> dict:
         with transforms.new_file(posixpath.join(output_dir, f"{name}.jsonl")) as file:
             file.write(records.lines(found[name]).encode())
         counts[name] = len(found[name])
+    for row in [row for row in found["translations"] if "unlike" in row][:MOST_SAID]:
+        print(f"warning: {row['path']}: {row['unlike']}", file=sys.stderr)
     transforms.clear_rows(output_dir)
     if not counts["translations"]:
         first = found["failures"][0]

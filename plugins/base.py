@@ -21,7 +21,8 @@ from models.features.stats import Moments
 from models.player import Player
 
 TRANSLATIONS = ("translate_ab", "translate_ba", "translate_to")  # the last from a domain to a domain, by number
-SIGNATURES = ("encode", "decode", "reconstruct", "sample", *TRANSLATIONS, "vocode")
+CODES = ("encode", "decode", "reconstruct", "sample", "log_variance", "negative_elbo", "classify")
+SIGNATURES = (*CODES, *TRANSLATIONS, "vocode")
 
 Batch = dict[str, tf.Tensor]
 

@@ -7,7 +7,7 @@ Speech of any length is coded window by window: codes are `[batch, windows, late
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import tensorflow as tf
@@ -60,22 +60,39 @@ def coders(plugin: base.Plugin, *, outputs: int, logits: bool = False) -> tuple[
     return networks.image_encoder(spec.features, channels=c.channels, outputs=outputs), decoder
 
 
-def signatures(plugin: base.Plugin, encode: Callable, decode: Callable, *, samples: bool = False) -> dict:
-    """`encode`, `decode` and `reconstruct`, of speech at any length; on request `sample`.
+def signatures(
+    plugin: base.Plugin,
+    encode: Callable,
+    decode: Callable,
+    *,
+    samples: bool = False,
+    others: Mapping[str, Callable] | None = None,
+) -> dict:
+    """`encode`, `decode` and `reconstruct`, of speech at any length; on request `sample`, and what else there is.
 
     Args:
       plugin: whose they are.
       encode: features of pictures or windows, `[n, ...]`, to codes `[n, latent]`.
       decode: the inverse.
       samples: whether codes drawn from the standard normal distribution decode to something.
+      others: more signatures by name: functions of features of pictures or windows, `[n, ...]` to `[n, ...]`.
     """
     spec, latent = plugin.spec, plugin.config.latent
     codes = [None, latent] if spec.kind == "image" else [None, None, latent]
 
-    def encoded(features):
-        if spec.kind == "image":
-            return encode(features)
-        return tf.reshape(encode(_windows(features, plugin)), [tf.shape(features)[0], -1, latent])
+    def by_windows(fn):
+        def called(features):
+            if spec.kind == "image":
+                return fn(features)
+            found = fn(_windows(features, plugin))
+            return tf.reshape(found, [tf.shape(features)[0], -1, *found.shape[1:]])
+
+        return called
+
+    def function(fn):
+        return tf.function(fn, input_signature=[plugin.features_in()], autograph=False)
+
+    encoded = by_windows(encode)
 
     def decoded(code):
         if spec.kind == "image":
@@ -83,15 +100,15 @@ def signatures(plugin: base.Plugin, encode: Callable, decode: Callable, *, sampl
         return tf.reshape(decode(tf.reshape(code, [-1, latent])), [tf.shape(code)[0], -1, spec.bins])
 
     made = {
-        "encode": tf.function(encoded, input_signature=[plugin.features_in()], autograph=False),
+        "encode": function(encoded),
         "decode": tf.function(decoded, input_signature=[tf.TensorSpec(codes, tf.float32, "code")], autograph=False),
     }
 
-    @tf.function(input_signature=[plugin.features_in()], autograph=False)
     def reconstruct(features):
         return decoded(encoded(features))[:, : tf.shape(features)[1]]
 
-    return {**made, "reconstruct": reconstruct, **({"sample": sampler(decode, latent)} if samples else {})}
+    made |= {name: function(by_windows(fn)) for name, fn in (others or {}).items()}
+    return {**made, "reconstruct": function(reconstruct), **({"sample": sampler(decode, latent)} if samples else {})}
 
 
 def sampler(decode: Callable, latent: int) -> Callable:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -33,6 +34,8 @@ class Config(adversarial.Config):
       patches: places that are contrasted, at most.
       features: width of what patches are compared by.
       temperature: of the contrast.
+      heads_apart: project patches of sources and of translations each by networks of their own; with the same for
+        both, as in the paper, bright likes to stay bright.
       effort: speech: weight of what the generator adds to linear transport.
       transport: speech: begin at linear optimal transport between the domains, not at the identity.
     """
@@ -46,6 +49,7 @@ class Config(adversarial.Config):
     patches: int = 256
     features: int = 256
     temperature: float = 0.07
+    heads_apart: bool = False
     effort: schedules.Schedule = 0.0
     transport: bool = True
 
@@ -62,10 +66,14 @@ class CUT(base.Plugin):
                 "blocks": 3,
                 "halvings": 2,
                 "critic_channels": 32,
+                "steps": 2800,
+                "rate_g": 8e-4,
                 "rate_d": 2e-4,
                 "features": 64,
                 "patches": 64,
                 "pool_size": 0,
+                "heads_apart": True,
+                "nce_identity": 0.0,
             },
         },
         "full": {
@@ -91,7 +99,12 @@ class CUT(base.Plugin):
             discriminator = networks.mel_discriminator(spec.bins, **critic)
         self.taps = {"generator": layers.tapped(self.generator)}  # in a dict: no network of its own
         self.heads = networks.patch_heads(self.taps["generator"], features=c.features)
-        self.mover = adversarial.generator_player(self, [self.generator, self.heads])
+        moved = [self.generator, self.heads]
+        self.source_heads = self.heads
+        if c.heads_apart:
+            self.source_heads = networks.patch_heads(self.taps["generator"], features=c.features)
+            moved.append(self.source_heads)
+        self.mover = adversarial.generator_player(self, moved)
         shape = spec.feature_shape(c.crop_frames)
         self.adversary = adversarial.adversary_of(self, discriminator, "discriminator", shape)
 
@@ -138,23 +151,29 @@ class CUT(base.Plugin):
         ab = generator(a)
         terms = {"adversarial": self.adversary.generator_loss(ab, draws, 1)}
         if not schedules.is_zero(c.nce):
-            terms["nce"] = self._contrast(a, ab, draws.of(10))
+            terms["nce"] = self._contrast(a, ab, self.source_heads, draws.of(10))
         if not schedules.is_zero(c.nce_identity):
             terms["nce_identity"] = schedules.when_weighed(
                 schedules.at_step(c.nce_identity, step),
-                lambda: self._contrast(b, generator(b), draws.of(11)),
+                lambda: self._contrast(b, generator(b), self.heads, draws.of(11)),
                 tf.zeros_like(terms["adversarial"]),
             )
         if self.spec.kind == "audio" and not schedules.is_zero(c.effort):
             terms["effort"] = losses.l1(ab, tf.nn.conv1d(a, self.filter, 1, "SAME"))
         return terms, ab
 
-    def _contrast(self, source: tf.Tensor, translation: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Mean over the taps of the contrast at the same random places, `[batch]`."""
+    def _contrast(self, source: tf.Tensor, translation: tf.Tensor, heads: keras.Model, seed: tf.Tensor) -> tf.Tensor:
+        """Mean over the taps of the contrast at the same random places, `[batch]`.
+
+        No gradient runs into what the source is known by, but for projections of its own: `heads`.
+        """
         taps = self.taps["generator"]
         both = zip(_listed(taps(translation)), _listed(taps(source)), strict=True)
         pairs = [self._at_places(q, k, seed + n) for n, (q, k) in enumerate(both)]
-        queries, keys = (_listed(self.heads([pair[side] for pair in pairs])) for side in (0, 1))
+        queries = _listed(self.heads([query for query, _ in pairs]))
+        keys = _listed(heads([tf.stop_gradient(key) for _, key in pairs]))
+        if heads is self.heads:
+            keys = [tf.stop_gradient(key) for key in keys]
         told = [losses.patch_nce(q, k, self.config.temperature) for q, k in zip(queries, keys, strict=True)]
         return tf.add_n(told) / len(told)
 

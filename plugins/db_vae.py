@@ -94,10 +94,21 @@ class DBVAE(base.Plugin):
         return nats / tf.cast(tf.size(target[0]), tf.float32)
 
     def signatures(self) -> dict:
-        """`encode` (to the mean of q(z|x)), `decode`, `reconstruct`, `sample`."""
+        """Those of `vae`, and `classify`: to the logits of the domains."""
         encoder, decoder = (self.mover.averaged(network) for network in (self.encoder, self.decoder))
+        sizes = [self.config.latent, self.config.latent, len(self.spec.domains)]
 
-        def encode(features):
-            return encoder(self.normalise(features, self.spec.overall))[:, : self.config.latent]
+        def encoded(features):
+            return tf.split(encoder(self.normalise(features, self.spec.overall)), sizes, axis=-1)
 
-        return coding.signatures(self, encode, lambda z: self.likelihood.features(decoder(z)), samples=True)
+        averaged, likely = self.mover.averaged, self.likelihood
+        others = {
+            "log_variance": lambda x: encoded(x)[1],
+            "negative_elbo": lambda x: likely.negative_elbo(x, *encoded(x)[:2], decoder, averaged),
+            "classify": lambda x: encoded(x)[2],
+        }
+
+        def decode(code):
+            return likely.features(decoder(code))
+
+        return coding.signatures(self, lambda x: encoded(x)[0], decode, samples=True, others=others)

@@ -42,7 +42,10 @@ class DCGAN(base.Plugin):
 
     Config = Config
     PRESETS = {
-        "small": {"audio": {"critic_channels": 64}, "image": {"channels": 32, "critic_channels": 32}},
+        "small": {
+            "audio": {"critic_channels": 64},
+            "image": {"channels": 16, "critic_channels": 16, "batch_size": 32, "steps": 4000},
+        },
         "full": {"audio": {"steps": 100000, "channels": 256}, "image": {"steps": 100000}},
     }
 

@@ -70,6 +70,20 @@ class Likelihood(tf.Module):
             return self.floor + self.span * tf.sigmoid(decoded)
         return self.denormalise(decoded, self.spec.overall)
 
+    def negative_elbo(self, features: tf.Tensor, mu: tf.Tensor, log_var: tf.Tensor, decoder, averaged) -> tf.Tensor:
+        """``-log p(x|z) + KL(q(z|x) || p(z))`` in nats, `[batch]`, for z the mean of q(z|x): no draw, so no noise.
+
+        Args:
+          features: `[batch, ...]`.
+          mu: `[batch, latent]`.
+          log_var: the same shape.
+          decoder: from codes to what this likelihood is given.
+          averaged: gives of a network the one that exports use.
+        """
+        log_sigma = averaged(self.deviation)(mu) if self.deviation is not None else None
+        nats = self.negative_log(self.target(features), decoder(mu), log_sigma)
+        return nats + variational.kl_to_prior(mu, log_var)
+
     def negative_log(self, target: tf.Tensor, decoded: tf.Tensor, log_sigma: tf.Tensor | None) -> tf.Tensor:
         """``-log p(x|z)`` in nats, `[batch]`.
 

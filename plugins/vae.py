@@ -83,13 +83,21 @@ class VAE(base.Plugin):
         return self.normalise(features, self.spec.overall)
 
     def signatures(self) -> dict:
-        """`encode` (to the mean of q(z|x)), `decode`, `reconstruct`, `sample`."""
+        """`encode` (to the mean of q(z|x)), `decode`, `reconstruct`, `sample`, `log_variance`, `negative_elbo`."""
         encoder, decoder = (self.mover.averaged(network) for network in (self.encoder, self.decoder))
 
-        def encode(features):
-            return encoder(self._seen(features))[:, : self.config.latent]
+        def posterior(features):
+            return tf.split(encoder(self._seen(features)), 2, axis=-1)
 
-        return coding.signatures(self, encode, lambda z: self.likelihood.features(decoder(z)), samples=True)
+        others = {
+            "log_variance": lambda x: posterior(x)[1],
+            "negative_elbo": lambda x: self.likelihood.negative_elbo(x, *posterior(x), decoder, self.mover.averaged),
+        }
+
+        def decode(code):
+            return self.likelihood.features(decoder(code))
+
+        return coding.signatures(self, lambda x: posterior(x)[0], decode, samples=True, others=others)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

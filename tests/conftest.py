@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-LONGEST = ("evaluation", "export", "translate", "end_to_end", "trainer", "many_domains", "multi_worker", "conformance")
+LONGEST = "evaluation export translate end_to_end trainer explore many_domains multi_worker conformance".split()
+collect_ignore = ["bench_pytorch.py"]  # whose package is no dependency
 OF_ONE_RUN = ("evaluation", "export", "translate")  # files whose tests look at the same trained models
 
 

@@ -200,7 +200,7 @@ def test_chunks_that_differ_are_faded_from_one_to_the_other(overlap, before, aft
     assert len(found) == 3 * overlap
     np.testing.assert_allclose(found[[0, -1]], [before, after], atol=1e-6)
     steps = np.diff(found) * np.sign(after - before)
-    assert (steps >= -1e-6).all() and steps.max() <= abs(after - before) / overlap + 1e-6
+    assert (steps >= -1e-6).all() and steps.max() <= abs(after - before) * np.pi / 2 / overlap + 1e-6
 
 
 def test_nothing_joins_to_nothing():

@@ -74,7 +74,7 @@ def test_the_waveform_signature_takes_the_domains_numbers(star):
     model = Model(star)
     wave = voice(100.0, 0.5, 8000, seed=1)[None]
     found = [
-        model.call("waveform_translate_to", waveform=wave, source=np.int32(0), target=np.int32(target))
+        model.call("translate_to_waveform", waveform=wave, source=np.int32(0), target=np.int32(target))
         for target in (1, 2)
     ]
     assert found[0].shape == wave.shape and np.abs(found[0] - found[1]).max() > 0.01

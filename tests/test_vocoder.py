@@ -7,7 +7,7 @@ import tensorflow as tf
 from testbed import SMALL, preprocess, train, voice
 
 from models import layers, spectral, vocoder_networks, waveform_losses
-from models.features import audio
+from models.features import audio, inversion
 from pipelines import conversion, dataset, imitation
 from plugins import vocoder
 
@@ -207,7 +207,7 @@ def test_a_long_recording_in_chunks_is_vocoded_as_the_whole(speech_run, vocoder_
     soundfile.write(tmp_path / "long.wav", y, 8000)
 
     def converted(chunk):
-        monkeypatch.setattr(conversion, "CHUNK_FRAMES", chunk)
+        monkeypatch.setattr(inversion, "CHUNK_FRAMES", chunk)
         asked = conversion.Conversion(speech_run, "high", inverter=f"vocoder:{vocoder_run}")
         converter = conversion.Converter(asked)
         with open(tmp_path / "long.wav", "rb") as file:

@@ -19,7 +19,7 @@ from hypothesis import settings
 
 import plugins
 from models.features.audio import AudioSpec
-from pipelines import checkpoint, config, corpus, dataset, export, trainer, transforms
+from pipelines import checkpoint, config, corpus, dataset, signatures, trainer, transforms
 
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -199,7 +199,7 @@ def script(name: str, *arguments, cwd=ROOT, **environment) -> subprocess.Complet
 @pytest.fixture
 def features_only(monkeypatch):
     """Exports without the front end and inversion around what takes features, which is the same for all."""
-    monkeypatch.setattr(export, "around", lambda *_: {})
+    monkeypatch.setattr(signatures, "around", lambda *_: {})
 
 
 @pytest.fixture

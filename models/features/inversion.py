@@ -16,6 +16,8 @@ from models.features.audio import AudioSpec
 
 TINY = 1e-9  # keeps bins outside all bands from dividing by zero
 PHASE_PERIOD_FRAMES = 256  # after so many frames the starting phases recur
+CHUNK_FRAMES = 1024  # of a recording that goes through a model at once
+OVERLAP_FRAMES = 32  # that neighbouring chunks are cross-faded over
 
 
 def mel_to_magnitude(log_mels: np.ndarray, spec: AudioSpec, *, iterations: int = 10) -> np.ndarray:
@@ -73,25 +75,44 @@ def istft(spectrogram: np.ndarray, spec: AudioSpec) -> np.ndarray:
     return librosa.istft(spectrogram.T, hop_length=spec.hop_length, n_fft=spec.n_fft, window=audio.window(spec))
 
 
-def crossfade(chunks: Iterable[np.ndarray], overlap: int) -> Iterator[np.ndarray]:
+def fade_in(samples: int) -> np.ndarray:
+    """Weights `[samples]` that rise from 0 to 1 as a squared sine.
+
+    With the same falling they sum to one, so chunks that agree come out unchanged; their roots are
+    power-complementary, and neither end has a corner that could be heard.
+    """
+    return np.square(np.sin(np.pi / 2 * (np.arange(samples, dtype=np.float32) + 0.5) / max(1, samples)))
+
+
+def chunks(frames: int) -> Iterator[tuple[int, int]]:
+    """First frame and number of frames of neighbouring chunks; each reaches `OVERLAP_FRAMES` into the next.
+
+    >>> list(chunks(1056)), list(chunks(1057))
+    ([(0, 1056)], [(0, 1056), (1024, 33)])
+    """
+    most = CHUNK_FRAMES + OVERLAP_FRAMES
+    for first in range(0, max(1, frames - OVERLAP_FRAMES), CHUNK_FRAMES):
+        yield first, min(frames - first, most)
+
+
+def crossfade(parts: Iterable[np.ndarray], overlap: int) -> Iterator[np.ndarray]:
     """Joins chunks of which each begins `overlap` samples before its predecessor ends.
 
-    Linear weights that sum to one: chunks that agree where they overlap come out unchanged.
+    The weights are those of :func:`fade_in`: chunks that agree where they overlap come out unchanged.
 
     Args:
-      chunks: arrays `[samples]`, all but the last at least `2 * overlap` long.
+      parts: arrays `[samples]`, all but the last at least `2 * overlap` long.
       overlap: samples that neighbours share.
 
     Yields:
       Arrays that concatenate to the whole.
 
     >>> x = np.arange(10.0)
-    >>> np.concatenate(list(crossfade([x[:6], x[4:]], 2))).tolist() == x.tolist()
+    >>> np.allclose(np.concatenate(list(crossfade([x[:6], x[4:]], 2))), x)
     True
     """
-    rise = (np.arange(overlap, dtype=np.float32) + 0.5) / max(1, overlap)
-    tail = None
-    for chunk in chunks:
+    rise, tail = fade_in(overlap), None
+    for chunk in parts:
         if tail is not None:
             shared = min(overlap, len(chunk))
             mixed = tail[:shared] * (1 - rise[:shared]) + chunk[:shared] * rise[:shared]

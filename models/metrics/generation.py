@@ -74,8 +74,15 @@ class Components:
         self.mean = flat.mean(axis=0)
         _, spread, directions = np.linalg.svd(flat - self.mean, full_matrices=False)
         kept = max(1, min(most, int(np.sum(spread > 1e-6 * spread[0]))))
+        self.directions = directions[:kept]
         self.scaled = directions[:kept] / (spread[:kept, None] / np.sqrt(len(flat)))
 
     def of(self, examples: np.ndarray) -> np.ndarray:
         """`[n, ...]` to `[n, directions]`."""
         return (np.reshape(examples, [len(examples), -1]) - self.mean) @ self.scaled.T
+
+    def outside(self, examples: np.ndarray) -> np.ndarray:
+        """Mean square of what of `[n, ...]` lies in none of the directions, `[n]`."""
+        flat = np.reshape(examples, [len(examples), -1]) - self.mean
+        inside = flat @ self.directions.T
+        return np.maximum(np.square(flat).sum(axis=1) - np.square(inside).sum(axis=1), 0.0) / flat.shape[1]

@@ -1,0 +1,58 @@
+"""What a model was surely not trained on: noise, pictures spoilt in known ways, sounds that are no speech."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.ndimage
+
+from models.features import audio
+from models.features.audio import AudioSpec
+
+BLUR = 1 / 14  # deviation of the blur for the side of a picture: two pixels of 28
+NOTES_HZ = 261.63 * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)  # a major scale
+
+
+def pictures(x: np.ndarray, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """Strange pictures by name, as many as `x` `[n, height, width, channels]` in [-1, 1].
+
+    Returns:
+      "noise" (uniform), "inverted" and "blurred" (Gaussian).
+    """
+    rng = np.random.default_rng(seed)
+    deviation = BLUR * min(x.shape[1:3])
+    return {
+        "noise": rng.uniform(-1, 1, x.shape).astype(np.float32),
+        "inverted": -x,
+        "blurred": scipy.ndimage.gaussian_filter(x, (0, deviation, deviation, 0)),
+    }
+
+
+def sounds(count: int, seconds: float, spec: AudioSpec, *, seed: int = 0) -> dict[str, list[np.ndarray]]:
+    """Strange log-mels by name, `count` of each.
+
+    Returns:
+      "noise" (white) and "tones" (two notes at a time of a scale, plucked four times a second).
+    """
+    rng = np.random.default_rng(seed)
+    samples = int(seconds * spec.sample_rate_hz)
+    noise = [rng.normal(size=samples) for _ in range(count)]
+    tones = [_melody(samples, spec.sample_rate_hz, rng) for _ in range(count)]
+    return {"noise": [_analysed(y, spec) for y in noise], "tones": [_analysed(y, spec) for y in tones]}
+
+
+def _melody(samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    t = np.arange(samples) / rate_hz
+    beat = (4 * t).astype(int)
+    decay = np.exp(-4 * (t - beat / 4))
+    y = np.zeros(samples)
+    for _ in range(2):
+        notes_hz = rng.choice(NOTES_HZ, beat[-1] + 1)[beat]
+        for harmonic in (1, 2, 3):
+            y += decay * np.sin(2 * np.pi * harmonic * notes_hz * t) / harmonic**2
+    return y + 1e-3 * rng.normal(size=samples)
+
+
+def _analysed(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    y = 0.1 * y.astype(np.float32)
+    gain = audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db)
+    return audio.log_mel(gain * y, spec)

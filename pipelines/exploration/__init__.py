@@ -1,0 +1,1 @@
+"""The latent lab: one job of `explore` a file, each from what was asked to findings."""

@@ -1,0 +1,102 @@
+"""How codes hold known factors: MIG, DCI, SAP, FactorVAE score, modularity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from models.metrics import disentanglement as dis
+from pipelines import procedural, records, report
+from pipelines.exploration import drawings, findings
+from pipelines.exploration.findings import Asked, Findings
+from pipelines.exploration.lab import File, Lab, means_of
+
+MOST_FILES = 10000
+MEANINGS = (
+    ("mig", "mutual information gap (arXiv:1802.04942, Eq. 6), codes in 20 bins: best dimension over second best"),
+    ("modularity", "whether a dimension knows of one factor only (arXiv:1802.05312)"),
+    (
+        "sap",
+        "separated attribute predictability (arXiv:1711.00848): thresholds on the best dimension over the second best",
+    ),
+    (
+        "factor_vae",
+        "accuracy of a majority vote on which factor was held still (arXiv:1802.05983); chance is 1 / factors",
+    ),
+    (
+        "dci",
+        "Eastwood & Williams 2018, from importances of forests of trees: disentanglement (a dimension, one factor), "
+        "completeness (a factor, one dimension), informativeness (accuracy above guessing, on a held-out half)",
+    ),
+    ("information", "mutual information of dimension and factor as a share of the factor's entropy"),
+)
+
+
+def find(asked: Asked) -> Findings:
+    """Scores the codes of all files, whatever their split, against their factors."""
+    lab = Lab(asked)
+    splits = [split for split in records.SPLITS if any(lab.data.shards(split, n) for n in lab.data.spec.domains)]
+    files = [file for split in splits for file in _if_any(lab, split)][:MOST_FILES]
+    factors = known_factors(lab, files)
+    if factors is None:
+        tables = ", ".join(procedural.table_of(asked.data_dir, name) for name in lab.data.spec.domains)
+        raise ValueError(f"no factors are known of these files; wanted --labels=CSV, or {tables}")
+    codes = means_of(lab.codes(files))
+    values = np.stack([dis.binned(column) for column in factors.values()], axis=1)
+    scores = dis.scores(codes, values, seed=asked.seed)
+    known = dis.informations(codes, values) / np.maximum([dis.entropy(column) for column in values.T], 1e-12)
+    gaps = dict(zip(factors, dis.gaps(codes, values).tolist(), strict=False))
+    order = np.argsort(-known.max(axis=1), kind="stable")
+    map_ = drawings.heat_map("information", known[order], [f"dimension {n}" for n in order], list(factors))
+    named = [[name, f"{value:.3f}"] for name, value in scores.items()]
+    sections = [
+        report.Section("Scores", heads=["score", "0 to 1"], table=named),
+        report.Section(
+            "What each dimension knows",
+            heads=["factor", "gap"],
+            table=[[name, f"{gap:.3f}"] for name, gap in gaps.items()],
+            samples=[{"parts": [map_], "columns": 1}],
+        ),
+    ]
+    numbers = {"files": len(files), "scores": scores, "gaps": gaps, "information": known.tolist()}
+    summary = f"{len(files)} files: {', '.join(f'{name} {value:.3f}' for name, value in scores.items())}."
+    return Findings(summary, numbers, [scores], sections, MEANINGS, configuration=lab.run)
+
+
+def _if_any(lab: Lab, split: str) -> list[File]:
+    try:
+        return lab.files(split, most=MOST_FILES)
+    except ValueError:
+        return []
+
+
+def known_factors(lab: Lab, files: Sequence[File]) -> dict[str, np.ndarray] | None:
+    """The factors of files by name, `[files]` each: from `--labels`, or as the records' drawn sets tell them.
+
+    Raises:
+      ValueError: a table that lacks files, or holds what is no number.
+    """
+    drawn = [procedural.table_of(lab.data.data_dir, name) for name in lab.data.spec.domains]
+    paths = [lab.asked.labels] if lab.asked.labels else drawn
+    if not lab.asked.labels and not all(tf.io.gfile.exists(path) for path in paths):
+        return None
+    rows = {row["id"]: row for path in paths for row in findings.read_table(path, "id")}
+    missing = [file.id for file in files if file.id not in rows]
+    if missing:
+        raise ValueError(f"{paths[0]}: nothing on {missing[0]} and {len(missing) - 1} other files")
+    names = [name for name in rows[files[0].id] if name not in ("id", "group")]
+    if not names:
+        return None
+    return {name: _numbers(paths[0], name, [rows[file.id].get(name) for file in files]) for name in names}
+
+
+def _numbers(path: str, name: str, values: list[str | None]) -> np.ndarray:
+    try:
+        return np.array([float(value) for value in values])
+    except (TypeError, ValueError):
+        known = sorted({str(value) for value in values})
+        if None in values or len(known) > dis.BINS:
+            raise ValueError(f"{path}: column {name}; wanted a number for every file, or few different words") from None
+        return np.array([float(known.index(str(value))) for value in values])

@@ -1,0 +1,154 @@
+"""What a job is asked and what it finds, and how that is written: JSON, CSV, a page."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import importlib
+import io
+import json
+import posixpath
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from pipelines import config, report, screening
+
+JOBS = {  # what --do names, and the file that does it
+    "reconstruct": "reconstruction",
+    "interpolate": "interpolation",
+    "sample": "sampling",
+    "traverse": "traversal",
+    "perturb": "perturbation",
+    "disentangle": "disentangling",
+    "outliers": "outlying",
+    "debias": "debiasing",
+    "sweep": "sweeping",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked; each job looks at what concerns it.
+
+    Attributes:
+      do: the job, of `JOBS`.
+      run_dir: the run; of a sweep, where its runs go.
+      data_dir: records.
+      output_dir: where findings go.
+      split: whose files are looked at.
+      seed: of all draws.
+      count: examples, samples or dimensions that are shown.
+      points: of a path.
+      between: two ids, files or domains to interpolate between.
+      labels: CSV with a column `id` and one for each known factor, or one called `group`.
+      against: ``NAME=GLOB`` of files that are known to be strange.
+      false_positive_rate: of the threshold of `outliers`.
+      alpha: of resampling.
+      weights: where the sidecar goes.
+      plugins: that a sweep trains.
+      grid: ``KEY=VALUE,VALUE,...`` of a sweep.
+      training: more flags of `train` for each run of a sweep.
+      processes: runs of a sweep that are trained at a time.
+    """
+
+    do: str
+    run_dir: str
+    data_dir: str
+    output_dir: str
+    split: str = "test"
+    seed: int = 0
+    count: int = 8
+    points: int = 9
+    between: tuple[str, ...] = ()
+    labels: str = ""
+    against: tuple[str, ...] = ()
+    false_positive_rate: float = 0.05
+    alpha: float = 1e-3
+    weights: str = ""
+    plugins: tuple[str, ...] = ()
+    grid: tuple[str, ...] = ()
+    training: tuple[str, ...] = ()
+    processes: int = 0
+
+
+@dataclasses.dataclass
+class Findings:
+    """What a job found.
+
+    Attributes:
+      summary: in a sentence or two.
+      numbers: for the JSON.
+      rows: for the CSV, all with the same columns.
+      sections: for the page.
+      meanings: of the words in it.
+      files: more files for the output folder, by name.
+      configuration: of the run or of the sweep.
+    """
+
+    summary: str
+    numbers: Mapping
+    rows: Sequence[Mapping]
+    sections: Sequence[report.Section]
+    meanings: Sequence[tuple[str, str]] = ()
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    configuration: Mapping = dataclasses.field(default_factory=dict)
+
+
+def explore(asked: Asked) -> Findings:
+    """Does a job, prints what it found, and writes ``JOB.json``, ``JOB.csv`` and ``report.html``.
+
+    Raises:
+      ValueError: no such job, or it cannot be done with this run or these records.
+    """
+    if asked.do not in JOBS:
+        raise ValueError(f"--do={asked.do}: no such job; {config.nearest(asked.do, JOBS)}")
+    found = importlib.import_module(f"pipelines.exploration.{JOBS[asked.do]}").find(asked)
+    page = report.page(
+        title=f"{asked.do}: {asked.run_dir}",
+        summary=found.summary,
+        sections=found.sections,
+        metrics=(),
+        configuration=found.configuration,
+        meanings=found.meanings,
+    )
+    written = {
+        f"{asked.do}.json": json.dumps({"asked": config.to_json(asked), **found.numbers}, indent=2).encode(),
+        f"{asked.do}.csv": table(found.rows).encode(),
+        "report.html": page.encode(),
+        **found.files,
+    }
+    for name, content in written.items():
+        screening.write(posixpath.join(asked.output_dir, name), content)
+    print(found.summary)
+    print(f"report: {posixpath.join(asked.output_dir, 'report.html')}")
+    return found
+
+
+def table(rows: Sequence[Mapping]) -> str:
+    r"""Rows as CSV under the names of the first one.
+
+    >>> table([{"a": 1, "b": "x"}])
+    'a,b\n1,x\n'
+    """
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def read_table(path: str, *wanted: str) -> list[dict[str, str]]:
+    """The rows of a CSV.
+
+    Raises:
+      ValueError: there is none, or a wanted column is missing.
+    """
+    if not tf.io.gfile.exists(path):
+        raise ValueError(f"{path}: there is no such file; wanted a CSV with a column id")
+    with tf.io.gfile.GFile(path) as file:
+        rows = list(csv.DictReader(io.StringIO(file.read())))
+    for name in wanted:
+        if not rows or name not in rows[0]:
+            raise ValueError(f"{path}: no column {name}; there are: {', '.join(rows[0]) if rows else 'no rows'}")
+    return rows

@@ -1,0 +1,127 @@
+"""Paths between two files or domains, linear and spherical, and how evenly decoded points move along them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from models import latent
+from models.metrics import latent as latent_metrics
+from pipelines import config, report
+from pipelines.exploration import drawings
+from pipelines.exploration.findings import Asked, Findings
+from pipelines.exploration.lab import File, Lab
+
+PATHS: dict[str, Callable] = {"linear": latent.linear, "spherical": latent.spherical}
+PAIRS = 64  # of files whose paths are measured
+MEASURED_POINTS = 33  # of each
+MOST_UNITS = 4  # of a recording that a path is heard on
+MEANINGS = (
+    (
+        "continuity",
+        "of a path of evenly spaced codes, the mean step between decoded points for the largest one: 1 where all steps "
+        "are alike, near 0 where everything changes in one jump; mean over pairs of files",
+    ),
+    (
+        "straightness",
+        "distance between the decoded ends for the length of the way: 1 for a cross-fade, less where the path leads "
+        "over other examples",
+    ),
+    ("linear, spherical", "along the line between two codes, and along the arc about the origin, which keeps the norm"),
+)
+
+
+def find(asked: Asked) -> Findings:
+    """Walks between two files or domains, and measures many more such ways."""
+    lab = Lab(asked)
+    files = lab.files(asked.split)
+    ends = asked.between or _default_ends(lab, files)
+    if len(ends) != 2:
+        raise ValueError(f"--between was given {len(ends)} times; wanted two")
+    codes = _alike(*(end_of(lab, files, name) for name in ends))
+    measured, rows = measure(lab, files)
+    sections = [report.Section("Continuity", **dict(zip(("heads", "table"), report.tabled(measured), strict=True)))]
+    numbers = {"between": list(ends), "continuity": measured}
+    for name, path in PATHS.items():
+        decoded = lab.decoded(path(*codes, asked.points))
+        found = latent_metrics.continuity(lab.plain(decoded))
+        numbers[name] = {"continuity": found, "steps": latent_metrics.steps(lab.plain(decoded)).tolist()}
+        title = f"{name.capitalize()}: {ends[0]} to {ends[1]}"
+        caption = f"{ends[0]} to {ends[1]}, continuity {found:.2f}"
+        sections.append(report.Section(title, samples=[drawings.strip(lab, caption, decoded)]))
+    steps = {name: (range(1, asked.points), numbers[name]["steps"], None) for name in PATHS}
+    drawn = drawings.curves("how far each point is from the one before", steps, x="point", y="rms step")
+    sections[0].samples = [{"parts": [drawn], "columns": 1}]
+    means = ", ".join(f"{name} {row['continuity']:.3f} ± {row['error']:.3f}" for name, row in measured.items())
+    summary = f"Continuity over {len(rows) // len(PATHS)} pairs of files: {means}."
+    return Findings(summary, numbers, rows, sections, MEANINGS, configuration=lab.run)
+
+
+def _default_ends(lab: Lab, files: Sequence[File]) -> tuple[str, ...]:
+    """The first files of two domains, or two files of the only one."""
+    firsts = {file.source.domain: file.id for file in reversed(files)}
+    if len(firsts) > 1:
+        return tuple(firsts[name] for name in lab.data.spec.domains if name in firsts)[:2]
+    if len(files) < 2:
+        raise ValueError(f"{lab.data.data_dir}: one file in the {lab.asked.split} split; wanted two to go between")
+    return files[0].id, files[-1].id
+
+
+def end_of(lab: Lab, files: Sequence[File], name: str) -> np.ndarray:
+    """The code `[units, latent]` of an id of the split, of a domain (its mean) or of a file.
+
+    Raises:
+      ValueError: it is none of these.
+    """
+    known = {file.id: file for file in files}
+    if name in known:
+        return lab.codes([known[name]])[0]
+    mine = [file for file in files if file.source.domain == name]
+    if mine:
+        return np.concatenate(lab.codes(mine)).mean(axis=0, keepdims=True)
+    if not tf.io.gfile.exists(name) or tf.io.gfile.isdir(name):
+        hint = config.nearest(name, [*lab.data.spec.domains, *known])
+        raise ValueError(f"--between={name}: neither a file, nor a domain or id of the {lab.asked.split} split; {hint}")
+    with tf.io.gfile.GFile(name, "rb") as file:
+        try:
+            units, _ = lab.coder.units(lab.coder.read(io.BytesIO(file.read())))
+        except ValueError as error:
+            raise ValueError(f"--between={name}: {error}") from None
+    return lab.coder.call("encode", units)
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of as many units: the longer one cut, or the one of a domain repeated."""
+    shorter = min(len(a), len(b), MOST_UNITS)
+    longer = min(max(len(a), len(b)), MOST_UNITS)
+    units = longer if 1 in (len(a), len(b)) else shorter
+    return tuple(np.broadcast_to(x, (units, x.shape[1])) if len(x) == 1 else x[:units] for x in (a, b))
+
+
+def measure(lab: Lab, files: Sequence[File]) -> tuple[dict, list[dict]]:
+    """Continuity and straightness of paths between units of random pairs of files: their means, and each."""
+    rng = np.random.default_rng(lab.asked.seed)
+    codes, rows = [each[0] for each in lab.codes(files)], []
+    if len(codes) < 2:
+        raise ValueError(f"one file in the {lab.asked.split} split; wanted two to go between")
+    for _ in range(PAIRS):
+        one, other = rng.choice(len(codes), 2, replace=False)
+        for name, path in PATHS.items():
+            decoded = lab.plain(lab.decoded(path(codes[one], codes[other], MEASURED_POINTS)))
+            found = {"continuity": latent_metrics.continuity(decoded)}
+            found["straightness"] = latent_metrics.straightness(decoded)
+            rows.append({"path": name, "from": files[one].id, "to": files[other].id, **found})
+    return {name: _summed([row for row in rows if row["path"] == name]) for name in PATHS}, rows
+
+
+def _summed(rows: Sequence[dict]) -> dict[str, float]:
+    continuity = np.array([row["continuity"] for row in rows])
+    return {
+        "n": len(rows),
+        "continuity": float(continuity.mean()),
+        "error": float(continuity.std() / len(rows) ** 0.5),
+        "straightness": float(np.mean([row["straightness"] for row in rows])),
+    }

@@ -1,0 +1,180 @@
+"""How strange files are, by several scores and all of them together, and the threshold that goes into the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models import outliers
+from models.features import strange
+from models.metrics import detection
+from pipelines import corpus, report, screening, sources, transforms
+from pipelines.exploration import drawings
+from pipelines.exploration.findings import Asked, Findings
+from pipelines.exploration.lab import Lab, joined
+
+MOST_STRANGE = 200  # files of each kind
+LEAST_HELD_OUT = 20
+MEANINGS = (
+    ("reconstruction", "squared error of the reconstruction, of speech in deviations of each mel band"),
+    ("mahalanobis", "distance of the code from the mean of training codes, by their covariance"),
+    ("knn", "mean distance of the code to the 10 nearest training codes, in the same units"),
+    ("negative_elbo", "-log p(x|z) + KL(q(z|x) || p(z)) in nats, z being the mean of q(z|x); of variational plugins"),
+    ("sharpness", "how much sharper or softer the file is than its reconstruction, in either direction"),
+    (
+        "combined",
+        "Mahalanobis distance of all scores together from what is usual for held-out files of the validation split; "
+        "two-sided: what is reconstructed better than usual is strange as well",
+    ),
+    ("AUROC", "chance that a strange file scores higher than a usual one of the looked-at split"),
+    ("AUPR", "area under precision over recall of the strange files"),
+    ("FPR95", "share of strange files taken for usual by the threshold that accepts 95 % of the usual ones"),
+    ("flagged", "share above the stored threshold"),
+)
+
+
+def find(asked: Asked) -> Findings:
+    """Fits the detector to training and validation files, stores it, and scores what is usual and what is strange."""
+    lab = Lab(asked)
+    detector, calibrated = fitted(lab)
+    usual = lab.files(asked.split)
+    kinds = {"usual": Scored(lab, detector, [file.whole for file in usual])}
+    names = {"usual": [file.id for file in usual]}
+    for name, (ids, found) in strangers(lab).items():
+        kinds[name], names[name] = Scored(lab, detector, found), ids
+    rows = [row for name, scored in kinds.items() for row in scored.rows(name, names[name], detector.threshold)]
+    table = {name: detected(kinds["usual"], scored) for name, scored in kinds.items() if name != "usual"}
+    facts = {"false_positive_rate": asked.false_positive_rate, "records": asked.data_dir, "held_out": calibrated}
+    detector.save(asked.run_dir, facts)
+    flagged = {name: float(np.mean(scored.combined > detector.threshold)) for name, scored in kinds.items()}
+    numbers = {**facts, "threshold": detector.threshold, "flagged": flagged, "detection": table}
+    numbers["best"] = {name: max(found, key=lambda score: found[score]["auroc"][0]) for name, found in table.items()}
+    spread = {name: scored.combined for name, scored in kinds.items()}
+    drawn = drawings.histograms("combined score", spread, x="combined score", at=detector.threshold)
+    shares = [[name, f"{100 * share:.1f} %"] for name, share in flagged.items()]
+    head = report.Section(
+        "Flagged", heads=["files", "flagged"], table=shares, samples=[{"parts": [drawn], "columns": 1}]
+    )
+    sections = [head, *(_section(name, found) for name, found in table.items()), *_ends(lab, usual, kinds["usual"])]
+    best = "; ".join(f"{name} {table[name][b]['auroc'][0]:.3f} ({b})" for name, b in numbers["best"].items())
+    summary = (
+        f"Threshold {detector.threshold:.3g} at a false-positive rate of {asked.false_positive_rate:g}, stored in "
+        f"{asked.run_dir}; {100 * flagged['usual']:.1f} % of {len(usual)} usual files are above it. Best AUROC: {best}."
+    )
+    return Findings(summary, numbers, rows, sections, MEANINGS, configuration=lab.run)
+
+
+def fitted(lab: Lab) -> tuple[screening.Detector, int]:
+    """The detector, and how many held-out files its threshold rests on."""
+    training, held_out = lab.files("train"), lab.files("val")
+    reference = outliers.Reference.of(lab.coder.call("encode", joined(training)), seed=lab.asked.seed)
+    raw = file_scores(lab, reference, [file.whole for file in held_out])
+    if len(held_out) < LEAST_HELD_OUT:
+        raise ValueError(
+            f"{lab.data.data_dir}: {len(held_out)} files in the val split; wanted {LEAST_HELD_OUT} or more to set a "
+            "threshold by, see --val_fraction of preprocess"
+        )
+    calibration = outliers.Calibration.of(raw)
+    threshold = outliers.threshold(outliers.crossed(raw), lab.asked.false_positive_rate)
+    return screening.Detector(lab.coder, reference, calibration, threshold), len(held_out)
+
+
+def file_scores(lab: Lab, reference: outliers.Reference, wholes: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Raw scores of files by name, `[files]` each: means over their units."""
+    units = [lab.coder.units(whole)[0] for whole in wholes]
+    found = lab.coder.scores(np.concatenate(units), reference)
+    ends = np.cumsum([len(each) for each in units])[:-1]
+    return {name: np.array([part.mean() for part in np.split(values, ends)]) for name, values in found.items()}
+
+
+class Scored:
+    """Files and their scores.
+
+    Attributes:
+      raw: `[files]` by name, as measured.
+      single: the same on one scale, high where strange.
+      combined: `[files]`.
+    """
+
+    def __init__(self, lab: Lab, detector: screening.Detector, wholes: Sequence[np.ndarray]):
+        self.raw = file_scores(lab, detector.reference, wholes)
+        self.single, self.combined = detector.calibration.single(self.raw), detector.calibration.combined(self.raw)
+
+    def rows(self, kind: str, ids: Sequence[str], threshold: float) -> list[dict]:
+        """Lines of the CSV."""
+        made = []
+        for n, identifier in enumerate(ids):
+            scores = {name: float(values[n]) for name, values in self.raw.items()}
+            combined = float(self.combined[n])
+            made.append(
+                {"id": identifier, "kind": kind, **scores, "combined": combined, "flagged": combined > threshold}
+            )
+        return made
+
+
+def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
+    """Ids and features of strange files by kind: made ones, and those of `--against`.
+
+    Raises:
+      ValueError: files that are not there or cannot be read.
+    """
+    found = {}
+    if lab.spec.kind == "image":
+        x = joined(lab.files(lab.asked.split))[:MOST_STRANGE]
+        made = strange.pictures(x, seed=lab.asked.seed)
+    else:
+        seconds = 4 * lab.frames / lab.spec.features.frame_rate_hz
+        made = strange.sounds(MOST_STRANGE // 4, seconds, lab.spec.features, seed=lab.asked.seed)
+    for name, examples in made.items():
+        found[name] = [f"{name} {n + 1}" for n in range(len(examples))], list(examples)
+    for flag in lab.asked.against:
+        name, _, pattern = flag.partition("=")
+        if not name or not pattern or name in found or name == "usual":
+            raise ValueError(f"--against={flag}; wanted NAME=GLOB, with a name that is not taken")
+        found[name] = _read(lab, name, pattern)
+    return found
+
+
+def _read(lab: Lab, name: str, pattern: str) -> tuple[list[str], list[np.ndarray]]:
+    paths = sorted({path for each in corpus.globs_of(pattern, lab.spec.kind) for path in transforms.match(each)})
+    if not paths:
+        raise ValueError(f"--against={name}={pattern}: no file matches")
+    chosen, found = paths[:: max(1, -(-len(paths) // MOST_STRANGE))], []
+    for path in chosen:
+        try:
+            with transforms.open_file(path) as file:
+                found.append(lab.coder.read(file))
+        except (ValueError, OSError) as error:
+            raise ValueError(sources.failure(name, path, error)["path"] + f": {error}") from None
+    return chosen, found
+
+
+def detected(usual: Scored, strange_: Scored) -> dict[str, dict]:
+    """Measures of detection by score, each with its interval."""
+    pairs = {name: (usual.single[name], strange_.single[name]) for name in usual.single}
+    pairs["combined"] = usual.combined, strange_.combined
+    return {name: detection.detection(*pair) for name, pair in pairs.items()}
+
+
+def _section(name: str, found: dict[str, dict]) -> report.Section:
+    cells = [[score, *(_interval(*values) for values in measures.values())] for score, measures in found.items()]
+    return report.Section(f"Usual against {name}", heads=["score", "AUROC", "AUPR", "FPR95"], table=cells)
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _ends(lab: Lab, files: Sequence, scored: Scored) -> list[report.Section]:
+    """The usual files that are most and least strange."""
+    order, sections = np.argsort(scored.combined), []
+    count = min(lab.asked.count, len(files))
+    for title, chosen in (("Strangest", order[::-1][:count]), ("Most usual", order[:count])):
+        captions = [f"{files[n].id}, {scored.combined[n]:.2f}" for n in chosen]
+        samples = []
+        for n, caption in zip(chosen, captions, strict=True):
+            samples += drawings.shown(lab, [files[n].whole], [caption])[0]["parts"]
+        rows = [{"parts": samples[n : n + 4], "columns": 4} for n in range(0, len(samples), 4)]
+        sections.append(report.Section(f"{title} of the {lab.asked.split} split", samples=rows))
+    return sections

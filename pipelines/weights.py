@@ -1,0 +1,118 @@
+"""How often each record is drawn: a sidecar beside the records, and what an epoch draws by it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines import sources
+
+FILE = "weights.csv"  # in DATA_DIR, where no other is named
+COLUMNS = ("id", "segment", "weight")
+
+
+def described(path: str) -> dict[str, str]:
+    """A sidecar as a run's configuration names it: a run goes on with the same weights or not at all.
+
+    Raises:
+      ValueError: there is no such file.
+    """
+    if not path:
+        return {}
+    return {"file": path, "hash": hashlib.blake2b(_text(path).encode(), digest_size=8).hexdigest()}
+
+
+def _text(path: str) -> str:
+    if not tf.io.gfile.exists(path):
+        raise ValueError(f"--sample_weights={path}: there is no such file; explore --do=debias writes one")
+    with tf.io.gfile.GFile(path) as file:
+        return file.read()
+
+
+def read(path: str, found: Iterable[sources.Source]) -> dict[tuple[str, int], float]:
+    """The weights of a sidecar by id and segment.
+
+    Args:
+      path: the sidecar.
+      found: the manifest; every record of its training split in which something sounds must be there.
+
+    Raises:
+      ValueError: no such file, a line that cannot be read, or one that is missing.
+    """
+    rows = csv.DictReader(io.StringIO(_text(path)))
+    if set(COLUMNS) - set(rows.fieldnames or ()):
+        raise ValueError(f"{path}: wanted the columns {', '.join(COLUMNS)}")
+    made: dict[tuple[str, int], float] = {}
+    for number, row in enumerate(rows, start=2):
+        try:
+            weight = float(row["weight"])
+            made[row["id"], int(row["segment"])] = weight
+        except (TypeError, ValueError):
+            raise ValueError(f"{path}, line {number}: {row}; wanted id, whole number, number") from None
+        if not 0 <= weight < np.inf:
+            raise ValueError(f"{path}, line {number}: weight {weight}; wanted 0 or more")
+    for source in (s for s in found if s.split == "train"):
+        for segment, active in enumerate(source.active):
+            if active and (source.id, segment) not in made:
+                raise ValueError(f"{path}: no weight for {source.id}, segment {segment}; is it of other records?")
+    return made
+
+
+def sidecar(rows: Iterable[tuple[str, int, float]]) -> str:
+    r"""The text of a sidecar.
+
+    >>> sidecar([("a/x.wav", 0, 1.5)])
+    'id,segment,weight\na/x.wav,0,1.5\n'
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((identifier, segment, f"{weight:.6g}") for identifier, segment, weight in rows)
+    return out.getvalue()
+
+
+def in_order(found: Sequence[sources.Source]) -> list[tuple[str, int, int]]:
+    """Id, segment and sounding frames of the records of a split of a domain, in the order of its shards."""
+    ordered = sorted(found, key=lambda source: (source.shard, source.id))
+    return [(s.id, segment, active) for s in ordered for segment, active in enumerate(s.active)]
+
+
+def edges_of(found: Sequence[sources.Source], weights: Mapping, crops: Sequence[int], domain: str) -> np.ndarray:
+    """Where each record ends on a line as long as an epoch, `[records]`.
+
+    Args:
+      found: the sources of the split.
+      weights: (id, segment) to weight.
+      crops: how often an epoch without weights draws from each record, in their order.
+      domain: for errors.
+
+    Raises:
+      ValueError: all weights are zero.
+    """
+    shares = np.array([n * weights.get((i, s), 0.0) for (i, s, _), n in zip(in_order(found), crops, strict=True)])
+    if not shares.sum():
+        raise ValueError(f"domain {domain}: all weights are zero; wanted some above")
+    edges = np.round(np.cumsum(shares) / shares.sum() * sum(crops), 6)
+    edges[-1] = sum(crops)
+    return edges
+
+
+def times(edges: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """How often an epoch draws from each record, `[records]` int64: systematic resampling (Kitagawa 1996).
+
+    Marks one apart, begun at a random place, fall on the line that the records share out: a record is drawn
+    by its share, up or down to a whole number, and all together as often as there are marks. With equal weights
+    each is drawn as often as without.
+
+    Args:
+      edges: from :func:`edges_of`.
+      seed: `[2]`, of the epoch.
+    """
+    shift = tf.random.stateless_uniform([], seed, minval=1e-4, maxval=1 - 1e-4, dtype=tf.float64, alg="philox")
+    passed = tf.cast(tf.floor(edges + shift), tf.int64)
+    return tf.concat([passed[:1], passed[1:] - passed[:-1]], axis=0)

@@ -1,0 +1,82 @@
+"""A grid of runs: each trained once, gone on with where it stopped, and drawn."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from testbed import train
+
+from pipelines.exploration import findings, sweeping
+
+
+@pytest.fixture
+def swept(picture_records, tmp_path, monkeypatch):
+    """Sweeps with trainings in this process; the points that were trained."""
+    trained = []
+
+    def trains(asked, point):
+        sizes = {key: int(value) for key, value in point.values}
+        train(f"{asked.run_dir}/{point.name}", picture_records, point.plugin, **sizes).fit()
+        trained.append(point.name)
+        with open(sweeping._marker(asked, point), "w") as file:
+            json.dump(sweeping._command(asked, point), file)
+
+    def sweep(*flags, **options):
+        trained.clear()
+        folder = {"run_dir": str(tmp_path / "runs"), "data_dir": picture_records, "output_dir": str(tmp_path / "out")}
+        asked = findings.Asked(do="sweep", grid=flags, plugins=("ae",), processes=1, **folder, **options)
+        findings.explore(asked)
+        return sorted(trained), json.loads((tmp_path / "out" / "sweep.json").read_text())
+
+    monkeypatch.setattr(sweeping, "_train", trains)
+    return sweep
+
+
+def test_a_sweep_trains_every_point_once_and_draws_the_curve(swept, tmp_path):
+    assert swept("latent=2,4", "seed=0")[0] == ["ae-latent=2-seed=0", "ae-latent=4-seed=0"]
+    trained, numbers = swept("latent=2,4", "seed=0,1")
+    assert trained == ["ae-latent=2-seed=1", "ae-latent=4-seed=1"]
+    assert [(row["latent"], row["seeds"]) for row in numbers["means"]] == [(2, 2), (4, 2)]
+    assert numbers["means"][0]["compression"] == 2 * numbers["means"][1]["compression"] == 16 * 16 * 3 / 2
+    with open(tmp_path / "out" / "sweep.csv") as file:
+        rows = list(csv.DictReader(file))
+    first = [float(row["squared_error"]) for row in rows if row["latent"] == "2"]
+    assert np.mean(first) == pytest.approx(numbers["means"][0]["squared_error"]) and first[0] != first[1]
+    assert (tmp_path / "out" / "report.html").read_text().count("<figure>") == 4
+
+
+@pytest.mark.parametrize("flag", ["latent", "latent=", "=2", "latent=2,,4"])
+def test_a_grid_that_is_none_is_refused(flag):
+    with pytest.raises(ValueError, match="wanted KEY=VALUE,VALUE"):
+        sweeping.grid(["ae"], [flag])
+
+
+def test_a_run_that_was_told_something_else_is_trained_again(tmp_path):
+    (point,) = sweeping.grid(["ae"], ["latent=2"])
+    asked = findings.Asked(do="sweep", run_dir=str(tmp_path), data_dir="x", output_dir="")
+    assert sweeping._done(asked, point) is None
+    (tmp_path / point.name).mkdir()
+    (tmp_path / point.name / "swept.json").write_text(json.dumps(sweeping._command(asked, point)))
+    assert sweeping._done(asked, point) == sweeping._command(asked, point)
+    longer = dataclasses.replace(asked, training=("steps=9",))
+    assert sweeping._done(longer, point) != sweeping._command(longer, point)
+
+
+def test_keys_that_train_has_flags_for_become_flags():
+    (point,) = sweeping.grid(["vae"], ["latent=2", "beta=4", "seed=3"])
+    assert point.flags() == ["--plugin=vae", "--set=latent=2", "--set=beta=4", "--seed=3"]
+
+
+def test_a_training_that_fails_says_why(picture_records, tmp_path):
+    asked = {"run_dir": str(tmp_path), "data_dir": picture_records, "output_dir": str(tmp_path / "out")}
+    with pytest.raises(
+        ValueError, match=r"train .*--set=latent=zero.* exit code 2: error: latent='zero'; wanted a whole"
+    ):
+        findings.explore(findings.Asked(do="sweep", grid=("latent=zero",), plugins=("ae",), **asked))
+
+
+def test_a_job_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="--do=sampel: no such job; did you mean sample"):
+        findings.explore(findings.Asked(do="sampel", run_dir="", data_dir="", output_dir=""))
