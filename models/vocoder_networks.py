@@ -14,6 +14,7 @@ from models.features import audio, inversion
 from models.features.audio import AudioSpec
 
 PERIODS = (2, 3, 5, 7, 11)  # of discriminators, Sec. 2.3 of arXiv:2010.05646
+MOMENTUM = 0.9
 LOUDER = 10.0  # that a projection may make a band
 AT_FLOOR = 0.01  # nearer to the floor than half precision tells apart
 
@@ -72,9 +73,11 @@ def waveform(said: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec, *, projectio
       spec: the front end.
       projections: how often; 0 leaves what is said to the inverse transform alone.
     """
+    y = before = spectral.istft(said, spec)
     for _ in range(projections):
-        said = towards_mels(spectral.stft(spectral.istft(said, spec), spec), log_mels, spec)
-    return spectral.istft(said, spec)
+        ahead = y + MOMENTUM * (y - before)
+        y, before = spectral.istft(towards_mels(spectral.stft(ahead, spec), log_mels, spec), spec), y
+    return y
 
 
 def towards_mels(frames: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
