@@ -112,6 +112,11 @@ class Model:
         made = self.call("vocode", features=log_mels)
         return made[:, beyond : made.shape[1] - beyond]
 
+    def vocoded(self, mels: list[np.ndarray]) -> list[np.ndarray]:
+        """Waveforms `[(frames - 1) * hop_length]` of log-mels `[frames, mels]` of any lengths, by a vocoder."""
+        around, floor = ((self.context, self.context), (0, 0)), self.spec.features.log_floor
+        return [self.vocode(np.pad(np.float32(x), around, constant_values=floor)[None])[0] for x in mels]
+
     def inverted(self, mels: list[np.ndarray]) -> list[np.ndarray]:
         """Waveforms `[(frames - 1) * hop_length]` of log-mels `[frames, bins]` of any lengths, in batches."""
         made: dict[int, np.ndarray] = {}
@@ -243,8 +248,7 @@ class Converter:
         vocoder = Model(run_dir)
         if "vocode" not in vocoder.signatures:
             raise ValueError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
-        if vocoder.spec.features != self.spec.features:
-            raise ValueError(f"--inverter={name}: its front end is {vocoder.spec.features}, not {self.spec.features}")
+        config.same_front_end(f"--inverter={name}", vocoder.spec.features, self.spec.features)
         return vocoder.context, lambda mels, *_: vocoder.vocode(mels)
 
     def _made(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:

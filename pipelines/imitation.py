@@ -36,9 +36,7 @@ class Imitation:
 
     def __init__(self, run_dir: str, spec: Spec):
         self.model, self.spec, self.run_dir = conversion.Model(run_dir), spec, run_dir
-        theirs = self.model.spec
-        if theirs.features != spec.features:
-            raise ValueError(f"mels_from={run_dir}: its front end is {theirs.features}, not {spec.features}")
+        config.same_front_end(f"mels_from={run_dir}", self.model.spec.features, spec.features)
         self.places = [self._place_of(name) for name in spec.domains]
         ways = [self.ways_from(place) for place in self.places]
         self.margin = self.model.context * max(len(calls) for found in ways for calls in found)

@@ -55,17 +55,13 @@ def trained(out: pathlib.Path, found: dict, training: list[str]) -> None:
 def inverters(vocoder: conversion.Model) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Name to a function of log-mels `[frames, mels]` to samples `[(frames - 1) * hop_length]`."""
     spec = vocoder.spec.features
-    around = ((vocoder.context, vocoder.context), (0, 0))
 
     @tf.function(input_signature=[tf.TensorSpec([None, spec.n_mels], tf.float32)])
     def griffin_lim(log_mels):
         return spectral.griffin_lim(spectral.mel_to_magnitude(log_mels, spec), spec, iterations=ITERATIONS)
 
-    def vocode(log_mels):
-        padded = np.pad(log_mels, around, constant_values=spec.log_floor)
-        return vocoder.vocode(padded[None])[0]
-
-    return {f"griffin_lim, {ITERATIONS} iterations": lambda x: griffin_lim(x).numpy(), "vocoder": vocode}
+    ours = lambda x: vocoder.vocoded([x])[0]  # noqa: E731
+    return {f"griffin_lim, {ITERATIONS} iterations": lambda x: griffin_lim(x).numpy(), "vocoder": ours}
 
 
 def read(globs: list[str], spec: AudioSpec) -> list[np.ndarray]:

@@ -1,5 +1,7 @@
 """The vocoder: what its parts say, what they cost, and that a file is converted with it as a whole or in parts."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import soundfile
@@ -8,7 +10,7 @@ from testbed import SMALL, preprocess, train, voice
 
 from models import layers, spectral, vocoder_networks, waveform_losses
 from models.features import audio, inversion
-from pipelines import conversion, dataset, imitation
+from pipelines import config, conversion, dataset, evaluation, imitation
 from plugins import vocoder
 
 FRAMES = 24
@@ -169,9 +171,9 @@ def test_records_without_waveforms_are_refused_with_what_to_do(speech_records, t
 def test_mels_may_be_those_of_a_translator_there_and_back(waveform_records, speech_run, tmp_path):
     data = dataset.open_records(waveform_records)
     shown = imitation.imitated(data, vocoder.Config(mels_from=speech_run))
-    model, config = conversion.Model(speech_run), vocoder.Config(crop_frames=16, adversarial=0.0)
+    model, small = conversion.Model(speech_run), vocoder.Config(crop_frames=16, adversarial=0.0)
     assert shown.imitate.margin == 2 * model.context
-    pair = [next(iter(dataset.batches(each, vocoder.Vocoder, config, batch_size=2))) for each in (data, shown)]
+    pair = [next(iter(dataset.batches(each, vocoder.Vocoder, small, batch_size=2))) for each in (data, shown)]
     np.testing.assert_array_equal(pair[0]["waveform"], pair[1]["waveform"])
     source, log_mels = next(dataset.whole(data, "train", "low"))
     margin = np.pad(log_mels, ((shown.imitate.margin,) * 2, (0, 0)), constant_values=SMALL.log_floor)
@@ -219,9 +221,25 @@ def test_a_long_recording_in_chunks_is_vocoded_as_the_whole(speech_run, vocoder_
     np.testing.assert_allclose(parts, whole, atol=1e-4 * np.abs(whole).max())
 
 
+def test_a_run_that_is_no_vocoder_is_refused_at_once(speech_run):
+    with pytest.raises(ValueError, match="--inverter=vocoder:.*: plugin cyclegan has no signature vocode"):
+        conversion.Converter(conversion.Conversion(speech_run, "high", inverter=f"vocoder:{speech_run}"))
+
+
+def test_another_front_end_is_refused_and_what_is_different_said():
+    with pytest.raises(ValueError, match=r"vocoder:run: that run has another front end; .*, n_mels: 32 -> 40$"):
+        config.same_front_end("--inverter=vocoder:run", SMALL, dataclasses.replace(SMALL, n_mels=40))
+
+
 def test_a_vocoder_gives_a_recording_of_the_same_length(vocoder_run, speech):
-    model = conversion.Model(vocoder_run)
-    log_mels = spectral.log_mel(speech, SMALL).numpy()
-    around = ((0, 0), (model.context, model.context), (0, 0))
-    made = model.vocode(np.pad(log_mels, around, constant_values=SMALL.log_floor))
-    assert made.shape == speech.shape and np.isfinite(made).all()
+    made = conversion.Model(vocoder_run).vocoded(list(spectral.log_mel(speech, SMALL).numpy()))
+    assert np.shape(made) == speech.shape and np.isfinite(made).all()
+
+
+def test_the_report_holds_a_vocoder_against_griffin_lim(vocoder_run, waveform_records):
+    found = {}
+    (section,) = evaluation.Evaluator(vocoder_run, waveform_records).coding(found)
+    rows = [f"{domain}, {way}" for domain in ("low", "high") for way in ("griffin_lim", "vocoder")]
+    assert [row[0] for row in section.table] == list(found["copy_synthesis"]) == rows
+    untrained = [found["copy_synthesis"][row]["lsd_to_source_db"] for row in rows]
+    assert untrained[0] < untrained[1] and untrained[2] < untrained[3]
