@@ -14,7 +14,8 @@ from models.features import audio, inversion
 from models.features.audio import AudioSpec
 
 PERIODS = (2, 3, 5, 7, 11)  # of discriminators, Sec. 2.3 of arXiv:2010.05646
-MOMENTUM = 0.9
+MOMENTUM = 0.9  # of projections; with 0.97 they swing
+FIRMNESS = 0.6  # of what was said, at the first projection
 LOUDER = 10.0  # that a projection may make a band
 AT_FLOOR = 0.01  # nearer to the floor than half precision tells apart
 
@@ -61,11 +62,11 @@ def waveform(said: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec, *, projectio
     """The waveform `[batch, (frames - 1) * hop_length]` of complex frames.
 
     What frames disagree about is lost where they overlap, and bands come out too quiet. So, many times, the
-    frames of the waveform itself take the place of what was said, each bin as much louder as the bands
-    over it want: alternating projections as in Griffin & Lim (1984), as part of the network as in
-    arXiv:1903.03971. But they are held to the mels, which are known, and not to magnitudes, which are
-    guessed: a hop of frames has more bins than samples, but more samples than bands, so that there are
-    waveforms with just these mels, and the way to one is short.
+    frames of the waveform itself take the place of what was said, their magnitudes moved towards those said,
+    then each bin made as much louder as the bands over it want: alternating projections as in Griffin & Lim
+    (1984), with the momentum of Perraudin et al. (2013), as part of the network as in arXiv:1903.03971. What
+    was said is a guess, and counts less each time; the mels are known: a hop of frames has more bins than
+    samples, but more samples than bands, so that there are waveforms with just these mels.
 
     Args:
       said: `[batch, frames, n_fft // 2 + 1]`.
@@ -74,9 +75,12 @@ def waveform(said: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec, *, projectio
       projections: how often; 0 leaves what is said to the inverse transform alone.
     """
     y = before = spectral.istft(said, spec)
-    for _ in range(projections):
-        ahead = y + MOMENTUM * (y - before)
-        y, before = spectral.istft(towards_mels(spectral.stft(ahead, spec), log_mels, spec), spec), y
+    wanted = tf.math.log(waveform_losses.magnitude_of(said)) if projections else None
+    for n in range(projections):
+        found = spectral.stft(y + MOMENTUM * (y - before), spec)
+        apart = wanted - tf.math.log(waveform_losses.magnitude_of(found))
+        nearer = found * tf.complex(tf.exp(FIRMNESS * (1 - n / projections) * apart), 0.0)
+        y, before = spectral.istft(towards_mels(nearer, log_mels, spec), spec), y
     return y
 
 

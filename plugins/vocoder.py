@@ -18,7 +18,8 @@ class Config(adversarial.Config):
       channels: width of the network.
       blocks: ConvNeXt blocks.
       kernel: frames that a block's convolution sees; odd.
-      projections: times that frames are taken from the waveform itself and brought nearer to the mels.
+      projections: times that frames are taken from the waveform itself and brought nearer to what was said and to
+        the mels; in training too, where a weight asks for the waveform.
       mel: weight of the difference of log-mels.
       stft: weight of the differences of spectra at several resolutions.
       magnitude: weight of the difference of the magnitudes that are said, before frames overlap.
@@ -63,21 +64,28 @@ class Config(adversarial.Config):
 
 
 class Vocoder(base.Plugin):
-    """A ConvNeXt over frames whose outputs are magnitudes and phases; discriminators of periods and of spectra."""
+    """A ConvNeXt over frames whose outputs are magnitudes and phases; discriminators of periods and of spectra.
+
+    Phases are learnt slowly. The small preset learns magnitudes alone, and finds phases by projections.
+    """
 
     Config = Config
     KINDS = ("audio",)
     PRESETS = {
         "small": {
             "audio": {
-                "steps": 4000,
+                "steps": 10000,
+                "batch_size": 8,
+                "crop_frames": 48,
+                "rate_g": 1e-3,
                 "channels": 192,
                 "blocks": 4,
-                "projections": 4,
-                "stft": 1.0,
-                "mel": 1.0,
+                "projections": 32,
+                "magnitude": 1.0,
+                "mel": 0.0,
                 "adversarial": 0.0,
                 "matching": 0.0,
+                "monitor": "magnitude",
             }
         },
         "full": {"audio": {"steps": 500000}},
@@ -141,12 +149,12 @@ class Vocoder(base.Plugin):
     def _weights(self, values: dict, step: tf.Tensor) -> dict:
         return {name: schedules.at_step(getattr(self.config, name), step) for name in values}
 
-    def _terms(self, network, batch: base.Batch, draws) -> tuple[dict, tf.Tensor]:
-        """Losses `[batch]` of the network by name, and the waveforms that it made."""
+    def _terms(self, network, batch: base.Batch, draws) -> tuple[dict, tf.Tensor | None]:
+        """Losses `[batch]` of the network by name, and the waveforms that it made, if these are asked for."""
         c, real = self.config, batch["waveform"]
-        said = self._said(network, batch["x"])
-        made = self._heard(said, batch["x"])
-        terms = {}
+        said, terms = self._said(network, batch["x"]), {}
+        heard = not all(schedules.is_zero(weight) for weight in (c.mel, c.stft, c.adversarial))
+        made = self._heard(said, batch["x"]) if heard else None
         if not schedules.is_zero(c.mel):
             terms["mel"] = waveform_losses.mel(real, made, self.spec.features)
         if not schedules.is_zero(c.stft):

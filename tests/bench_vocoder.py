@@ -6,7 +6,8 @@
 
 Preprocesses and trains `vocoder` (what follows `--` goes to train) on the speakers that have training recordings,
 unless OUTPUT_DIR/run is there; carl is not trained on. Then each held-out recording is analysed and made again. MCD,
-log-spectral distance and the difference of log-mels are those of `models.metrics.speech`; a speaker's STOI (of
+log-spectral distance and the difference of log-mels are those of `models.metrics.speech`. The row of a vocoder that
+says nothing is its projections alone, without what the network has learnt. A speaker's STOI (of
 `pystoi`) is that of all recordings one after the other, because single words are too short for it. Seconds of speech
 a second of work are of the first 10 s of that, the best of three.
 """
@@ -25,7 +26,7 @@ import numpy as np
 import pystoi
 import tensorflow as tf
 
-from models import spectral
+from models import spectral, vocoder_networks
 from models.features import audio, recording
 from models.features.audio import AudioSpec
 from models.metrics import speech
@@ -60,8 +61,18 @@ def inverters(vocoder: conversion.Model) -> dict[str, Callable[[np.ndarray], np.
     def griffin_lim(log_mels):
         return spectral.griffin_lim(spectral.mel_to_magnitude(log_mels, spec), spec, iterations=ITERATIONS)
 
-    ours = lambda x: vocoder.vocoded([x])[0]  # noqa: E731
-    return {f"griffin_lim, {ITERATIONS} iterations": lambda x: griffin_lim(x).numpy(), "vocoder": ours}
+    @tf.function(input_signature=[tf.TensorSpec([None, spec.n_mels], tf.float32)])
+    def mute(log_mels):
+        said = tf.zeros([1, tf.shape(log_mels)[0], 2 * (spec.n_fft // 2 + 1)])
+        frames = vocoder_networks.frames(said, log_mels[None], spec)
+        projections = vocoder.facts["run"]["config"]["projections"]
+        return vocoder_networks.waveform(frames, log_mels[None], spec, projections=projections)[0]
+
+    return {
+        f"griffin_lim, {ITERATIONS} iterations": lambda x: griffin_lim(x).numpy(),
+        "vocoder that says nothing": lambda x: mute(x).numpy(),
+        "vocoder": lambda x: vocoder.vocoded([x])[0],
+    }
 
 
 def read(globs: list[str], spec: AudioSpec) -> list[np.ndarray]:
