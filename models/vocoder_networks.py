@@ -74,27 +74,32 @@ def waveform(said: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec, *, projectio
       spec: the front end.
       projections: how often; 0 leaves what is said to the inverse transform alone.
     """
-    y = before = spectral.istft(said, spec)
-    wanted = tf.math.log(waveform_losses.magnitude_of(said)) if projections else None
-    for n in range(projections):
-        found = spectral.stft(y + MOMENTUM * (y - before), spec)
-        apart = wanted - tf.math.log(waveform_losses.magnitude_of(found))
-        nearer = found * tf.complex(tf.exp(FIRMNESS * (1 - n / projections) * apart), 0.0)
-        y, before = spectral.istft(towards_mels(nearer, log_mels, spec), spec), y
-    return y
+    weights = spectral.overlap_weights(tf.shape(said)[1], spec)
+    begun = spectral.istft(said, spec, weights=weights)
+    wanted = tf.math.log(waveform_losses.magnitude_of(said))
+
+    def project(y, before, left):
+        frames = spectral.stft(y + MOMENTUM * (y - before), spec)
+        found = waveform_losses.magnitude_of(frames)
+        nearer = found * tf.exp(FIRMNESS * left * (wanted - tf.math.log(found)))
+        louder = towards_mels(nearer, log_mels, spec) / found
+        made = spectral.istft(frames * tf.cast(louder, tf.complex64), spec, weights=weights)
+        return tf.ensure_shape(made, y.shape), y, left - 1 / projections
+
+    return spectral.repeat(project, projections, begun, begun, tf.constant(1.0))[0] if projections else begun
 
 
-def towards_mels(frames: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """Complex frames with the phases that they have, their magnitudes one step nearer to log-mels.
+def towards_mels(magnitude: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+    """Magnitudes one step nearer to log-mels.
 
     One update of `spectral.mel_to_magnitude`. Bands at the floor are made quieter only, and none by more
     than `LOUDER` louder, so that silence stays silent.
     """
     bank = audio.mel_matrix(spec)
-    found = tf.matmul(waveform_losses.magnitude_of(frames), bank.T)
+    found = tf.matmul(magnitude, bank.T)
     most = tf.where(log_mels > spec.log_floor + AT_FLOOR, LOUDER, 1.0)
     ratio = tf.minimum(tf.exp(log_mels) / tf.maximum(found, spec.floor), most)
-    return frames * tf.complex(tf.matmul(ratio, bank) / (bank.sum(axis=0) + inversion.TINY), 0.0)
+    return magnitude * tf.matmul(ratio, bank) / (bank.sum(axis=0) + inversion.TINY)
 
 
 # ------------------------------------------------------------------ discriminators
