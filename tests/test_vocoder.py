@@ -1,6 +1,8 @@
 """The vocoder: what its parts say, what they cost, and that a file is converted with it as a whole or in parts."""
 
+import contextlib
 import dataclasses
+import io
 
 import numpy as np
 import pytest
@@ -154,6 +156,14 @@ def test_without_weight_there_are_no_discriminators(waveform_records):
     assert len(judged.players()) == 1 + 5 + 3
 
 
+def test_the_small_preset_learns_magnitudes_and_makes_no_waveform(waveform_records, tmp_path, monkeypatch):
+    monkeypatch.setattr(vocoder_networks, "waveform", None)
+    made = train(str(tmp_path / "run"), waveform_records, "vocoder")
+    batch = next(iter(dataset.batches(made.data, vocoder.Vocoder, made.config, batch_size=2)))
+    plugin = vocoder.Vocoder(made.config, made.data.spec)
+    assert set(plugin.train_step(batch, 2)) == set(plugin.eval_step(batch, 2)) == {made.watched} == {"magnitude"}
+
+
 @pytest.mark.parametrize("changes", [{"kernel": 4}, {"periods": 6}, {"augment": True}, {"crop_frames": 1}])
 def test_configurations_that_mean_nothing_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
@@ -181,7 +191,7 @@ def test_mels_may_be_those_of_a_translator_there_and_back(waveform_records, spee
     back = model.call("translate_ba", features=there)[0, shown.imitate.margin :][: len(log_mels)]
     np.testing.assert_allclose(shown.imitate(tf.constant(margin), tf.constant(0), tf.constant(4)), back, atol=1e-5)
     made = train(str(tmp_path / "run"), waveform_records, "vocoder", mels_from=speech_run, projections=0)
-    assert np.isfinite(made.fit()["mel"])
+    assert made.data.imitate.run_dir == speech_run
 
 
 def test_a_run_that_does_not_know_a_domain_is_refused(speech_folder, speech_run, tmp_path):
@@ -204,21 +214,40 @@ def vocoder_run(waveform_records, tmp_path_factory):
     return run_dir
 
 
-def test_a_long_recording_in_chunks_is_vocoded_as_the_whole(speech_run, vocoder_run, tmp_path, monkeypatch):
-    y = voice(110.0, 6.0, 8000, 3)
-    soundfile.write(tmp_path / "long.wav", y, 8000)
+@pytest.fixture(scope="module")
+def converter(speech_run, vocoder_run):
+    return conversion.Converter(conversion.Conversion(speech_run, "high", inverter=f"vocoder:{vocoder_run}"))
 
-    def converted(chunk):
+
+def converted(converter, recordings):
+    """What becomes of recordings that are given together."""
+    results = [io.BytesIO() for _ in recordings]
+    items = []
+    for y, result in zip(recordings, results, strict=True):
+        soundfile.write(file := io.BytesIO(), y, 8000, format="WAV", subtype="FLOAT")
+        items.append(conversion.Item(file, lambda result=result: contextlib.nullcontext(result)))
+    assert all(isinstance(outcome, dict) for outcome in converter.convert(items))
+    return [soundfile.read(io.BytesIO(result.getvalue()))[0] for result in results]
+
+
+def test_a_long_recording_in_chunks_is_vocoded_as_the_whole(converter, monkeypatch):
+    y, found = voice(110.0, 6.0, 8000, 3), []
+    for chunk in (4096, 100):
         monkeypatch.setattr(inversion, "CHUNK_FRAMES", chunk)
-        asked = conversion.Conversion(speech_run, "high", inverter=f"vocoder:{vocoder_run}")
-        converter = conversion.Converter(asked)
-        with open(tmp_path / "long.wav", "rb") as file:
-            loaded = converter._load(file)
-            return np.concatenate(list(converter._long(loaded)))
+        found += converted(converter, [y])
+    assert len(found[0]) == len(found[1]) == len(y)
+    np.testing.assert_allclose(found[1], found[0], atol=2**-14)
 
-    whole, parts = converted(4096), converted(100)
-    assert len(whole) == len(parts) == len(y)
-    np.testing.assert_allclose(parts, whole, atol=1e-4 * np.abs(whole).max())
+
+def test_recordings_keep_length_and_level_and_silence_whatever_is_beside_them(converter):
+    recordings = [voice(110.0, seconds, 8000, 1) for seconds in (0.1, 0.45, 0.9)] + [np.zeros(3000, np.float32)]
+    together = converted(converter, recordings)
+    (alone,) = converted(converter, recordings[1:2])
+    np.testing.assert_allclose(together[1], alone, atol=2**-14)
+    assert [len(y) for y in together] == [len(y) for y in recordings]
+    assert not together[3].any() and max(np.abs(y).max() for y in together) <= 1
+    levels = [audio.active_power(audio.block_powers(y, 8000)) for pair in (recordings, together) for y in pair[1:3]]
+    np.testing.assert_allclose(levels[2:], levels[:2], rtol=0.05)
 
 
 def test_a_run_that_is_no_vocoder_is_refused_at_once(speech_run):
