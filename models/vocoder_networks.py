@@ -17,6 +17,7 @@ PERIODS = (2, 3, 5, 7, 11)  # of discriminators, Sec. 2.3 of arXiv:2010.05646
 MOMENTUM = 0.9  # of projections; with 0.97 they swing
 FIRMNESS = 0.6  # of what was said, at the first projection
 LOUDER = 10.0  # that a projection may make a band
+FELT = 8  # projections by which a change reaches further away; past them, less than 1e-3 was left of it
 AT_FLOOR = 0.01  # nearer to the floor than half precision tells apart
 
 
@@ -35,10 +36,10 @@ def backbone(spec: AudioSpec, *, channels: int, blocks: int, kernel: int) -> ker
 
 
 def context(spec: AudioSpec, *, blocks: int, kernel: int, projections: int) -> int:
-    """Frames to either side that the samples of one hop depend on: the network's, then those that overlap."""
+    """Frames to either side that the samples of one hop depend on to 1e-3: the network's, then those that overlap."""
     heard = -(-spec.n_fft // 2 // spec.hop_length)  # frames to either side that a sample is under
     alike = -(-spec.n_fft // spec.hop_length) - 1  # and that a frame shares samples with
-    return (blocks + 1) * (kernel // 2) + heard + projections * alike
+    return (blocks + 1) * (kernel // 2) + heard + min(projections, FELT) * alike
 
 
 def frames(said: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
@@ -80,17 +81,18 @@ def waveform(said: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec, *, projectio
 
     def project(y, before, left):
         frames = spectral.stft(y + MOMENTUM * (y - before), spec)
-        found = waveform_losses.magnitude_of(frames)
-        nearer = found * tf.exp(FIRMNESS * left * (wanted - tf.math.log(found)))
-        louder = towards_mels(nearer, log_mels, spec) / found
-        made = spectral.istft(frames * tf.cast(louder, tf.complex64), spec, weights=weights)
+        real, imaginary = tf.math.real(frames), tf.math.imag(frames)
+        power = tf.square(real) + tf.square(imaginary) + waveform_losses.TINY
+        factor = tf.exp(FIRMNESS * left * (wanted - 0.5 * tf.math.log(power)))
+        factor *= louder(factor * tf.sqrt(power), log_mels, spec)
+        made = spectral.istft(tf.complex(factor * real, factor * imaginary), spec, weights=weights)
         return tf.ensure_shape(made, y.shape), y, left - 1 / projections
 
     return spectral.repeat(project, projections, begun, begun, tf.constant(1.0))[0] if projections else begun
 
 
-def towards_mels(magnitude: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """Magnitudes one step nearer to log-mels.
+def louder(magnitude: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+    """Factors that bring magnitudes one step nearer to log-mels.
 
     One update of `spectral.mel_to_magnitude`. Bands at the floor are made quieter only, and none by more
     than `LOUDER` louder, so that silence stays silent.
@@ -99,7 +101,7 @@ def towards_mels(magnitude: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> 
     found = tf.matmul(magnitude, bank.T)
     most = tf.where(log_mels > spec.log_floor + AT_FLOOR, LOUDER, 1.0)
     ratio = tf.minimum(tf.exp(log_mels) / tf.maximum(found, spec.floor), most)
-    return magnitude * tf.matmul(ratio, bank) / (bank.sum(axis=0) + inversion.TINY)
+    return tf.matmul(ratio, bank / (bank.sum(axis=0) + inversion.TINY))
 
 
 # ------------------------------------------------------------------ discriminators
