@@ -37,7 +37,6 @@ class Config(adversarial.Config):
     rate_d: float = 2e-4
     beta1: float = 0.8
     beta2: float = 0.99
-    adversary: adversarial.Losses = "hinge"
     pool_size: int = 0
     channels: int = 512
     blocks: int = 8
@@ -153,8 +152,8 @@ class Vocoder(base.Plugin):
         """Losses `[batch]` of the network by name, and the waveforms that it made, if these are asked for."""
         c, real = self.config, batch["waveform"]
         said, terms = self._said(network, batch["x"]), {}
-        heard = not all(schedules.is_zero(weight) for weight in (c.mel, c.stft, c.adversarial))
-        made = self._heard(said, batch["x"]) if heard else None
+        mute = not self.adversaries and schedules.is_zero(c.mel) and schedules.is_zero(c.stft)
+        made = None if mute else self._heard(said, batch["x"])
         if not schedules.is_zero(c.mel):
             terms["mel"] = waveform_losses.mel(real, made, self.spec.features)
         if not schedules.is_zero(c.stft):

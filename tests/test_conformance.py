@@ -16,7 +16,7 @@ from pipelines import checkpoint, config, dataset, export, signatures
 from plugins import base
 
 SMALL = {"batch_size": 4, "crop_frames": 16, "channels": 8, "critic_channels": 8, "blocks": 1, "latent": 4}
-SMALL |= {"adversarial": 1.0, "periods": 1, "resolutions": 1, "projections": 1}  # of vocoders
+SMALL |= {"adversarial": 1.0, "mel": 1.0, "periods": 1, "resolutions": 1, "projections": 1}  # of vocoders
 EAGER = 10.0  # times the learning rates, for overfitting in few steps
 CASES = [(name, kind) for name in plugins.available() for kind in plugins.load(name).KINDS]
 

