@@ -24,6 +24,37 @@ def gated(x):
     return value * keras.ops.sigmoid(gate)
 
 
+def convnext1d(x, hidden: int, kernel: int, *, gain: float):
+    """A ConvNeXt block over time (Fig. 4 of arXiv:2201.03545, as in Sec. 3.1 of arXiv:2306.00814).
+
+    Args:
+      x: `[batch, frames, channels]`.
+      hidden: channels between its two maps.
+      kernel: frames that its convolution of single channels sees.
+      gain: what each channel of its result is multiplied by at first.
+    """
+    h = frame_norm(keras.layers.DepthwiseConv1D(kernel, padding="same")(x))
+    h = keras.layers.Dense(x.shape[-1])(keras.ops.gelu(keras.layers.Dense(hidden)(h), approximate=False))
+    return x + Gain(gain)(h)
+
+
+class Gain(keras.layers.Layer):
+    """A learnt factor for every channel."""
+
+    def __init__(self, begin: float, **options):
+        super().__init__(**options)
+        self.begin = begin
+
+    def build(self, shape):
+        """The factors, all the same at first."""
+        begin = keras.initializers.Constant(self.begin)
+        self.gain = self.add_weight(shape=shape[-1:], initializer=begin, name="gain")
+
+    def call(self, x):
+        """`x`, each channel times its factor."""
+        return x * tf.cast(self.gain, x.dtype)
+
+
 def frame_norm(x):
     """Normalises every frame over its channels (layer normalisation).
 

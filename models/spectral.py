@@ -24,10 +24,17 @@ def _analysis(padded: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     return tf.signal.rfft(tf.signal.frame(padded, spec.n_fft, spec.hop_length) * audio.window(spec))
 
 
-def istft(spectrogram: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """Least-squares inverse of :func:`stft`, `[..., (frames - 1) * hop_length]` (Griffin & Lim 1984, Eq. 6)."""
+def istft(spectrogram: tf.Tensor, spec: AudioSpec, *, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """Least-squares inverse of :func:`stft`, `[..., (frames - 1) * hop_length]` (Griffin & Lim 1984, Eq. 6).
+
+    Args:
+      spectrogram: `[..., frames, n_fft // 2 + 1]`.
+      spec: the front end.
+      weights: the :func:`overlap_weights`, from who needs them often.
+    """
     half = spec.n_fft // 2
-    y = _synthesis(spectrogram, spec) * _weights(tf.shape(spectrogram)[-2], spec)
+    weights = overlap_weights(tf.shape(spectrogram)[-2], spec) if weights is None else weights
+    y = _synthesis(spectrogram, spec) * weights
     return y[..., half : tf.shape(y)[-1] - half]
 
 
@@ -36,7 +43,7 @@ def _synthesis(spectrogram: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     return overlap_add(tf.signal.irfft(spectrogram, [spec.n_fft]) * audio.window(spec), spec.hop_length)
 
 
-def _weights(frames: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+def overlap_weights(frames: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """What makes :func:`_synthesis` the inverse: one over the sum of squared windows, 0 beyond the signal's ends."""
     squares = tf.broadcast_to(tf.constant(audio.window(spec) ** 2), [frames, spec.n_fft])
     inside = tf.pad(tf.ones([(frames - 1) * spec.hop_length]), [[spec.n_fft // 2] * 2])
@@ -78,7 +85,7 @@ def mel_to_magnitude(log_mels: tf.Tensor, spec: AudioSpec, *, iterations: int = 
         ratio = mels / (tf.matmul(magnitude, bank.T) + inversion.TINY)
         return magnitude * tf.matmul(ratio, bank) / share
 
-    return _repeat(update, iterations, tf.matmul(mels, bank / bank.sum(axis=1, keepdims=True)))
+    return repeat(update, iterations, tf.matmul(mels, bank / bank.sum(axis=1, keepdims=True)))
 
 
 def griffin_lim(
@@ -133,7 +140,7 @@ def _waveforms(magnitudes: tf.Tensor) -> tf.TensorSpec:
 
 def _griffin_lim(magnitude: tf.Tensor, phase: tf.Tensor, spec: AudioSpec, iterations: int, momentum: float):
     """Of one clip `[frames, n_fft // 2 + 1]`."""
-    weights = _weights(tf.shape(magnitude)[0], spec)
+    weights = overlap_weights(tf.shape(magnitude)[0], spec)
 
     def project(spectrogram, before):
         y = _synthesis(spectrogram, spec) * weights
@@ -145,16 +152,17 @@ def _griffin_lim(magnitude: tf.Tensor, phase: tf.Tensor, spec: AudioSpec, iterat
         return tf.complex(real * scale, imaginary * scale), y
 
     begun = tf.cast(magnitude, tf.complex64) * tf.exp(tf.complex(0.0, phase))
-    made, _ = _repeat(project, iterations, begun, tf.zeros_like(weights))
+    made, _ = repeat(project, iterations, begun, tf.zeros_like(weights))
     return istft(made, spec)
 
 
-def _repeat(step, times: int, *state):
+def repeat(step, times: int, *state):
     """`step` applied `times` times to tensors whose shapes stay; a loop in the graph, not in Python."""
     outcome = tf.while_loop(
         lambda i, *_: i < times,
         lambda i, *now: (i + 1, *tf.nest.flatten(step(*now))),
         (0, *state),
+        maximum_iterations=times,  # for gradients under XLA
         shape_invariants=(tf.TensorShape([]), *(x.shape for x in state)),
     )
     return outcome[1] if len(state) == 1 else outcome[1:]

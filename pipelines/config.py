@@ -176,6 +176,21 @@ def describe(cls: type) -> list[tuple[str, str, str, str]]:
     ]
 
 
+def same_front_end(what: str, theirs: AudioSpec | ImageSpec, wanted: AudioSpec | ImageSpec) -> None:
+    """Refuses a run whose front end is not the one wanted.
+
+    Args:
+      what: how the run was asked for, such as ``--inverter=vocoder:run``.
+      theirs: that run's front end.
+      wanted: the other.
+
+    Raises:
+      ValueError: they differ, and in what.
+    """
+    if apart := differences(dataclasses.asdict(theirs), dataclasses.asdict(wanted)):
+        raise ValueError(f"{what}: that run has another front end; from its own to the one wanted, {', '.join(apart)}")
+
+
 def differences(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
     """What changed between two JSON objects, as ``key: old -> new`` lines.
 

@@ -106,6 +106,17 @@ class Model:
         name = "translate_ab" if target == self.spec.domains[1] else "translate_ba"
         return lambda features: self.call(name, features=features)
 
+    def vocode(self, log_mels: np.ndarray) -> np.ndarray:
+        """Waveforms `[batch, (frames - 1) * hop_length]` of `[batch, frames + 2 * context, mels]`."""
+        beyond = self.context * self.spec.features.hop_length
+        made = self.call("vocode", features=log_mels)
+        return made[:, beyond : made.shape[1] - beyond]
+
+    def vocoded(self, mels: list[np.ndarray]) -> list[np.ndarray]:
+        """Waveforms `[(frames - 1) * hop_length]` of log-mels `[frames, mels]` of any lengths, by a vocoder."""
+        around, floor = ((self.context, self.context), (0, 0)), self.spec.features.log_floor
+        return [self.vocode(np.pad(np.float32(x), around, constant_values=floor)[None])[0] for x in mels]
+
     def inverted(self, mels: list[np.ndarray]) -> list[np.ndarray]:
         """Waveforms `[(frames - 1) * hop_length]` of log-mels `[frames, bins]` of any lengths, in batches."""
         made: dict[int, np.ndarray] = {}
@@ -154,7 +165,8 @@ class Converter:
         self.spec = self.model.spec
         self.source, self.translate = self.model.translation(conversion.target, conversion.source)
         self.target = conversion.target
-        self.invert = self._inverter(conversion.inverter)
+        beyond, self.invert = self._inverter(conversion.inverter)
+        self.context = self.model.context + beyond
         self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
         run_dir = conversion.screen
         self.detector = screening.Detector.load(run_dir, Model(run_dir)) if run_dir else None
@@ -217,14 +229,17 @@ class Converter:
 
     # ---------------------------------------------------------------- speech
 
-    def _inverter(self, name: str) -> Callable:
-        """Function of log-mels, each one's frames, the number of the first, and the source's complex spectrogram."""
+    def _inverter(self, name: str) -> tuple[int, Callable]:
+        """Function of log-mels, each one's frames, the number of the first, and the source's complex spectrogram.
+
+        Before it the frames to either side that a sample depends on, which the function is given and does not invert.
+        """
         if self.spec.kind == "image" or name == "griffin_lim":
-            return lambda mels, frames, first, _: self.model.call(
+            return 0, lambda mels, frames, first, _: self.model.call(
                 "invert", features=mels, frames=frames, first_frame=np.int32(first)
             )
         if name == "source_phase":
-            return lambda mels, frames, _, source: self.model.call(
+            return 0, lambda mels, frames, _, source: self.model.call(
                 "invert_from_phase", features=mels, frames=frames, phase=np.float32(np.angle(source))
             )
         kind, _, run_dir = name.partition(":")
@@ -233,14 +248,12 @@ class Converter:
         vocoder = Model(run_dir)
         if "vocode" not in vocoder.signatures:
             raise ValueError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
-        if vocoder.spec.features != self.spec.features:
-            raise ValueError(f"--inverter={name}: its front end is {vocoder.spec.features}, not {self.spec.features}")
-        return lambda mels, *_: vocoder.call("vocode", features=mels)
+        config.same_front_end(f"--inverter={name}", vocoder.spec.features, self.spec.features)
+        return vocoder.context, lambda mels, *_: vocoder.vocode(mels)
 
     def _made(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:
         """Waveforms `[batch, (most frames - 1) * hop]` of `[batch, most frames + 2 * context, bins]`."""
-        context = self.model.context
-        inside = slice(context, spectrogram.shape[1] - context)
+        inside = slice(self.model.context, spectrogram.shape[1] - self.model.context)
         mels = audio.log_mel_of(spectrogram, self.spec.features)
         return self.invert(self.translate(mels)[:, inside], np.int32(frames), first, spectrogram[:, inside])
 
@@ -253,8 +266,8 @@ class Converter:
             made |= {n: [np.zeros(recordings[n].samples, np.float32)] for n in order[start : start + BATCH_FILES]}
             if group:
                 frames = [recordings[n].frames + 1 for n in group]  # and one more, to invert to the last sample
-                context = self.model.context
-                windows = [recordings[n].window(context).frames(0, max(frames) + 2 * context) for n in group]
+                most = max(frames) + 2 * self.context
+                windows = [recordings[n].window(self.context).frames(0, most) for n in group]
                 for n, y in zip(group, self._made(np.stack(windows), frames, 0), strict=True):
                     made[n] = [y[: recordings[n].samples]]
         return [made[n] for n in range(len(recordings))]
@@ -270,14 +283,13 @@ class Converter:
     def _chunks(self, opened: _Recording) -> Iterator[np.ndarray]:
         """Waveforms of neighbouring chunks; each reaches into the next.
 
-        The model sees each with as many frames around it as its output depends on, silence beyond the
-        ends, so that where a chunk begins makes no difference.
+        Model and vocoder see each with as many frames around it as their output depends on, silence beyond
+        the ends, so that where a chunk begins makes no difference.
         """
-        context = self.model.context
-        window = opened.window(context)
+        window = opened.window(self.context)
         for first, count in inversion.chunks(opened.frames):
             frames = count + 1  # and one more, to invert to the last sample
-            yield self._made(window.frames(first, frames + 2 * context)[None], [frames], first)[0]
+            yield self._made(window.frames(first, frames + 2 * self.context)[None], [frames], first)[0]
 
 
 def _keep(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.LevelMeter:

@@ -221,7 +221,8 @@ def finish(job: transforms.Preprocess) -> dict:
     spec = Spec(job.spec, tuple(names), {name: _moments(moments, name) for name in names})
     _write(job.data_dir, "statistics.json", json.dumps(config.spec_to_json(spec)))
     _write(job.data_dir, "manifest.jsonl", records.lines(sorted(found, key=lambda row: row["id"])))
-    _write(job.data_dir, "features.json", json.dumps(records.features_json(job.kind, spec.feature_shape()), indent=1))
+    held = records.features_json(job.kind, spec.feature_shape(), waveforms=job.waveforms)
+    _write(job.data_dir, "features.json", json.dumps(held, indent=1))
     sizes = _sizes(shards)
     for (domain, split), held in sizes.items():
         for shard in (n for n, size in enumerate(held) if size == (0, 0)):

@@ -11,7 +11,7 @@ import dataclasses
 import glob
 import json
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -32,12 +32,18 @@ class Records:
       data_dir: where it is.
       spec: front end, domains and statistics.
       sources: the manifest.
+      waveforms: whether records hold samples too.
+      imitate: what batches of waveforms show in place of their log-mels: a function of `[frames + 2 * margin,
+        mels]`, the number of the domain and that of the row, to `[frames, mels]`, with an attribute `margin`;
+        None for the log-mels themselves.
       weights: (id, segment) to how often a training record is drawn, see `pipelines.weights`; None for all alike.
     """
 
     data_dir: str
     spec: Spec
     sources: tuple[sources.Source, ...]
+    waveforms: bool = False
+    imitate: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] | None = None
     weights: Mapping[tuple[str, int], float] | None = None
 
     def of(self, split: str, domain: str) -> list[sources.Source]:
@@ -65,22 +71,36 @@ def open_records(data_dir: str) -> Records:
     with tf.io.gfile.GFile(posixpath.join(data_dir, "manifest.jsonl")) as file:
         rows = [json.loads(line) for line in file]
     found = tuple(sources.Source(**{**row, "active": tuple(row["active"])}) for row in rows)
-    return Records(data_dir, spec, found)
+    with tf.io.gfile.GFile(posixpath.join(data_dir, "features.json")) as file:
+        held = json.load(file)["featuresDict"]["features"]
+    return Records(data_dir, spec, found, records.WAVEFORM in held)
+
+
+def check(data: Records, plugin_class: type) -> None:
+    """Refuses records that lack what the plugin's batches hold.
+
+    Raises:
+      ValueError: they hold no waveforms, and the plugin wants them.
+    """
+    if plugin_class.BATCHES == "waveforms" and not data.waveforms:
+        raise ValueError(f"{data.data_dir} has no waveforms; run preprocess with --keep_waveforms")
 
 
 # ------------------------------------------------------------------ one record
 
 
-def parse(record: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
-    """A serialised example: `features` as float32 (log-mels, pixels in [-1, 1]), texts and numbers."""
-    name = records.FEATURE[spec.kind]
-    table = {key: tf.io.FixedLenFeature([], tf.string) for key in (name, *records.TEXTS)}
+def parse(record: tf.Tensor, spec: Spec, *, waveform: bool = False) -> dict[str, tf.Tensor]:
+    """A serialised example: `features` as float32 (log-mels, pixels in [-1, 1]), texts, numbers; samples if asked."""
+    name, kept = records.FEATURE[spec.kind], [records.WAVEFORM] * waveform
+    table = {key: tf.io.FixedLenFeature([], tf.string) for key in (name, *kept, *records.TEXTS)}
     table |= {key: tf.io.FixedLenFeature([], tf.int64) for key in records.NUMBERS}
     example = tf.io.parse_single_example(record, table)
     raw = tf.io.decode_raw(example.pop(name), tf.as_dtype(records.DTYPE[spec.kind]))
     shape = [-1 if size is None else size for size in spec.feature_shape()]
     values = tf.cast(tf.reshape(raw, shape), tf.float32)
     example["features"] = values if spec.kind == "audio" else values / 127.5 - 1.0
+    for key in kept:
+        example[key] = tf.cast(tf.io.decode_raw(example[key], tf.as_dtype(records.DTYPE["audio"])), tf.float32)
     return example
 
 
@@ -108,11 +128,32 @@ def start_of_crop(log_mels: tf.Tensor, frames: int, spec: Spec, seed: tf.Tensor)
 
 def cut(log_mels: tf.Tensor, start: tf.Tensor, frames: int, spec: Spec) -> tf.Tensor:
     """`frames` frames from `start` on; silence where there are none."""
-    available = tf.shape(log_mels)[0]
-    before, after = tf.maximum(0, -start), tf.maximum(0, start + frames - available)
-    inside = log_mels[tf.maximum(0, start) : start + frames]
-    padded = tf.pad(inside, [[before, after], [0, 0]], constant_values=spec.features.log_floor)
-    return tf.ensure_shape(padded, [frames, spec.bins])
+    return _stretch(log_mels, start, frames, beyond=spec.features.log_floor)
+
+
+def _stretch(rows: tf.Tensor, start: tf.Tensor, count: int, *, beyond: float) -> tf.Tensor:
+    """`count` rows of `[any, ...]` from `start` on; `beyond` where there are none."""
+    available = tf.shape(rows)[0]
+    before, after = tf.maximum(0, -start), tf.maximum(0, start + count - available)
+    inside = rows[tf.maximum(0, start) : start + count]
+    padded = tf.pad(inside, [[before, after], *[[0, 0]] * (len(rows.shape) - 1)], constant_values=beyond)
+    return tf.ensure_shape(padded, [count, *rows.shape[1:]])
+
+
+def crop_with_samples(example: dict, frames: int, data: Records, seed: tf.Tensor, row: tf.Tensor) -> dict:
+    """A :func:`crop` of an example, `x`, and the samples from the middle of its first frame to that of its last."""
+    spec, hop = data.spec, data.spec.features.hop_length
+    margin = data.imitate.margin if data.imitate else 0
+    start = start_of_crop(example["features"], frames, spec, seed)
+    x = cut(example["features"], start - margin, frames + 2 * margin, spec)
+    waveform = _stretch(example[records.WAVEFORM], start * hop, (frames - 1) * hop, beyond=0.0)
+    if data.imitate:
+        x = tf.ensure_shape(data.imitate(x, _domain_of(example, spec), row), [frames, spec.bins])
+    return {"x": x, "waveform": waveform}
+
+
+def _domain_of(example: dict, spec: Spec) -> tf.Tensor:
+    return tf.cast(tf.argmax(example["domain"] == tf.constant(spec.domains)), tf.int32)
 
 
 def crop_alike(pair: list[tf.Tensor], frames: int, spec: Spec, seed: tf.Tensor) -> list[tf.Tensor]:
@@ -156,8 +197,10 @@ def batches(
       share: this worker's; all rows if not given.
 
     Raises:
-      ValueError: a domain has no usable record in the split, or the batch cannot be shared out.
+      ValueError: a domain has no usable record in the split, there are no waveforms where the plugin wants
+        them, or the batch cannot be shared out.
     """
+    check(data, plugin_class)
     share = share or Share()
     portion, rest = divmod(batch_size, share.workers * share.replicas)
     if rest or not portion:
@@ -185,7 +228,7 @@ def batches(
 
     @tf.autograph.experimental.do_not_convert
     def example(row, found):
-        return _example(row, found, data.spec, plugin_config.crop_frames, seed, batch_size, plugin_class.BATCHES)
+        return _example(row, found, data, plugin_config.crop_frames, seed, batch_size, plugin_class.BATCHES)
 
     made = rows.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return made.batch(portion, drop_remainder=True).prefetch(4)
@@ -193,25 +236,26 @@ def batches(
 
 def can_draw(data: Records, plugin_class: type, split: str) -> bool:
     """Whether a split has something for every domain that the plugin's batches draw from."""
-    domains = data.spec.domains if plugin_class.BATCHES == "mixed" else data.spec.domains[:2]
+    domains = data.spec.domains[:2] if plugin_class.BATCHES in ("unpaired", "paired") else data.spec.domains
     sounding = [{_stem(s.id) for s in data.of(split, name) if any(s.active)} for name in domains]
     return bool(set.intersection(*sounding)) if plugin_class.BATCHES == "paired" else all(sounding)
 
 
-def _example(row, found, spec: Spec, frames: int, seed: int, batch_size: int, batches_of: str) -> dict:
-    made = {"index": tf.cast(row % batch_size, tf.int32), "step": row // batch_size}
-    parsed = [parse(record, spec) for record in found]
+def _example(row, found, data: Records, frames: int, seed: int, batch_size: int, batches_of: str) -> dict:
+    spec, made = data.spec, {"index": tf.cast(row % batch_size, tf.int32), "step": row // batch_size}
+    parsed = [parse(record, spec, waveform=batches_of == "waveforms") for record in found]
     features = [example["features"] for example in parsed]
+    if batches_of in ("mixed", "waveforms"):
+        made["domain"] = _domain_of(parsed[0], spec)
+    places = [tf.stack([row * 2 + salt, tf.constant(seed, tf.int64)]) for salt in range(2)]
+    if batches_of == "waveforms":
+        return made | crop_with_samples(parsed[0], frames, data, places[0], row)
     if spec.kind == "audio":
-        places = [tf.stack([row * 2 + salt, tf.constant(seed, tf.int64)]) for salt in range(2)]
         if batches_of == "paired":
             features = crop_alike(features, frames, spec, places[0])
         else:
             features = [crop(x, frames, spec, place) for x, place in zip(features, places, strict=False)]
-    made |= dict(zip(("x",) if batches_of == "mixed" else ("a", "b"), features, strict=True))
-    if batches_of == "mixed":
-        made["domain"] = tf.cast(tf.argmax(parsed[0]["domain"] == tf.constant(spec.domains)), tf.int32)
-    return made
+    return made | dict(zip(("x",) if batches_of == "mixed" else ("a", "b"), features, strict=True))
 
 
 def crops_of(active: int, frames: int) -> int:
@@ -227,7 +271,8 @@ def _stream(data: Records, split: str, domain: str, plugin_config, *, first: int
     if not draws:
         why = f"none of its {len(found)} files sounds" if found else "it has no files"
         raise ValueError(f"domain {domain}: nothing to draw from in the {split} split; {why}")
-    size = sum(2 * s.frames * data.spec.bins if data.spec.kind == "audio" else s.length for s in found)
+    wide = sources.shape(data.spec.features, waveforms=data.waveforms)[1]
+    size = sum(2 * s.frames * wide if data.spec.kind == "audio" else s.length for s in found)
     base = tf.data.TFRecordDataset(data.shards(split, domain))
     if size <= CACHE_BYTES:
         base = base.cache()

@@ -189,8 +189,18 @@ class Evaluator:
             table[name] = {"n": len(found), "model": float(np.mean(error)), "mean_of_data": float(np.mean(blank))}
         return table
 
+    def copy_synthesis(self) -> dict[str, dict[str, float]]:
+        """For vocoders: held-out files made again of their log-mels, by Griffin-Lim and by the vocoder."""
+        table: dict[str, dict[str, float]] = {}
+        for domain, found in self.test.items():
+            mels = [x.features for x in found]
+            for name, waves in (("griffin_lim", self.model.inverted(mels)), ("vocoder", self.model.vocoded(mels))):
+                made = [self._analysed(x, y) for x, y in zip(found, waves, strict=True)]
+                table[f"{domain}, {name}"] = {"n": len(found), **self._distances(made, found, found, name)}
+        return table
+
     def coding(self, metrics: dict) -> list[report.Section]:
-        """Sections on what a model that does not translate can do: reconstruct, draw from noise."""
+        """Sections on what a model that does not translate can do: reconstruct, draw from noise, invert."""
         sections = []
         if "reconstruct" in self.model.signatures:
             metrics["reconstruction"] = self.reconstruction()
@@ -200,6 +210,10 @@ class Evaluator:
             plain = [{d: [x.features for x in v] for d, v in found.items()} for found in (self._training(), self.test)]
             metrics["samples"] = generation.compared(self.model, *plain)
             sections.append(generation.section(self.model, metrics["samples"]))
+        if "vocode" in self.model.signatures:
+            metrics["copy_synthesis"] = self.copy_synthesis()
+            heads, rows = report.tabled(metrics["copy_synthesis"])
+            sections.append(report.Section("Copy synthesis", heads=heads, table=rows))
         return sections
 
 

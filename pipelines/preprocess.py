@@ -27,6 +27,7 @@ def define_flags() -> None:
     flags.DEFINE_enum("split_by", "file", ["file", "parent"], "Keep the files of one parent folder in one split.")
     flags.DEFINE_string("reject_outliers_with", "", "RUN in which explore --do=outliers left a detector.")
     flags.DEFINE_integer("seed", 0, "Another seed gives another split.")
+    flags.DEFINE_bool("keep_waveforms", False, "Keep the samples of speech beside its features, as vocoders want them.")
 
 
 def main(argv: list[str]) -> int:
@@ -43,6 +44,8 @@ def main(argv: list[str]) -> int:
     made = transforms.options(argv[1:])
     domains = corpus.domains(FLAGS.domain, FLAGS.data_dir)
     kind = corpus.kind_of(domains, FLAGS.kind)
+    if FLAGS.keep_waveforms and kind == "image":
+        raise ValueError("--keep_waveforms: these are pictures")
     job = transforms.Preprocess(
         kind=kind,
         spec=corpus.spec_of(kind, domains, FLAGS.set),
@@ -51,6 +54,7 @@ def main(argv: list[str]) -> int:
         fractions=(FLAGS.val_fraction, FLAGS.test_fraction),
         split_by=FLAGS.split_by,
         seed=FLAGS.seed,
+        waveforms=FLAGS.keep_waveforms,
         reject=FLAGS.reject_outliers_with,
     )
     done = corpus.prepare(job, made)

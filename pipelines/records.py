@@ -19,9 +19,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 SPLITS = ("train", "val", "test")
 FEATURE = {"audio": "log_mel", "image": "image"}
-DTYPE = {"audio": "float16", "image": "uint8"}
+DTYPE = {"audio": "float16", "image": "uint8"}  # samples too: 77 dB under them, and nothing above 1 is clipped
 TEXTS = ("id", "domain", "label")  # label: the name of the folder that the file lies in
 NUMBERS = ("segment", "active")  # the part of a long recording; frames that sound
+WAVEFORM = "waveform"  # of speech, where it is kept
 SHARD_BYTES = 128 << 20
 SEGMENT_FRAMES = 1024  # longer recordings become several records
 
@@ -99,7 +100,15 @@ def _add(message, name: str, number: int, type_name: str, **options) -> None:
     message.field.add(name=name, number=number, type=field.TYPE_MESSAGE, type_name=type_name, **options)
 
 
-def encode(kind: str, array: np.ndarray, texts: Mapping[str, str], segment: int = 0, active: int = 1) -> bytes:
+def encode(
+    kind: str,
+    array: np.ndarray,
+    texts: Mapping[str, str],
+    segment: int = 0,
+    active: int = 1,
+    *,
+    waveform: np.ndarray | None = None,
+) -> bytes:
     """A serialised `tf.train.Example`.
 
     Args:
@@ -108,10 +117,14 @@ def encode(kind: str, array: np.ndarray, texts: Mapping[str, str], segment: int 
       texts: the values of `TEXTS`.
       segment: which part of a long recording this is.
       active: frames of it that sound.
+      waveform: the samples that speech is of, `[frames * hop_length]`, frame `t` centred on sample
+        `t * hop_length`; None where they are not kept.
     """
     example = _example_class()()
     feature = example.features.feature
-    feature[FEATURE[kind]].bytes_list.value.append(np.ascontiguousarray(array, np.dtype(DTYPE[kind])).tobytes())
+    arrays = {FEATURE[kind]: array} | ({} if waveform is None else {WAVEFORM: waveform})
+    for name, values in arrays.items():
+        feature[name].bytes_list.value.append(np.ascontiguousarray(values, np.dtype(DTYPE[kind])).tobytes())
     for name in TEXTS:
         feature[name].bytes_list.value.append(texts[name].encode())
     for name, number in zip(NUMBERS, (segment, active), strict=True):
@@ -133,12 +146,14 @@ def _masked_crc(data: bytes) -> bytes:
 # ------------------------------------------------------------------ the JSON files
 
 
-def features_json(kind: str, shape: tuple[int | None, ...]) -> dict:
+def features_json(kind: str, shape: tuple[int | None, ...], *, waveforms: bool = False) -> dict:
     """`features.json` in TFDS's layout; `shape` of one example, None where it varies."""
     prefix = "tensorflow_datasets.core.features"
-    dimensions = [str(-1 if size is None else size) for size in shape]
-    tensor = {"shape": {"dimensions": dimensions}, "dtype": DTYPE[kind], "encoding": "bytes"}
-    table = {FEATURE[kind]: {"pythonClassName": f"{prefix}.tensor_feature.Tensor", "tensor": tensor}}
+    table = {}
+    for name, sizes in {FEATURE[kind]: shape, **({WAVEFORM: (None,)} if waveforms else {})}.items():
+        dimensions = [str(-1 if size is None else size) for size in sizes]
+        tensor = {"shape": {"dimensions": dimensions}, "dtype": DTYPE[kind], "encoding": "bytes"}
+        table[name] = {"pythonClassName": f"{prefix}.tensor_feature.Tensor", "tensor": tensor}
     for name in NUMBERS:
         scalar = {"shape": {}, "dtype": "int64", "encoding": "none"}
         table[name] = {"pythonClassName": f"{prefix}.scalar.Scalar", "tensor": scalar}

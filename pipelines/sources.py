@@ -113,15 +113,23 @@ def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
     return {"length": float(pixels.size), "gain": 1.0, "frames": len(pixels), "active": (1,), "moments": moments}
 
 
-def examples(file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec) -> Iterator[bytes]:
-    """The serialised records of a file that was surveyed."""
+def examples(file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec, waveforms: bool) -> Iterator[bytes]:
+    """The serialised records of a file that was surveyed, those of speech with their samples if asked for."""
     texts = {"id": source.id, "domain": source.domain, "label": posixpath.basename(posixpath.dirname(source.path))}
     if isinstance(spec, AudioSpec):
-        kind, parts = "audio", audio.segments(file, spec, source.gain, records.SEGMENT_FRAMES)
+        kind, parts = "audio", audio.segments_with_samples(file, spec, source.gain, records.SEGMENT_FRAMES)
     else:
-        kind, parts = "image", iter([image.read(file, spec)])
-    for segment, (part, active) in enumerate(zip(parts, source.active, strict=True)):
-        yield records.encode(kind, part, texts, segment, active)
+        kind, parts = "image", iter([(image.read(file, spec), None)])
+    for segment, ((part, samples), active) in enumerate(zip(parts, source.active, strict=True)):
+        kept = samples if waveforms else None
+        yield records.encode(kind, part, texts, segment, active, waveform=kept)
+
+
+def shape(spec: AudioSpec | ImageSpec, *, waveforms: bool) -> tuple[int | None, ...]:
+    """What an example holds, as `records.shard_count` wants it: a frame's samples count as more bands."""
+    if isinstance(spec, AudioSpec):
+        return None, spec.n_mels + spec.hop_length * waveforms
+    return spec.height, spec.width, spec.channels
 
 
 def failure(domain: str, path: str, error: Exception) -> dict:

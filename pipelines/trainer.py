@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import plugins
 from models.features.spec import Spec
-from pipelines import checkpoint, config, console, dataset, distribution, export, logs, monitor, signatures
+from pipelines import checkpoint, config, console, dataset, distribution, export, imitation, logs, monitor, signatures
 
 MAX_DIVERGENCES = 3
 EVAL_BATCHES = 8
@@ -92,9 +92,11 @@ class Trainer:
     def __init__(
         self, run: checkpoint.Run, data: dataset.Records, run_dir: str, strategy: tf.distribute.Strategy, pace: Pace
     ):
-        self.run, self.data, self.run_dir, self.strategy, self.pace = run, data, run_dir, strategy, pace
+        self.run, self.run_dir, self.strategy, self.pace = run, run_dir, strategy, pace
         self.plugin_class = plugins.load(run.plugin)
         self.config = config.from_json(self.plugin_class.Config, run.config)
+        dataset.check(data, self.plugin_class)
+        self.data = imitation.imitated(data, self.config)
         self.watched = self.config.monitor or self.plugin_class.MONITOR
         self.validates = dataset.can_draw(data, self.plugin_class, "val")
         number, self.workers = distribution.place_of(strategy)

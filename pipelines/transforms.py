@@ -177,8 +177,7 @@ def _write_rows(found: beam.PCollection, folder: str, name: str) -> None:
 def _write_lines(element: tuple[int, Iterable[str]], place: str) -> None:
     number, found = element
     with new_file(f"{place}-{number:05d}") as file:
-        for line in found:
-            file.write(f"{line}\n".encode())
+        file.writelines(f"{line}\n".encode() for line in found)
 
 
 def rows(folder: str, name: str) -> list[dict]:
@@ -212,6 +211,7 @@ class Preprocess:
       seed: another gives another split.
       reject: run whose detector refuses files that are unlike what it was trained on, or nothing.
       tally: folder of a :class:`Tally`, or nothing.
+      waveforms: whether records of speech hold its samples too.
     """
 
     kind: str
@@ -223,6 +223,7 @@ class Preprocess:
     seed: int = 0
     reject: str = ""
     tally: str = ""
+    waveforms: bool = False
 
     def build(self, pipeline: beam.Pipeline) -> None:
         """Pass one reads every file for its split and statistics; pass two writes the shards."""
@@ -236,7 +237,7 @@ class Preprocess:
         sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), len(s.active))) | beam.CombinePerKey(sum)
         written = (
             surveyed.sources
-            | "Shard" >> beam.Map(_to_shard, beam.pvalue.AsDict(sizes), self.spec)
+            | "Shard" >> beam.Map(_to_shard, beam.pvalue.AsDict(sizes), self)
             | beam.GroupByKey()
             | "Write" >> beam.ParDo(_WriteShard(self)).with_outputs("shards", "failures", main="sources")
         )
@@ -258,8 +259,8 @@ def _files_of(domain: Domain) -> Iterator[tuple[Domain, str]]:
         yield domain, os.fsencode(path).decode(errors="backslashreplace")  # no other name can travel; it will not open
 
 
-def _to_shard(source: Source, sizes: dict, spec: AudioSpec | ImageSpec) -> tuple[tuple, Source]:
-    shape = (None, spec.n_mels) if isinstance(spec, AudioSpec) else (spec.height, spec.width, spec.channels)
+def _to_shard(source: Source, sizes: dict, job: Preprocess) -> tuple[tuple, Source]:
+    shape = sources.shape(job.spec, waveforms=job.waveforms)
     shards = records.shard_count(sizes[source.domain, source.split], shape)
     shard = int(records.stable_fraction(f"shard:{source.id}") * shards)
     return (source.domain, source.split, shard, shards), source
@@ -299,21 +300,20 @@ class _WriteShard(beam.DoFn):
         self.job = job
 
     def process(self, element):
-        (domain, split, shard, shards), found = element
-        name = records.shard_name(domain, split, shard, shards)
+        job, ((domain, split, shard, shards), found) = self.job, element
         lengths = []
-        with new_file(posixpath.join(self.job.data_dir, name)) as out:
+        with new_file(posixpath.join(job.data_dir, records.shard_name(domain, split, shard, shards))) as out:
             for source in sorted(found, key=lambda s: s.id):
                 try:
                     with open_file(source.path) as file:
-                        encoded = [records.framed(r) for r in sources.examples(file, source, self.job.spec)]
+                        encoded = [records.framed(r) for r in sources.examples(file, source, job.spec, job.waveforms)]
                 except Exception as error:  # read once, gone or changed since
                     yield beam.pvalue.TaggedOutput("failures", sources.failure(domain, source.path, error))
                     continue
                 out.write(b"".join(encoded))
                 lengths.append((len(encoded), sum(map(len, encoded))))
                 yield dataclasses.replace(source, shard=shard)
-                Tally.add(self.job.tally)
+                Tally.add(job.tally)
         examples, size = (sum(column) for column in zip(*lengths, strict=True)) if lengths else (0, 0)
         row = {"domain": domain, "split": split, "shard": shard, "shards": shards, "examples": examples}
         yield beam.pvalue.TaggedOutput("shards", row | {"bytes": size})

@@ -25,6 +25,7 @@ BUILT_IN = {
     "pix2pix": "plugins.pix2pix:Pix2Pix",
     "stargan": "plugins.stargan:StarGAN",
     "vae": "plugins.vae:VAE",
+    "vocoder": "plugins.vocoder:Vocoder",
     "wgan_gp": "plugins.gan:WGANGP",
 }
 

@@ -92,9 +92,10 @@ class Plugin(tf.Module):
       PRESETS: preset name to kind ("audio", "image") to changes of the defaults.
       KINDS: the kinds of data that the plugin serves.
       BATCHES: what `train_step` is given: "unpaired" ({"a", "b"} of two domains), "paired" (the same, of
-        files of one stem), or "mixed" ({"x", "domain"} of any number of domains).
+        files of one stem), "mixed" ({"x", "domain"} of any number of domains), or "waveforms" (the same of speech,
+        and "waveform" `[batch, (crop_frames - 1) * hop_length]`: from the middle of the first frame to the last's).
       MONITOR: metric whose lowest validation is the best, or None where no metric says that.
-      context: frames to either side that one output frame of a translation depends on.
+      context: frames to either side that one output frame of a translation, or of a vocoder, depends on.
 
     Batches also hold `index` `[batch]` int32, the places of the examples in the global batch, and
     `step` `[batch]` int64. A draw that depends on these and `config.seed` alone is the same on one
@@ -104,7 +105,7 @@ class Plugin(tf.Module):
     Config: ClassVar[type] = Config
     PRESETS: ClassVar[Mapping[str, Mapping[str, Mapping[str, object]]]] = {"small": {}, "full": {}}
     KINDS: ClassVar[tuple[str, ...]] = ("audio", "image")
-    BATCHES: ClassVar[Literal["unpaired", "paired", "mixed"]] = "mixed"
+    BATCHES: ClassVar[Literal["unpaired", "paired", "mixed", "waveforms"]] = "mixed"
     MONITOR: ClassVar[str | None] = None
     context: int = 0
 
@@ -114,7 +115,7 @@ class Plugin(tf.Module):
             raise ValueError(f"config is a {type(config).__name__}; wanted a {self.Config.__name__}")
         if spec.kind not in self.KINDS:
             raise ValueError(f"{self.name} does not serve {spec.kind}; wanted {' or '.join(self.KINDS)}")
-        wanted = 1 if self.BATCHES == "mixed" else 2
+        wanted = 2 if self.BATCHES in ("unpaired", "paired") else 1
         if len(spec.domains) < wanted:
             raise ValueError(f"domains {list(spec.domains)}; {self.name} wants {wanted}")
         self.config, self.spec = config, spec

@@ -372,6 +372,21 @@ def test_segments_of_a_file_join_to_its_log_mels(frames, samples, rng):
     np.testing.assert_allclose(np.concatenate(parts), audio.log_mel(2 * y, SMALL), atol=1e-4)
 
 
+@pytest.mark.parametrize("frames", [1, 7, 50])
+@pytest.mark.parametrize("samples", [1, 64 * 50 - 1, 64 * 50, 9999])
+def test_the_samples_of_segments_are_the_recording_and_each_begins_at_its_first_frame(frames, samples, rng):
+    y = rng.normal(size=samples).astype(np.float32) * 0.1
+    with mock.patch.object(recording, "BLOCK_FRAMES", 1000):
+        parts = list(audio.segments_with_samples(encoded(y, 8000), SMALL, 2.0, frames))
+        alone = list(audio.segments(encoded(y, 8000), SMALL, 2.0, frames))
+    assert all(len(wave) == len(mels) * SMALL.hop_length for mels, wave in parts)
+    whole = np.concatenate([wave for _, wave in parts])
+    np.testing.assert_allclose(whole[:samples], 2 * y, atol=1e-4)
+    assert not whole[samples:].any()
+    for (mels, _), found in zip(parts, alone, strict=True):
+        np.testing.assert_array_equal(mels, found)
+
+
 @each_spec
 def test_frames_of_a_tone_are_active_and_those_of_the_pause_after_it_are_not(spec):
     half = 40 * spec.hop_length

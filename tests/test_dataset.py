@@ -196,6 +196,83 @@ def test_silence_is_never_drawn_and_length_counts(active, times):
     assert dataset.crops_of(active, 16) == times
 
 
+# ------------------------------------------------------------------ samples beside frames
+
+
+class Waveforms:
+    BATCHES = "waveforms"
+
+
+@pytest.fixture(scope="module")
+def spoken(speech_folder, tmp_path_factory):
+    """Records with samples, of recordings that are cut into several."""
+    folder = tmp_path_factory.mktemp("spoken")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "SEGMENT_FRAMES", 40)
+        preprocess(speech_folder, folder, ("low", "high"), pairs=["n_fft=256", "n_mels=32"], waveforms=True)
+    return dataset.open_records(str(folder))
+
+
+def test_the_frames_of_a_crop_are_those_of_its_samples(spoken):
+    front_end, found = spoken.spec.features, joined(batches(spoken, Waveforms, count=10))
+    edge = front_end.n_fft // 2 // front_end.hop_length
+    assert found["waveform"].shape == (40, 15 * front_end.hop_length) and found["waveform"].dtype == np.float32
+    assert set(found["domain"]) == {0, 1}
+    close = 0
+    for x, y in zip(found["x"], found["waveform"], strict=True):
+        inside = np.arange(16)[edge:-edge]
+        apart = np.abs(audio.log_mel(y, front_end) - x)[inside]
+        close += np.median(apart.max(axis=1)) < 0.02  # where a record begins, samples of the one before are missing
+    assert close == 40
+
+
+def test_the_kept_samples_of_a_recording_give_its_kept_frames(spoken):
+    front_end = spoken.spec.features
+    for source, log_mels in dataset.whole(spoken, "train", "low"):
+        shards = tf.data.TFRecordDataset(spoken.shards("train", "low"))
+        parsed = [dataset.parse(r, spoken.spec, waveform=True) for r in shards]
+        parts = [p["waveform"] for p in parsed if p["id"].numpy().decode() == source.id]
+        assert len(parts) == len(source.active) > 1
+        y = np.concatenate(parts)
+        np.testing.assert_allclose(audio.log_mel(y, front_end)[: len(log_mels)], log_mels, atol=0.02)
+
+
+def test_batches_with_samples_are_a_function_of_the_step_and_shared_out(spoken):
+    whole = batches(spoken, Waveforms, count=6)
+    assert_same(batches(spoken, Waveforms, count=2, start_step=4), whole[4:])
+    halves = batches(spoken, Waveforms, count=12, share=dataset.Share(0, 1, 2))
+    assert_same([joined(halves[n : n + 2]) for n in range(0, 12, 2)], whole)
+
+
+def test_records_without_samples_are_refused_where_samples_are_wanted(data_of):
+    complaint = "speech has no waveforms; run preprocess with --keep_waveforms"
+    with pytest.raises(ValueError, match=complaint):
+        batches(data_of["speech"], Waveforms, count=1)
+
+
+def test_other_plugins_do_not_mind_samples(spoken):
+    assert {"x", "domain", "index", "step"} == set(batches(spoken, Mixed, count=1)[0])
+
+
+class Louder:
+    """In place of a translator: the frame before and the frame after, added up, and where it was asked for."""
+
+    margin = 1
+
+    def __call__(self, log_mels, domain, row):
+        self.asked = log_mels.shape
+        return log_mels[:-2] + log_mels[2:]
+
+
+def test_frames_may_be_those_that_a_model_makes_of_them(spoken):
+    plain = batches(spoken, Waveforms, count=3)
+    shown = batches(dataclasses.replace(spoken, imitate=Louder()), Waveforms, count=3)
+    for before, after in zip(plain, shown, strict=True):
+        np.testing.assert_array_equal(before["waveform"], after["waveform"])
+        wanted = before["x"][:, :-2] + before["x"][:, 2:]
+        np.testing.assert_array_equal(after["x"][:, 1:-1], wanted)
+
+
 # ------------------------------------------------------------------ odd data
 
 

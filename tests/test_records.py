@@ -34,6 +34,14 @@ def test_an_encoded_example_is_what_tensorflow_parses(kind, rng):
     assert [int(parsed[key]) for key in records.NUMBERS] == [3, 2**40]
 
 
+def test_kept_samples_stand_beside_the_frames(rng):
+    frames, samples = rng.normal(size=(7, 5)).astype(np.float16), rng.normal(size=7 * 4).astype(np.float16)
+    encoded = records.encode("audio", frames, TEXTS, waveform=samples)
+    parsed = tf.train.Example.FromString(encoded).features.feature
+    assert parsed[records.WAVEFORM].bytes_list.value[0] == samples.tobytes()
+    assert records.WAVEFORM not in tf.train.Example.FromString(records.encode("audio", frames, TEXTS)).features.feature
+
+
 @laws
 @given(texts=st.fixed_dictionaries({name: NAMES for name in records.TEXTS}), active=st.integers(0, 2**40))
 def test_the_bytes_are_those_that_tensorflows_own_message_gives(texts, active):
@@ -163,6 +171,17 @@ def test_a_data_directory_opens_as_a_tensorflow_dataset(kind, request):
                 assert other[key] == own[key].numpy()
         part = tensorflow_datasets.as_numpy(builder.as_dataset(f"{split}[1:3]"))
         assert [example["id"] for example in part] == [example["id"] for example in theirs[1:3]]
+
+
+def test_kept_samples_open_as_part_of_a_tensorflow_dataset(waveform_records):
+    data = dataset.open_records(waveform_records)
+    theirs = tensorflow_datasets.as_numpy(
+        tensorflow_datasets.builder_from_directory(waveform_records).as_dataset("low_train")
+    )
+    shards = tf.data.TFRecordDataset(data.shards("train", "low"))
+    for own, other in zip((dataset.parse(r, data.spec, waveform=True) for r in shards), theirs, strict=True):
+        np.testing.assert_array_equal(other["waveform"], own["waveform"])
+        assert len(own["waveform"]) == len(own["features"]) * data.spec.features.hop_length
 
 
 def test_a_dataset_knows_sizes_on_disk(speech_records):

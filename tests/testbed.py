@@ -127,6 +127,14 @@ def speech_records(speech_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def waveform_records(speech_folder, tmp_path_factory):
+    """The same with the samples kept."""
+    data_dir = tmp_path_factory.mktemp("records") / "waveforms"
+    preprocess(speech_folder, data_dir, VOICES_HZ, pairs=["n_fft=256", "n_mels=32"], waveforms=True)
+    return str(data_dir)
+
+
+@pytest.fixture(scope="session")
 def picture_records(picture_folder, tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("records") / "pictures"
     preprocess(picture_folder, data_dir, ("plain", "tinted"))

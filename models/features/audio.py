@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import warnings
 from collections.abc import Iterable, Iterator
@@ -277,13 +278,41 @@ def segments(file: str | BinaryIO, spec: AudioSpec, gain: float, frames: int) ->
 
     Arguments and errors as :func:`models.features.recording.blocks`.
     """
+    return _mels_of(recording.blocks(file, spec.sample_rate_hz), spec, gain, frames)
+
+
+def segments_with_samples(
+    file: str | BinaryIO, spec: AudioSpec, gain: float, frames: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """:func:`segments`, each with the samples that its frames are of, `[frames * hop_length]`.
+
+    Frame `t` of a segment is centred on its sample `t * hop_length`; one after the other, the samples are
+    those of the recording, with zeros after the last.
+    """
+    parts, again = itertools.tee(recording.blocks(file, spec.sample_rate_hz))
+    waves = regrouped((np.float32(gain) * part for part in again), frames * spec.hop_length)
+    for mels in _mels_of(parts, spec, gain, frames):
+        wave = next(waves, np.zeros(0, np.float32))
+        yield mels, np.pad(wave, (0, len(mels) * spec.hop_length - len(wave)))
+
+
+def _mels_of(parts: Iterable[np.ndarray], spec: AudioSpec, gain: float, frames: int) -> Iterator[np.ndarray]:
+    return regrouped((log_mel_of(part, spec) for part in stft_stream(parts, spec, gain)), frames)
+
+
+def regrouped(parts: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
+    """The rows of arrays that arrive one after the other, so many at a time; the last may be fewer.
+
+    >>> [part.tolist() for part in regrouped([np.arange(3), np.arange(3, 4), np.arange(4, 7)], 2)]
+    [[0, 1], [2, 3], [4, 5], [6]]
+    """
     held: list[np.ndarray] = []
-    for part in stft_stream(recording.blocks(file, spec.sample_rate_hz), spec, gain):
-        held.append(log_mel_of(part, spec))
-        while sum(map(len, held)) >= frames:
+    for part in parts:
+        held.append(part)
+        while sum(map(len, held)) >= rows:
             joined = np.concatenate(held)
-            yield joined[:frames]
-            held = [joined[frames:]]
+            yield joined[:rows]
+            held = [joined[rows:]]
     rest = np.concatenate(held)
     if len(rest):
         yield rest

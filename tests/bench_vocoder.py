@@ -1,0 +1,139 @@
+"""How near to the recordings each way from log-mels to waveforms comes, and how fast it is.
+
+  python -m tests.bench_vocoder --output_dir=out/vocoder \\
+      --speaker=anna='corpus/anna/train/*.wav'='corpus/anna/held_out/*.wav' --speaker=bert=... \\
+      --speaker=carl=='corpus/carl/*.wav'
+
+Preprocesses and trains `vocoder` (what follows `--` goes to train) on the speakers that have training recordings,
+unless OUTPUT_DIR/run is there; carl is not trained on. Then each held-out recording is analysed and made again. MCD,
+log-spectral distance and the difference of log-mels are those of `models.metrics.speech`. The row of a vocoder that
+says nothing is its projections alone, without what the network has learnt. A speaker's STOI (of
+`pystoi`) is that of all recordings one after the other, because single words are too short for it. Seconds of speech
+a second of work are of the first 10 s of that, the best of three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import glob
+import os
+import pathlib
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pystoi
+import tensorflow as tf
+
+from models import spectral, vocoder_networks
+from models.features import audio, recording
+from models.features.audio import AudioSpec
+from models.metrics import speech
+from pipelines import conversion
+from tests.jobs import script
+
+ITERATIONS = 60  # of Griffin-Lim
+TIMED_S = 10
+COLUMNS = ("MCD dB", "LSD dB", "mel L1", "convergence dB", "STOI", "times real time")
+
+
+def speakers(flags: list[str]) -> dict[str, tuple[list[str], list[str]]]:
+    """Name to globs of training and held-out recordings."""
+    parted = (flag.split("=") for flag in flags)
+    return {name: (training.split(",") if training else [], held_out.split(",")) for name, training, held_out in parted}
+
+
+def trained(out: pathlib.Path, found: dict, training: list[str]) -> None:
+    """Trains on the speakers that have training recordings; says what that took."""
+    domains = [f"--domain={name}={each}" for name, (globs, _) in found.items() for each in globs]
+    script("preprocess", *domains, f"--data_dir={out}/records", "--keep_waveforms", "--test_fraction=0")
+    arguments = [f"--data_dir={out}/records", f"--run_dir={out}/run", "--plugin=vocoder", *training]
+    seconds, of_cores = script("train", *arguments)
+    print(f"trained in {seconds:.0f} s ({of_cores:.0f} of CPU)", flush=True)
+
+
+def inverters(vocoder: conversion.Model) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Name to a function of log-mels `[frames, mels]` to samples `[(frames - 1) * hop_length]`."""
+    spec = vocoder.spec.features
+
+    @tf.function(input_signature=[tf.TensorSpec([None, spec.n_mels], tf.float32)])
+    def griffin_lim(log_mels):
+        return spectral.griffin_lim(spectral.mel_to_magnitude(log_mels, spec), spec, iterations=ITERATIONS)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, spec.n_mels], tf.float32)])
+    def mute(log_mels):
+        said = tf.zeros([1, tf.shape(log_mels)[0], 2 * (spec.n_fft // 2 + 1)])
+        frames = vocoder_networks.frames(said, log_mels[None], spec)
+        projections = vocoder.facts["run"]["config"]["projections"]
+        return vocoder_networks.waveform(frames, log_mels[None], spec, projections=projections)[0]
+
+    return {
+        f"griffin_lim, {ITERATIONS} iterations": lambda x: griffin_lim(x).numpy(),
+        "vocoder that says nothing": lambda x: mute(x).numpy(),
+        "vocoder": lambda x: vocoder.vocoded([x])[0],
+    }
+
+
+def read(globs: list[str], spec: AudioSpec) -> list[np.ndarray]:
+    """The recordings at the level that models know."""
+    found = [recording.read(path, spec.sample_rate_hz) for each in globs for path in sorted(glob.glob(each))]
+    return [y * audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db) for y in found]
+
+
+def again(y: np.ndarray, invert: Callable, spec: AudioSpec) -> np.ndarray:
+    """A recording through its log-mels; with a frame of silence, so that the last sample is reached."""
+    log_mels = audio.log_mel(np.pad(y, (0, spec.hop_length)), spec)
+    return invert(log_mels)[: len(y)]
+
+
+def distances(y: np.ndarray, made: np.ndarray, spec: AudioSpec) -> list[float]:
+    """What the first columns say of one recording."""
+    x, z = (audio.log_mel(each, spec) for each in (y, made))
+    apart = np.abs(np.abs(audio.stft(y, spec)) - np.abs(audio.stft(made, spec)))
+    convergence = 20 * np.log10(np.linalg.norm(apart) / np.linalg.norm(np.abs(audio.stft(y, spec))))
+    mcd, lsd = speech.mel_cepstral_distortion(x, z, spec), speech.log_spectral_distance(x, z)
+    return [mcd, lsd, float(np.mean(np.abs(x - z))), convergence]
+
+
+def row(recordings: list[np.ndarray], invert: Callable, spec: AudioSpec) -> list[float]:
+    """The columns of one way on one speaker's recordings."""
+    made = [again(y, invert, spec) for y in recordings]
+    means = np.mean([distances(y, z, spec) for y, z in zip(recordings, made, strict=True)], axis=0)
+    joined = np.concatenate(recordings)
+    stoi = pystoi.stoi(joined, np.concatenate(made), spec.sample_rate_hz)
+    log_mels = audio.log_mel(np.tile(joined, 10)[: TIMED_S * spec.sample_rate_hz], spec)
+    return [*means, stoi, TIMED_S / min(seconds(functools.partial(invert, log_mels)) for _ in range(4))]
+
+
+def seconds(work: Callable) -> float:
+    """How long it takes."""
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def main() -> None:
+    """Every speaker; prints a line for each way."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output_dir", type=pathlib.Path, required=True)
+    parser.add_argument("--speaker", action="append", required=True, metavar="NAME=TRAINING=HELD_OUT")
+    parser.add_argument("training", nargs="*", help="flags of train, after --")
+    flags = parser.parse_args()
+    found = speakers(flags.speaker)
+    if not os.path.exists(flags.output_dir / "run" / "export"):
+        trained(flags.output_dir, found, flags.training)
+    vocoder = conversion.Model(f"{flags.output_dir}/run")
+    spec = vocoder.spec.features
+    for name, (training, held_out) in found.items():
+        recordings = read(held_out, spec)
+        heard = "trained on others of these" if training else "never heard in training"
+        print(f"{name} ({len(recordings)} recordings, {heard})", flush=True)
+        for way, invert in inverters(vocoder).items():
+            values = row(recordings, invert, spec)
+            said = "  ".join(f"{column} {value:.3f}" for column, value in zip(COLUMNS, values, strict=True))
+            print(f"  {way:28} {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
