@@ -101,7 +101,8 @@ def main() -> None:
     parser.add_argument("--inverter", default="griffin_lim")
     flags = parser.parse_args()
     spec = Model(flags.run_dir).spec.features
-    found = [recording.read(path, spec.sample_rate_hz) for path in sorted(glob.glob(flags.recordings))]
+    paths = sorted(glob.glob(flags.recordings)) or parser.error(f"--recordings={flags.recordings}: no file matches")
+    found = [recording.read(path, spec.sample_rate_hz) for path in paths]
     out = flags.output_dir
     write_clips(out / "clips", found, spec.sample_rate_hz)
     inputs = {f"{CLIPS} clips of 1 s": out / "clips"}
