@@ -35,10 +35,11 @@ def decode(audio: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
 
 
 def resample(y: tf.Tensor, rate_hz: tf.Tensor, wanted_hz: int) -> tf.Tensor:
-    """Samples `[samples]` at another rate, `[ceil(samples * wanted_hz / rate_hz)]`, by cutting the spectrum.
+    """Samples `[samples]` at another rate, `[samples * wanted_hz / rate_hz]`, by cutting the spectrum.
 
     In one transform of the whole, so in place: tensorflow-io's filter delays what it resamples. The
     highest `ROLL_OFF` of the band is faded out, as a filter of finite length would, or every edge would ring.
+    The length is rounded as soxr rounds it, but never to nothing.
 
     Args:
       y: the samples.
@@ -54,7 +55,7 @@ def resample(y: tf.Tensor, rate_hz: tf.Tensor, wanted_hz: int) -> tf.Tensor:
     fade = tf.square(tf.sin(np.pi / 2 * tf.clip_by_value(place, 0.0, 1.0)))
     made = tf.signal.irfft(spectrum * tf.cast(fade, tf.complex64), [length])
     factor = tf.cast(wanted_hz, tf.float32) / tf.cast(rate_hz, tf.float32)
-    return made[: -(-count * wanted_hz // rate_hz)] * factor
+    return made[: tf.maximum(tf.ones_like(count), (2 * count * wanted_hz + rate_hz) // (2 * rate_hz))] * factor
 
 
 def encode(samples: tf.Tensor, spec: AudioSpec) -> tf.Tensor:

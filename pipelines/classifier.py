@@ -6,6 +6,7 @@ inverter: a judge that has heard only originals takes the inversion for another 
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 
 import keras
@@ -16,6 +17,8 @@ from models import layers
 from models.features.spec import Spec
 
 STEPS = 400
+SURE = 0.01  # nats, over `WATCHED` steps: domains told apart this well are learnt
+WATCHED = 50
 BATCH = 32
 FRAMES = 96  # of a recording that one training example shows at the most
 LEVEL_SHIFT = 0.7  # nepers: loudness must not give a domain away
@@ -53,7 +56,7 @@ def fit(examples: dict[str, list[np.ndarray]], spec: Spec, *, seed: int = 0, ste
       examples: domain to features: log-mels of any length, or pictures in [-1, 1].
       spec: of the records.
       seed: of weights and draws.
-      steps: of training, at batch size 32.
+      steps: of training at the most, at batch size 32; it ends when the loss stays under `SURE`.
     """
     keras.utils.set_random_seed(seed)
     network = _speech_network(spec.bins, len(spec.domains)) if spec.kind == "audio" else _image_network(spec)
@@ -67,11 +70,15 @@ def fit(examples: dict[str, list[np.ndarray]], spec: Spec, *, seed: int = 0, ste
             logits = network(x, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
+        return loss
 
+    found = collections.deque(maxlen=WATCHED)
     for _ in range(steps):
         domains = rng.integers(len(spec.domains), size=BATCH)
         drawn = [examples[spec.domains[d]][rng.integers(len(examples[spec.domains[d]]))] for d in domains]
-        step(np.stack([_shown(x, spec, rng) for x in drawn]).astype(np.float32), domains)
+        found.append(float(step(np.stack([_shown(x, spec, rng) for x in drawn]).astype(np.float32), domains)))
+        if len(found) == WATCHED and np.mean(found) < SURE:
+            break
     return Classifier(network, spec)
 
 

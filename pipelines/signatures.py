@@ -20,14 +20,20 @@ OF_MELS = ("reconstruct", *base.TRANSLATIONS)  # speech in, speech out
 
 def around(made: Mapping[str, Callable], spec: AudioSpec, context: int) -> dict[str, Callable]:
     """Front end and inversion, and with these around what takes and gives log-mels, ``NAME_waveform``."""
-    waveforms = {f"{name}_waveform": waveform(made[name], spec, context) for name in OF_MELS if name in made}
-    return {"analyse": analyse(spec), "invert": invert(spec), "invert_from_phase": invert_from_phase(spec), **waveforms}
+    inverting = invert(spec)
+    waveforms = {f"{name}_waveform": waveform(made[name], inverting, spec, context) for name in OF_MELS if name in made}
+    return {"analyse": analyse(spec), "invert": inverting, "invert_from_phase": invert_from_phase(spec), **waveforms}
 
 
 def of_bytes(made: Mapping[str, Callable], spec: AudioSpec) -> dict[str, Callable]:
     """``NAME_bytes`` for every ``NAME_waveform``: an encoded recording to a WAV file of the translation."""
     names = {name: name.removesuffix("_waveform") for name in made if name.endswith("_waveform")}
-    return {f"{short}_bytes": _bytes(made[name], spec) for name, short in names.items()}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    def decode(audio):
+        return encoded.decode(audio, spec)
+
+    return {f"{short}_bytes": _bytes(made[name], decode, spec) for name, short in names.items()}
 
 
 def analyse(spec: AudioSpec) -> Callable:
@@ -74,13 +80,14 @@ def _mels(spec: AudioSpec) -> list[tf.TensorSpec]:
     return [features, tf.TensorSpec([None], tf.int32, "frames")]
 
 
-def waveform(translate: Callable, spec: AudioSpec, context: int) -> Callable:
+def waveform(translate: Callable, inverting: Callable, spec: AudioSpec, context: int) -> Callable:
     """Waveforms `[batch, samples]` at the spec's rate to waveforms of the same length and level.
 
     Chunk by chunk as in the conversion of files: memory beyond the waveforms themselves does not grow.
 
     Args:
       translate: log-mels to log-mels.
+      inverting: what :func:`invert` makes; one function of the graph serves all translations.
       spec: the front end.
       context: frames that the model sees to either side; silence beyond the ends.
     """
@@ -89,13 +96,13 @@ def waveform(translate: Callable, spec: AudioSpec, context: int) -> Callable:
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform"), *others], autograph=False)
     def fn(waveform, *others):
         levelled = waveform * spectral.level_gain(waveform, spec)
-        made = _in_chunks(levelled, lambda mels: translate(mels, *others), spec, context)
+        made = _in_chunks(levelled, lambda mels: translate(mels, *others), inverting, spec, context)
         return {"waveform": _as_loud(made[:, : tf.shape(waveform)[1]], waveform, spec)}
 
     return fn
 
 
-def _in_chunks(y: tf.Tensor, translate: Callable, spec: AudioSpec, context: int) -> tf.Tensor:
+def _in_chunks(y: tf.Tensor, translate: Callable, inverting: Callable, spec: AudioSpec, context: int) -> tf.Tensor:
     """The translation of `[batch, samples]`; the twin of `inversion.chunks` and `inversion.crossfade`."""
     hop, most = spec.hop_length, inversion.CHUNK_FRAMES + inversion.OVERLAP_FRAMES
     frames, rise = spec.frames(tf.shape(y)[1]), inversion.fade_in(inversion.OVERLAP_FRAMES * hop)
@@ -110,8 +117,7 @@ def _in_chunks(y: tf.Tensor, translate: Callable, spec: AudioSpec, context: int)
         mels = spectral.log_mel(seen, spec, centred=False)
         place = first - context + tf.range(count + 2 * context)
         mels = tf.where(((place >= 0) & (place < frames))[:, None], mels, spec.log_floor)
-        magnitude = spectral.mel_to_magnitude(translate(mels)[:, context:][:, :count], spec)
-        made = spectral.griffin_lim(magnitude, spec, first_frame=first)
+        made = inverting(translate(mels)[:, context:][:, :count], tf.repeat(count, tf.shape(y)[0]), first)["waveform"]
         start, rest = made[:, : len(rise)], made[:, len(rise) :]
         made = tf.concat([tf.cond(number > 0, lambda: tail * (1 - rise) + start * rise, lambda: start), rest], axis=1)
         kept = tf.where(number < last, tf.shape(made)[1] - len(rise), tf.shape(made)[1])
@@ -133,13 +139,13 @@ def _as_loud(made: tf.Tensor, source: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     return tf.where(tf.reduce_any(source != 0, axis=1, keepdims=True), made * factor, 0.0)
 
 
-def _bytes(translate: Callable, spec: AudioSpec) -> Callable:
+def _bytes(translate: Callable, decode: Callable, spec: AudioSpec) -> Callable:
     """A whole file, scalar string, to a WAV file at the spec's rate."""
     others = translate.input_signature[1:]
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string, "audio"), *others], autograph=False)
     def fn(audio, *others):
-        made = translate(encoded.decode(audio, spec)[None], *others)["waveform"]
+        made = translate(decode(audio)[None], *others)["waveform"]
         return {"audio": encoded.encode(made[0], spec)}
 
     return fn

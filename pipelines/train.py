@@ -36,6 +36,7 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "export", "last", ["last", "best"], "Weights to export: the last, or those of the best validation."
     )
+    flags.DEFINE_bool("onnx", False, "Also write the networks as RUN/export/onnx/NAME.onnx; wants crossfade[onnx].")
     flags.DEFINE_integer("seed", 0, "Initial weights and all draws depend on it.")
 
 
@@ -68,8 +69,10 @@ def main(argv: list[str]) -> int:
     """Trains; the exit code."""
     console.need(FLAGS, "data_dir", "plugin", "run_dir")
     console.no_more(argv)
-    from pipelines import checkpoint, dataset, distribution, trainer, weights
+    from pipelines import checkpoint, dataset, distribution, interchange, trainer, weights
 
+    if FLAGS.onnx:
+        interchange.needs_extra()
     distribution.use_cores()
     data = dataset.open_records(FLAGS.data_dir)
     if FLAGS.sample_weights:
@@ -86,6 +89,9 @@ def main(argv: list[str]) -> int:
                 checkpoint.write_run(FLAGS.run_dir, run)
             made = trainer.Trainer(run, data, FLAGS.run_dir, strategy, trainer.Pace())
             values = made.fit(exported=FLAGS.export)
+            if FLAGS.onnx and writes:
+                names = interchange.write(FLAGS.run_dir)
+                print(f"as ONNX: {', '.join(names) or f'nothing, which {run.plugin} has no functions for'}")
     except (trainer.Diverged, trainer.WorkerLost) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

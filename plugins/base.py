@@ -40,6 +40,11 @@ def at_least(config: Config, *, below: float = math.inf, **least: float) -> None
             raise ValueError(f"{name}={value}; wanted {wanted}")
 
 
+def lacking(frames: tf.Tensor, multiple: int) -> tf.Tensor:
+    """How many frames lack to a multiple: without a negative remainder, which ONNX counts otherwise."""
+    return (multiple - frames % multiple) % multiple
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """The keys that every plugin has; each plugin adds its own.

@@ -124,6 +124,6 @@ def sampler(decode: Callable, latent: int) -> Callable:
 def _windows(features: tf.Tensor, plugin: base.Plugin) -> tf.Tensor:
     """Speech cut into windows of `crop_frames` frames, the last filled up with silence."""
     window, spec = plugin.config.crop_frames, plugin.spec
-    missing = [[0, 0], [0, -tf.shape(features)[1] % window], [0, 0]]
+    missing = [[0, 0], [0, base.lacking(tf.shape(features)[1], window)], [0, 0]]
     filled = tf.pad(features, missing, constant_values=spec.features.log_floor)
     return tf.reshape(filled, [-1, window, spec.bins])

@@ -202,7 +202,7 @@ class MaskCycleGAN(base.Plugin):
 
     def _translate(self, generator, features: tf.Tensor, source, target) -> tf.Tensor:
         frames = tf.shape(features)[1]
-        silence = [[0, 0], [0, -frames % 4], [0, 0]]  # the network halves the frames twice
+        silence = [[0, 0], [0, base.lacking(frames, 4)], [0, 0]]  # the network halves the frames twice
         x = tf.pad(features, silence, constant_values=self.spec.features.log_floor)
         x = self.normalise(x, source)
         return self.denormalise(generator([x, tf.ones_like(x)])[:, :frames], target)

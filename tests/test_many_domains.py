@@ -83,6 +83,7 @@ def test_the_waveform_signature_takes_the_domains_numbers(star):
 
 def test_evaluation_goes_every_way_there_is(star, records, one_way, speech_records, tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "fit", functools.partial(classifier.fit, steps=10))  # ways count, not verdicts
+    monkeypatch.setattr(evaluation, "SHOWN", 1)
     for run_dir, data_dir, count in ((star, records, 6), (one_way, speech_records, 1)):
         found = evaluation.evaluate(run_dir=run_dir, data_dir=data_dir, output_dir=str(tmp_path))
         assert len(found["ways"]) == count == len(json.loads((tmp_path / "metrics.json").read_text())["ways"])

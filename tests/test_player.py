@@ -44,7 +44,7 @@ def test_moves_are_those_of_adam(clip_norm):
         with tf.GradientTape() as tape:
             loss = loss_of(other, X)
         optimizer.apply(tape.gradient(loss, other.trainable_variables), other.trainable_variables)
-    np.testing.assert_allclose(weights(network), weights(other), atol=1e-6)
+    np.testing.assert_allclose(weights(network), weights(other), atol=1e-5)  # Keras rounds one of two factors
     assert int(player.made) == 8
 
 

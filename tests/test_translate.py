@@ -1,5 +1,7 @@
 """Folders through an exported model."""
 
+import contextlib
+import io
 import json
 import shutil
 
@@ -7,7 +9,9 @@ import numpy as np
 import PIL.Image
 import pytest
 import soundfile
-from testbed import DATAFLOW, voice
+from hypothesis import given
+from hypothesis import strategies as st
+from testbed import DATAFLOW, laws, voice
 
 from models.features import audio, inversion, recording
 from pipelines import conversion, translation
@@ -60,6 +64,59 @@ def test_good_files_are_converted_and_bad_ones_named(speech_run, odd_folder, tmp
         levels = [10 * np.log10(audio.active_power(audio.block_powers(y, RATE_HZ)) + 1e-9) for y in (source, made)]
         assert abs(levels[0] - levels[1]) < 3, name
     assert not soundfile.read(out / "zeros.wav")[0].any()
+
+
+@pytest.fixture(scope="module")
+def converted(speech_run):
+    """A function of samples and their rate: what they become, or why not."""
+    converter = conversion.Converter(conversion.Conversion(speech_run, "high"))
+
+    def convert(samples, rate_hz):
+        made = io.BytesIO()
+        held = conversion.Item(_wav(samples, rate_hz), lambda: contextlib.nullcontext(made))
+        (outcome,) = converter.convert([held])
+        made.seek(0)
+        return outcome if isinstance(outcome, Exception) else soundfile.read(made)[0]
+
+    return convert
+
+
+SOUNDS = {
+    "noise": lambda n: np.random.default_rng(0).uniform(-1, 1, n),
+    "silence": np.zeros,
+    "constant": np.ones,
+    "square": lambda n: np.sign(np.sin(0.7 * np.arange(n) + 0.1)),
+    "one sample": lambda n: np.float64(np.arange(n) == n // 2),
+}
+
+
+@laws
+@given(
+    sound=st.sampled_from(sorted(SOUNDS)),
+    samples=st.one_of(st.integers(1, 9), st.integers(1, 9000)),
+    channels=st.integers(1, 6),
+    rate_hz=st.integers(4000, 192000),
+)
+def test_any_recording_becomes_one_as_long_that_is_not_clipped(converted, sound, samples, channels, rate_hz):
+    x = np.stack([SOUNDS[sound](samples)] * channels, axis=1)
+    made = converted(x, rate_hz)
+    assert len(made) == len(recording.read(_wav(x, rate_hz), RATE_HZ)) == max(1, int(samples * RATE_HZ / rate_hz + 0.5))
+    assert np.isfinite(made).all() and np.abs(made).max() <= 1
+    assert sound != "silence" or not made.any()
+
+
+def _wav(samples, rate_hz):
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate_hz, format="WAV", subtype="FLOAT")
+    file.seek(0)
+    return file
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_recording_with_samples_that_are_no_numbers_is_refused(converted, value):
+    x = voice(110.0, 0.5, RATE_HZ, seed=1)
+    x[2000] = value
+    assert "not a number" in str(converted(x, RATE_HZ))
 
 
 def test_a_folder_of_nothing_good_says_why(speech_run, tmp_path):

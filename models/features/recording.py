@@ -97,7 +97,7 @@ class _Forwards(soundfile.SoundFile):
 
 
 def _resampled(source: soundfile.SoundFile, sample_rate_hz: int) -> Iterator[np.ndarray]:
-    announced, seen = source.frames, 0
+    announced, seen, made = source.frames, 0, 0
     if not announced:
         raise ValueError("empty: the header announces no samples")
     stream = None
@@ -109,11 +109,14 @@ def _resampled(source: soundfile.SoundFile, sample_rate_hz: int) -> Iterator[np.
         mono = block.mean(axis=1)
         if not np.isfinite(mono).all():
             raise ValueError("holds samples that are infinite or not a number")
-        yield stream.resample_chunk(mono) if stream else mono
+        part = stream.resample_chunk(mono) if stream else mono
+        made += len(part)
+        yield part
     if seen < WHOLE * announced:
         raise ValueError(f"cut short: {seen} of {announced} samples could be read")
     if stream:
-        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        yield rest if made or len(rest) else mono[:1]  # less than half a sample is still a recording
 
 
 def read(file: str | BinaryIO, sample_rate_hz: int) -> np.ndarray:
