@@ -234,7 +234,8 @@ def test_the_kept_samples_of_a_recording_give_its_kept_frames(spoken):
         parts = [p["waveform"] for p in parsed if p["id"].numpy().decode() == source.id]
         assert len(parts) == len(source.active) > 1
         y = np.concatenate(parts)
-        np.testing.assert_allclose(audio.log_mel(y, front_end)[: len(log_mels)], log_mels, atol=0.02)
+        found = audio.log_mel(y, front_end)[: len(log_mels)]
+        np.testing.assert_allclose(found, log_mels, atol=0.04)  # both are half floats
 
 
 def test_batches_with_samples_are_a_function_of_the_step_and_shared_out(spoken):

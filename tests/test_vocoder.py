@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
-from testbed import SMALL, preprocess, train, voice
+from testbed import SMALL, train, voice
 
 from models import layers, spectral, vocoder_networks, waveform_losses
 from models.features import audio, inversion
@@ -187,17 +187,14 @@ def test_mels_may_be_those_of_a_translator_there_and_back(waveform_records, spee
     there = model.call("translate_ab", features=margin[None])
     back = model.call("translate_ba", features=there)[0, shown.imitate.margin :][: len(log_mels)]
     np.testing.assert_allclose(shown.imitate(tf.constant(margin), tf.constant(0), tf.constant(4)), back, atol=1e-5)
-    made = train(str(tmp_path / "run"), waveform_records, "vocoder", mels_from=speech_run, projections=0)
-    assert made.data.imitate.run_dir == speech_run
+    with pytest.raises(ValueError, match="nowhere has no export"):
+        train(str(tmp_path / "run"), waveform_records, "vocoder", mels_from="nowhere")
 
 
-def test_a_run_that_does_not_know_a_domain_is_refused(speech_folder, speech_run, tmp_path):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "lowest").symlink_to(speech_folder / "low")
-    preprocess(tmp_path / "in", tmp_path / "out", ["lowest"], pairs=["n_fft=256", "n_mels=32"], waveforms=True)
-    data = dataset.open_records(str(tmp_path / "out"))
+def test_a_run_that_does_not_know_a_domain_is_refused(waveform_records, speech_run):
+    spec = dataclasses.replace(dataset.open_records(waveform_records).spec, domains=("lowest",))
     with pytest.raises(ValueError, match="knows no lowest; did you mean low?"):
-        imitation.imitated(data, vocoder.Config(mels_from=speech_run))
+        imitation.Imitation(speech_run, spec)
 
 
 # ------------------------------------------------------------------ files
