@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
-from testbed import preprocess, train, voice
+from testbed import OF_MELS, preprocess, train, voice
 
-from pipelines import classifier, evaluation, translation
+from pipelines import classifier, evaluation, signatures, translation
 from pipelines.conversion import Model
 
 VOICES = {"low": 100.0, "middle": 150.0, "high": 230.0}
@@ -35,7 +35,9 @@ def records(folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def star(records, tmp_path_factory):
     run_dir = str(tmp_path_factory.mktemp("run"))
-    train(run_dir, records, "stargan", batch_size=3).fit()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signatures, "OF_MELS", OF_MELS)
+        train(run_dir, records, "stargan", batch_size=3).fit()
     return run_dir
 
 
