@@ -1,12 +1,13 @@
 """Speed and fidelity, A against B in one run: `make bench`. Machines are noisy, so read the ratios.
 
-python -m tests.bench [front_end] [inversion] [training[=PLUGIN,PLUGIN]] [full_size[=PLUGIN]]
+python -m tests.bench [front_end] [inversion] [copy_synthesis[=GLOB]] [training[=PLUGIN,PLUGIN]] [full_size[=PLUGIN]]
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
+import glob
 import os
 import statistics
 import sys
@@ -25,9 +26,10 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 import plugins
 from models import spectral
-from models.features import audio
+from models.features import audio, recording
+from models.features.audio import AudioSpec
 from pipelines import config, dataset, distribution
-from tests import testbed
+from tests import bench_vocoder, testbed
 
 REPEATS = 5
 FULL_SIZE = (  # the second is what mask_cyclegan does after its first 10,000 steps
@@ -132,13 +134,27 @@ def least_squares(mels: tf.Tensor, bank: np.ndarray, iterations: int) -> tf.Tens
     return x
 
 
+def copy_synthesis(globs: list[str]) -> None:
+    """How near each inverter brings recordings to themselves; a synthetic voice where none are given."""
+    spec = AudioSpec.at(8000)
+    found = [testbed.voice(hz, 3.0, 8000, n) for hz in (110.0, 160.0, 220.0) for n in range(3)]
+    if globs:
+        rates = [recording.probe(path) for each in globs for path in glob.glob(each)]
+        spec = AudioSpec.at(recording.suggested_rate(rates))
+        found = bench_vocoder.read(globs, spec)
+    print(f"copy synthesis of {len(found)} recordings at {spec.sample_rate_hz} Hz")
+    ways = {f"griffin_lim, {n} iterations": bench_vocoder.griffin_lim(spec, n) for n in (32, 60)}
+    for name, invert in {**ways, "source_phase, 32 iterations": bench_vocoder.source_phase(spec)}.items():
+        print(bench_vocoder.shown(name, bench_vocoder.row(found, invert, spec)), flush=True)
+
+
 def training(only: list[str], steps: int = 30) -> None:
     """Steps a second and the share of time spent waiting for input, of every plugin's small preset."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         testbed.write_voices(root / "speech", 24, seconds=1.5)
         testbed.write_pictures(root / "pictures", 32)
-        testbed.preprocess(root / "speech", root / "audio", testbed.VOICES_HZ)
+        testbed.preprocess(root / "speech", root / "audio", testbed.VOICES_HZ, waveforms=True)
         sizes = ["height=64", "width=64"]
         testbed.preprocess(root / "pictures", root / "image", ("plain", "tinted"), pairs=sizes)
         for kind in ("audio", "image"):
@@ -222,6 +238,7 @@ def trained(name: str, data: dataset.Records, steps: int, *, preset: str = "smal
 
 if __name__ == "__main__":
     distribution.use_cores()
-    for asked in sys.argv[1:] or ("front_end", "inversion", "training", "full_size"):
+    for asked in sys.argv[1:] or ("front_end", "inversion", "copy_synthesis", "training", "full_size"):
         what, _, only = asked.partition("=")
-        {f.__name__: f for f in (front_end, inversion, training, full_size)}[what](only.split(",") if only else [])
+        jobs = {f.__name__: f for f in (front_end, inversion, copy_synthesis, training, full_size)}
+        jobs[what](only.split(",") if only else [])

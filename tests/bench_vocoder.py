@@ -53,13 +53,30 @@ def trained(out: pathlib.Path, found: dict, training: list[str]) -> None:
     print(f"trained in {seconds:.0f} s ({of_cores:.0f} of CPU)", flush=True)
 
 
-def inverters(vocoder: conversion.Model) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Name to a function of log-mels `[frames, mels]` to samples `[(frames - 1) * hop_length]`."""
-    spec = vocoder.spec.features
+def griffin_lim(spec: AudioSpec, iterations: int = ITERATIONS) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A function of log-mels `[frames, mels]` and what they are of to samples `[(frames - 1) * hop_length]`."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, spec.n_mels], tf.float32)])
-    def griffin_lim(log_mels):
-        return spectral.griffin_lim(spectral.mel_to_magnitude(log_mels, spec), spec, iterations=ITERATIONS)
+    def invert(log_mels):
+        return spectral.griffin_lim(spectral.mel_to_magnitude(log_mels, spec), spec, iterations=iterations)
+
+    return lambda log_mels, _: invert(log_mels).numpy()
+
+
+def source_phase(spec: AudioSpec) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """The same, beginning at the recording's own phases."""
+    shapes = [tf.TensorSpec([None, size], tf.float32) for size in (spec.n_mels, spec.n_fft // 2 + 1)]
+
+    @tf.function(input_signature=shapes)
+    def invert(log_mels, phase):
+        return spectral.griffin_lim(spectral.mel_to_magnitude(log_mels, spec), spec, phase=phase)
+
+    return lambda log_mels, y: invert(log_mels, np.float32(np.angle(audio.stft(y, spec)))).numpy()
+
+
+def inverters(vocoder: conversion.Model) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+    """Name to such a function."""
+    spec = vocoder.spec.features
 
     @tf.function(input_signature=[tf.TensorSpec([None, spec.n_mels], tf.float32)])
     def mute(log_mels):
@@ -69,9 +86,10 @@ def inverters(vocoder: conversion.Model) -> dict[str, Callable[[np.ndarray], np.
         return vocoder_networks.waveform(frames, log_mels[None], spec, projections=projections)[0]
 
     return {
-        f"griffin_lim, {ITERATIONS} iterations": lambda x: griffin_lim(x).numpy(),
-        "vocoder that says nothing": lambda x: mute(x).numpy(),
-        "vocoder": lambda x: vocoder.vocoded([x])[0],
+        f"griffin_lim, {ITERATIONS} iterations": griffin_lim(spec),
+        "source_phase, 32 iterations": source_phase(spec),
+        "vocoder that says nothing": lambda x, _: mute(x).numpy(),
+        "vocoder": lambda x, _: vocoder.vocoded([x])[0],
     }
 
 
@@ -83,8 +101,8 @@ def read(globs: list[str], spec: AudioSpec) -> list[np.ndarray]:
 
 def again(y: np.ndarray, invert: Callable, spec: AudioSpec) -> np.ndarray:
     """A recording through its log-mels; with a frame of silence, so that the last sample is reached."""
-    log_mels = audio.log_mel(np.pad(y, (0, spec.hop_length)), spec)
-    return invert(log_mels)[: len(y)]
+    padded = np.pad(y, (0, spec.hop_length))
+    return invert(audio.log_mel(padded, spec), padded)[: len(y)]
 
 
 def distances(y: np.ndarray, made: np.ndarray, spec: AudioSpec) -> list[float]:
@@ -102,8 +120,15 @@ def row(recordings: list[np.ndarray], invert: Callable, spec: AudioSpec) -> list
     means = np.mean([distances(y, z, spec) for y, z in zip(recordings, made, strict=True)], axis=0)
     joined = np.concatenate(recordings)
     stoi = pystoi.stoi(joined, np.concatenate(made), spec.sample_rate_hz)
-    log_mels = audio.log_mel(np.tile(joined, 10)[: TIMED_S * spec.sample_rate_hz], spec)
-    return [*means, stoi, TIMED_S / min(seconds(functools.partial(invert, log_mels)) for _ in range(4))]
+    timed = np.resize(joined, TIMED_S * spec.sample_rate_hz)
+    work = functools.partial(invert, audio.log_mel(timed, spec), timed)
+    return [*means, stoi, TIMED_S / min(seconds(work) for _ in range(4))]
+
+
+def shown(way: str, values: list[float]) -> str:
+    """A line of a table."""
+    said = "  ".join(f"{column} {value:.3f}" for column, value in zip(COLUMNS, values, strict=True))
+    return f"  {way:28} {said}"
 
 
 def seconds(work: Callable) -> float:
@@ -130,9 +155,7 @@ def main() -> None:
         heard = "trained on others of these" if training else "never heard in training"
         print(f"{name} ({len(recordings)} recordings, {heard})", flush=True)
         for way, invert in inverters(vocoder).items():
-            values = row(recordings, invert, spec)
-            said = "  ".join(f"{column} {value:.3f}" for column, value in zip(COLUMNS, values, strict=True))
-            print(f"  {way:28} {said}", flush=True)
+            print(shown(way, row(recordings, invert, spec)), flush=True)
 
 
 if __name__ == "__main__":
