@@ -32,16 +32,15 @@ def track(y: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """F0 in Hz of mono speech by probabilistic YIN (Mauch & Dixon 2014), NaN where nothing is voiced.
 
     Args:
-      y: `[samples]`.
+      y: `[samples]`; of fewer than `FRAME_S` nothing is known to be voiced.
       sample_rate_hz: their rate; 1000 at least.
 
     Returns:
       `[1 + samples // hop_length]`; frame `t` is centred on sample `t * hop_length`.
     """
-    hop = hop_length(sample_rate_hz)
-    if not np.any(y):
+    hop, frame = hop_length(sample_rate_hz), 2 * int(np.ceil(FRAME_S * sample_rate_hz / 2))
+    if len(y) < frame or not np.any(y):
         return np.full(1 + len(y) // hop, np.nan)
-    frame = 2 * int(np.ceil(FRAME_S * sample_rate_hz / 2))
     lengths = {"frame_length": frame, "hop_length": hop, "resolution": STEP_SEMITONES}
     return librosa.pyin(y, fmin=RANGE_HZ[0], fmax=RANGE_HZ[1], sr=sample_rate_hz, **lengths)[0]
 
