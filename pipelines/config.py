@@ -142,13 +142,15 @@ def spec_to_json(spec: Spec) -> dict:
         "features": to_json(spec.features),
         "domains": {name: spec.moments[name].to_json() for name in spec.domains},
         "overall": spec.overall.to_json(),
+        **({"pitch": {name: spec.pitch[name].to_json() for name in spec.domains}} if spec.pitch else {}),
     }
 
 
 def spec_from_json(fields: Mapping) -> Spec:
     """The inverse of :func:`spec_to_json`."""
-    moments = {name: Moments.from_json(values) for name, values in fields["domains"].items()}
-    return Spec(from_json(KINDS[fields["kind"]], fields["features"]), tuple(moments), moments)
+    domains, voices = fields["domains"], fields.get("pitch", {})
+    moments, pitch = ({name: Moments.from_json(v) for name, v in part.items()} for part in (domains, voices))
+    return Spec(from_json(KINDS[fields["kind"]], fields["features"]), tuple(moments), moments, pitch)
 
 
 def preset(plugin: type[base.Plugin], name: str, kind: str):

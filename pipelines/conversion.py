@@ -13,15 +13,16 @@ import posixpath
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 import soundfile
 import tensorflow as tf
 
-from models.features import audio, image, inversion, recording
+from models.features import audio, image, inversion, pitch, recording
 from models.features.audio import AudioSpec
 from models.features.spec import Spec
+from models.features.stats import Moments
 from pipelines import config, screening
 
 BATCH_FILES = 16  # short ones that go through the model together
@@ -37,6 +38,7 @@ class Conversion:
       source: the domain the files are of; the other one where a model has two.
       target: the domain they are to be of.
       inverter: "griffin_lim", "source_phase", or "vocoder:RUN".
+      pitch: "keep", or "mean_variance": F0 is moved from the source's distribution to the target's before the model.
       screen: run whose detector says which files are unlike what it was trained on, or nothing.
     """
 
@@ -44,6 +46,7 @@ class Conversion:
     target: str
     source: str | None = None
     inverter: str = "griffin_lim"
+    pitch: Literal["keep", "mean_variance"] = "keep"
     screen: str = ""
 
 
@@ -157,7 +160,7 @@ class Converter:
       conversion: what is asked.
 
     Raises:
-      ValueError: the model, the domains or the inverter do not serve.
+      ValueError: the model, the domains, the inverter or the statistics do not serve.
     """
 
     def __init__(self, conversion: Conversion):
@@ -167,6 +170,7 @@ class Converter:
         self.target = conversion.target
         beyond, self.invert = self._inverter(conversion.inverter)
         self.context = self.model.context + beyond
+        self.moved = self._mover(conversion.pitch)
         self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
         run_dir = conversion.screen
         self.detector = screening.Detector.load(run_dir, Model(run_dir)) if run_dir else None
@@ -203,7 +207,7 @@ class Converter:
     def _load(self, source: BinaryIO):
         if self.spec.kind == "image":
             return image.to_unit(image.read(source, self.spec.features))
-        return _Recording(source, audio.survey(source, self.spec.features), self.spec.features)
+        return _Recording(source, audio.survey(source, self.spec.features), self.moved)
 
     def _write(self, item: Item, loaded, made) -> dict:
         if self.spec.kind == "image":
@@ -250,6 +254,19 @@ class Converter:
             raise ValueError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
         config.same_front_end(f"--inverter={name}", vocoder.spec.features, self.spec.features)
         return vocoder.context, lambda mels, *_: vocoder.vocode(mels)
+
+    def _mover(self, rule: str) -> Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]]:
+        """Function of a recording's samples in parts that moves their pitch, or leaves it."""
+        if rule == "keep":
+            return lambda parts: parts
+        if self.spec.kind == "image":
+            raise ValueError(f"--pitch={rule}: the run is of pictures")
+        rate_hz, empty = self.spec.features.sample_rate_hz, Moments.empty(1)
+        voices = {name: self.spec.pitch.get(name, empty) for name in (self.source, self.target)}
+        for name in (name for name, voice in voices.items() if not voice.count):
+            found = f"nothing of {name} is voiced" if self.spec.pitch else "preprocess with --pitch and train again"
+            raise ValueError(f"--pitch={rule}: the run's records hold no pitch of {name}; {found}")
+        return lambda parts: pitch.moved(parts, rate_hz, voices[self.source], voices[self.target])
 
     def _made(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:
         """Waveforms `[batch, (most frames - 1) * hop]` of `[batch, most frames + 2 * context, bins]`."""
@@ -305,16 +322,16 @@ def _keep(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.
 class _Recording:
     """An open recording: its length, its level, its frames."""
 
-    def __init__(self, source: BinaryIO, meter: audio.LevelMeter, spec: AudioSpec):
-        self.source, self.spec = source, spec
+    def __init__(self, source: BinaryIO, meter: audio.LevelMeter, moved: Callable):
+        self.source, self.spec, self.moved = source, meter.spec, moved
         self.samples, self.gain, self.power = meter.samples, meter.gain(), meter.power()
         self.silent = meter.peak == 0
-        self.frames = spec.frames(meter.samples)
+        self.frames = self.spec.frames(meter.samples)
 
     def window(self, context: int) -> _Window:
         """Its complex frames from number `-context` on."""
         self.source.seek(0)
-        parts = recording.blocks(self.source, self.spec.sample_rate_hz)
+        parts = self.moved(recording.blocks(self.source, self.spec.sample_rate_hz))
         return _Window(audio.stft_stream(parts, self.spec, self.gain), context, self.spec.n_fft // 2 + 1)
 
 

@@ -218,7 +218,8 @@ def finish(job: transforms.Preprocess) -> dict:
             first = next((f"{f['path']}: {f['reason']}" for f in failures if f["domain"] == domain.name), "no files")
             raise ValueError(f"domain {domain.name}: no file could be read; the first: {first}")
     names = [domain.name for domain in job.domains]
-    spec = Spec(job.spec, tuple(names), {name: _moments(moments, name) for name in names})
+    pitch = {name: _moments(moments, name, "pitch") for name in names if job.pitch}
+    spec = Spec(job.spec, tuple(names), {name: _moments(moments, name, "features") for name in names}, pitch)
     _write(job.data_dir, "statistics.json", json.dumps(config.spec_to_json(spec)))
     _write(job.data_dir, "manifest.jsonl", records.lines(sorted(found, key=lambda row: row["id"])))
     held = records.features_json(job.kind, spec.feature_shape(), waveforms=job.waveforms)
@@ -238,9 +239,9 @@ def _write(data_dir: str, name: str, text: str) -> None:
         file.write(text.encode())
 
 
-def _moments(found: list[dict], domain: str) -> stats.Moments:
-    """Of the training split; of all splits where there is none, as in a directory of test files."""
-    mine = [row for row in found if row["domain"] == domain]
+def _moments(found: list[dict], domain: str, of: str) -> stats.Moments:
+    """Of features or pitch of the training split; of all splits where there is none, as of test files."""
+    mine = [row for row in found if (row["domain"], row["of"]) == (domain, of)]
     rows = [row for row in mine if row["split"] == "train"] or sorted(mine, key=lambda row: row["split"])
     return functools.reduce(stats.merge, (stats.Moments.from_json(row) for row in rows))
 

@@ -28,6 +28,7 @@ def define_flags() -> None:
     flags.DEFINE_string("reject_outliers_with", "", "RUN in which explore --do=outliers left a detector.")
     flags.DEFINE_integer("seed", 0, "Another seed gives another split.")
     flags.DEFINE_bool("keep_waveforms", False, "Keep the samples of speech beside its features, as vocoders want them.")
+    flags.DEFINE_bool("pitch", False, "Track the pitch of speech, for translate --pitch=mean_variance; slow.")
 
 
 def main(argv: list[str]) -> int:
@@ -44,8 +45,9 @@ def main(argv: list[str]) -> int:
     made = transforms.options(argv[1:])
     domains = corpus.domains(FLAGS.domain, FLAGS.data_dir)
     kind = corpus.kind_of(domains, FLAGS.kind)
-    if FLAGS.keep_waveforms and kind == "image":
-        raise ValueError("--keep_waveforms: these are pictures")
+    for name in ("keep_waveforms", "pitch") if kind == "image" else ():
+        if FLAGS[name].value:
+            raise ValueError(f"--{name}: these are pictures")
     job = transforms.Preprocess(
         kind=kind,
         spec=corpus.spec_of(kind, domains, FLAGS.set),
@@ -55,6 +57,7 @@ def main(argv: list[str]) -> int:
         split_by=FLAGS.split_by,
         seed=FLAGS.seed,
         waveforms=FLAGS.keep_waveforms,
+        pitch=FLAGS.pitch,
         reject=FLAGS.reject_outliers_with,
     )
     done = corpus.prepare(job, made)

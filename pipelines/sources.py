@@ -113,6 +113,12 @@ def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
     return {"length": float(pixels.size), "gain": 1.0, "frames": len(pixels), "active": (1,), "moments": moments}
 
 
+def to_shard(source: Source, sizes: dict, held: tuple[int | None, ...]) -> tuple[tuple, Source]:
+    """A source with its domain, split, shard and number of shards, by the examples and :func:`shape` of the split."""
+    shards = records.shard_count(sizes[source.domain, source.split], held)
+    return (source.domain, source.split, int(records.stable_fraction(f"shard:{source.id}") * shards), shards), source
+
+
 def examples(file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec, waveforms: bool) -> Iterator[bytes]:
     """The serialised records of a file that was surveyed, those of speech with their samples if asked for."""
     texts = {"id": source.id, "domain": source.domain, "label": posixpath.basename(posixpath.dirname(source.path))}

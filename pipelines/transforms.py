@@ -21,12 +21,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from models.features import stats
+from models.features import pitch, stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 from pipelines import config, records, sources
 from pipelines.console import Tally
-from pipelines.sources import Domain, Source
+from pipelines.sources import Domain
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients announce the Python versions they will drop
@@ -165,6 +165,7 @@ def run(build: Callable[[beam.Pipeline], None], made: PipelineOptions, *, work_b
 
 WORK_FOLDER = "incomplete"  # what a job leaves for the launcher to finish
 ROW_FILES = 8  # of each name
+MOMENTS = ("domain", "split", "of")  # what they are of: the last is "features" or "pitch"
 
 
 def _write_rows(found: beam.PCollection, folder: str, name: str) -> None:
@@ -212,6 +213,7 @@ class Preprocess:
       reject: run whose detector refuses files that are unlike what it was trained on, or nothing.
       tally: folder of a :class:`Tally`, or nothing.
       waveforms: whether records of speech hold its samples too.
+      pitch: whether the pitch of speech is tracked for the statistics.
     """
 
     kind: str
@@ -224,6 +226,7 @@ class Preprocess:
     reject: str = ""
     tally: str = ""
     waveforms: bool = False
+    pitch: bool = False
 
     def build(self, pipeline: beam.Pipeline) -> None:
         """Pass one reads every file for its split and statistics; pass two writes the shards."""
@@ -234,10 +237,11 @@ class Preprocess:
             | "Spread" >> beam.Reshuffle()
             | "Survey" >> beam.ParDo(_Survey(self, Shared())).with_outputs("moments", "failures", main="sources")
         )
+        held = sources.shape(self.spec, waveforms=self.waveforms)
         sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), len(s.active))) | beam.CombinePerKey(sum)
         written = (
             surveyed.sources
-            | "Shard" >> beam.Map(_to_shard, beam.pvalue.AsDict(sizes), self)
+            | "Shard" >> beam.Map(sources.to_shard, beam.pvalue.AsDict(sizes), held)
             | beam.GroupByKey()
             | "Write" >> beam.ParDo(_WriteShard(self)).with_outputs("shards", "failures", main="sources")
         )
@@ -248,7 +252,8 @@ class Preprocess:
             "sources": written.sources | beam.Map(dataclasses.asdict),
             "shards": written.shards,
             "failures": failures,
-            "statistics": moments | beam.MapTuple(lambda of, m: {"domain": of[0], "split": of[1], **m.to_json("<f8")}),
+            "statistics": moments
+            | beam.MapTuple(lambda of, m: {**dict(zip(MOMENTS, of, strict=True)), **m.to_json("<f8")}),
         }
         for name, found in outcomes.items():
             _write_rows(found, self.data_dir, name)
@@ -257,13 +262,6 @@ class Preprocess:
 def _files_of(domain: Domain) -> Iterator[tuple[Domain, str]]:
     for path in sorted({path for pattern in domain.paths for path in match(pattern)}):
         yield domain, os.fsencode(path).decode(errors="backslashreplace")  # no other name can travel; it will not open
-
-
-def _to_shard(source: Source, sizes: dict, job: Preprocess) -> tuple[tuple, Source]:
-    shape = sources.shape(job.spec, waveforms=job.waveforms)
-    shards = records.shard_count(sizes[source.domain, source.split], shape)
-    shard = int(records.stable_fraction(f"shard:{source.id}") * shards)
-    return (source.domain, source.split, shard, shards), source
 
 
 class _Survey(beam.DoFn):
@@ -286,8 +284,10 @@ class _Survey(beam.DoFn):
                 source, moments = sources.survey(file, path, domain, job.spec, **options)
                 if job.reject:
                     self.detector.refuse(file)
+                tracked = {"pitch": pitch.survey(file, job.spec.sample_rate_hz)} if job.pitch else {}
             yield source
-            yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split), moments))
+            for of, found in ({"features": moments} | tracked).items():
+                yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split, of), found))
         except Exception as error:  # one bad file must not end the job, whatever is wrong with it
             yield beam.pvalue.TaggedOutput("failures", sources.failure(domain.name, path, error))
         Tally.add(job.tally)

@@ -23,6 +23,7 @@ def define_flags() -> None:
     flags.DEFINE_string("target", None, "The domain to translate to.")
     flags.DEFINE_string("source", None, "The domain the files are of; with two domains, the other one.")
     flags.DEFINE_string("inverter", "griffin_lim", "griffin_lim, source_phase or vocoder:RUN.")
+    flags.DEFINE_enum("pitch", "keep", ["keep", "mean_variance"], "Move the source's F0 to the target's distribution.")
     flags.DEFINE_string("flag_outliers_with", "", "RUN in which explore --do=outliers left a detector.")
     flags.DEFINE_integer("seed", 0, "Nothing is drawn in translation; taken so that all scripts take it.")
 
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> int:
         target=FLAGS.target,
         source=FLAGS.source,
         inverter=FLAGS.inverter,
+        pitch=FLAGS.pitch,
         screen=FLAGS.flag_outliers_with,
         beam_arguments=argv[1:],
     )

@@ -165,14 +165,18 @@ def test_an_unknown_preset_is_answered_with_the_nearest(name, hint):
 )
 def test_front_end_and_statistics_survive_their_json(rng, features, shape, lags):
     moments = {name: stats.Moments.of(rng.normal(size=shape), lags=lags) for name in ("a", "b")}
-    written = json.loads(json.dumps(config.spec_to_json(Spec(features, ("a", "b"), moments))))
+    pitch = {name: stats.Moments.of(rng.normal(5, 0.2, size=(40, 1))) for name in ("a", "b")}
+    written = json.loads(json.dumps(config.spec_to_json(Spec(features, ("a", "b"), moments, pitch))))
     again = config.spec_from_json(written)
     assert (again.features, again.domains) == (features, ("a", "b"))
     for name in again.domains:
         np.testing.assert_allclose(again.moments[name].covariance(lags), moments[name].covariance(lags), atol=1e-6)
+        np.testing.assert_allclose(again.pitch[name].std, pitch[name].std, rtol=1e-3)
     packed = [field.name for field in dataclasses.fields(stats.Moments)]
     for name, row in config.spec_to_json(again)["domains"].items():
         assert [row[key] for key in packed] == [written["domains"][name][key] for key in packed]
+    del written["pitch"]  # as it is written where pitch was not tracked
+    assert config.spec_from_json(written).pitch == {}
 
 
 def test_a_choice_is_one_of_its_names():

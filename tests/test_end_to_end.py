@@ -18,7 +18,9 @@ def speech_run(speech_folder, tmp_path_factory):
     """Preprocess, train and translate on speech, all defaults but the sizes."""
     out = tmp_path_factory.mktemp("speech_run")
     domains = [f"--domain={name}={speech_folder / name}/*.wav" for name in ("low", "high")]
-    made(script("preprocess", *domains, f"--data_dir={out}/records", "--test_fraction=.3", "--set=n_fft=256"))
+    made(
+        script("preprocess", *domains, f"--data_dir={out}/records", "--test_fraction=.3", "--set=n_fft=256", "--pitch")
+    )
     train = ["--plugin=cyclegan", "--steps=2", "--batch_size=2", "--set=channels=8", "--set=blocks=1"]
     made(script("train", f"--data_dir={out}/records", f"--run_dir={out}/run", *train))
     return out
@@ -27,7 +29,7 @@ def speech_run(speech_folder, tmp_path_factory):
 def test_a_folder_of_speech_becomes_a_folder_of_converted_speech(speech_run, speech_folder):
     out = speech_run / "converted"
     arguments = [f"--run_dir={speech_run}/run", f"--input={speech_folder}/low", f"--output_dir={out}"]
-    done = made(script("translate", *arguments, "--target=high"))
+    done = made(script("translate", *arguments, "--target=high", "--pitch=mean_variance"))
     assert "12 translated to high, 0 failures" in done.stdout
     rows = [json.loads(line) for line in (out / "translations.jsonl").read_text().splitlines()]
     assert (out / "failures.jsonl").read_text() == "" and len(rows) == 12

@@ -1,6 +1,7 @@
 """Folders through an exported model."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import shutil
@@ -11,10 +12,10 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from testbed import DATAFLOW, laws, voice
+from testbed import DATAFLOW, VOICES_HZ, laws, voice
 
-from models.features import audio, inversion, recording
-from pipelines import conversion, translation
+from models.features import audio, inversion, pitch, recording, stats
+from pipelines import config, conversion, translation
 
 RATE_HZ = 8000
 
@@ -157,12 +158,27 @@ def test_the_phases_of_the_source_may_be_kept(speech_run, speech_folder, tmp_pat
     assert len(own) == len(table) and not np.allclose(own, table, atol=1e-3)
 
 
+def test_pitch_is_moved_to_the_targets_before_the_model_hears_it(speech_run, speech_folder, tmp_path, monkeypatch):
+    of_voices = {name: stats.Moments.of(np.log([[0.93 * f0], [1.07 * f0]])) for name, f0 in VOICES_HZ.items()}
+    read = config.spec_from_json
+    monkeypatch.setattr(config, "spec_from_json", lambda fields: dataclasses.replace(read(fields), pitch=of_voices))
+    monkeypatch.setattr(conversion.Model, "_function", lambda *_: lambda features: features)
+    inputs = speech_folder / "low" / "clip_0[0-2].wav"
+    translate(speech_run, inputs, tmp_path / "moved", pitch="mean_variance", inverter="source_phase")
+    for path in sorted((tmp_path / "moved").glob("*.wav")):
+        made, source = (soundfile.read(name)[0] for name in (path, speech_folder / "low" / path.name))
+        there, here = (pitch.track(y, RATE_HZ) for y in (made, source))
+        ratio = VOICES_HZ["high"] / VOICES_HZ["low"]
+        assert len(made) == len(source) and abs(np.nanmedian(there / here) / ratio - 1) < 0.03
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
         ({"target": "hihg"}, "did you mean high"),
         ({"target": "high", "source": "high"}, "both high"),
         ({"target": "high", "inverter": "griffin"}, "--inverter=griffin; wanted one of"),
+        ({"target": "high", "pitch": "mean_variance"}, "records hold no pitch of low; preprocess with --pitch"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused_at_once(speech_run, speech_folder, tmp_path, changes, complaint):

@@ -56,11 +56,16 @@ def rng():
     return np.random.default_rng(0)
 
 
+def glide(f0_hz: float, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The F0 in Hz of a :func:`voice` at these seconds, where its seed is that of the generator."""
+    return f0_hz * (1 + 0.1 * np.sin(2 * np.pi * (1.5 * t + rng.uniform())))
+
+
 def voice(f0_hz: float, seconds: float, rate_hz: int, seed: int) -> np.ndarray:
     """Something like speech: gliding harmonics under two moving formants, in syllables."""
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * rate_hz)) / rate_hz
-    f0 = f0_hz * (1 + 0.1 * np.sin(2 * np.pi * (1.5 * t + rng.uniform())))
+    f0 = glide(f0_hz, t, rng)
     phase = 2 * np.pi * np.cumsum(f0) / rate_hz
     formants = [(500 + 250 * np.sin(2 * np.pi * (2 * t + rng.uniform())), 120.0), (1500.0, 250.0)]
     y = np.zeros(len(t))

@@ -20,11 +20,13 @@ class Spec:
       features: the front end; its type says whether this is speech or pictures.
       domains: names, in the order of the records; `a` is the first, `b` the second.
       moments: statistics of each domain's training examples over the last axis.
+      pitch: of the log-F0 of its voiced frames, F0 in Hz; empty where it was not tracked.
     """
 
     features: AudioSpec | ImageSpec
     domains: tuple[str, ...]
     moments: Mapping[str, Moments]
+    pitch: Mapping[str, Moments] = dataclasses.field(default_factory=dict)
 
     @property
     def kind(self) -> Literal["audio", "image"]:
