@@ -163,13 +163,11 @@ def test_pitch_is_moved_to_the_targets_before_the_model_hears_it(speech_run, spe
     read = config.spec_from_json
     monkeypatch.setattr(config, "spec_from_json", lambda fields: dataclasses.replace(read(fields), pitch=of_voices))
     monkeypatch.setattr(conversion.Model, "_function", lambda *_: lambda features: features)
-    inputs = speech_folder / "low" / "clip_0[0-2].wav"
-    translate(speech_run, inputs, tmp_path / "moved", pitch="mean_variance", inverter="source_phase")
-    for path in sorted((tmp_path / "moved").glob("*.wav")):
-        made, source = (soundfile.read(name)[0] for name in (path, speech_folder / "low" / path.name))
-        there, here = (pitch.track(y, RATE_HZ) for y in (made, source))
-        ratio = VOICES_HZ["high"] / VOICES_HZ["low"]
-        assert len(made) == len(source) and abs(np.nanmedian(there / here) / ratio - 1) < 0.03
+    source = speech_folder / "low" / "clip_01.wav"
+    translate(speech_run, source, tmp_path / "out", pitch="mean_variance", inverter="source_phase")
+    here, there = (soundfile.read(path)[0] for path in (source, tmp_path / "out" / source.name))
+    moved = pitch.track(there, RATE_HZ) / pitch.track(here, RATE_HZ)
+    assert len(there) == len(here) and abs(np.nanmedian(moved) / VOICES_HZ["high"] * VOICES_HZ["low"] - 1) < 0.03
 
 
 @pytest.mark.parametrize(
