@@ -16,6 +16,9 @@ import tensorflow as tf
 from models import replicas
 
 FIRST_SCALE, GROW_EVERY = 2.0**15, 2000  # of losses in half precision, Sec. 3.2 of arXiv:1710.03740
+ABSURD = (
+    1e8  # length of a gradient that says nothing: each of many norms divides by nearly zero in a picture of one colour
+)
 
 
 class Player(tf.Module):
@@ -82,7 +85,8 @@ class Player(tf.Module):
 
         1. Take the gradient of the loss, scaled up where half precision would underflow; add up the replicas'.
         2. Hold it, until it is time to move.
-        3. Cut it to the longest allowed, move by Adam, draw the average after the weights.
+        3. Take none for it where it is `ABSURD`: its square would stay with Adam for good. NaN is left to be found.
+           Cut it to the longest allowed, move by Adam, draw the average after the weights.
         4. In half precision, leave all as it was where the gradient is not finite, and scale less.
 
         Args:
@@ -108,6 +112,8 @@ class Player(tf.Module):
 
     def _move(self, gradient: tf.Tensor) -> None:
         fine = tf.reduce_all(tf.math.is_finite(gradient)) if self.scaled else None
+        absurd = tf.nn.l2_loss(gradient) > ABSURD**2 / 2
+        gradient = tf.cond(absurd, lambda: tf.zeros_like(gradient), lambda: gradient)
         if self.clip_norm:
             gradient = tf.clip_by_norm(gradient, self.clip_norm)
         self.place().assign(_flat([v.value for v in self.weights]))

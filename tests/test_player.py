@@ -59,6 +59,19 @@ def test_the_rate_is_that_of_the_number_of_moves():
 
 
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
+def test_an_absurd_gradient_leaves_no_trace_and_one_that_is_no_number_is_not_hidden(clip_norm):
+    network, player = made(clip_norm=clip_norm)
+    step(network, player, X)
+    before, second = weights(network), player.second.numpy()
+    step(network, player, X * 1e10)  # whose square is no number of single precision
+    assert np.all(player.second <= second) and np.abs(weights(network) - before).max() < 0.2
+    step(network, player, X)
+    assert np.isfinite(weights(network)).all() and np.isfinite(player.second).all()
+    step(network, player, X * np.nan)
+    assert np.isnan(weights(network)).any()
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 0.5])
 def test_gradients_that_are_held_move_like_those_of_one_large_batch(clip_norm):
     (whole, at_once), (parts, held) = (made(clip_norm=clip_norm, accumulate=n) for n in (1, 4))
     for _ in range(3):
