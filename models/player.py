@@ -16,9 +16,7 @@ import tensorflow as tf
 from models import replicas
 
 FIRST_SCALE, GROW_EVERY = 2.0**15, 2000  # of losses in half precision, Sec. 3.2 of arXiv:1710.03740
-ABSURD = (
-    1e8  # length of a gradient that says nothing: each of many norms divides by nearly zero in a picture of one colour
-)
+ABSURD = 1e8  # length of a gradient that says nothing: norms divide by nearly zero in pictures of one colour
 
 
 class Player(tf.Module):
@@ -130,7 +128,7 @@ class Player(tf.Module):
         self.made.assign_add(tf.cast(fine, tf.int64) if self.scaled else 1)
 
     def _adam(self, gradient: tf.Tensor) -> tf.Operation:
-        """Moves `place`, in one pass over memory: large networks spend a quarter of their steps here otherwise."""
+        """Moves `place` and both moments, in one pass over memory."""
         number = tf.cast(self.made + 1, tf.float32)
         (beta1, beta2), vectors = self.betas, (self.place(), self.first, self.second)
         return tf.raw_ops.ResourceApplyAdam(
