@@ -93,7 +93,7 @@ def griffin_lim(
     spec: AudioSpec,
     *,
     iterations: int = 32,
-    momentum: float = 0.99,
+    momentum: float = 0.95,
     first_frame=0,
     phase=None,
     frames=None,
@@ -107,7 +107,7 @@ def griffin_lim(
       magnitude: `[..., frames, n_fft // 2 + 1]`.
       spec: the front end.
       iterations: projections; 32 reach -25 dB on speech.
-      momentum: the paper's alpha; 0 is the algorithm of 1984.
+      momentum: the paper's alpha; 0 is the algorithm of 1984, from 1 on it swings.
       first_frame: the number, in the whole recording, of the first frame given; int or int32 scalar.
       phase: radians to begin with, like `magnitude`; a fixed table (`inversion.phase_table`) if not given.
       frames: int32 `[...]`, how many of each clip are no padding; all if not given.

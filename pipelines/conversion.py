@@ -120,6 +120,11 @@ class Model:
         around, floor = ((self.context, self.context), (0, 0)), self.spec.features.log_floor
         return [self.vocode(np.pad(np.float32(x), around, constant_values=floor)[None])[0] for x in mels]
 
+    def inverted_from(self, log_mels: np.ndarray, spectrogram: np.ndarray) -> np.ndarray:
+        """The waveform `[(frames - 1) * hop_length]` of `[frames, mels]`, from the phases of `[frames, bins]` on."""
+        given = {"features": np.float32(log_mels)[None], "phase": np.float32(np.angle(spectrogram))[None]}
+        return self.call("invert_from_phase", frames=np.int32([len(log_mels)]), **given)[0]
+
     def inverted(self, mels: list[np.ndarray]) -> list[np.ndarray]:
         """Waveforms `[(frames - 1) * hop_length]` of log-mels `[frames, bins]` of any lengths, in batches."""
         made: dict[int, np.ndarray] = {}
@@ -138,6 +143,22 @@ class Model:
         """The one output of a signature."""
         (output,) = self.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()}).values()
         return output.numpy()
+
+
+def vocoder_of(name: str, spec: AudioSpec) -> Model:
+    """The vocoder that `--inverter=vocoder:RUN` names.
+
+    Raises:
+      ValueError: no such inverter, a run that is no vocoder's, or one of another front end than `spec`.
+    """
+    kind, _, run_dir = name.partition(":")
+    if kind != "vocoder" or not run_dir:
+        raise ValueError(f"--inverter={name}; wanted one of {', '.join(INVERTERS)}")
+    vocoder = Model(run_dir)
+    if "vocode" not in vocoder.signatures:
+        raise ValueError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
+    config.same_front_end(f"--inverter={name}", vocoder.spec.features, spec)
+    return vocoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,13 +267,7 @@ class Converter:
             return 0, lambda mels, frames, _, source: self.model.call(
                 "invert_from_phase", features=mels, frames=frames, phase=np.float32(np.angle(source))
             )
-        kind, _, run_dir = name.partition(":")
-        if kind != "vocoder" or not run_dir:
-            raise ValueError(f"--inverter={name}; wanted one of {', '.join(INVERTERS)}")
-        vocoder = Model(run_dir)
-        if "vocode" not in vocoder.signatures:
-            raise ValueError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
-        config.same_front_end(f"--inverter={name}", vocoder.spec.features, self.spec.features)
+        vocoder = vocoder_of(name, self.spec.features)
         return vocoder.context, lambda mels, *_: vocoder.vocode(mels)
 
     def _mover(self, rule: str) -> Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]]:

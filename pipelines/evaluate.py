@@ -20,6 +20,7 @@ def define_flags() -> None:
     flags.DEFINE_string("run_dir", None, "The run to judge.")
     flags.DEFINE_string("data_dir", None, "Records whose test split is held out.")
     flags.DEFINE_string("output_dir", None, "Where report.html and metrics.json go.")
+    flags.DEFINE_string("inverter", "griffin_lim", "What speech is heard through: griffin_lim or vocoder:RUN.")
     flags.DEFINE_integer("seed", 0, "Of the domain classifier.")
 
 
@@ -30,7 +31,8 @@ def main(argv: list[str]) -> int:
     from pipelines import distribution, evaluation
 
     distribution.use_cores()
-    evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, seed=FLAGS.seed)
+    how = {"inverter": FLAGS.inverter, "seed": FLAGS.seed}
+    evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **how)
     return 0
 
 

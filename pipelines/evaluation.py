@@ -25,11 +25,12 @@ from models.features import audio, recording, stats, transport
 from models.features.spec import Spec
 from models.metrics import image as image_metrics
 from models.metrics import speech
-from pipelines import classifier, dataset, generation, logs, report
-from pipelines.conversion import Model
+from pipelines import classifier, dataset, generation, logs, report, resynthesis
+from pipelines.conversion import Model, vocoder_of
 
 MAX_SOURCES = 200  # of each domain, tested and shown to the judge
 MAX_FRAMES = 1024  # of each that are looked at
+MAX_REMADE = 32  # recordings of each domain that every inverter makes again
 SIGNIFICANCE = 0.05
 ROWS = ("no_op", "mean_variance", "transport", "model", "copy_synthesis")
 
@@ -70,14 +71,22 @@ class Evaluator:
     Args:
       run_dir: the run.
       data_dir: records whose test split is held out; with the run's front end and domains.
+      inverter: what speech is heard through: "griffin_lim" or "vocoder:RUN".
 
     Raises:
-      ValueError: other records than the run's, or no test split.
+      ValueError: other records than the run's, no test split, or no such inverter.
     """
 
-    def __init__(self, run_dir: str, data_dir: str):
+    def __init__(self, run_dir: str, data_dir: str, inverter: str = "griffin_lim"):
         self.model = Model(run_dir)
         self.spec = self.model.spec
+        self.vocoder = self.model if "vocode" in self.model.signatures else None
+        self.inverted = self.model.inverted
+        if inverter != "griffin_lim" and self.spec.kind == "audio":
+            if inverter == "source_phase":
+                raise ValueError("--inverter=source_phase: targets and closed forms have no source; wanted vocoder:RUN")
+            self.vocoder = vocoder_of(inverter, self.spec.features)
+            self.inverted = self.vocoder.vocoded
         self.data = dataset.open_records(data_dir)
         if (self.data.spec.features, self.data.spec.domains) != (self.spec.features, self.spec.domains):
             raise ValueError(f"{data_dir} has another front end or other domains than {run_dir}")
@@ -116,7 +125,7 @@ class Evaluator:
         """Speech through the inverter and analysed again: what a listener gets of these log-mels."""
         if self.spec.kind == "image":
             return examples
-        waves = self.model.inverted([x.features for x in examples])
+        waves = self.inverted([x.features for x in examples])
         return [self._analysed(x, y) for x, y in zip(examples, waves, strict=True)]
 
     def _analysed(self, example: Example, waveform: np.ndarray) -> Example:
@@ -190,17 +199,30 @@ class Evaluator:
         return table
 
     def copy_synthesis(self) -> dict[str, dict[str, float]]:
-        """For vocoders: held-out files made again of their log-mels, by Griffin-Lim and by the vocoder."""
-        table: dict[str, dict[str, float]] = {}
+        """Held-out recordings made again of their log-mels by each inverter; of a domain whose files are gone, none."""
+        spec, ways = self.spec.features, resynthesis.inverters(self.model, self.vocoder)
+        rows = {}
         for domain, found in self.test.items():
-            mels = [x.features for x in found]
-            for name, waves in (("griffin_lim", self.model.inverted(mels)), ("vocoder", self.model.vocoded(mels))):
-                made = [self._analysed(x, y) for x, y in zip(found, waves, strict=True)]
-                table[f"{domain}, {name}"] = {"n": len(found), **self._distances(made, found, found, name)}
-        return table
+            heard = (_recorded(x, self.spec) for x in found[:MAX_REMADE])
+            levelled = [
+                y * audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db)
+                for y in heard
+                if y is not None
+            ]
+            table = resynthesis.table(ways, levelled, spec) if levelled else {}
+            rows |= {f"{domain}, {name}": row for name, row in table.items()}
+        return rows
+
+    def remade(self, metrics: dict) -> list[report.Section]:
+        """The section on what each inverter loses, of speech whose recordings are still there."""
+        if self.spec.kind == "image" or not (found := self.copy_synthesis()):
+            return []
+        metrics["copy_synthesis"] = found
+        heads, rows = report.tabled(found)
+        return [report.Section("Copy synthesis", heads=heads, table=rows)]
 
     def coding(self, metrics: dict) -> list[report.Section]:
-        """Sections on what a model that does not translate can do: reconstruct, draw from noise, invert."""
+        """Sections on what a model that does not translate can do: reconstruct, draw from noise."""
         sections = []
         if "reconstruct" in self.model.signatures:
             metrics["reconstruction"] = self.reconstruction()
@@ -210,10 +232,6 @@ class Evaluator:
             plain = [{d: [x.features for x in v] for d, v in found.items()} for found in (self._training(), self.test)]
             metrics["samples"] = generation.compared(self.model, *plain)
             sections.append(generation.section(self.model, metrics["samples"]))
-        if "vocode" in self.model.signatures:
-            metrics["copy_synthesis"] = self.copy_synthesis()
-            heads, rows = report.tabled(metrics["copy_synthesis"])
-            sections.append(report.Section("Copy synthesis", heads=heads, table=rows))
         return sections
 
 
@@ -262,7 +280,7 @@ def _examples(data: dataset.Records, split: str, domain: str) -> list[Example]:
 SHOWN = 4  # held-out files of each way that the report plays
 
 
-def evaluate(run_dir: str, data_dir: str, output_dir: str, *, seed: int = 0) -> dict:
+def evaluate(run_dir: str, data_dir: str, output_dir: str, *, inverter: str = "griffin_lim", seed: int = 0) -> dict:
     """Judges a run, prints its tables, and writes `report.html` and `metrics.json`; of speech a picture too.
 
     Returns:
@@ -271,9 +289,9 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, seed: int = 0) -> 
     Raises:
       ValueError: see :class:`Evaluator`.
     """
-    evaluator = Evaluator(run_dir, data_dir)
+    evaluator = Evaluator(run_dir, data_dir, inverter)
     facts = evaluator.model.facts
-    metrics: dict = {"run": facts["run"], "records": data_dir}
+    metrics: dict = {"run": facts["run"], "records": data_dir, "inverter": inverter}
     written: dict[str, bytes] = {}
     if evaluator.model.ways():
         judge, metrics["classifier"] = evaluator.judge(seed)
@@ -284,6 +302,7 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, seed: int = 0) -> 
             written["example.png"] = _example(ways[0], evaluator.test[ways[0].target], evaluator.spec)
     else:
         sections = evaluator.coding(metrics)
+    sections += evaluator.remade(metrics)
     for section in sections:
         print(_printed(section))
     page = report.page(
@@ -341,14 +360,17 @@ def _part(caption: str, example: Example, spec: Spec) -> report.Part:
     if spec.kind == "image":
         return report.picture_part(caption, example.features)
     waveform = example.waveform if example.waveform is not None else _recorded(example, spec)
+    if waveform is None:  # then what its features sound like
+        magnitude = spectral.mel_to_magnitude(example.features[None], spec.features)
+        waveform = spectral.griffin_lim(magnitude, spec.features)[0].numpy()
     return report.sound_part(caption, waveform, example.features, spec.features)
 
 
-def _recorded(example: Example, spec: Spec) -> np.ndarray:
-    """The source file itself; where it is gone, what its features sound like."""
+def _recorded(example: Example, spec: Spec) -> np.ndarray | None:
+    """The source file's samples, as far as they are looked at; None where it is gone."""
     try:
         with tf.io.gfile.GFile(example.path, "rb") as file:
-            return recording.read(io.BytesIO(file.read()), spec.features.sample_rate_hz)
+            y = recording.read(io.BytesIO(file.read()), spec.features.sample_rate_hz)
     except (tf.errors.OpError, ValueError):
-        magnitude = spectral.mel_to_magnitude(example.features[None], spec.features)
-        return spectral.griffin_lim(magnitude, spec.features)[0].numpy()
+        return None
+    return y[: MAX_FRAMES * spec.features.hop_length]

@@ -28,7 +28,7 @@ import plugins
 from models import spectral
 from models.features import audio, recording
 from models.features.audio import AudioSpec
-from pipelines import config, dataset, distribution
+from pipelines import config, dataset, distribution, resynthesis
 from tests import bench_vocoder, testbed
 
 REPEATS = 5
@@ -145,7 +145,7 @@ def copy_synthesis(globs: list[str]) -> None:
     print(f"copy synthesis of {len(found)} recordings at {spec.sample_rate_hz} Hz")
     ways = {f"griffin_lim, {n} iterations": bench_vocoder.griffin_lim(spec, n) for n in (32, 60)}
     for name, invert in {**ways, "source_phase, 32 iterations": bench_vocoder.source_phase(spec)}.items():
-        print(bench_vocoder.shown(name, bench_vocoder.row(found, invert, spec)), flush=True)
+        print(bench_vocoder.shown(name, resynthesis.row(invert, found, spec)), flush=True)
 
 
 def training(only: list[str], steps: int = 30) -> None:

@@ -6,7 +6,7 @@
 
 Preprocesses and trains `vocoder` (what follows `--` goes to train) on the speakers that have training recordings,
 unless OUTPUT_DIR/run is there; carl is not trained on. Then each held-out recording is analysed and made again. MCD,
-log-spectral distance and the difference of log-mels are those of `models.metrics.speech`. The row of a vocoder that
+log-spectral distance and the others are those of `models.metrics.speech`. The row of a vocoder that
 says nothing is its projections alone, without what the network has learnt. A speaker's STOI (of
 `pystoi`) is that of all recordings one after the other, because single words are too short for it. Seconds of speech
 a second of work are of the first 10 s of that, the best of three.
@@ -15,27 +15,20 @@ a second of work are of the first 10 s of that, the best of three.
 from __future__ import annotations
 
 import argparse
-import functools
 import glob
 import os
 import pathlib
-import time
-from collections.abc import Callable
 
 import numpy as np
-import pystoi
 import tensorflow as tf
 
 from models import spectral, vocoder_networks
 from models.features import audio, recording
 from models.features.audio import AudioSpec
-from models.metrics import speech
-from pipelines import conversion
+from pipelines import conversion, resynthesis
 from tests.jobs import script
 
 ITERATIONS = 60  # of Griffin-Lim
-TIMED_S = 10
-COLUMNS = ("MCD dB", "LSD dB", "mel L1", "convergence dB", "STOI", "times real time")
 
 
 def speakers(flags: list[str]) -> dict[str, tuple[list[str], list[str]]]:
@@ -53,7 +46,7 @@ def trained(out: pathlib.Path, found: dict, training: list[str]) -> None:
     print(f"trained in {seconds:.0f} s ({of_cores:.0f} of CPU)", flush=True)
 
 
-def griffin_lim(spec: AudioSpec, iterations: int = ITERATIONS) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def griffin_lim(spec: AudioSpec, iterations: int) -> resynthesis.Inverter:
     """A function of log-mels `[frames, mels]` and what they are of to samples `[(frames - 1) * hop_length]`."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, spec.n_mels], tf.float32)])
@@ -63,7 +56,7 @@ def griffin_lim(spec: AudioSpec, iterations: int = ITERATIONS) -> Callable[[np.n
     return lambda log_mels, _: invert(log_mels).numpy()
 
 
-def source_phase(spec: AudioSpec) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def source_phase(spec: AudioSpec) -> resynthesis.Inverter:
     """The same, beginning at the recording's own phases."""
     shapes = [tf.TensorSpec([None, size], tf.float32) for size in (spec.n_mels, spec.n_fft // 2 + 1)]
 
@@ -74,7 +67,7 @@ def source_phase(spec: AudioSpec) -> Callable[[np.ndarray, np.ndarray], np.ndarr
     return lambda log_mels, y: invert(log_mels, np.float32(np.angle(audio.stft(y, spec)))).numpy()
 
 
-def inverters(vocoder: conversion.Model) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+def inverters(vocoder: conversion.Model) -> dict[str, resynthesis.Inverter]:
     """Name to such a function."""
     spec = vocoder.spec.features
 
@@ -85,11 +78,11 @@ def inverters(vocoder: conversion.Model) -> dict[str, Callable[[np.ndarray, np.n
         projections = vocoder.facts["run"]["config"]["projections"]
         return vocoder_networks.waveform(frames, log_mels[None], spec, projections=projections)[0]
 
+    ways = resynthesis.inverters(vocoder, vocoder)
     return {
-        f"griffin_lim, {ITERATIONS} iterations": griffin_lim(spec),
-        "source_phase, 32 iterations": source_phase(spec),
+        f"griffin_lim, {ITERATIONS} iterations": griffin_lim(spec, ITERATIONS),
         "vocoder that says nothing": lambda x, _: mute(x).numpy(),
-        "vocoder": lambda x, _: vocoder.vocoded([x])[0],
+        **ways,
     }
 
 
@@ -99,43 +92,9 @@ def read(globs: list[str], spec: AudioSpec) -> list[np.ndarray]:
     return [y * audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db) for y in found]
 
 
-def again(y: np.ndarray, invert: Callable, spec: AudioSpec) -> np.ndarray:
-    """A recording through its log-mels; with a frame of silence, so that the last sample is reached."""
-    padded = np.pad(y, (0, spec.hop_length))
-    return invert(audio.log_mel(padded, spec), padded)[: len(y)]
-
-
-def distances(y: np.ndarray, made: np.ndarray, spec: AudioSpec) -> list[float]:
-    """What the first columns say of one recording."""
-    x, z = (audio.log_mel(each, spec) for each in (y, made))
-    apart = np.abs(np.abs(audio.stft(y, spec)) - np.abs(audio.stft(made, spec)))
-    convergence = 20 * np.log10(np.linalg.norm(apart) / np.linalg.norm(np.abs(audio.stft(y, spec))))
-    mcd, lsd = speech.mel_cepstral_distortion(x, z, spec), speech.log_spectral_distance(x, z)
-    return [mcd, lsd, float(np.mean(np.abs(x - z))), convergence]
-
-
-def row(recordings: list[np.ndarray], invert: Callable, spec: AudioSpec) -> list[float]:
-    """The columns of one way on one speaker's recordings."""
-    made = [again(y, invert, spec) for y in recordings]
-    means = np.mean([distances(y, z, spec) for y, z in zip(recordings, made, strict=True)], axis=0)
-    joined = np.concatenate(recordings)
-    stoi = pystoi.stoi(joined, np.concatenate(made), spec.sample_rate_hz)
-    timed = np.resize(joined, TIMED_S * spec.sample_rate_hz)
-    work = functools.partial(invert, audio.log_mel(timed, spec), timed)
-    return [*means, stoi, TIMED_S / min(seconds(work) for _ in range(4))]
-
-
-def shown(way: str, values: list[float]) -> str:
+def shown(way: str, found: dict[str, float]) -> str:
     """A line of a table."""
-    said = "  ".join(f"{column} {value:.3f}" for column, value in zip(COLUMNS, values, strict=True))
-    return f"  {way:28} {said}"
-
-
-def seconds(work: Callable) -> float:
-    """How long it takes."""
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
+    return f"  {way:28} " + "  ".join(f"{column} {value:.3f}" for column, value in found.items() if column != "n")
 
 
 def main() -> None:
@@ -155,7 +114,7 @@ def main() -> None:
         heard = "trained on others of these" if training else "never heard in training"
         print(f"{name} ({len(recordings)} recordings, {heard})", flush=True)
         for way, invert in inverters(vocoder).items():
-            print(shown(way, row(recordings, invert, spec)), flush=True)
+            print(shown(way, resynthesis.row(invert, recordings, spec)), flush=True)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ def evaluated(speech_run, held_out, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation.Evaluator, "judge", lambda self, seed: (HearsLowOnly(), {}))
         patch.setattr(evaluation, "SHOWN", 2)
+        patch.setattr(evaluation, "MAX_REMADE", 2)
         metrics = evaluation.evaluate(speech_run, held_out, str(out))
     assert metrics == json.loads((out / "metrics.json").read_text())
     return out, metrics
@@ -83,6 +84,13 @@ def test_every_row_stands_beside_the_model(evaluated):
     assert metrics["ways"]["low to high"]["verdict"].startswith("does not convert")
 
 
+def test_each_inverter_stands_in_the_table_of_copy_synthesis(evaluated):
+    table = evaluated[1]["copy_synthesis"]
+    assert list(table) == [f"{name}, {way}" for name in ("low", "high") for way in ("griffin_lim", "source_phase")]
+    for row in table.values():
+        assert row["n"] == 2 and row["convergence_db"] < -5 and row["stoi"] > 0.5 and row["times_real_time"] > 0
+
+
 def test_the_page_holds_all_it_shows(evaluated):
     out, _ = evaluated
     page = (out / "report.html").read_text()
@@ -91,7 +99,8 @@ def test_the_page_holds_all_it_shows(evaluated):
     y, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(sounds[0])))
     assert rate_hz == 8000 and len(y) > 1000
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    for text in ("no_op", "copy_synthesis", "mel-cepstral distortion", "does not convert", "&#34;plugin&#34;"):
+    said = ("mel-cepstral distortion", "does not convert", "times real time", "&#34;plugin&#34;")
+    for text in ("no_op", "copy_synthesis", *said):
         assert text in page
 
 

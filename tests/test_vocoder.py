@@ -259,10 +259,25 @@ def test_a_vocoder_gives_a_recording_of_the_same_length(vocoder_run, speech):
     assert np.shape(made) == speech.shape and np.isfinite(made).all()
 
 
-def test_the_report_holds_a_vocoder_against_griffin_lim(vocoder_run, waveform_records):
+def test_the_report_holds_a_vocoder_against_the_other_inverters(vocoder_run, waveform_records):
     found = {}
-    (section,) = evaluation.Evaluator(vocoder_run, waveform_records).coding(found)
-    rows = [f"{domain}, {way}" for domain in ("low", "high") for way in ("griffin_lim", "vocoder")]
-    assert [row[0] for row in section.table] == list(found["copy_synthesis"]) == rows
-    untrained = [found["copy_synthesis"][row]["lsd_to_source_db"] for row in rows]
-    assert untrained[0] < untrained[1] and untrained[2] < untrained[3]
+    (section,) = evaluation.Evaluator(vocoder_run, waveform_records).remade(found)
+    rows = [f"{domain}, {way}" for domain in ("low", "high") for way in ("griffin_lim", "source_phase", "vocoder")]
+    table = found["copy_synthesis"]
+    assert [row[0] for row in section.table] == list(table) == rows
+    lsd = [table[row]["lsd_db"] for row in rows]
+    assert lsd[2] > max(lsd[:2]) and lsd[5] > max(lsd[3:5])  # this one has learnt nothing yet
+
+
+def test_an_evaluation_hears_through_the_vocoder_that_it_is_given(speech_run, vocoder_run, waveform_records):
+    plain, vocoded = (
+        evaluation.Evaluator(speech_run, waveform_records, inverter)
+        for inverter in ("griffin_lim", f"vocoder:{vocoder_run}")
+    )
+    example = plain.test["low"][0]
+    (heard,), (again,) = plain.heard([example]), vocoded.heard([example])
+    (alone,) = conversion.Model(vocoder_run).vocoded([example.features])
+    np.testing.assert_allclose(again.waveform / np.abs(again.waveform).max(), alone / np.abs(alone).max(), atol=1e-5)
+    assert np.abs(heard.waveform - again.waveform).max() > 0.01
+    with pytest.raises(ValueError, match="have no source"):
+        evaluation.Evaluator(speech_run, waveform_records, "source_phase")

@@ -47,7 +47,7 @@ def phase_table(spec: AudioSpec) -> np.ndarray:
 
 
 def griffin_lim(
-    magnitude: np.ndarray, spec: AudioSpec, *, iterations: int = 32, momentum: float = 0.99, first_frame: int = 0
+    magnitude: np.ndarray, spec: AudioSpec, *, iterations: int = 32, momentum: float = 0.95, first_frame: int = 0
 ) -> np.ndarray:
     """A waveform with these magnitudes: fast Griffin-Lim (Perraudin et al. 2013, Algorithm 2).
 

@@ -6,8 +6,11 @@ differ in dimensions, alignment, frame period and units.
 
 from __future__ import annotations
 
+import warnings
+
 import librosa
 import numpy as np
+import pystoi
 
 from models.features import audio
 from models.features.audio import AudioSpec
@@ -71,3 +74,27 @@ def log_spectral_distance(x: np.ndarray, y: np.ndarray) -> float:
     frames = min(len(x), len(y))
     difference = DB * (np.asarray(x[:frames], np.float64) - y[:frames])
     return float(np.mean(np.sqrt(np.mean(np.square(difference), axis=1))))
+
+
+def spectral_convergence_db(y: np.ndarray, made: np.ndarray, spec: AudioSpec) -> float:
+    """How far the magnitudes of samples `made` are from those of `y`, both `[samples]`, in dB: minus infinity is equal.
+
+    The Frobenius norm of the difference over that of the magnitudes of `y` (Sturmel & Daudet 2011).
+
+    >>> y = np.sin(np.arange(4000.0))
+    >>> round(spectral_convergence_db(y, 1.1 * y, AudioSpec()), 6)
+    -20.0
+    """
+    wanted, found = (np.abs(audio.stft(np.asarray(each, np.float64), spec)) for each in (y, made))
+    return float(20 * np.log10(np.linalg.norm(found - wanted) / np.linalg.norm(wanted)))
+
+
+def intelligibility(y: np.ndarray, made: np.ndarray, sample_rate_hz: int) -> float | None:
+    """STOI of samples `made` beside `y` that they run in step with, 1 at best (Taal et al. 2011, by `pystoi`).
+
+    None where less than 0.4 s sounds. Between recordings of different words it says nothing.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = float(pystoi.stoi(y, made, sample_rate_hz))
+    return None if any("STFT frames" in str(one.message) for one in said) else found
