@@ -326,7 +326,9 @@ def _summary(metrics: dict) -> str:
     for kind, found in metrics.get("classifier", {}).items():
         shares = ", ".join(f"{domain} {100 * share:.0f} %" for domain, share in found.items())
         parts.append(f"{kind.replace('_', ' ')} {shares}")
-    return f"Domain classifier on held-out files: {'; '.join(parts)}." if parts else "Held-out files."
+    judged = f"Domain classifier on held-out files: {'; '.join(parts)}." if parts else "Held-out files."
+    through = metrics["inverter"]
+    return judged if through == "griffin_lim" else f"{judged} Speech is heard through {through}."
 
 
 def _printed(section: report.Section) -> str:
