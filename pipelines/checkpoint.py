@@ -101,14 +101,18 @@ def continued(run_dir: str, run: Run) -> Run:
     """The run to go on with: the new one, if none is there or it is the same.
 
     More or fewer steps may be asked for, and packages may have changed; nothing else. What the run that is
-    there began with need not be said again.
+    there began with need not be said again. One that was refused before its first checkpoint is none.
 
     Raises:
       ValueError: the directory holds another run; says what differs.
     """
     old = read_run(run_dir)
-    if old is None:
+    if old is None or not tf.train.latest_checkpoint(posixpath.join(run_dir, "checkpoints")):
         return run
+    for key in ("plugin", "data_dir"):  # of which all else follows
+        was, now = getattr(old, key), getattr(run, key)
+        if was != now:
+            raise ValueError(f"{run_dir} holds another run ({key}: {was} -> {now}); take another --run_dir")
     run = dataclasses.replace(run, warm_start=run.warm_start or old.warm_start)
     fixed = [{k: v for k, v in config.to_json(r).items() if k not in MAY_CHANGE} for r in (old, run)]
     for each in fixed:

@@ -6,6 +6,7 @@ flags and its `main`; absl itself is imported by the scripts alone.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import difflib
 import os
@@ -110,7 +111,8 @@ def guarded(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], No
             sys.exit(complain(str(error)))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
-            sys.exit(130)
+            sys.stdout.flush()
+            os._exit(130)  # not by way of threads that are still at work, see interruptible
 
     return run
 
@@ -121,6 +123,20 @@ def _is_ours(error: Exception) -> bool:
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     own = [os.path.join(root, package) + os.sep for package in ("models", "plugins", "pipelines")]
     return bool(places) and places[-1].filename.startswith(tuple(own))
+
+
+def interruptible(work: Callable[[], None]) -> None:
+    """Does `work` in a thread, so that an interrupt ends this one at once and not within whatever the work is at."""
+    outcome: concurrent.futures.Future = concurrent.futures.Future()
+
+    def done() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # what it is, the caller sees
+            outcome.set_exception(error)
+
+    threading.Thread(target=done, daemon=True).start()
+    outcome.result()
 
 
 class Progress:

@@ -63,7 +63,12 @@ class Model:
     def __init__(self, run_dir: str):
         path = posixpath.join(run_dir, "export")
         if not tf.io.gfile.exists(posixpath.join(path, "saved_model.pb")):
-            raise ValueError(f"{run_dir} has no export/saved_model.pb; train it to the end first")
+            if not tf.io.gfile.exists(posixpath.join(run_dir, "config.json")):
+                raise ValueError(f"{run_dir} is no run: it has no config.json")
+            raise ValueError(
+                f"{run_dir} has no export/saved_model.pb; the same train command goes on with it to the end, "
+                "and with --steps no higher than those it has done exports what there is"
+            )
         self.loaded = tf.saved_model.load(path)
         self.signatures = self.loaded.signatures
         self.facts = json.loads(self.signatures["describe"]()["json"].numpy())

@@ -22,6 +22,8 @@ SUFFIXES = {
 }
 LOWEST_RATE_HZ = 1000  # below, there is no speech
 PROBED_FILES = 200  # of each domain, to find the kind and the front end
+SPARING_FROM = 10  # files, or folders, of a domain from which on one is spared for each split that is asked for
+MOST_SPARED = 0.25  # of the sources for a split, whatever a small domain needs
 LAST_FILE = "dataset_info.json"  # its presence says that the directory is complete
 
 
@@ -117,7 +119,8 @@ def kind_of(made: Iterable[sources.Domain], asked: str | None) -> str:
         return asked
     kinds = sorted(kind for kind in found if kind)
     if len(kinds) > 1:
-        raise ValueError(f"mixed kinds: {example['audio']} is audio, {example['image']} a picture; narrow the globs")
+        both = f"{example['audio']} is audio, {example['image']} a picture"
+        raise ValueError(f"mixed kinds: {both}; narrow the globs, or say --kind: the others become failures")
     if not kinds:
         raise ValueError(f"{example[None]}: its ending tells neither audio nor image; say --kind")
     return kinds[0]
@@ -164,6 +167,37 @@ def _probe(domain: sources.Domain, probe: Callable) -> list:
     return found
 
 
+def fractions(
+    made: Iterable[sources.Domain], asked: tuple[float, float], *, split_by: str, seed: int
+) -> tuple[float, float]:
+    """Shares of the sources for validation and testing, raised where a small domain would have none for one of them.
+
+    They are the same for all domains, so that files of one name stay in one split.
+
+    Args:
+      made: the domains.
+      asked: the shares that were asked for; 0 stays 0.
+      split_by: "file" or "parent".
+      seed: of the split.
+    """
+    val, test = asked
+    places = [
+        sorted({records.place_of(sources.split_key(path, domain, split_by, seed)) for path in _paths(domain)})
+        for domain in made
+    ]
+    spared = [found for found in places if len(found) >= SPARING_FROM]
+    if test:
+        test = max([test, *(each for found in spared if (each := _just_over(found[0])) <= MOST_SPARED)])
+    if val:
+        beyond = [_just_over(min((x for x in found if x >= test), default=1.0)) - test for found in spared]
+        val = max([val, *(each for each in beyond if each <= MOST_SPARED)])
+    return val, test
+
+
+def _just_over(place: float) -> float:
+    return place + 1e-9
+
+
 # ------------------------------------------------------------------ the finished directory
 
 
@@ -175,7 +209,7 @@ def prepare(job: transforms.Preprocess, made) -> dict | None:
       made: Beam's options, from `transforms.options`.
 
     Returns:
-      Numbers for the user: sources, examples and failures; None for a dry run.
+      Numbers for the user: sources, examples, failures, and sources by domain and split; None for a dry run.
     """
     if transforms.is_dry_run(made):
         transforms.run(job.build, made)
@@ -203,7 +237,7 @@ def finish(job: transforms.Preprocess) -> dict:
     """Turns what the workers left into the finished directory.
 
     Returns:
-      Numbers for the user: sources, examples and failures.
+      Numbers for the user: sources, examples, failures, and sources by domain and split.
 
     Raises:
       ValueError: a domain of which nothing could be read; failures are listed all the same.
@@ -231,7 +265,9 @@ def finish(job: transforms.Preprocess) -> dict:
     _write(job.data_dir, LAST_FILE, json.dumps(records.dataset_info_json(sizes), indent=1))
     transforms.clear_rows(job.data_dir)
     examples = sum(row["examples"] for row in shards)
-    return {"sources": len(found), "examples": examples, "failures": len(failures)}
+    counted = collections.Counter((source["domain"], source["split"]) for source in found)
+    splits = {name: {split: counted[name, split] for split in records.SPLITS} for name in names}
+    return {"sources": len(found), "examples": examples, "failures": len(failures), "splits": splits}
 
 
 def _write(data_dir: str, name: str, text: str) -> None:

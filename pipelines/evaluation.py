@@ -1,281 +1,16 @@
-"""Does it convert? The model beside what costs nothing, on files it has not seen.
-
-Rows, each judged on held-out sources of one domain sent to another:
-
-* ``no_op``: the source as it is. What a model must beat.
-* ``mean_variance``: every band brought to the target's mean and deviation.
-* ``transport``: the linear filter that `models.features.transport` gives in closed form.
-* ``model``: the run.
-* ``copy_synthesis``: the *target's* own files through front end and inverter. What can be reached.
-"""
+"""A run judged: its tables on the screen, `report.html` and `metrics.json`."""
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import json
 import posixpath
 
-import numpy as np
-import scipy.stats
 import tensorflow as tf
 
 from models import spectral
-from models.features import audio, recording, stats, transport
 from models.features.spec import Spec
-from models.metrics import image as image_metrics
-from models.metrics import speech
-from pipelines import classifier, dataset, generation, logs, report, resynthesis
-from pipelines.conversion import Model, vocoder_of
-
-MAX_SOURCES = 200  # of each domain, tested and shown to the judge
-MAX_FRAMES = 1024  # of each that are looked at
-MAX_REMADE = 32  # recordings of each domain that every inverter makes again
-SIGNIFICANCE = 0.05
-ROWS = ("no_op", "mean_variance", "transport", "model", "copy_synthesis")
-
-
-@dataclasses.dataclass
-class Example:
-    """A held-out source in one row: what it became.
-
-    Attributes:
-      id: of the source.
-      stem: its name without domain and ending; equal stems are parallel.
-      path: of the source file.
-      features: as the judge hears them.
-      waveform: samples at the spec's rate; None for pictures and for features never inverted.
-    """
-
-    id: str
-    stem: str
-    path: str
-    features: np.ndarray
-    waveform: np.ndarray | None = None
-
-
-@dataclasses.dataclass
-class Way:
-    """One direction: its rows of examples, its table, its verdict."""
-
-    source: str
-    target: str
-    examples: dict[str, list[Example]]
-    table: dict[str, dict[str, float]]
-    verdict: str = ""
-
-
-class Evaluator:
-    """Judges a run on the test split of records.
-
-    Args:
-      run_dir: the run.
-      data_dir: records whose test split is held out; with the run's front end and domains.
-      inverter: what speech is heard through: "griffin_lim" or "vocoder:RUN".
-
-    Raises:
-      ValueError: other records than the run's, no test split, or no such inverter.
-    """
-
-    def __init__(self, run_dir: str, data_dir: str, inverter: str = "griffin_lim"):
-        self.model = Model(run_dir)
-        self.spec = self.model.spec
-        self.vocoder = self.model if "vocode" in self.model.signatures else None
-        self.inverted = self.model.inverted
-        if inverter != "griffin_lim" and self.spec.kind == "audio":
-            if inverter == "source_phase":
-                raise ValueError("--inverter=source_phase: targets and closed forms have no source; wanted vocoder:RUN")
-            self.vocoder = vocoder_of(inverter, self.spec.features)
-            self.inverted = self.vocoder.vocoded
-        self.data = dataset.open_records(data_dir)
-        if (self.data.spec.features, self.data.spec.domains) != (self.spec.features, self.spec.domains):
-            raise ValueError(f"{data_dir} has another front end or other domains than {run_dir}")
-        self.test = {name: _examples(self.data, "test", name) for name in self.spec.domains}
-        for name, found in self.test.items():
-            if not found:
-                raise ValueError(f"{data_dir}: domain {name} has no test files; see --test_fraction of preprocess")
-
-    def judge(self, seed: int = 0) -> tuple[classifier.Classifier, dict]:
-        """A judge trained on the run's records, and how well it knows held-out files, plain and inverted."""
-        training = self._training()
-        shown = {name: [x.features for x in found] for name, found in training.items()}
-        if self.spec.kind == "audio":
-            for name, found in training.items():
-                shown[name] += [x.features for x in self.heard(found)]
-        made = classifier.fit(shown, self.spec, seed=seed)
-        facts = {"accuracy": made.accuracy({name: [x.features for x in found] for name, found in self.test.items()})}
-        if self.spec.kind == "audio":
-            inverted = {name: [x.features for x in self.heard(found)] for name, found in self.test.items()}
-            facts["accuracy_inverted"] = made.accuracy(inverted)
-        return made, facts
-
-    def _training(self) -> dict[str, list[Example]]:
-        """The training split of the run's own records; of those given, where the run's are gone."""
-        for data_dir in (self.model.facts["run"]["data_dir"], self.data.data_dir):
-            try:
-                data = dataset.open_records(data_dir)
-            except ValueError:
-                continue
-            found = {name: _examples(data, "train", name) for name in self.spec.domains}
-            if all(found.values()):
-                return found
-        raise ValueError(f"{self.data.data_dir} has no training split to train the domain classifier on")
-
-    def heard(self, examples: list[Example]) -> list[Example]:
-        """Speech through the inverter and analysed again: what a listener gets of these log-mels."""
-        if self.spec.kind == "image":
-            return examples
-        waves = self.inverted([x.features for x in examples])
-        return [self._analysed(x, y) for x, y in zip(examples, waves, strict=True)]
-
-    def _analysed(self, example: Example, waveform: np.ndarray) -> Example:
-        spec, y = self.spec.features, waveform
-        y = y * audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db)
-        return dataclasses.replace(example, features=audio.log_mel(y, spec), waveform=y)
-
-    def way(self, source: str, target: str, judge: classifier.Classifier) -> Way:
-        """All rows of one direction, their table, and the verdict."""
-        found = self.test[source]
-        rows = {"no_op": found, "model": self.heard(self._translated(found, source, target))}
-        if self.spec.kind == "audio":
-            a, b = self.spec.moments[source], self.spec.moments[target]
-            kernel = transport.kernel(a, b, self.spec.features)
-            for name, filtered in (("mean_variance", None), ("transport", kernel)):
-                rows[name] = self.heard([_moved(x, a, b, filtered, self.spec.features.log_floor) for x in found])
-        rows["copy_synthesis"] = self.heard(self.test[target])
-        made = Way(source, target, {name: rows[name] for name in ROWS if name in rows}, {})
-        wanted = self.spec.domains.index(target)
-        heard = {
-            name: judge.judge([x.features for x in examples]) == wanted for name, examples in made.examples.items()
-        }
-        for name, examples in made.examples.items():
-            made.table[name] = {"n": len(examples), "heard_as_target": float(np.mean(heard[name]))}
-            made.table[name] |= self._distances(examples, found, self.test[target], name)
-        made.verdict = verdict(heard["model"], heard["no_op"])
-        return made
-
-    def _translated(self, found: list[Example], source: str, target: str) -> list[Example]:
-        _, translate = self.model.translation(target, source)
-        if self.spec.kind == "image":
-            made = translate(np.stack([x.features for x in found]))
-            return [dataclasses.replace(x, features=y) for x, y in zip(found, made, strict=True)]
-        context, floor = self.model.context, self.spec.features.log_floor
-        out = []
-        for x in found:
-            padded = np.pad(x.features, ((context, context), (0, 0)), constant_values=floor).astype(np.float32)
-            made = translate(padded[None])[0]
-            out.append(dataclasses.replace(x, features=made[context : len(made) - context]))
-        return out
-
-    def _distances(self, made: list[Example], sources: list[Example], targets: list[Example], row: str) -> dict:
-        """Means over examples: to the parallel target where there is one, and to the source."""
-        parallel = {x.stem: x for x in targets}
-        pairs = [(x, parallel[x.stem]) for x in made if x.stem in parallel]
-        out = {}
-        if self.spec.kind == "audio":
-            if pairs:
-                spec = self.spec.features
-                mcd = [speech.mel_cepstral_distortion(x.features, y.features, spec) for x, y in pairs]
-                out["mcd_db"] = float(np.mean(mcd))
-            if row != "copy_synthesis":
-                lsd = [speech.log_spectral_distance(x.features, y.features) for x, y in zip(made, sources, strict=True)]
-                out["lsd_to_source_db"] = float(np.mean(lsd))
-        elif pairs:
-            stacked = [np.stack([pair[n].features for pair in pairs]) for n in (0, 1)]
-            out["ssim"] = float(np.mean(image_metrics.ssim(*stacked)))
-            out["mean_absolute_error"] = float(np.mean(image_metrics.mean_absolute_error(*stacked)))
-        return out
-
-    def reconstruction(self) -> dict[str, dict[str, float]]:
-        """For models that encode and decode: the squared error of normalised features, beside the mean's."""
-        table: dict[str, dict[str, float]] = {}
-        for name, found in self.test.items():
-            made = [self.model.call("reconstruct", features=x.features[None].astype(np.float32))[0] for x in found]
-            scale = self.spec.overall.std if self.spec.kind == "audio" else 1.0
-            mean = self.spec.overall.mean
-            error = [np.mean(np.square((x.features - y) / scale)) for x, y in zip(found, made, strict=True)]
-            blank = [np.mean(np.square((x.features - mean) / scale)) for x in found]
-            table[name] = {"n": len(found), "model": float(np.mean(error)), "mean_of_data": float(np.mean(blank))}
-        return table
-
-    def copy_synthesis(self) -> dict[str, dict[str, float]]:
-        """Held-out recordings made again of their log-mels by each inverter; of a domain whose files are gone, none."""
-        spec, ways = self.spec.features, resynthesis.inverters(self.model, self.vocoder)
-        rows = {}
-        for domain, found in self.test.items():
-            heard = (_recorded(x, self.spec) for x in found[:MAX_REMADE])
-            levelled = [
-                y * audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db)
-                for y in heard
-                if y is not None
-            ]
-            table = resynthesis.table(ways, levelled, spec) if levelled else {}
-            rows |= {f"{domain}, {name}": row for name, row in table.items()}
-        return rows
-
-    def remade(self, metrics: dict) -> list[report.Section]:
-        """The section on what each inverter loses, of speech whose recordings are still there."""
-        if self.spec.kind == "image" or not (found := self.copy_synthesis()):
-            return []
-        metrics["copy_synthesis"] = found
-        heads, rows = report.tabled(found)
-        return [report.Section("Copy synthesis", heads=heads, table=rows)]
-
-    def coding(self, metrics: dict) -> list[report.Section]:
-        """Sections on what a model that does not translate can do: reconstruct, draw from noise."""
-        sections = []
-        if "reconstruct" in self.model.signatures:
-            metrics["reconstruction"] = self.reconstruction()
-            heads, rows = report.tabled(metrics["reconstruction"])
-            sections.append(report.Section("Reconstruction", heads=heads, table=rows))
-        if "sample" in self.model.signatures:
-            plain = [{d: [x.features for x in v] for d, v in found.items()} for found in (self._training(), self.test)]
-            metrics["samples"] = generation.compared(self.model, *plain)
-            sections.append(generation.section(self.model, metrics["samples"]))
-        return sections
-
-
-def verdict(model: np.ndarray, no_op: np.ndarray) -> str:
-    """What the judge's answers say, in words.
-
-    Args:
-      model: bool `[n]`, heard as the target after conversion.
-      no_op: the same of the sources themselves.
-
-    >>> verdict(np.ones(20, bool), np.zeros(20, bool))
-    'converts: 100 % heard as the target, no-op 0 %'
-    """
-    counts = [[int(x.sum()), int((~x).sum())] for x in (model, no_op)]
-    chance = scipy.stats.fisher_exact(counts, alternative="greater").pvalue
-    shares = f"{100 * model.mean():.0f} % heard as the target, no-op {100 * no_op.mean():.0f} %"
-    if chance >= SIGNIFICANCE:
-        return f"does not convert: within noise of no-op ({shares})"
-    return f"{'converts' if model.mean() >= 0.5 else 'converts in part'}: {shares}"
-
-
-def _moved(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: float) -> Example:
-    """A source moved to the target's statistics, band by band or by a filter."""
-    z = stats.normalise(example.features, a)
-    if kernel is not None:
-        z = transport.filtered(z, kernel)
-    moved = np.clip(stats.denormalise(z, b), floor, b.highest)
-    return dataclasses.replace(example, features=moved)
-
-
-def _examples(data: dataset.Records, split: str, domain: str) -> list[Example]:
-    """The first sources of a split that sound, by id."""
-    found = []
-    for source, features in dataset.whole(data, split, domain):
-        if len(found) == MAX_SOURCES:
-            break
-        if any(source.active):
-            stem = posixpath.splitext(source.id.removeprefix(f"{domain}/"))[0]
-            shown = features[:MAX_FRAMES] if data.spec.kind == "audio" else features
-            found.append(Example(source.id, stem, source.path, shown))
-    return found
-
-
-# ------------------------------------------------------------------ report.html and metrics.json
+from pipelines import logs, report
+from pipelines.evaluator import Evaluator, Example, Way, recorded
 
 SHOWN = 4  # held-out files of each way that the report plays
 
@@ -296,7 +31,9 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, inverter: str = "g
     if evaluator.model.ways():
         judge, metrics["classifier"] = evaluator.judge(seed)
         ways = [evaluator.way(source, target, judge) for source, target in evaluator.model.ways()]
-        metrics["ways"] = {f"{w.source} to {w.target}": {"rows": w.table, "verdict": w.verdict} for w in ways}
+        metrics["ways"] = {
+            f"{w.source} to {w.target}": {"rows": w.table, "verdict": w.verdict, "note": w.note} for w in ways
+        }
         sections = [_section(way, evaluator.test[way.target], evaluator.spec) for way in ways]
         if evaluator.spec.kind == "audio":
             written["example.png"] = _example(ways[0], evaluator.test[ways[0].target], evaluator.spec)
@@ -335,7 +72,8 @@ def _printed(section: report.Section) -> str:
     rows = [section.heads, *section.table]
     widths = [max(len(row[n]) for row in rows) for n in range(len(section.heads))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join([section.title, *lines, *([f"=> {section.verdict}"] if section.verdict else []), ""])
+    said = [f"=> {section.verdict}"] * bool(section.verdict) + [f"   {section.text}"] * bool(section.text)
+    return "\n".join([section.title, *lines, *said, ""])
 
 
 def _section(way: Way, targets: list[Example], spec: Spec) -> report.Section:
@@ -345,9 +83,9 @@ def _section(way: Way, targets: list[Example], spec: Spec) -> report.Section:
     for source, model in list(zip(way.examples["no_op"], way.examples["model"], strict=True))[:SHOWN]:
         target = parallel.get(source.stem)
         chosen = [(f"source: {source.id}", source), (f"converted to {way.target}", model)]
-        chosen += [(f"target: {target.id}", target)] if target else []
+        chosen.append((f"target: {target.id}", target) if target else (f"not parallel: {targets[0].id}", targets[0]))
         samples.append({"parts": [_part(caption, x, spec) for caption, x in chosen], "pixel": spec.kind == "image"})
-    return report.Section(f"{way.source} to {way.target}", way.verdict, heads, rows, samples)
+    return report.Section(f"{way.source} to {way.target}", way.verdict, heads, rows, samples, text=way.note)
 
 
 def _example(way: Way, targets: list[Example], spec: Spec) -> bytes:
@@ -361,18 +99,8 @@ def _example(way: Way, targets: list[Example], spec: Spec) -> bytes:
 def _part(caption: str, example: Example, spec: Spec) -> report.Part:
     if spec.kind == "image":
         return report.picture_part(caption, example.features)
-    waveform = example.waveform if example.waveform is not None else _recorded(example, spec)
+    waveform = example.waveform if example.waveform is not None else recorded(example, spec)
     if waveform is None:  # then what its features sound like
         magnitude = spectral.mel_to_magnitude(example.features[None], spec.features)
         waveform = spectral.griffin_lim(magnitude, spec.features)[0].numpy()
     return report.sound_part(caption, waveform, example.features, spec.features)
-
-
-def _recorded(example: Example, spec: Spec) -> np.ndarray | None:
-    """The source file's samples, as far as they are looked at; None where it is gone."""
-    try:
-        with tf.io.gfile.GFile(example.path, "rb") as file:
-            y = recording.read(io.BytesIO(file.read()), spec.features.sample_rate_hz)
-    except (tf.errors.OpError, ValueError):
-        return None
-    return y[: MAX_FRAMES * spec.features.hop_length]

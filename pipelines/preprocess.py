@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 
 from absl import app, flags
@@ -48,12 +49,14 @@ def main(argv: list[str]) -> int:
     for name in ("keep_waveforms", "pitch") if kind == "image" else ():
         if FLAGS[name].value:
             raise ValueError(f"--{name}: these are pictures")
+    spec = corpus.spec_of(kind, domains, FLAGS.set)
+    asked = (FLAGS.val_fraction, FLAGS.test_fraction)
     job = transforms.Preprocess(
         kind=kind,
-        spec=corpus.spec_of(kind, domains, FLAGS.set),
+        spec=spec,
         domains=domains,
         data_dir=FLAGS.data_dir,
-        fractions=(FLAGS.val_fraction, FLAGS.test_fraction),
+        fractions=corpus.fractions(domains, asked, split_by=FLAGS.split_by, seed=FLAGS.seed),
         split_by=FLAGS.split_by,
         seed=FLAGS.seed,
         waveforms=FLAGS.keep_waveforms,
@@ -61,10 +64,18 @@ def main(argv: list[str]) -> int:
         reject=FLAGS.reject_outliers_with,
     )
     done = corpus.prepare(job, made)
-    if done:
-        print(
-            f"{done['sources']} sources, {done['examples']} examples, {done['failures']} failures in {FLAGS.data_dir}"
-        )
+    if done is None:
+        print("the job is built; a dry run sends nothing")
+        return 0
+    print(f"{kind}: {', '.join(f'{key} {value}' for key, value in dataclasses.asdict(spec).items())}")
+    for name, splits in done["splits"].items():
+        print(f"{name}: {', '.join(f'{count} {split}' for split, count in splits.items())}")
+        for split, share in zip(("val", "test"), asked, strict=True):
+            if share and not splits[split]:
+                print(f"warning: {name} has no file for {split}: give more, or --{split}_fraction", file=sys.stderr)
+    numbers = ", ".join(f"{done[name]} {name}" for name in ("sources", "examples", "failures"))
+    listed = f"; see {FLAGS.data_dir}/failures.jsonl" if done["failures"] else ""
+    print(f"{numbers} in {FLAGS.data_dir}{listed}")
     return 0
 
 

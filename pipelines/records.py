@@ -42,10 +42,15 @@ def split_of(key: str, *, val_fraction: float, test_fraction: float) -> str:
     >>> split_of("x", val_fraction=0.0, test_fraction=1.0)
     'test'
     """
-    place = stable_fraction(f"split:{key}")
+    place = place_of(key)
     if place < test_fraction:
         return "test"
     return "val" if place < test_fraction + val_fraction else "train"
+
+
+def place_of(key: str) -> float:
+    """Where on the line from 0 to 1 a source lies, whose first part is for testing and the next for validation."""
+    return stable_fraction(f"split:{key}")
 
 
 def shard_name(domain: str, split: str, shard: int, shards: int) -> str:

@@ -85,13 +85,19 @@ def survey(
     digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
     file.seek(0)
     found = _survey_audio(file, spec) if isinstance(spec, AudioSpec) else _survey_image(file, spec)
-    relative = path.removeprefix(domain.root)
-    folder = posixpath.dirname(relative) or posixpath.basename(posixpath.dirname(path))
-    key = posixpath.splitext(relative)[0] if split_by == "file" else folder
-    split = records.split_of(f"{seed}:{key}", val_fraction=fractions[0], test_fraction=fractions[1])
-    place = {"id": f"{domain.name}/{relative}", "path": path, "domain": domain.name, "split": split}
+    key = split_key(path, domain, split_by, seed)
+    split = records.split_of(key, val_fraction=fractions[0], test_fraction=fractions[1])
+    name = f"{domain.name}/{path.removeprefix(domain.root)}"
+    place = {"id": name, "path": path, "domain": domain.name, "split": split}
     moments = found.pop("moments")
     return Source(**place, hash=digest, **found), moments
+
+
+def split_key(path: str, domain: Domain, split_by: str, seed: int) -> str:
+    """What decides on a file's split: its name without ending, so that parallel files stay together, or its folder."""
+    relative = path.removeprefix(domain.root)
+    folder = posixpath.dirname(relative) or posixpath.basename(posixpath.dirname(path))
+    return f"{seed}:{posixpath.splitext(relative)[0] if split_by == 'file' else folder}"
 
 
 def _survey_audio(file: BinaryIO, spec: AudioSpec) -> dict:

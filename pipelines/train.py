@@ -96,7 +96,8 @@ def main(argv: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     steps = int(made.keeper.step.numpy())
-    print(f"trained {run.plugin} for {steps} steps: {trainer.spoken(values)}; exported to {FLAGS.run_dir}/export")
+    reached = f": {trainer.spoken(values)}" if values else ""
+    print(f"trained {run.plugin} for {steps} steps{reached}; exported to {FLAGS.run_dir}/export")
     return 0
 
 

@@ -206,7 +206,8 @@ class Trainer:
                 raise KeyboardInterrupt
             if last:
                 break
-        progress.close(spoken(values))
+        if values:
+            progress.close(spoken(values))
         return values
 
     def _is_over(self) -> bool:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from models.features import pitch, stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
-from pipelines import config, records, sources
+from pipelines import config, console, records, sources
 from pipelines.console import Tally
 from pipelines.sources import Domain
 
@@ -149,18 +149,17 @@ def run(build: Callable[[beam.Pipeline], None], made: PipelineOptions, *, work_b
       made: from :func:`options`.
       work_bytes: bytes to go through; from `PROCESSES_FROM_BYTES` on, one process a core.
     """
-    if not is_local(made):
-        with beam.Pipeline(options=made) as pipeline:
-            build(pipeline)
-        return
-    direct = made.view_as(DirectOptions)
-    if work_bytes >= PROCESSES_FROM_BYTES and direct.direct_running_mode == "in_memory":
-        direct.direct_running_mode, direct.direct_num_workers = "multi_processing", os.cpu_count() or 1
-    values = {**made.get_all_options(), "default_sdk_harness_log_level": "ERROR"}
-    info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=JobServiceHandle.encode_pipeline_options(values))
-    runner = fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
-    with beam.Pipeline(runner=runner, options=made) as pipeline:
-        build(pipeline)
+    runner = None  # the one that the options name
+    if is_local(made):
+        direct = made.view_as(DirectOptions)
+        if work_bytes >= PROCESSES_FROM_BYTES and direct.direct_running_mode == "in_memory":
+            direct.direct_running_mode, direct.direct_num_workers = "multi_processing", os.cpu_count() or 1
+        values = {**made.get_all_options(), "default_sdk_harness_log_level": "ERROR"}
+        info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=JobServiceHandle.encode_pipeline_options(values))
+        runner = fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
+    pipeline = beam.Pipeline(runner, made)
+    build(pipeline)
+    console.interruptible(lambda: pipeline.run().wait_until_finish())
 
 
 WORK_FOLDER = "incomplete"  # what a job leaves for the launcher to finish
@@ -290,6 +289,7 @@ class _Survey(beam.DoFn):
                 yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split, of), found))
         except Exception as error:  # one bad file must not end the job, whatever is wrong with it
             yield beam.pvalue.TaggedOutput("failures", sources.failure(domain.name, path, error))
+            Tally.add(job.tally)  # for the second pass, which it will not see
         Tally.add(job.tally)
 
 
@@ -361,8 +361,8 @@ class Translate:
         return posixpath.splitext(path.removeprefix(self.inputs.root))[0] + self.suffix
 
     def settled(self, result: str, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """(path, result) for files that would give one name: the first keeps it, others keep their ending too."""
-        for number, path in enumerate(sorted(paths)):
+        """(path, result) for files that would give one name: whose own it is keeps it, others keep their ending too."""
+        for number, path in enumerate(sorted(paths, key=lambda path: (not path.endswith(result), path))):
             yield path, result if not number else path.removeprefix(self.inputs.root) + self.suffix
 
 

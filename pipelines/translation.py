@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import posixpath
 import sys
 from collections.abc import Sequence
@@ -34,9 +35,12 @@ def translate(*, pattern: str, output_dir: str, beam_arguments: Sequence[str] = 
     paths = tuple(corpus.globs_of(pattern, converter.spec.kind))
     files = sorted({path for each in paths for path in transforms.match(each)})
     if not files:
-        raise ValueError(f"--input={pattern}: no file matches")
+        there = any(transforms.match(each) for each in corpus.globs_of(pattern))
+        what = f"files, but none of a kind that this run is of ({converter.spec.kind})" if there else "no file matches"
+        raise ValueError(f"--input={pattern}: {what}")
     inputs = sources.Domain(converter.source, paths, corpus.root_of(paths))
     job = transforms.Translate(conversion, inputs, output_dir, converter.suffix)
+    _refuse_overwriting(job, files)
     if transforms.is_dry_run(made):
         transforms.run(job.build, made)
         return None
@@ -46,6 +50,16 @@ def translate(*, pattern: str, output_dir: str, beam_arguments: Sequence[str] = 
         with console.watched(progress, tally.count):
             transforms.run(dataclasses.replace(job, tally=tally.folder).build, made)
     return _finish(output_dir)
+
+
+def _refuse_overwriting(job: transforms.Translate, files: Sequence[str]) -> None:
+    """Raises ValueError where the output folder is a file, or a result would take the place of one of the inputs."""
+    if os.path.isfile(job.output_dir):
+        raise ValueError(f"--output_dir={job.output_dir} is a file; wanted a folder")
+    inputs = {os.path.abspath(path): path for path in files}
+    for result in (posixpath.join(job.output_dir, job.result_of(path)) for path in files):
+        if hit := inputs.get(os.path.abspath(result)):
+            raise ValueError(f"--output_dir={job.output_dir}: {hit} would be overwritten; take another folder")
 
 
 def _finish(output_dir: str) -> dict:

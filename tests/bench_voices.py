@@ -21,7 +21,7 @@ import subprocess
 
 import soundfile
 
-from pipelines import evaluation
+from pipelines import evaluator
 from tests.jobs import script
 
 
@@ -48,13 +48,13 @@ def converted(out: pathlib.Path, pair: dict[str, tuple[str, str]], training: lis
     return seconds
 
 
-def baselines(out: pathlib.Path, pair: dict[str, tuple[str, str]]) -> dict[tuple[str, str], evaluation.Way]:
+def baselines(out: pathlib.Path, pair: dict[str, tuple[str, str]]) -> dict[tuple[str, str], evaluator.Way]:
     """Writes the rows of `evaluate` that are no files yet; and what its own judge says."""
-    evaluator = evaluation.Evaluator(f"{out}/run", f"{out}/held_out")
-    judge, _ = evaluator.judge()
+    found = evaluator.Evaluator(f"{out}/run", f"{out}/held_out")
+    judge, _ = found.judge()
     ways = {}
     for source, target in itertools.permutations(pair, 2):
-        ways[source, target] = way = evaluator.way(source, target, judge)
+        ways[source, target] = way = found.way(source, target, judge)
         for row, examples in way.examples.items():
             folder = out / f"{source}_to_{target}" / row
             folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def baselines(out: pathlib.Path, pair: dict[str, tuple[str, str]]) -> dict[tuple
                 if example.waveform is None:
                     shutil.copy(example.path, path)
                 else:
-                    soundfile.write(path, example.waveform, evaluator.spec.features.sample_rate_hz)
+                    soundfile.write(path, example.waveform, found.spec.features.sample_rate_hz)
     return ways
 
 

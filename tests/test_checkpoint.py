@@ -18,6 +18,7 @@ from pipelines import checkpoint, config
 
 def test_only_the_same_run_goes_on(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae")
+    made.keeper.save(0)
     longer = checkpoint.Run(**{**config.to_json(made.run), "config": {**made.run.config, "steps": 9}})
     assert checkpoint.continued(str(tmp_path), longer) == longer
     other = checkpoint.Run(**{**config.to_json(made.run), "config": {**made.run.config, "latent": 5}})
@@ -110,9 +111,19 @@ def test_what_a_run_began_with_need_not_be_said_again(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae")
     begun = dataclasses.replace(made.run, warm_start="first")
     checkpoint.write_run(str(tmp_path), begun)
+    assert checkpoint.continued(str(tmp_path), made.run) == made.run  # what has not begun is no run
+    made.keeper.save(0)
     assert checkpoint.continued(str(tmp_path), made.run) == begun
     with pytest.raises(ValueError, match="warm_start: first -> second"):
         checkpoint.continued(str(tmp_path), dataclasses.replace(made.run, warm_start="second"))
+
+
+def test_another_run_is_refused_by_what_matters_most(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae")
+    made.keeper.save(0)
+    other = dataclasses.replace(made.run, plugin="vae", config={})
+    with pytest.raises(ValueError, match=r"holds another run \(plugin: ae -> vae\); take another"):
+        checkpoint.continued(str(tmp_path), other)
 
 
 def test_a_failed_save_is_nothing_to_restore(speech_records, tmp_path, monkeypatch):

@@ -1,7 +1,9 @@
 """How the scripts speak: one line for what the user did wrong, a traceback for what we did."""
 
 import io
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -96,7 +98,8 @@ def interrupted():
         (interrupted, 130, "interrupted"),
     ],
 )
-def test_what_the_user_can_mend_is_one_line(capsys, fails, code, line):
+def test_what_the_user_can_mend_is_one_line(capsys, monkeypatch, fails, code, line):
+    monkeypatch.setattr(console.os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as stopped:
         console.guarded(lambda argv: fails())(["toy"])
     assert (stopped.value.code, capsys.readouterr().err) == (code, f"{line}\n")
@@ -141,6 +144,19 @@ def test_preprocess_help_shows_its_flags_and_an_example():
     shown = re.findall(r"^  --(\w+)", done.stdout, re.MULTILINE)
     assert {"domain", "data_dir", "kind", "set", "val_fraction", "split_by", "seed"} <= set(shown)
     assert not {"runner", "verbosity", "pdb"} & set(shown)
+
+
+def test_an_interrupt_does_not_wait_for_the_work():
+    over = threading.Event()
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        console.interruptible(lambda: over.wait(60))
+    over.set()
+
+
+def test_what_goes_wrong_in_the_work_is_raised():
+    with pytest.raises(ValueError, match="three"):
+        console.interruptible(a_librarys)
 
 
 class Clock:

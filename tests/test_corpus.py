@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 import soundfile
 
-from pipelines import corpus, sources, transforms
+from pipelines import corpus, records, sources, transforms
 
 
 @pytest.fixture
@@ -211,6 +211,28 @@ def test_a_corpus_is_split_the_same_wherever_it_lies(tree, tmp_path, split_by):
     assert here == {row.id: row.split for row in survey(tmp_path / "far" / "away" / "here", split_by)}
     assert set(here.values()) == {"train", "val", "test"}
     assert here != {row.id: row.split for row in survey(tmp_path / "here", split_by, seed=1)}
+
+
+def test_small_domains_have_something_for_every_split_that_is_asked_for(tree):
+    for seed in range(20):
+        folder = tree(*(f"{name}/{seed}_{n}.wav" for name in "ab" for n in range(12)))
+        made = corpus.domains(f"{name}={folder}/{name}/{seed}_*.wav" for name in "ab")
+        val, test = corpus.fractions(made, (0.05, 0.05), split_by="file", seed=seed)
+        assert 0.05 <= val <= corpus.MOST_SPARED + 0.05 and 0.05 <= test <= corpus.MOST_SPARED
+        spared = {}
+        for domain in made:
+            for path in corpus._paths(domain):
+                key = sources.split_key(path, domain, "file", seed)
+                spared.setdefault(domain.name, set()).add(records.split_of(key, val_fraction=val, test_fraction=test))
+        assert spared["a"] == spared["b"] == {"train", "val", "test"}
+
+
+def test_shares_that_suffice_or_were_not_asked_for_stay(tree):
+    folder = tree(*(f"a/{n}.wav" for n in range(60)), *(f"few/{n}.wav" for n in range(9)))
+    every = [corpus.domains([f"a={folder}/a"]), corpus.domains([f"few={folder}/few"])]
+    for made, asked in zip(every, [(0.2, 0.2), (0.05, 0.05)], strict=True):
+        assert corpus.fractions(made, asked, split_by="file", seed=0) == asked
+    assert corpus.fractions(every[0], (0.0, 0.0), split_by="file", seed=0) == (0.0, 0.0)
 
 
 def test_files_of_one_folder_stay_together_if_asked(tree, tmp_path):

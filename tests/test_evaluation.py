@@ -9,9 +9,9 @@ import numpy as np
 import PIL.Image
 import pytest
 import soundfile
-from testbed import preprocess
+from testbed import preprocess, write_voices
 
-from pipelines import classifier, evaluation, report
+from pipelines import classifier, dataset, evaluation, evaluator, report
 
 
 def shares(heard, of=50):
@@ -23,33 +23,56 @@ def shares(heard, of=50):
     [(50, 0, "converts: "), (20, 0, "converts in part: "), (2, 0, "does not convert"), (40, 40, "does not convert")],
 )
 def test_the_verdict_compares_with_doing_nothing(model, no_op, said):
-    assert evaluation.verdict(shares(model), shares(no_op)).startswith(said)
+    assert evaluator.verdict(shares(model), shares(no_op)).startswith(said)
+
+
+def test_of_too_few_files_nothing_is_said():
+    assert evaluator.verdict(shares(3, 3), shares(0, 3)).startswith("too few files to tell: 3 where 4")
+    assert evaluator.verdict(shares(4, 4), shares(0, 4)).startswith("converts")
+
+
+@pytest.mark.parametrize(("model", "said"), [(50, "more often than transport"), (20, "less"), (41, "no difference")])
+def test_what_training_gained_is_said_beside_the_verdict(model, said):
+    heard = {"mean_variance": shares(10), "transport": shares(40), "model": shares(model)}
+    assert said in evaluator.gained(heard)
 
 
 @pytest.fixture(scope="module")
-def held_out(speech_folder, tmp_path_factory):
-    """Records of which all are for testing."""
-    data_dir = tmp_path_factory.mktemp("records") / "held_out"
-    preprocess(speech_folder, data_dir, ("low", "high"), pairs=["n_fft=256", "n_mels=32"], fractions=(0.0, 1.0))
+def held_out(tmp_path_factory):
+    """Records of voices that no run has heard, all for testing."""
+    folder, data_dir = (tmp_path_factory.mktemp("records") / name for name in ("voices", "held_out"))
+    write_voices(folder, 12, seed=100)
+    preprocess(folder, data_dir, ("low", "high"), pairs=["n_fft=256", "n_mels=32"], fractions=(0.0, 1.0))
     return str(data_dir)
 
 
+def test_files_that_the_run_was_trained_on_are_left_out(speech_run, speech_folder, speech_records, tmp_path, capsys):
+    (tmp_path / "moved").symlink_to(speech_folder)  # by other names
+    pairs = ["n_fft=256", "n_mels=32"]
+    preprocess(tmp_path / "moved", tmp_path / "out", ("low", "high"), pairs=pairs, fractions=(0.0, 1.0))
+    found, said = evaluator.Evaluator(speech_run, str(tmp_path / "out")).test, capsys.readouterr().err
+    for name in ("low", "high"):
+        trained_on = dataset.open_records(speech_records).of("train", name)
+        assert len(found[name]) == 12 - len(trained_on) < 12
+        assert f"{len(trained_on)} test files of {name} are left out" in said
+
+
 def test_the_judge_hears_the_voice_and_not_the_inversion(speech_run, held_out):
-    _, facts = evaluation.Evaluator(speech_run, held_out).judge()
+    _, facts = evaluator.Evaluator(speech_run, held_out).judge()
     for kind in ("accuracy", "accuracy_inverted"):
         assert set(facts[kind]) == {"low", "high"} and min(facts[kind].values()) >= 0.9
 
 
 def test_the_judge_knows_pictures(picture_run, picture_records):
-    _, facts = evaluation.Evaluator(picture_run, picture_records).judge()
+    _, facts = evaluator.Evaluator(picture_run, picture_records).judge()
     assert min(facts["accuracy"].values()) == 1.0
 
 
 def test_a_judge_is_the_same_for_the_same_seed(speech_run, held_out):
-    evaluator = evaluation.Evaluator(speech_run, held_out)
-    shown = {name: [x.features for x in found] for name, found in evaluator.test.items()}
+    made = evaluator.Evaluator(speech_run, held_out)
+    shown = {name: [x.features for x in found] for name, found in made.test.items()}
     logits = [
-        classifier.fit(shown, evaluator.spec, seed=3, steps=5).network(shown["low"][0][None].astype(np.float32))
+        classifier.fit(shown, made.spec, seed=3, steps=5).network(shown["low"][0][None].astype(np.float32))
         for _ in "ab"
     ]
     np.testing.assert_array_equal(*logits)
@@ -67,9 +90,9 @@ def evaluated(speech_run, held_out, tmp_path_factory):
     """What an evaluation wrote, and what it said."""
     out = tmp_path_factory.mktemp("evaluation")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation.Evaluator, "judge", lambda self, seed: (HearsLowOnly(), {}))
+        patch.setattr(evaluator.Evaluator, "judge", lambda self, seed: (HearsLowOnly(), {}))
         patch.setattr(evaluation, "SHOWN", 2)
-        patch.setattr(evaluation, "MAX_REMADE", 2)
+        patch.setattr(evaluator, "MAX_REMADE", 2)
         metrics = evaluation.evaluate(speech_run, held_out, str(out))
     assert metrics == json.loads((out / "metrics.json").read_text())
     return out, metrics
@@ -78,7 +101,7 @@ def evaluated(speech_run, held_out, tmp_path_factory):
 def test_every_row_stands_beside_the_model(evaluated):
     _, metrics = evaluated
     table = metrics["ways"]["low to high"]["rows"]
-    assert list(table) == list(evaluation.ROWS)
+    assert list(table) == list(evaluator.ROWS)
     assert table["no_op"]["lsd_to_source_db"] == 0 < table["model"]["lsd_to_source_db"]
     assert table["copy_synthesis"]["mcd_db"] < min(table[row]["mcd_db"] for row in ("no_op", "mean_variance"))
     assert metrics["ways"]["low to high"]["verdict"].startswith("does not convert")
@@ -118,13 +141,13 @@ def test_a_model_that_encodes_is_judged_by_its_reconstructions(code_run, held_ou
 
 def test_records_of_another_front_end_are_refused(speech_run, picture_records):
     with pytest.raises(ValueError, match="another front end"):
-        evaluation.Evaluator(speech_run, picture_records)
+        evaluator.Evaluator(speech_run, picture_records)
 
 
 def test_records_without_a_test_split_are_refused(speech_run, speech_folder, tmp_path):
     preprocess(speech_folder, tmp_path, ("low", "high"), pairs=["n_fft=256", "n_mels=32"], fractions=(0.1, 0.0))
     with pytest.raises(ValueError, match="no test files"):
-        evaluation.Evaluator(speech_run, str(tmp_path))
+        evaluator.Evaluator(speech_run, str(tmp_path))
 
 
 def test_names_are_escaped_in_a_page():

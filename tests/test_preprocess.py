@@ -30,8 +30,14 @@ def job(data_dir, pairs=(), **domains):
     return transforms.Preprocess(kind=kind, spec=corpus.spec_of(kind, made, list(pairs)), domains=made, **place)
 
 
-def prepare(data_dir, *beam, **domains):
-    return corpus.prepare(job(data_dir, ["n_fft=256", "n_mels=32"], **domains), transforms.options(list(beam)))
+def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), **domains):
+    """The numbers of the job; sources are counted by their splits as well."""
+    done = corpus.prepare(job(data_dir, pairs, **domains), transforms.options(list(beam)))
+    if done is not None:
+        splits = done.pop("splits")
+        assert set(splits) == set(domains)
+        assert sum(sum(each.values()) for each in splits.values()) == done["sources"]
+    return done
 
 
 def contents(folder):
@@ -246,13 +252,9 @@ def test_pictures_of_many_formats_become_one(tmp_path, rng):
     (tmp_path / "bad.png").write_text("no picture")
     whole = (tmp_path / "0.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    assert prepare_pictures(tmp_path) == {"sources": 8, "examples": 8, "failures": 2}
+    assert prepare(tmp_path / "out", pairs=(), a=tmp_path) == {"sources": 8, "examples": 8, "failures": 2}
     assert_whole(tmp_path / "out")
     assert dataset.open_records(str(tmp_path / "out")).spec.features == image.ImageSpec(height=16, width=16)
-
-
-def prepare_pictures(folder):
-    return corpus.prepare(job(folder / "out", a=folder), transforms.options([]))
 
 
 # ------------------------------------------------------------------ again, elsewhere, interrupted
@@ -380,7 +382,7 @@ def test_the_job_is_built_for_dataflow_without_a_network(speech_folder, tmp_path
 def test_the_script_builds_the_job_for_dataflow(speech_folder, tmp_path):
     domain = f"--domain=a={speech_folder}/low"
     done = script("preprocess", domain, f"--data_dir={tmp_path}/out", "--", *DATAFLOW)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert (done.returncode, done.stdout) == (0, "the job is built; a dry run sends nothing\n"), done.stderr
     assert not (tmp_path / "out").exists()
 
 

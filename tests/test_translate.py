@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_good_files_are_converted_and_bad_ones_named(speech_run, odd_folder, tmp
     assert set(failures) == {"text.wav", "empty.wav", "cut.flac"} and all(failures.values())
     rows = {row["path"].removeprefix(f"{odd_folder}/"): row for row in lines(out / "translations.jsonl")}
     assert rows["deeper/stereo.wav"]["output"] == "deeper/stereo.wav"
-    assert {rows["same.flac"]["output"], rows["same.wav"]["output"]} == {"same.wav", "same.wav.wav"}
+    assert [rows[name]["output"] for name in ("same.wav", "same.flac")] == ["same.wav", "same.flac.wav"]
     for name, row in rows.items():
         source = recording.read(str(odd_folder / name), RATE_HZ)
         made, rate_hz = soundfile.read(out / row["output"])
@@ -191,8 +192,24 @@ def test_a_model_that_does_not_translate_says_what_it_can(code_run, speech_folde
 
 
 def test_a_run_without_export_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no export"):
+    with pytest.raises(ValueError, match="is no run: it has no config.json"):
         conversion.Model(str(tmp_path))
+    (tmp_path / "config.json").touch()
+    with pytest.raises(ValueError, match="no export.* the same train command goes on"):
+        conversion.Model(str(tmp_path))
+
+
+def test_nobodys_recordings_are_overwritten(speech_run, speech_folder, tmp_path):
+    shutil.copytree(speech_folder / "low", tmp_path / "in")
+    for out, why in (("in", "in/clip_00.wav would be overwritten"), ("in/clip_00.wav", "is a file")):
+        with pytest.raises(ValueError, match=why):
+            translate(speech_run, tmp_path / "in", tmp_path / out)
+    assert sorted(os.listdir(tmp_path / "in")) == sorted(os.listdir(speech_folder / "low"))
+
+
+def test_files_of_another_kind_are_told_from_none(speech_run, picture_folder, tmp_path):
+    with pytest.raises(ValueError, match=r"files, but none of a kind that this run is of \(audio\)"):
+        translate(speech_run, picture_folder / "plain", tmp_path / "out")
 
 
 def test_a_glob_that_matches_nothing_is_refused(speech_run, tmp_path):

@@ -12,7 +12,7 @@ from testbed import SMALL, train, voice
 
 from models import layers, spectral, vocoder_networks, waveform_losses
 from models.features import audio, inversion
-from pipelines import config, conversion, dataset, evaluation, imitation
+from pipelines import config, conversion, dataset, evaluator, imitation
 from plugins import vocoder
 
 FRAMES = 24
@@ -187,7 +187,7 @@ def test_mels_may_be_those_of_a_translator_there_and_back(waveform_records, spee
     there = model.call("translate_ab", features=margin[None])
     back = model.call("translate_ba", features=there)[0, shown.imitate.margin :][: len(log_mels)]
     np.testing.assert_allclose(shown.imitate(tf.constant(margin), tf.constant(0), tf.constant(4)), back, atol=1e-5)
-    with pytest.raises(ValueError, match="nowhere has no export"):
+    with pytest.raises(ValueError, match="nowhere is no run"):
         train(str(tmp_path / "run"), waveform_records, "vocoder", mels_from="nowhere")
 
 
@@ -261,7 +261,7 @@ def test_a_vocoder_gives_a_recording_of_the_same_length(vocoder_run, speech):
 
 def test_the_report_holds_a_vocoder_against_the_other_inverters(vocoder_run, waveform_records):
     found = {}
-    (section,) = evaluation.Evaluator(vocoder_run, waveform_records).remade(found)
+    (section,) = evaluator.Evaluator(vocoder_run, waveform_records).remade(found)
     rows = [f"{domain}, {way}" for domain in ("low", "high") for way in ("griffin_lim", "source_phase", "vocoder")]
     table = found["copy_synthesis"]
     assert [row[0] for row in section.table] == list(table) == rows
@@ -271,7 +271,7 @@ def test_the_report_holds_a_vocoder_against_the_other_inverters(vocoder_run, wav
 
 def test_an_evaluation_hears_through_the_vocoder_that_it_is_given(speech_run, vocoder_run, waveform_records):
     plain, vocoded = (
-        evaluation.Evaluator(speech_run, waveform_records, inverter)
+        evaluator.Evaluator(speech_run, waveform_records, inverter)
         for inverter in ("griffin_lim", f"vocoder:{vocoder_run}")
     )
     example = plain.test["low"][0]
@@ -280,4 +280,4 @@ def test_an_evaluation_hears_through_the_vocoder_that_it_is_given(speech_run, vo
     np.testing.assert_allclose(again.waveform / np.abs(again.waveform).max(), alone / np.abs(alone).max(), atol=1e-5)
     assert np.abs(heard.waveform - again.waveform).max() > 0.01
     with pytest.raises(ValueError, match="have no source"):
-        evaluation.Evaluator(speech_run, waveform_records, "source_phase")
+        evaluator.Evaluator(speech_run, waveform_records, "source_phase")

@@ -76,11 +76,11 @@ def voice(f0_hz: float, seconds: float, rate_hz: int, seed: int) -> np.ndarray:
     return (0.1 * y * syllables + 1e-4 * rng.normal(size=len(t))).astype(np.float32)
 
 
-def write_voices(folder, count: int, *, seconds: float = 0.7, rate_hz: int = 8000) -> None:
+def write_voices(folder, count: int, *, seconds: float = 0.7, rate_hz: int = 8000, seed: int = 0) -> None:
     for name, f0_hz in VOICES_HZ.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for n in range(count):
-            y = voice(f0_hz, seconds * (1 + 0.3 * (n % 3)), rate_hz, seed=n)
+            y = voice(f0_hz, seconds * (1 + 0.3 * (n % 3)), rate_hz, seed=seed + n)
             soundfile.write(folder / name / f"clip_{n:02d}.wav", y, rate_hz)
 
 

@@ -1,0 +1,324 @@
+"""Does it convert? The model beside what costs nothing, on files it has not seen.
+
+Rows, each judged on held-out sources of one domain sent to another:
+
+* ``no_op``: the source as it is. What a model must beat.
+* ``mean_variance``: every band brought to the target's mean and deviation.
+* ``transport``: the linear filter that `models.features.transport` gives in closed form.
+* ``model``: the run.
+* ``copy_synthesis``: the *target's* own files through front end and inverter. What can be reached.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import posixpath
+import sys
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+
+from models.features import audio, recording, stats, transport
+from models.features.spec import Spec
+from models.metrics import image as image_metrics
+from models.metrics import speech
+from pipelines import classifier, dataset, generation, report, resynthesis
+from pipelines.conversion import Model, vocoder_of
+
+MAX_SOURCES = 200  # of each domain, tested and shown to the judge
+MAX_FRAMES = 1024  # of each that are looked at
+MAX_REMADE = 32  # recordings of each domain that every inverter makes again
+SIGNIFICANCE = 0.05
+FEWEST = 4  # files of which the best outcome is no chance at that level: 1 in 70
+ROWS = ("no_op", "mean_variance", "transport", "model", "copy_synthesis")
+
+
+@dataclasses.dataclass
+class Example:
+    """A held-out source in one row: what it became.
+
+    Attributes:
+      id: of the source.
+      stem: its name without domain and ending; equal stems are parallel.
+      path: of the source file.
+      features: as the judge hears them.
+      waveform: samples at the spec's rate; None for pictures and for features never inverted.
+    """
+
+    id: str
+    stem: str
+    path: str
+    features: np.ndarray
+    waveform: np.ndarray | None = None
+
+
+@dataclasses.dataclass
+class Way:
+    """One direction: its rows of examples, its table, its verdict, and what it gained over what needs no training."""
+
+    source: str
+    target: str
+    examples: dict[str, list[Example]]
+    table: dict[str, dict[str, float]]
+    verdict: str = ""
+    note: str = ""
+
+
+class Evaluator:
+    """Judges a run on the test split of records.
+
+    Args:
+      run_dir: the run.
+      data_dir: records whose test split is held out; with the run's front end and domains.
+      inverter: what speech is heard through: "griffin_lim" or "vocoder:RUN".
+
+    Raises:
+      ValueError: other records than the run's, no test split, or no such inverter.
+    """
+
+    def __init__(self, run_dir: str, data_dir: str, inverter: str = "griffin_lim"):
+        self.model = Model(run_dir)
+        self.spec = self.model.spec
+        self.vocoder = self.model if "vocode" in self.model.signatures else None
+        self.inverted = self.model.inverted
+        if inverter != "griffin_lim" and self.spec.kind == "audio":
+            if inverter == "source_phase":
+                raise ValueError("--inverter=source_phase: targets and closed forms have no source; wanted vocoder:RUN")
+            self.vocoder = vocoder_of(inverter, self.spec.features)
+            self.inverted = self.vocoder.vocoded
+        self.data = dataset.open_records(data_dir)
+        if (self.data.spec.features, self.data.spec.domains) != (self.spec.features, self.spec.domains):
+            raise ValueError(f"{data_dir} has another front end or other domains than {run_dir}")
+        seen, names = self._trained_on(), self.spec.domains
+        self.test = {name: _examples(self.data, "test", name, but=seen) for name in names}
+        known = {name: [s.id for s in self.data.of("test", name) if s.hash in seen] for name in names}
+        for name in names:
+            if known[name]:
+                some = f"{len(known[name])} test files of {name} are left out, such as {known[name][0]}"
+                print(f"warning: {some}: {run_dir} was trained on the same bytes", file=sys.stderr)
+            if not self.test[name]:
+                left = "but those that the run was trained on" if known[name] else "that sound"
+                what = f"has no test files {left}; see --test_fraction of preprocess, and train again"
+                raise ValueError(f"{data_dir}: domain {name} {what}")
+
+    def _trained_on(self) -> set[str]:
+        """Hashes of the files that the run was trained on, as far as its records are still there."""
+        try:
+            data = dataset.open_records(self.model.facts["run"]["data_dir"])
+        except ValueError:
+            return set()
+        return {source.hash for source in data.sources if source.split == "train"}
+
+    def judge(self, seed: int = 0) -> tuple[classifier.Classifier, dict]:
+        """A judge trained on the run's records, and how well it knows held-out files, plain and inverted."""
+        training = self._training()
+        shown = {name: [x.features for x in found] for name, found in training.items()}
+        if self.spec.kind == "audio":
+            for name, found in training.items():
+                shown[name] += [x.features for x in self.heard(found)]
+        made = classifier.fit(shown, self.spec, seed=seed)
+        facts = {"accuracy": made.accuracy({name: [x.features for x in found] for name, found in self.test.items()})}
+        if self.spec.kind == "audio":
+            inverted = {name: [x.features for x in self.heard(found)] for name, found in self.test.items()}
+            facts["accuracy_inverted"] = made.accuracy(inverted)
+        return made, facts
+
+    def _training(self) -> dict[str, list[Example]]:
+        """The training split of the run's own records; of those given, where the run's are gone."""
+        for data_dir in (self.model.facts["run"]["data_dir"], self.data.data_dir):
+            try:
+                data = dataset.open_records(data_dir)
+            except ValueError:
+                continue
+            found = {name: _examples(data, "train", name) for name in self.spec.domains}
+            if all(found.values()):
+                return found
+        raise ValueError(f"{self.data.data_dir} has no training split to train the domain classifier on")
+
+    def heard(self, examples: list[Example]) -> list[Example]:
+        """Speech through the inverter and analysed again: what a listener gets of these log-mels."""
+        if self.spec.kind == "image":
+            return examples
+        waves = self.inverted([x.features for x in examples])
+        return [self._analysed(x, y) for x, y in zip(examples, waves, strict=True)]
+
+    def _analysed(self, example: Example, waveform: np.ndarray) -> Example:
+        spec, y = self.spec.features, waveform
+        y = y * audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db)
+        return dataclasses.replace(example, features=audio.log_mel(y, spec), waveform=y)
+
+    def way(self, source: str, target: str, judge: classifier.Classifier) -> Way:
+        """All rows of one direction, their table, and the verdict."""
+        found = self.test[source]
+        rows = {"no_op": found, "model": self.heard(self._translated(found, source, target))}
+        if self.spec.kind == "audio":
+            a, b = self.spec.moments[source], self.spec.moments[target]
+            kernel = transport.kernel(a, b, self.spec.features)
+            for name, filtered in (("mean_variance", None), ("transport", kernel)):
+                rows[name] = self.heard([_moved(x, a, b, filtered, self.spec.features.log_floor) for x in found])
+        rows["copy_synthesis"] = self.heard(self.test[target])
+        made = Way(source, target, {name: rows[name] for name in ROWS if name in rows}, {})
+        wanted = self.spec.domains.index(target)
+        heard = {
+            name: judge.judge([x.features for x in examples]) == wanted for name, examples in made.examples.items()
+        }
+        for name, examples in made.examples.items():
+            made.table[name] = {"n": len(examples), "heard_as_target": float(np.mean(heard[name]))}
+            made.table[name] |= self._distances(examples, found, self.test[target], name)
+        made.verdict, made.note = verdict(heard["model"], heard["no_op"]), gained(heard)
+        return made
+
+    def _translated(self, found: list[Example], source: str, target: str) -> list[Example]:
+        _, translate = self.model.translation(target, source)
+        if self.spec.kind == "image":
+            made = translate(np.stack([x.features for x in found]))
+            return [dataclasses.replace(x, features=y) for x, y in zip(found, made, strict=True)]
+        context, floor = self.model.context, self.spec.features.log_floor
+        out = []
+        for x in found:
+            padded = np.pad(x.features, ((context, context), (0, 0)), constant_values=floor).astype(np.float32)
+            made = translate(padded[None])[0]
+            out.append(dataclasses.replace(x, features=made[context : len(made) - context]))
+        return out
+
+    def _distances(self, made: list[Example], sources: list[Example], targets: list[Example], row: str) -> dict:
+        """Means over examples: to the parallel target where there is one, and to the source."""
+        parallel = {x.stem: x for x in targets}
+        pairs = [(x, parallel[x.stem]) for x in made if x.stem in parallel]
+        out = {}
+        if self.spec.kind == "audio":
+            if pairs:
+                spec = self.spec.features
+                mcd = [speech.mel_cepstral_distortion(x.features, y.features, spec) for x, y in pairs]
+                out["mcd_db"] = float(np.mean(mcd))
+            if row != "copy_synthesis":
+                lsd = [speech.log_spectral_distance(x.features, y.features) for x, y in zip(made, sources, strict=True)]
+                out["lsd_to_source_db"] = float(np.mean(lsd))
+        elif pairs:
+            stacked = [np.stack([pair[n].features for pair in pairs]) for n in (0, 1)]
+            out["ssim"] = float(np.mean(image_metrics.ssim(*stacked)))
+            out["mean_absolute_error"] = float(np.mean(image_metrics.mean_absolute_error(*stacked)))
+        return out
+
+    def reconstruction(self) -> dict[str, dict[str, float]]:
+        """For models that encode and decode: the squared error of normalised features, beside the mean's."""
+        table: dict[str, dict[str, float]] = {}
+        for name, found in self.test.items():
+            made = [self.model.call("reconstruct", features=x.features[None].astype(np.float32))[0] for x in found]
+            scale = self.spec.overall.std if self.spec.kind == "audio" else 1.0
+            mean = self.spec.overall.mean
+            error = [np.mean(np.square((x.features - y) / scale)) for x, y in zip(found, made, strict=True)]
+            blank = [np.mean(np.square((x.features - mean) / scale)) for x in found]
+            table[name] = {"n": len(found), "model": float(np.mean(error)), "mean_of_data": float(np.mean(blank))}
+        return table
+
+    def copy_synthesis(self) -> dict[str, dict[str, float]]:
+        """Held-out recordings made again of their log-mels by each inverter; of a domain whose files are gone, none."""
+        spec, ways = self.spec.features, resynthesis.inverters(self.model, self.vocoder)
+        rows = {}
+        for domain, found in self.test.items():
+            heard = (recorded(x, self.spec) for x in found[:MAX_REMADE])
+            levelled = [
+                y * audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db)
+                for y in heard
+                if y is not None
+            ]
+            table = resynthesis.table(ways, levelled, spec) if levelled else {}
+            rows |= {f"{domain}, {name}": row for name, row in table.items()}
+        return rows
+
+    def remade(self, metrics: dict) -> list[report.Section]:
+        """The section on what each inverter loses, of speech whose recordings are still there."""
+        if self.spec.kind == "image" or not (found := self.copy_synthesis()):
+            return []
+        metrics["copy_synthesis"] = found
+        heads, rows = report.tabled(found)
+        return [report.Section("Copy synthesis", heads=heads, table=rows)]
+
+    def coding(self, metrics: dict) -> list[report.Section]:
+        """Sections on what a model that does not translate can do: reconstruct, draw from noise."""
+        sections = []
+        if "reconstruct" in self.model.signatures:
+            metrics["reconstruction"] = self.reconstruction()
+            heads, rows = report.tabled(metrics["reconstruction"])
+            sections.append(report.Section("Reconstruction", heads=heads, table=rows))
+        if "sample" in self.model.signatures:
+            plain = [{d: [x.features for x in v] for d, v in found.items()} for found in (self._training(), self.test)]
+            metrics["samples"] = generation.compared(self.model, *plain)
+            sections.append(generation.section(self.model, metrics["samples"]))
+        return sections
+
+
+def verdict(model: np.ndarray, no_op: np.ndarray) -> str:
+    """What the judge's answers say, in words.
+
+    Args:
+      model: bool `[n]`, heard as the target after conversion.
+      no_op: the same of the sources themselves.
+
+    >>> verdict(np.ones(20, bool), np.zeros(20, bool))
+    'converts: 100 % heard as the target, no-op 0 %'
+    """
+    counts = [[int(x.sum()), int((~x).sum())] for x in (model, no_op)]
+    chance = scipy.stats.fisher_exact(counts, alternative="greater").pvalue
+    shares = f"{100 * model.mean():.0f} % heard as the target, no-op {100 * no_op.mean():.0f} %"
+    if len(model) < FEWEST:
+        return f"too few files to tell: {len(model)} where {FEWEST} are the least that can ({shares})"
+    if chance >= SIGNIFICANCE:
+        return f"does not convert: within noise of no-op ({shares})"
+    return f"{'converts' if model.mean() >= 0.5 else 'converts in part'}: {shares}"
+
+
+def gained(heard: Mapping[str, np.ndarray]) -> str:
+    """What the model gained over the better of the closed forms, in words; nothing where there is none.
+
+    Args:
+      heard: by row, bool `[n]`: heard as the target.
+
+    >>> print(gained({"transport": np.ones(50, bool), "model": np.ones(50, bool)}))
+    This classifier hears no difference between the model and transport, which needs no training.
+    """
+    forms = [name for name in ("mean_variance", "transport") if name in heard]
+    if not forms:
+        return ""
+    best, model = max(forms, key=lambda name: heard[name].mean()), heard["model"]
+    counts = [[int(x.sum()), int((~x).sum())] for x in (model, heard[best])]
+    if scipy.stats.fisher_exact(counts).pvalue >= SIGNIFICANCE:
+        return f"This classifier hears no difference between the model and {best}, which needs no training."
+    more = "more" if model.mean() > heard[best].mean() else "less"
+    return f"The model is heard as the target {more} often than {best}, which needs no training."
+
+
+def _moved(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: float) -> Example:
+    """A source moved to the target's statistics, band by band or by a filter."""
+    z = stats.normalise(example.features, a)
+    if kernel is not None:
+        z = transport.filtered(z, kernel)
+    moved = np.clip(stats.denormalise(z, b), floor, b.highest)
+    return dataclasses.replace(example, features=moved)
+
+
+def _examples(data: dataset.Records, split: str, domain: str, *, but: Collection[str] = ()) -> list[Example]:
+    """The first sources of a split that sound, by id, but those of these hashes."""
+    found = []
+    for source, features in dataset.whole(data, split, domain):
+        if len(found) == MAX_SOURCES:
+            break
+        if any(source.active) and source.hash not in but:
+            stem = posixpath.splitext(source.id.removeprefix(f"{domain}/"))[0]
+            shown = features[:MAX_FRAMES] if data.spec.kind == "audio" else features
+            found.append(Example(source.id, stem, source.path, shown))
+    return found
+
+
+def recorded(example: Example, spec: Spec) -> np.ndarray | None:
+    """The source file's samples, as far as they are looked at; None where it is gone."""
+    try:
+        with tf.io.gfile.GFile(example.path, "rb") as file:
+            y = recording.read(io.BytesIO(file.read()), spec.features.sample_rate_hz)
+    except (tf.errors.OpError, ValueError):
+        return None
+    return y[: MAX_FRAMES * spec.features.hop_length]
