@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
+import psutil
 from absl import logging
 
 USER_ERRORS = (ValueError, OSError)
@@ -110,11 +111,19 @@ def guarded(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], No
                 raise  # a fault: some library was called wrongly
             sys.exit(complain(str(error)))
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            sys.stdout.flush()
-            os._exit(130)  # not by way of threads that are still at work, see interruptible
+            print("interrupted", file=sys.stderr, flush=True)
+            _end(130)
 
     return run
+
+
+def _end(code: int) -> None:
+    """Ends this process and those that it started, not by way of threads that are still at work."""
+    sys.stdout.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # each would complain that the other is gone
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    os._exit(code)
 
 
 def _is_ours(error: Exception) -> bool:

@@ -86,7 +86,9 @@ class Evaluator:
         self.inverted = self.model.inverted
         if inverter != "griffin_lim" and self.spec.kind == "audio":
             if inverter == "source_phase":
-                raise ValueError("--inverter=source_phase: targets and closed forms have no source; wanted vocoder:RUN")
+                raise ValueError(
+                    "--inverter=source_phase: targets and closed forms have no source; wanted griffin_lim or vocoder:RUN"
+                )
             self.vocoder = vocoder_of(inverter, self.spec.features)
             self.inverted = self.vocoder.vocoded
         self.data = dataset.open_records(data_dir)

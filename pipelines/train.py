@@ -42,7 +42,7 @@ def define_flags() -> None:
 
 def list_plugins() -> str:
     """Every plugin with the first line of its docstring."""
-    return "\n".join(f"{name:12} {plugins.summary(name)}" for name in plugins.available())
+    return "\n".join(f"{name:14} {plugins.summary(name)}" for name in plugins.available())
 
 
 def list_keys(name: str) -> str:

@@ -64,6 +64,9 @@ def load(name: str) -> type:
 
 
 def summary(name: str) -> str:
-    """The first line of what a plugin's module says of itself."""
-    module = importlib.import_module(available()[name].module)
-    return (module.__doc__ or "").strip().partition("\n")[0]
+    """The first line of what a plugin's module says of itself; of what its class says where the module has several."""
+    table = available()
+    module = table[name].module
+    alone = [point.module for point in table.values()].count(module) == 1
+    said = importlib.import_module(module) if alone else load(name)
+    return (said.__doc__ or "").strip().partition("\n")[0]

@@ -99,7 +99,7 @@ def interrupted():
     ],
 )
 def test_what_the_user_can_mend_is_one_line(capsys, monkeypatch, fails, code, line):
-    monkeypatch.setattr(console.os, "_exit", sys.exit)
+    monkeypatch.setattr(console, "_end", sys.exit)
     with pytest.raises(SystemExit) as stopped:
         console.guarded(lambda argv: fails())(["toy"])
     assert (stopped.value.code, capsys.readouterr().err) == (code, f"{line}\n")

@@ -19,6 +19,7 @@ def test_every_built_in_plugin_loads_and_is_one():
     for name in plugins.BUILT_IN:
         assert issubclass(plugins.load(name), base.Plugin)
         assert plugins.summary(name)
+    assert len({plugins.summary(name) for name in plugins.available()}) == len(plugins.available())
 
 
 @pytest.mark.parametrize(
