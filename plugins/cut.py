@@ -28,6 +28,7 @@ class Config(adversarial.Config):
       channels: width of the generator.
       blocks: residual blocks of the generator.
       kernel: frames that a gated convolution of the speech generator sees.
+      generator_halvings: stride-2 convolutions of the picture generator; 2 in the paper.
       halvings: stride-2 convolutions of the picture discriminator.
       nce: weight of the contrast between patches of a source and of its translation.
       nce_identity: weight of the same for the second domain, which should stay as it is.
@@ -43,6 +44,7 @@ class Config(adversarial.Config):
     channels: int = 64
     blocks: int = 9
     kernel: int = 5
+    generator_halvings: int = 2
     halvings: int = 3
     nce: schedules.Schedule = 1.0
     nce_identity: schedules.Schedule = 1.0
@@ -64,9 +66,11 @@ class CUT(base.Plugin):
             "image": {
                 "channels": 24,
                 "blocks": 3,
+                "generator_halvings": 1,
                 "halvings": 1,
                 "critic_channels": 32,
-                "steps": 1200,  # longer, the discriminator outgrows the generator
+                "steps": 4000,
+                "ema": 0.99,
                 "rate_g": 8e-4,
                 "rate_d": 2e-4,
                 "features": 64,
@@ -88,7 +92,8 @@ class CUT(base.Plugin):
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
         critic = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
         if spec.kind == "image":
-            self.generator = networks.resnet_generator(spec.features, channels=c.channels, blocks=c.blocks)
+            sizes = {"channels": c.channels, "blocks": c.blocks, "halvings": c.generator_halvings}
+            self.generator = networks.resnet_generator(spec.features, **sizes)
             discriminator = networks.patch_discriminator(spec.features, halvings=c.halvings, **critic)
         else:
             end = self.b if c.transport else self.a

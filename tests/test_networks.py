@@ -108,8 +108,9 @@ def test_a_mel_discriminator_judges_stretches_of_some_thirty_frames(rng):
 
 
 @each_spec
-def test_a_picture_generator_gives_pictures_of_the_same_size_in_range(spec, rng):
-    network = shaken(networks.resnet_generator(spec, channels=2, blocks=1), rng)
+@pytest.mark.parametrize("halvings", [1, 2])
+def test_a_picture_generator_gives_pictures_of_the_same_size_in_range(spec, halvings, rng):
+    network = shaken(networks.resnet_generator(spec, channels=2, blocks=1, halvings=halvings), rng)
     found = network(pictures(spec, rng)).numpy()
     assert found.shape == (2, spec.height, spec.width, spec.channels) and np.abs(found).max() <= 1
     assert found.std() > 0.01
