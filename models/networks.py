@@ -141,7 +141,7 @@ def patch_discriminator(
     channels.
     """
     x = keras.Input((spec.height, spec.width, pictures * spec.channels), name="pictures")
-    halvings = max(1, min(halvings, int(np.log2(min(spec.height, spec.width))) - 3))
+    halvings = max(1, min(halvings, int(np.log2(min(spec.height, spec.width))) - 2))
     options = {"padding": "same", "kernel_initializer": layers.dcgan_init()}
     conv = layers.SpectralConv2D if spectral_norm else keras.layers.Conv2D
     h = layers.leaky(conv(channels, 4, 2, **options)(x))

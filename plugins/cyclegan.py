@@ -45,6 +45,10 @@ class Config(adversarial.Config):
     transport: bool = True
     loudness: schedules.Schedule = 0.0
 
+    def __post_init__(self):
+        super().__post_init__()
+        base.at_least(self, below=3, generator_halvings=1)  # sizes of pictures are multiples of 4
+
 
 PICTURES = {"effort": 0.0, "rate_d": 2e-4}  # no identity term: it keeps colours, which translation is to change
 
@@ -59,6 +63,8 @@ class CycleGAN(base.Plugin):
             "image": {
                 **PICTURES,
                 "steps": 1600,
+                "ema": 0.99,
+                "r1": 10.0,  # else the discriminators win, and translations stay where they are
                 "channels": 24,
                 "generator_halvings": 1,
                 "halvings": 2,

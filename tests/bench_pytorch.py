@@ -1,12 +1,13 @@
 """A training step of the published MaskCycleGAN-VC and CycleGAN in PyTorch, beside `tests.bench full_size`.
 
-  pip install torch && python tests/bench_pytorch.py
+  pip install torch && python tests/bench_pytorch.py [mask_cyclegan] [cyclegan]
 
 Built here from the papers and the sizes of the public implementations (24.5 and 16.7 million parameters; 11.4 and
 2.8), with the passes of the public training loops but for fakes, which are made once and not again for the
 discriminators. PyTorch is no dependency of this project: install it somewhere else.
 """
 
+import sys
 import time
 
 import torch
@@ -138,16 +139,20 @@ def timed(generator, critic, count: int, shape: tuple[int, ...], *, identity: bo
     return (time.perf_counter() - began) / STEPS
 
 
+MODELS = {
+    "mask_cyclegan": ("MaskCycleGAN-VC, 80 x 64", (MaskedGenerator, masked_discriminator, 4, (1, 80, 64))),
+    "cyclegan": ("CycleGAN, 256 x 256", (picture_generator, picture_discriminator, 2, (3, 256, 256))),
+}
+
+
 def main() -> None:
-    """Prints a line for each."""
-    for identity in (True, False):
-        for name, made in (
-            ("MaskCycleGAN-VC, 80 x 64", (MaskedGenerator, masked_discriminator, 4, (1, 80, 64))),
-            ("CycleGAN, 256 x 256", (picture_generator, picture_discriminator, 2, (3, 256, 256))),
-        ):
+    """Prints a line for each of those asked for, or all, without the identity term and with it."""
+    for name, made in (MODELS[each] for each in sys.argv[1:] or MODELS):
+        millions = [sum(p.numel() for p in make().parameters()) / 1e6 for make in made[:2]]
+        for identity in (False, True):
             seconds = timed(*made, identity=identity)
-            millions = [sum(p.numel() for p in make().parameters()) / 1e6 for make in made[:2]]
-            print(f"{name}, identity {identity}: {seconds:.2f} s a step; {millions[0]:.1f} and {millions[1]:.1f} M")
+            sizes = f"{millions[0]:.1f} and {millions[1]:.1f} M"
+            print(f"{name}, identity {identity}: {seconds:.2f} s a step; {sizes}", flush=True)
 
 
 if __name__ == "__main__":
