@@ -47,7 +47,7 @@ class DCGAN(base.Plugin):
     PRESETS = {
         "small": {
             "audio": {"critic_channels": 64},
-            "image": {**SMALL, "steps": 10000, "rate_g": 5e-4, "rate_d": 5e-4, "r1": 1.0},
+            "image": {**SMALL, "steps": 6000, "rate_g": 5e-4, "rate_d": 5e-4, "r1": 1.0},
         },
         "full": {"audio": {"steps": 100000, "channels": 256}, "image": {"steps": 100000}},
     }
@@ -117,7 +117,7 @@ class WGANGP(DCGAN):
     PRESETS = {
         "small": {
             "audio": {"critic_channels": 64},
-            "image": {**SMALL, "steps": 9000, "critics": 3, "rate_g": 5e-4, "rate_d": 5e-4},
+            "image": {**SMALL, "steps": 8000, "critics": 3, "rate_g": 5e-4, "rate_d": 5e-4},
         },
         "full": DCGAN.PRESETS["full"],
     }

@@ -124,8 +124,8 @@ def step(generators, critics, players, real, *, identity: bool) -> None:
     players[1].step()
 
 
-def timed(generator, critic, count: int, shape: tuple[int, ...], *, identity: bool) -> float:
-    """Seconds a step."""
+def timed(generator, critic, count: int, shape: tuple[int, ...], *, identity: bool) -> tuple[float, float]:
+    """Seconds a step, and those of all cores."""
     generators, critics = [generator() for _ in range(2)], [critic() for _ in range(count)]
     players = [
         torch.optim.Adam([p for each in some for p in each.parameters()], 2e-4, (0.5, 0.999))
@@ -133,10 +133,10 @@ def timed(generator, critic, count: int, shape: tuple[int, ...], *, identity: bo
     ]
     real = [torch.randn(1, *shape) for _ in range(2)]
     step(generators, critics, players, real, identity=identity)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     for _ in range(STEPS):
         step(generators, critics, players, real, identity=identity)
-    return (time.perf_counter() - began) / STEPS
+    return (time.perf_counter() - began) / STEPS, (time.process_time() - used) / STEPS
 
 
 MODELS = {
@@ -150,9 +150,11 @@ def main() -> None:
     for name, made in (MODELS[each] for each in sys.argv[1:] or MODELS):
         millions = [sum(p.numel() for p in make().parameters()) / 1e6 for make in made[:2]]
         for identity in (False, True):
-            seconds = timed(*made, identity=identity)
+            seconds, cpu_s = timed(*made, identity=identity)
             sizes = f"{millions[0]:.1f} and {millions[1]:.1f} M"
-            print(f"{name}, identity {identity}: {seconds:.2f} s a step; {sizes}", flush=True)
+            print(
+                f"{name}, identity {identity}: {seconds:.2f} s a step, {cpu_s:.2f} s of CPU time; {sizes}", flush=True
+            )
 
 
 if __name__ == "__main__":
