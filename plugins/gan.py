@@ -117,7 +117,7 @@ class WGANGP(DCGAN):
     PRESETS = {
         "small": {
             "audio": {"critic_channels": 64},
-            "image": {**SMALL, "steps": 8000, "critics": 3, "rate_g": 5e-4, "rate_d": 5e-4},
+            "image": {**SMALL, "steps": 6000, "critics": 3, "rate_g": 5e-4, "rate_d": 5e-4},
         },
         "full": DCGAN.PRESETS["full"],
     }
