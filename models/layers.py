@@ -134,11 +134,49 @@ def reflect_conv2d(x, channels: int, kernel: int, **options):
 
 
 def resize_conv2d(x, channels: int):
-    """Doubles height and width by nearest neighbour, then convolves.
+    """Doubles height and width by nearest neighbour, then convolves, with reflected edges.
 
     A transposed convolution leaves checkerboards (Odena et al. 2016, Distill).
     """
-    return reflect_conv2d(keras.layers.UpSampling2D()(x), channels, 3, use_bias=False)
+    return DoublingConv2D(channels, reflected=True, kernel_initializer=dcgan_init(), use_bias=False)(x)
+
+
+class DoublingConv2D(keras.layers.Conv2D):
+    """Doubles height and width by nearest neighbour and convolves 3 x 3; the same numbers for 4/9 of the work.
+
+    In a doubled picture 3 x 3 pixels are 2 x 2 different ones, in one of four ways: four kernels of 2 x 2 say it all.
+
+    Args:
+      filters: channels of the result.
+      reflected: whether edges are reflected; else they are zero.
+      options: of a convolution.
+    """
+
+    def __init__(self, filters: int, *, reflected: bool = False, **options):
+        super().__init__(filters, 3, padding="same", **options)
+        self.reflected = reflected
+
+    def call(self, x):
+        """`[batch, rows, columns, channels]` to `[batch, 2 rows, 2 columns, filters]`."""
+        if self.reflected:  # a doubled picture that is reflected has its first row three times
+            x = tf.concat([x[:, :1], x, x[:, -1:]], axis=1)
+            x = tf.concat([x[:, :, :1], x, x[:, :, -1:]], axis=2)
+        else:
+            x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        z = tf.nn.conv2d(x, self._folded(x.dtype), 1, "VALID")
+        y = tf.nn.depth_to_space(z, 2)[:, 1:-1, 1:-1]  # what two neighbours see begins at an odd pixel
+        return self.activation(y + tf.cast(self.bias, y.dtype) if self.use_bias else y)
+
+    def compute_output_shape(self, shape):
+        """Twice the rows and columns."""
+        return (shape[0], *(size and 2 * size for size in shape[1:3]), self.filters)
+
+    def _folded(self, dtype) -> tf.Tensor:
+        """The kernels for odd and even rows and columns, `[2, 2, channels, 4 filters]`."""
+        folds = tf.constant([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], dtype)  # [odd or even, of 2, of 3]
+        rows = tf.einsum("pau,uvio->pavio", folds, tf.cast(self.kernel, dtype))
+        both = tf.einsum("qbv,pavio->abipqo", folds, rows)
+        return tf.reshape(both, [2, 2, -1, 4 * self.filters])
 
 
 class TallConv2D(keras.layers.Conv2D):

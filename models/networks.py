@@ -62,24 +62,26 @@ def mel_discriminator(
 # ------------------------------------------------------------------ translation of pictures
 
 
-def resnet_generator(spec: ImageSpec, *, channels: int, blocks: int, codes: int = 0) -> keras.Model:
+def resnet_generator(spec: ImageSpec, *, channels: int, blocks: int, halvings: int = 2, codes: int = 0) -> keras.Model:
     """c7s1-k, d2k, d4k, R4k x blocks, u2k, uk, c7s1-3 (Sec. 7.2 of arXiv:1703.10593), resized instead of transposed.
 
+    That is with 2 halvings; with 1, what is small is kept in its place: c7s1-k, d2k, R2k x blocks, uk, c7s1-3.
     With codes, there is a second input `[batch, codes]`, which scales and shifts what is normalised (adaptive
     instance norm, Eq. 8 of arXiv:1703.06868). Codes as planes beside the picture would be normalised away.
     """
     x = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
     code = keras.Input((codes,), name="code") if codes else None
     h = keras.ops.relu(layers.instance_norm(layers.reflect_conv2d(x, channels, 7, use_bias=False)))
-    for width in (2, 4):
-        h = layers.reflect_conv2d(h, width * channels, 3, strides=2, use_bias=False)
+    for n in range(halvings):
+        h = layers.reflect_conv2d(h, channels * 2 ** (n + 1), 3, strides=2, use_bias=False)
         h = layers.Tap()(keras.ops.relu(layers.instance_norm(h)))
+    wide = h.shape[-1]
     for _ in range(blocks):
-        inner = layers.instance_norm(layers.reflect_conv2d(h, 4 * channels, 3, use_bias=False))
+        inner = layers.instance_norm(layers.reflect_conv2d(h, wide, 3, use_bias=False))
         inner = keras.ops.relu(layers.told(inner, code) if codes else inner)
-        h = layers.Tap()(h + layers.instance_norm(layers.reflect_conv2d(inner, 4 * channels, 3, use_bias=False)))
-    for width in (2, 1):
-        h = layers.instance_norm(layers.resize_conv2d(h, width * channels))
+        h = layers.Tap()(h + layers.instance_norm(layers.reflect_conv2d(inner, wide, 3, use_bias=False)))
+    for n in reversed(range(halvings)):
+        h = layers.instance_norm(layers.resize_conv2d(h, channels * 2**n))
         h = keras.ops.relu(layers.told(h, code) if codes else h)
     last = layers.reflect_conv2d(h, spec.channels, 7, dtype="float32")
     return keras.Model([x, code] if codes else x, keras.ops.tanh(last), name="resnet_generator")
@@ -139,7 +141,7 @@ def patch_discriminator(
     channels.
     """
     x = keras.Input((spec.height, spec.width, pictures * spec.channels), name="pictures")
-    halvings = max(1, min(halvings, int(np.log2(min(spec.height, spec.width))) - 3))
+    halvings = max(1, min(halvings, int(np.log2(min(spec.height, spec.width))) - 2))
     options = {"padding": "same", "kernel_initializer": layers.dcgan_init()}
     conv = layers.SpectralConv2D if spectral_norm else keras.layers.Conv2D
     h = layers.leaky(conv(channels, 4, 2, **options)(x))
@@ -191,8 +193,7 @@ def image_decoder(spec: ImageSpec, *, channels: int, latent: int, logits: bool =
     h = keras.ops.relu(keras.layers.Dense(rows * columns * 2 * channels)(h))
     h = keras.layers.Reshape((rows, columns, 2 * channels))(h)
     for width in (1, 1):
-        h = keras.layers.UpSampling2D()(h)
-        h = keras.ops.relu(keras.layers.Conv2D(width * channels, 3, padding="same")(h))
+        h = keras.ops.relu(layers.DoublingConv2D(width * channels)(h))
     h = h[:, : spec.height, : spec.width]
     activation = None if logits else "tanh"
     last = keras.layers.Conv2D(spec.channels, 3, padding="same", activation=activation, dtype="float32")
@@ -214,7 +215,7 @@ def image_generator(spec: ImageSpec, *, channels: int, latent: int) -> keras.Mod
     h = keras.layers.Reshape((rows, columns, wide))(keras.layers.Dense(rows * columns * wide)(z))
     h = keras.ops.relu(layers.pixel_norm(h))
     for n in reversed(range(doublings)):
-        h = keras.layers.Conv2D(channels * 2**n, 3, padding="same")(keras.layers.UpSampling2D()(h))
+        h = layers.DoublingConv2D(channels * 2**n)(h)
         h = keras.ops.relu(layers.pixel_norm(h))
     h = h[:, : spec.height, : spec.width]
     last = keras.layers.Conv2D(spec.channels, 3, padding="same", activation="tanh", dtype="float32")

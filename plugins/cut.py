@@ -10,12 +10,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from models import layers, losses, networks, schedules
-from models.draws import uniform
+from models.draws import Draws, uniform
 from models.features import transport
 from plugins import adversarial, base
 
@@ -28,14 +27,15 @@ class Config(adversarial.Config):
       channels: width of the generator.
       blocks: residual blocks of the generator.
       kernel: frames that a gated convolution of the speech generator sees.
+      generator_halvings: stride-2 convolutions of the picture generator; 2 in the paper.
       halvings: stride-2 convolutions of the picture discriminator.
       nce: weight of the contrast between patches of a source and of its translation.
       nce_identity: weight of the same for the second domain, which should stay as it is.
       patches: places that are contrasted, at most.
       features: width of what patches are compared by.
       temperature: of the contrast.
-      heads_apart: project patches of sources and of translations each by networks of their own; with the same for
-        both, as in the paper, bright likes to stay bright.
+      recolour: pictures: contrast them with random channels inverted, so that patches are known by what is in them;
+        without, as in the paper, bright likes to stay bright.
       effort: speech: weight of what the generator adds to linear transport.
       transport: speech: begin at linear optimal transport between the domains, not at the identity.
     """
@@ -43,15 +43,20 @@ class Config(adversarial.Config):
     channels: int = 64
     blocks: int = 9
     kernel: int = 5
+    generator_halvings: int = 2
     halvings: int = 3
     nce: schedules.Schedule = 1.0
     nce_identity: schedules.Schedule = 1.0
     patches: int = 256
     features: int = 256
     temperature: float = 0.07
-    heads_apart: bool = False
+    recolour: bool = False
     effort: schedules.Schedule = 0.0
     transport: bool = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        base.at_least(self, below=3, generator_halvings=1)  # sizes of pictures are multiples of 4
 
 
 class CUT(base.Plugin):
@@ -64,15 +69,19 @@ class CUT(base.Plugin):
             "image": {
                 "channels": 24,
                 "blocks": 3,
-                "halvings": 1,
+                "generator_halvings": 1,
+                "halvings": 2,
                 "critic_channels": 32,
-                "steps": 1200,  # longer, the discriminator outgrows the generator
+                "steps": 4000,
+                "ema": 0.99,
                 "rate_g": 8e-4,
                 "rate_d": 2e-4,
+                "r1": 1.0,  # else the discriminator wins, and translations stay where they are
+                "nce": ((0, 0.05), (1000, 0.2)),  # more of it at first, and they stay what they are
+                "nce_identity": 0.0,
+                "recolour": True,
                 "features": 64,
                 "pool_size": 0,
-                "heads_apart": True,
-                "nce_identity": 0.0,
             },
         },
         "full": {
@@ -88,7 +97,8 @@ class CUT(base.Plugin):
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
         critic = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
         if spec.kind == "image":
-            self.generator = networks.resnet_generator(spec.features, channels=c.channels, blocks=c.blocks)
+            sizes = {"channels": c.channels, "blocks": c.blocks, "halvings": c.generator_halvings}
+            self.generator = networks.resnet_generator(spec.features, **sizes)
             discriminator = networks.patch_discriminator(spec.features, halvings=c.halvings, **critic)
         else:
             end = self.b if c.transport else self.a
@@ -98,12 +108,7 @@ class CUT(base.Plugin):
             discriminator = networks.mel_discriminator(spec.bins, **critic)
         self.taps = {"generator": layers.tapped(self.generator)}  # in a dict: no network of its own
         self.heads = networks.patch_heads(self.taps["generator"], features=c.features)
-        moved = [self.generator, self.heads]
-        self.source_heads = self.heads
-        if c.heads_apart:
-            self.source_heads = networks.patch_heads(self.taps["generator"], features=c.features)
-            moved.append(self.source_heads)
-        self.mover = adversarial.generator_player(self, moved)
+        self.mover = adversarial.generator_player(self, [self.generator, self.heads])
         shape = spec.feature_shape(c.crop_frames)
         self.adversary = adversarial.adversary_of(self, discriminator, "discriminator", shape)
 
@@ -150,30 +155,32 @@ class CUT(base.Plugin):
         ab = generator(a)
         terms = {"adversarial": self.adversary.generator_loss(ab, draws, 1)}
         if not schedules.is_zero(c.nce):
-            terms["nce"] = self._contrast(a, ab, self.source_heads, draws.of(10))
+            terms["nce"] = self._contrast(a, ab, draws, 10)
         if not schedules.is_zero(c.nce_identity):
             terms["nce_identity"] = schedules.when_weighed(
                 schedules.at_step(c.nce_identity, step),
-                lambda: self._contrast(b, generator(b), self.heads, draws.of(11)),
+                lambda: self._contrast(b, generator(b), draws, 11),
                 tf.zeros_like(terms["adversarial"]),
             )
         if self.spec.kind == "audio" and not schedules.is_zero(c.effort):
             terms["effort"] = losses.l1(ab, tf.nn.conv1d(a, self.filter, 1, "SAME"))
         return terms, ab
 
-    def _contrast(self, source: tf.Tensor, translation: tf.Tensor, heads: keras.Model, seed: tf.Tensor) -> tf.Tensor:
+    def _contrast(self, source: tf.Tensor, translation: tf.Tensor, draws: Draws, salt: int) -> tf.Tensor:
         """Mean over the taps of the contrast at the same random places, `[batch]`.
 
-        No gradient runs into what the source is known by, but for projections of its own: `heads`.
+        No gradient runs into what the source is known by.
         """
-        taps = self.taps["generator"]
+        taps, seed = self.taps["generator"], draws.of(salt)
+        if self.config.recolour and self.spec.kind == "image":
+            source, translation = (_recoloured(x, draws, salt + n) for x, n in ((source, 2), (translation, 4)))
         both = zip(_listed(taps(translation)), _listed(taps(source)), strict=True)
         pairs = [self._at_places(q, k, seed + n) for n, (q, k) in enumerate(both)]
-        queries = _listed(self.heads([query for query, _ in pairs]))
-        keys = _listed(heads([tf.stop_gradient(key) for _, key in pairs]))
-        if heads is self.heads:
-            keys = [tf.stop_gradient(key) for key in keys]
-        told = [losses.patch_nce(q, k, self.config.temperature) for q, k in zip(queries, keys, strict=True)]
+        queries, keys = (_listed(self.heads(list(side))) for side in zip(*pairs, strict=True))
+        told = [
+            losses.patch_nce(q, tf.stop_gradient(k), self.config.temperature)
+            for q, k in zip(queries, keys, strict=True)
+        ]
         return tf.add_n(told) / len(told)
 
     def _at_places(self, query: tf.Tensor, key: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -194,6 +201,11 @@ class CUT(base.Plugin):
             return self.denormalise(generator(self.normalise(features, self.a)), self.b)
 
         return {"translate_ab": translate_ab}
+
+
+def _recoloured(x: tf.Tensor, draws: Draws, salt: int) -> tf.Tensor:
+    """Pictures in [-1, 1], each with random channels inverted."""
+    return tf.where(draws.uniform(salt, 1, 1, x.shape[-1]) < 0.5, -x, x)
 
 
 def _listed(x) -> list:

@@ -25,6 +25,7 @@ class Config(adversarial.Config):
       channels: width of the generators.
       blocks: residual blocks of a generator.
       kernel: frames that a gated convolution of the speech generator sees.
+      generator_halvings: stride-2 convolutions of the picture generator; 2 in the paper.
       halvings: stride-2 convolutions of the picture discriminator: 3 judge 70 x 70 pixels.
       cycle: weight of ``|a - aba| + |b - bab|``.
       identity: weight of ``|a - aa| + |b - bb|``.
@@ -36,12 +37,17 @@ class Config(adversarial.Config):
     channels: int = 128
     blocks: int = 3
     kernel: int = 5
+    generator_halvings: int = 2
     halvings: int = 3
     cycle: schedules.Schedule = 10.0
     identity: schedules.Schedule = 0.0
     effort: schedules.Schedule = 10.0
     transport: bool = True
     loudness: schedules.Schedule = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        base.at_least(self, below=3, generator_halvings=1)  # sizes of pictures are multiples of 4
 
 
 PICTURES = {"effort": 0.0, "rate_d": 2e-4}  # no identity term: it keeps colours, which translation is to change
@@ -54,7 +60,16 @@ class CycleGAN(base.Plugin):
     PRESETS = {
         "small": {
             "audio": {"steps": 1000},  # longer, the adversaries begin to cost words
-            "image": {**PICTURES, "steps": 1600, "channels": 24, "halvings": 2, "critic_channels": 32},
+            "image": {
+                **PICTURES,
+                "steps": 1600,
+                "ema": 0.99,
+                "r1": 10.0,  # else the discriminators win, and translations stay where they are
+                "channels": 24,
+                "generator_halvings": 1,
+                "halvings": 2,
+                "critic_channels": 32,
+            },
         },
         "full": {
             "audio": {"steps": 200000, "channels": 256, "blocks": 6, "critic_channels": 384, "crop_frames": 64},
@@ -80,7 +95,8 @@ class CycleGAN(base.Plugin):
     def _generator(self, way: str):
         c = self.config
         if self.spec.kind == "image":
-            return networks.resnet_generator(self.spec.features, channels=c.channels, blocks=c.blocks)
+            sizes = {"channels": c.channels, "blocks": c.blocks, "halvings": c.generator_halvings}
+            return networks.resnet_generator(self.spec.features, **sizes)
         sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
         return networks.mel_generator(self.spec.bins, **sizes, transport=getattr(self, f"transport_{way}"))
 

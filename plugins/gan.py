@@ -37,6 +37,9 @@ class Config(adversarial.Config):
             raise ValueError(f"crop_frames={self.crop_frames}; the generator wants a multiple of 4")
 
 
+SMALL = {"channels": 16, "critic_channels": 32, "batch_size": 32, "ema": 0.99}  # of pictures
+
+
 class DCGAN(base.Plugin):
     """A convolutional generator of noise and its discriminator."""
 
@@ -44,7 +47,7 @@ class DCGAN(base.Plugin):
     PRESETS = {
         "small": {
             "audio": {"critic_channels": 64},
-            "image": {"channels": 16, "critic_channels": 16, "batch_size": 32, "steps": 4000},
+            "image": {**SMALL, "steps": 6000, "rate_g": 5e-4, "rate_d": 5e-4, "r1": 1.0},
         },
         "full": {"audio": {"steps": 100000, "channels": 256}, "image": {"steps": 100000}},
     }
@@ -111,3 +114,10 @@ class WGANGP(DCGAN):
     """The critic estimates the Wasserstein distance, held to slope 1 between reals and fakes."""
 
     Config = WGANConfig
+    PRESETS = {
+        "small": {
+            "audio": {"critic_channels": 64},
+            "image": {**SMALL, "steps": 6000, "critics": 3, "rate_g": 5e-4, "rate_d": 5e-4},
+        },
+        "full": DCGAN.PRESETS["full"],
+    }

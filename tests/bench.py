@@ -162,7 +162,7 @@ def training(only: list[str], steps: int = 30) -> None:
             for name in only or plugins.available():
                 if kind not in plugins.load(name).KINDS:
                     continue
-                rate, waiting, batch = trained(name, data, steps)
+                rate, waiting, batch, _ = trained(name, data, steps)
                 print(
                     f"{name:12} {kind:6} batch {batch:3}: {rate:7.2f} steps/s, {100 * waiting:4.1f} % waiting for input"
                 )
@@ -184,9 +184,10 @@ def full_size(only: list[str], steps: int = 5) -> None:
             if only and name not in only:
                 continue
             data = dataset.open_records(str(root / kind))
-            rate, _, batch = trained(name, data, steps, preset="full", **changes)
+            rate, _, batch, cpu_s = trained(name, data, steps, preset="full", **changes)
             shape = "80 x 64" if kind == "audio" else "256 x 256"
-            print(f"{name} --preset=full, {shape}, batch {batch}, {changes}: {1 / rate:.2f} s a step", flush=True)
+            print(f"{name} --preset=full, {shape}, batch {batch}, {changes}: {1 / rate:.2f} s a step, ", end="")
+            print(f"{cpu_s:.2f} s of CPU time", flush=True)
             if not changes:
                 print(f"  of the operations' time: {shares(name, data)}", flush=True)
     print(f"matrices of {n} x {n}: {peak / 1e9:.0f} GFLOP/s")
@@ -217,7 +218,7 @@ def shares(name: str, data: dataset.Records, most: int = 6) -> str:
 
 
 def trained(name: str, data: dataset.Records, steps: int, *, preset: str = "small", **changes) -> tuple:
-    """Steps a second, share of waiting, batch size."""
+    """Steps a second, share of waiting, batch size, seconds of all cores a step."""
     plugin_class = plugins.load(name)
     made = dataclasses.replace(config.preset(plugin_class, preset, data.spec.kind), steps=steps, **changes)
     plugin = plugin_class(made, data.spec)
@@ -225,15 +226,15 @@ def trained(name: str, data: dataset.Records, steps: int, *, preset: str = "smal
     batches = iter(dataset.batches(data, plugin_class, made, batch_size=made.batch_size))
     for _ in range(3):
         step(next(batches), made.batch_size)
-    began, waited = time.perf_counter(), 0.0
+    began, used, waited = time.perf_counter(), time.process_time(), 0.0
     for _ in range(steps):
         before = time.perf_counter()
         batch = next(batches)
         waited += time.perf_counter() - before
         values = step(batch, made.batch_size)
     float(next(iter(values.values())))
-    spent = time.perf_counter() - began
-    return steps / spent, waited / spent, made.batch_size
+    spent, used = time.perf_counter() - began, time.process_time() - used
+    return steps / spent, waited / spent, made.batch_size, used / steps
 
 
 if __name__ == "__main__":

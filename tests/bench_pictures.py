@@ -44,7 +44,18 @@ def outlined(picture: PIL.Image.Image) -> np.ndarray:
     return np.uint8(edge * [150, 250, 150] + (1 - edge) * [20, 20, 90])
 
 
-TRANSFORMS: dict[str, Callable[[PIL.Image.Image], np.ndarray]] = {"tinted": tinted, "outlined": outlined}
+def embossed(picture: PIL.Image.Image) -> np.ndarray:
+    """In relief, lit from the upper left, in dull copper."""
+    wide = np.pad(np.asarray(picture, np.float32), 1)
+    slope = (wide[2:, 2:] - wide[:-2, :-2])[..., None] / 255
+    return np.uint8(np.clip(np.array([140, 110, 90]) + slope * [110, 90, 70], 0, 255))
+
+
+TRANSFORMS: dict[str, Callable[[PIL.Image.Image], np.ndarray]] = {
+    "tinted": tinted,
+    "outlined": outlined,
+    "embossed": embossed,
+}
 
 
 def write(folder: pathlib.Path, paths: list[str], change: Callable | None) -> None:

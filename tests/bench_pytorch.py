@@ -1,12 +1,13 @@
 """A training step of the published MaskCycleGAN-VC and CycleGAN in PyTorch, beside `tests.bench full_size`.
 
-  pip install torch && python tests/bench_pytorch.py
+  pip install torch && python tests/bench_pytorch.py [mask_cyclegan] [cyclegan]
 
 Built here from the papers and the sizes of the public implementations (24.5 and 16.7 million parameters; 11.4 and
 2.8), with the passes of the public training loops but for fakes, which are made once and not again for the
 discriminators. PyTorch is no dependency of this project: install it somewhere else.
 """
 
+import sys
 import time
 
 import torch
@@ -123,8 +124,8 @@ def step(generators, critics, players, real, *, identity: bool) -> None:
     players[1].step()
 
 
-def timed(generator, critic, count: int, shape: tuple[int, ...], *, identity: bool) -> float:
-    """Seconds a step."""
+def timed(generator, critic, count: int, shape: tuple[int, ...], *, identity: bool) -> tuple[float, float]:
+    """Seconds a step, and those of all cores."""
     generators, critics = [generator() for _ in range(2)], [critic() for _ in range(count)]
     players = [
         torch.optim.Adam([p for each in some for p in each.parameters()], 2e-4, (0.5, 0.999))
@@ -132,22 +133,28 @@ def timed(generator, critic, count: int, shape: tuple[int, ...], *, identity: bo
     ]
     real = [torch.randn(1, *shape) for _ in range(2)]
     step(generators, critics, players, real, identity=identity)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     for _ in range(STEPS):
         step(generators, critics, players, real, identity=identity)
-    return (time.perf_counter() - began) / STEPS
+    return (time.perf_counter() - began) / STEPS, (time.process_time() - used) / STEPS
+
+
+MODELS = {
+    "mask_cyclegan": ("MaskCycleGAN-VC, 80 x 64", (MaskedGenerator, masked_discriminator, 4, (1, 80, 64))),
+    "cyclegan": ("CycleGAN, 256 x 256", (picture_generator, picture_discriminator, 2, (3, 256, 256))),
+}
 
 
 def main() -> None:
-    """Prints a line for each."""
-    for identity in (True, False):
-        for name, made in (
-            ("MaskCycleGAN-VC, 80 x 64", (MaskedGenerator, masked_discriminator, 4, (1, 80, 64))),
-            ("CycleGAN, 256 x 256", (picture_generator, picture_discriminator, 2, (3, 256, 256))),
-        ):
-            seconds = timed(*made, identity=identity)
-            millions = [sum(p.numel() for p in make().parameters()) / 1e6 for make in made[:2]]
-            print(f"{name}, identity {identity}: {seconds:.2f} s a step; {millions[0]:.1f} and {millions[1]:.1f} M")
+    """Prints a line for each of those asked for, or all, without the identity term and with it."""
+    for name, made in (MODELS[each] for each in sys.argv[1:] or MODELS):
+        millions = [sum(p.numel() for p in make().parameters()) / 1e6 for make in made[:2]]
+        for identity in (False, True):
+            seconds, cpu_s = timed(*made, identity=identity)
+            sizes = f"{millions[0]:.1f} and {millions[1]:.1f} M"
+            print(
+                f"{name}, identity {identity}: {seconds:.2f} s a step, {cpu_s:.2f} s of CPU time; {sizes}", flush=True
+            )
 
 
 if __name__ == "__main__":
