@@ -87,7 +87,7 @@ class Evaluator:
         if inverter != "griffin_lim" and self.spec.kind == "audio":
             if inverter == "source_phase":
                 raise ValueError(
-                    "--inverter=source_phase: targets and closed forms have no source; wanted griffin_lim or vocoder:RUN"
+                    "--inverter=source_phase: targets and closed forms have no source; wanted griffin_lim, vocoder:RUN"
                 )
             self.vocoder = vocoder_of(inverter, self.spec.features)
             self.inverted = self.vocoder.vocoded
