@@ -140,19 +140,21 @@ def disentangle(bench: Bench) -> None:
 
 def turned(bench: Bench) -> pathlib.Path:
     """Writes the pictures of all domains, a few of them turned, and the table of which, whose path is returned."""
-    rng, rows = np.random.default_rng(0), []
+    rng, rows, held_out = np.random.default_rng(0), [], bench.flags.held_out
     for flag in bench.flags.domain:
         name, _, pattern = flag.partition("=")
+        parts: dict[str, list[pathlib.Path]] = {split: [] for split in records.SPLITS}
         for path in map(pathlib.Path, sorted(glob.glob(pattern))):
-            stem = f"{path.parent.name}_{path.stem}"
-            held_out = bench.flags.held_out
-            tested = records.split_of(f"0:{stem}", val_fraction=held_out, test_fraction=held_out) == "test"
-            group = GROUPS[int(rng.uniform() < (0.5 if tested else bench.flags.share))]
-            picture = PIL.Image.open(path).convert("L")
-            made = bench.out / "pictures" / name / f"{stem}.png"
-            made.parent.mkdir(parents=True, exist_ok=True)
-            (picture if group == GROUPS[0] else picture.transpose(PIL.Image.Transpose.ROTATE_90)).save(made)
-            rows.append((f"{name}/{stem}.png", group))
+            key = f"0:{path.parent.name}_{path.stem}"
+            parts[records.split_of(key, val_fraction=held_out, test_fraction=held_out)].append(path)
+        for split, paths in parts.items():
+            count = round((0.5 if split == "test" else bench.flags.share) * len(paths))
+            for place, path in zip(rng.permutation(len(paths)), paths, strict=True):
+                picture, group = PIL.Image.open(path).convert("L"), GROUPS[int(place < count)]
+                made = bench.out / "pictures" / name / f"{path.parent.name}_{path.name}"
+                made.parent.mkdir(parents=True, exist_ok=True)
+                (picture if group == GROUPS[0] else picture.transpose(PIL.Image.Transpose.ROTATE_90)).save(made)
+                rows.append((f"{name}/{made.name}", group))
     labels = bench.out / "labels.csv"
     with labels.open("w") as file:
         csv.writer(file).writerows([("id", "group"), *rows])
@@ -167,7 +169,7 @@ def debias(bench: Bench) -> None:
     rows = []
     for seed in bench.flags.seeds.split(","):
         weights, seconds = bench.out / f"weights_{seed}.csv", [0.0, 0.0]
-        asked = (f"--labels={labels}", f"--alpha={bench.flags.alpha}")
+        asked = (f"--labels={labels}", f"--alpha={bench.flags.alpha}", f"--rarity={bench.flags.rarity}")
         run, seconds[0] = bench.train("db_vae", seed)
         plain = bench.explore("debias", run, *asked, f"--weights={weights}")
         run, seconds[1] = bench.train("db_vae", seed, f"--sample_weights={weights}", name=f"debiased_{seed}")
@@ -200,6 +202,7 @@ def main() -> None:
         job.add_argument("--examples", type=int, default=10000, help="disentangle: how many are drawn")
         job.add_argument("--share", type=float, default=0.02, help="debias: of the rare group in training")
         job.add_argument("--alpha", type=float, default=1e-3, help="debias: of resampling")
+        job.add_argument("--rarity", default="product", help="debias: of explore")
         job.add_argument("--only", action="append", default=[], metavar="PLUGIN,...:FLAG", help="a flag of train")
         job.add_argument("--preprocess", action="append", default=[], metavar="FLAG", help="a flag of preprocess")
         job.add_argument("training", nargs="*", help="flags of train, after --")
