@@ -8,7 +8,7 @@
   python -m tests.bench_lab debias --output_dir=out/debias --domain=three="digits/3/*.png" \\
       --domain=seven="digits/7/*.png" --seeds=0,1,2 -- --steps=500
 
-`spaces` asks for continuity and completeness. `debias` turns a few of the training pictures by a right angle, and half
+`spaces` asks for continuity and completeness. `debias` turns (or inverts) a few of the training pictures, and half
 of those to be tested. What follows `--` goes to train for every plugin; `--only=vae,beta_vae:--set=...` for some.
 Prints tables. Records and runs that are there already are used again.
 """
@@ -24,12 +24,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 
 from pipelines import records
 from tests.jobs import script
 
 LEVELS = ("linear", "spherical")
-GROUPS = ("upright", "turned")
+VALIDATED = 0.05  # share for validation, where what is rare is to be in training and testing
+RARE = {  # what debias makes of a few pictures
+    "turned": lambda picture: picture.transpose(PIL.Image.Transpose.ROTATE_90),
+    "inverted": PIL.ImageOps.invert,
+}
 
 
 class Bench:
@@ -138,23 +143,23 @@ def disentangle(bench: Bench) -> None:
 # ------------------------------------------------------------------ what is rare
 
 
-def turned(bench: Bench) -> pathlib.Path:
-    """Writes the pictures of all domains, a few of them turned, and the table of which, whose path is returned."""
-    rng, rows, held_out = np.random.default_rng(0), [], bench.flags.held_out
+def grouped(bench: Bench) -> pathlib.Path:
+    """Writes the pictures of all domains, a few of them changed, and the table of which, whose path is returned."""
+    rng, rows, held_out, rare = np.random.default_rng(0), [], bench.flags.held_out, bench.flags.rare
     for flag in bench.flags.domain:
         name, _, pattern = flag.partition("=")
         parts: dict[str, list[pathlib.Path]] = {split: [] for split in records.SPLITS}
         for path in map(pathlib.Path, sorted(glob.glob(pattern))):
             key = f"0:{path.parent.name}_{path.stem}"
-            parts[records.split_of(key, val_fraction=held_out, test_fraction=held_out)].append(path)
+            parts[records.split_of(key, val_fraction=VALIDATED, test_fraction=held_out)].append(path)
         for split, paths in parts.items():
             count = round((0.5 if split == "test" else bench.flags.share) * len(paths))
             for place, path in zip(rng.permutation(len(paths)), paths, strict=True):
-                picture, group = PIL.Image.open(path).convert("L"), GROUPS[int(place < count)]
+                picture, chosen = PIL.Image.open(path).convert("L"), place < count
                 made = bench.out / "pictures" / name / f"{path.parent.name}_{path.name}"
                 made.parent.mkdir(parents=True, exist_ok=True)
-                (picture if group == GROUPS[0] else picture.transpose(PIL.Image.Transpose.ROTATE_90)).save(made)
-                rows.append((f"{name}/{made.name}", group))
+                (RARE[rare](picture) if chosen else picture).save(made)
+                rows.append((f"{name}/{made.name}", rare if chosen else "plain"))
     labels = bench.out / "labels.csv"
     with labels.open("w") as file:
         csv.writer(file).writerows([("id", "group"), *rows])
@@ -164,8 +169,8 @@ def turned(bench: Bench) -> pathlib.Path:
 def debias(bench: Bench) -> None:
     """Accuracy of `db_vae` on what is rare, without resampling and with it."""
     names = [flag.partition("=")[0] for flag in bench.flags.domain]
-    labels = turned(bench)
-    bench.preprocess([f"{name}={bench.out}/pictures/{name}" for name in names], "--set=channels=1")
+    labels, groups = grouped(bench), ("plain", bench.flags.rare)
+    bench.preprocess([f"{name}={bench.out}/pictures/{name}" for name in names], f"--val_fraction={VALIDATED}")
     rows = []
     for seed in bench.flags.seeds.split(","):
         weights, seconds = bench.out / f"weights_{seed}.csv", [0.0, 0.0]
@@ -174,14 +179,14 @@ def debias(bench: Bench) -> None:
         plain = bench.explore("debias", run, *asked, f"--weights={weights}")
         run, seconds[1] = bench.train("db_vae", seed, f"--sample_weights={weights}", name=f"debiased_{seed}")
         weighted = bench.explore("debias", run, *asked, f"--weights={bench.out}/unused.csv")
-        drawn = plain["groups"]["turned"]
+        drawn = plain["groups"][bench.flags.rare]
         for name, found, shares in (("without", plain, drawn["share"]), ("with", weighted, drawn["drawn"])):
-            right = [found["groups"][group]["accuracy_plugin"] for group in GROUPS]
+            right = [found["groups"][group]["accuracy_plugin"] for group in groups]
             overall = right[0] + drawn["share"] * (right[1] - right[0])
             rows.append([seed, name, shares, *right, right[0] - right[1], overall, seconds[name == "with"]])
     for name in ("without", "with"):
         rows.append(["mean", name, *np.mean([row[2:] for row in rows if row[1] == name], axis=0).tolist()])
-    table(["seed", "resampling", "turned, drawn", *GROUPS, "gap", "overall as trained", "CPU s"], rows)
+    table(["seed", "resampling", "rare, drawn", *groups, "gap", "overall as trained", "CPU s"], rows)
 
 
 JOBS = {job.__name__: job for job in (sweep, spaces, outliers, disentangle, debias)}
@@ -201,8 +206,9 @@ def main() -> None:
         job.add_argument("--plugins", default="ae,vae,beta_tcvae", help="disentangle: which")
         job.add_argument("--examples", type=int, default=10000, help="disentangle: how many are drawn")
         job.add_argument("--share", type=float, default=0.02, help="debias: of the rare group in training")
+        job.add_argument("--rare", choices=RARE, default="turned", help="debias: the rare group")
         job.add_argument("--alpha", type=float, default=1e-3, help="debias: of resampling")
-        job.add_argument("--rarity", default="product", help="debias: of explore")
+        job.add_argument("--rarity", default="largest", help="debias: of explore")
         job.add_argument("--only", action="append", default=[], metavar="PLUGIN,...:FLAG", help="a flag of train")
         job.add_argument("--preprocess", action="append", default=[], metavar="FLAG", help="a flag of preprocess")
         job.add_argument("training", nargs="*", help="flags of train, after --")
