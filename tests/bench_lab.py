@@ -173,17 +173,18 @@ def debias(bench: Bench) -> None:
     bench.preprocess([f"{name}={bench.out}/pictures/{name}" for name in names], f"--val_fraction={VALIDATED}")
     rows = []
     for seed in bench.flags.seeds.split(","):
-        weights, seconds = bench.out / f"weights_{seed}.csv", [0.0, 0.0]
+        name, seconds = f"debiased_{seed}_{bench.flags.rarity}_{bench.flags.alpha}", [0.0, 0.0]
+        weights = bench.out / f"{name}.csv"
         asked = (f"--labels={labels}", f"--alpha={bench.flags.alpha}", f"--rarity={bench.flags.rarity}")
         run, seconds[0] = bench.train("db_vae", seed)
         plain = bench.explore("debias", run, *asked, f"--weights={weights}")
-        run, seconds[1] = bench.train("db_vae", seed, f"--sample_weights={weights}", name=f"debiased_{seed}")
+        run, seconds[1] = bench.train("db_vae", seed, f"--sample_weights={weights}", name=name)
         weighted = bench.explore("debias", run, *asked, f"--weights={bench.out}/unused.csv")
         drawn = plain["groups"][bench.flags.rare]
-        for name, found, shares in (("without", plain, drawn["share"]), ("with", weighted, drawn["drawn"])):
+        for way, found, shares in (("without", plain, drawn["share"]), ("with", weighted, drawn["drawn"])):
             right = [found["groups"][group]["accuracy_plugin"] for group in groups]
             overall = right[0] + drawn["share"] * (right[1] - right[0])
-            rows.append([seed, name, shares, *right, right[0] - right[1], overall, seconds[name == "with"]])
+            rows.append([seed, way, shares, *right, right[0] - right[1], overall, seconds[way == "with"]])
     for name in ("without", "with"):
         rows.append(["mean", name, *np.mean([row[2:] for row in rows if row[1] == name], axis=0).tolist()])
     table(["seed", "resampling", "rare, drawn", *groups, "gap", "overall as trained", "CPU s"], rows)
