@@ -102,7 +102,7 @@ def drawn_codes(latent: int, mixture: sklearn.mixture.GaussianMixture, seed: int
     return {
         "prior": rng.normal(size=(DRAWN, latent)),
         "truncated": within.rvs((DRAWN, latent), random_state=rng),
-        "mixture": mixture.sample(DRAWN)[0],
+        "mixture": rng.permutation(mixture.sample(DRAWN)[0]),  # they come component by component
     }
 
 
