@@ -186,7 +186,8 @@ def _accuracy_sections(found: dict[str, dict]) -> list[report.Section]:
 
 def _alphas_section(rows: Sequence[dict]) -> report.Section:
     cells = [[f"{value:.4g}" for value in row.values()] for row in rows]
-    return report.Section("Other alphas", heads=list(rows[0]), table=cells)
+    heads = [name.replace("_", " ") for name in rows[0]]
+    return report.Section("Other alphas", heads=heads, table=cells)
 
 
 def _ends(lab: Lab, files: Sequence[File], each: np.ndarray) -> list[report.Section]:

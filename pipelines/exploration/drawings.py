@@ -132,5 +132,6 @@ def histograms(caption: str, values: Mapping[str, np.ndarray], *, x: str, at: fl
     if at is not None:
         axes.axvline(at, color="black", linestyle="--", label="threshold")
     axes.set_xlabel(x)
+    axes.set_ylabel("density")
     axes.legend(fontsize=8)
     return report.figure_part(caption, figure)
