@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 BINS = 10  # of a dimension's histogram (Amini et al. 2019)
+RULES = ("largest", "product")  # what of many dimensions' rarities makes one
 PARALLEL = 1e-6  # radians between directions, below which an arc is a line
 
 
@@ -120,20 +121,32 @@ class Histograms:
         width = np.where(self.high > self.low, self.high - self.low, 1.0)
         return np.clip((bins * (codes - self.low) / width).astype(int), 0, bins - 1)
 
-    def rarity(self, codes: np.ndarray, alpha: float) -> np.ndarray:
-        """Of each code the weight with which it should be drawn, `[n]`, with sum one (Amini et al. 2019, Sec. 3.3).
+    def rarity(self, codes: np.ndarray, alpha: float, rule: str = "largest") -> np.ndarray:
+        """Of each code the weight with which it should be drawn, `[n]`, with sum one.
 
-        For each dimension the inverse of the share of examples in the code's bin plus `alpha`, brought to
-        sum one; of these the largest. A dimension in which nothing is rare then says nothing.
+        For each dimension the inverse of the share of examples in the code's bin plus `alpha`, brought to sum
+        one. "product" multiplies them (Amini et al. 2019, Sec. 3.3): what is a little unusual in many dimensions
+        is rare. "largest" takes the largest, as the authors' course does: a dimension in which nothing is rare then
+        says nothing, and many dimensions do not leave all weight with a few examples.
 
         Args:
           codes: `[n, latent]`.
           alpha: 0 or more; the larger, the more alike the weights.
+          rule: one of `RULES`.
+
+        Raises:
+          ValueError: no such rule.
         """
+        if rule not in RULES:
+            raise ValueError(f"rule {rule!r}; wanted {' or '.join(RULES)}")
         shares = self.counts / self.counts.sum(axis=1, keepdims=True)
         found = np.stack([row[column] for row, column in zip(shares, self.places(codes).T, strict=True)], axis=1)
-        inverse = 1 / (found + max(alpha, 1e-12))
-        weights = np.max(inverse / inverse.sum(axis=0), axis=1)
+        if rule == "product":
+            logs = -np.log(found + max(alpha, 1e-12)).sum(axis=1)
+            weights = np.exp(logs - logs.max())
+        else:
+            inverse = 1 / (found + max(alpha, 1e-12))
+            weights = np.max(inverse / inverse.sum(axis=0), axis=1)
         return weights / weights.sum()
 
 
@@ -149,15 +162,15 @@ def merged(a: Histograms, b: Histograms) -> Histograms:
     return dataclasses.replace(a, counts=a.counts + b.counts)
 
 
-def resampling_weights(codes: np.ndarray, alpha: float = 1e-3, bins: int = BINS) -> np.ndarray:
-    """Weights of some examples by how rare their codes are among themselves, `[n]`, with sum one.
+def resampling_weights(codes: np.ndarray, alpha: float = 1e-3, *, rule: str = "largest", bins: int = BINS):
+    """Weights of some examples by how rare their codes are among themselves, `[n]`, see :meth:`Histograms.rarity`.
 
     >>> resampling_weights(np.array([[0.0], [0.0], [0.0], [1.0]]), alpha=0.0).round(3).tolist()
     [0.167, 0.167, 0.167, 0.5]
     """
     if alpha < 0:
         raise ValueError(f"alpha={alpha}; wanted 0 or more")
-    return Histograms.of(codes, bins=bins).rarity(codes, alpha)
+    return Histograms.of(codes, bins=bins).rarity(codes, alpha, rule)
 
 
 def effective_share(weights: np.ndarray) -> float:

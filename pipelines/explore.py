@@ -31,6 +31,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("against", [], "outliers: NAME=GLOB of files known to be strange.")
     flags.DEFINE_float("false_positive_rate", 0.05, "outliers: share of usual files above the threshold.", 0.0, 1.0)
     flags.DEFINE_float("alpha", 1e-3, "debias: what is added to a bin's share; the larger, the more alike.", 0.0)
+    flags.DEFINE_enum("rarity", "largest", ["largest", "product"], "debias: of the rarities by dimension.")
     flags.DEFINE_string("weights", "", "debias: where the weights go; DATA_DIR/weights.csv if not given.")
     flags.DEFINE_multi_string("plugin", [], "sweep: what to train; once for each.")
     flags.DEFINE_multi_string("grid", [], "sweep: KEY=VALUE,VALUE,... such as latent=2,4,8 or seed=0,1,2.")
@@ -46,9 +47,9 @@ def main(argv: list[str]) -> int:
     from pipelines.exploration import findings
 
     distribution.use_cores()
-    same = "do run_dir data_dir output_dir split count seed points labels false_positive_rate alpha weights processes"
+    plain = "do run_dir data_dir output_dir split count seed points labels false_positive_rate alpha rarity".split()
     lists = {"between": "between", "against": "against", "plugin": "plugins", "grid": "grid", "training": "training"}
-    asked = {name: FLAGS[name].value for name in same.split()}
+    asked = {name: FLAGS[name].value for name in [*plain, "weights", "processes"]}
     asked |= {field: tuple(FLAGS[name].value) for name, field in lists.items()}
     findings.explore(findings.Asked(**asked))
     return 0

@@ -91,6 +91,7 @@ def test_an_autoencoder_of_speech_is_probed(runs, tmp_path):
 def test_where_one_domain_is_coded_the_others_are_drawn_as_ever(runs, monkeypatch):
     class Coded:
         run = {"config": {"coded": "b"}}
+        asked = findings.Asked(do="debias", run_dir="", data_dir="", output_dir="")
         data = dataset.Records("", dataset.Spec(None, ("a", "b"), {}), ())
 
     class File:

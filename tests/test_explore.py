@@ -143,6 +143,13 @@ def test_completeness_wants_enough_files(explored):
         explored("sample", "pictures")
 
 
+def test_a_part_of_the_files_is_not_the_first_of_them(bench):
+    everyone = [file.id for file in bench("pictures").files("train")]
+    few, more = ([file.id for file in bench("pictures").files("train", most=n)] for n in (8, 16))
+    assert len(few) == 8 and set(few) < set(more) < set(everyone)
+    assert few == sorted(few) and few[-1] > everyone[len(everyone) // 2]
+
+
 def test_a_mixture_finds_the_clusters(rng):
     codes = rng.normal(size=(400, 2)) + np.where(np.arange(400) % 2, -8, 8)[:, None]
     made = sampling.fitted(codes, 0)
@@ -150,6 +157,7 @@ def test_a_mixture_finds_the_clusters(rng):
     drawn = sampling.drawn_codes(2, made, 0)
     assert np.abs(drawn["truncated"]).max() <= 1 < np.abs(drawn["prior"]).max()
     assert np.abs(drawn["mixture"].mean(axis=1)).min() > 4
+    assert set(np.sign(drawn["mixture"][:20, 0])) == {-1, 1}  # the page shows the first ones
 
 
 @KINDS

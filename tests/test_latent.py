@@ -63,24 +63,36 @@ def test_a_traversal_changes_one_dimension_only(rng):
 # ------------------------------------------------------------------ what is rare
 
 
+@pytest.mark.parametrize("rule", latent.RULES)
 @pytest.mark.parametrize("alpha", [0.0, 1e-3, 1.0])
-def test_weights_are_uniform_where_the_codes_are(alpha):
+def test_weights_are_uniform_where_the_codes_are(alpha, rule):
     grid = np.linspace(0, 1, 101)[:-1] + 0.005
     codes = np.stack([grid, np.random.default_rng(0).permutation(grid) * 7 - 3], axis=1)
-    np.testing.assert_allclose(latent.resampling_weights(codes, alpha), 0.01)
+    np.testing.assert_allclose(latent.resampling_weights(codes, alpha, rule=rule), 0.01)
 
 
-@given(seed=seeds, alpha=st.floats(0, 0.1))
+@given(seed=seeds, alpha=st.floats(0, 0.1), rule=st.sampled_from(latent.RULES))
 @laws
-def test_weights_follow_the_examples_and_no_order_or_unit_of_the_dimensions(seed, alpha):
+def test_weights_follow_the_examples_and_no_order_or_unit_of_the_dimensions(seed, alpha, rule):
     rng = np.random.default_rng(seed)
     codes = rng.normal(size=(60, 3))
-    weights = latent.resampling_weights(codes, alpha)
+    weights = latent.resampling_weights(codes, alpha, rule=rule)
     assert weights.min() > 0 and weights.sum() == pytest.approx(1)
     order = rng.permutation(60)
-    np.testing.assert_allclose(latent.resampling_weights(codes[order], alpha), weights[order])
-    np.testing.assert_allclose(latent.resampling_weights(codes[:, [2, 0, 1]], alpha), weights)
-    np.testing.assert_allclose(latent.resampling_weights(4 * codes - 2, alpha), weights)
+    np.testing.assert_allclose(latent.resampling_weights(codes[order], alpha, rule=rule), weights[order])
+    np.testing.assert_allclose(latent.resampling_weights(codes[:, [2, 0, 1]], alpha, rule=rule), weights)
+    np.testing.assert_allclose(latent.resampling_weights(4 * codes - 2, alpha, rule=rule), weights)
+
+
+def test_rules_of_rarity_agree_on_one_dimension_and_the_product_sees_what_is_odd_in_many(rng):
+    one = rng.normal(size=(60, 1))
+    plain, product = (latent.resampling_weights(one, rule=rule) for rule in latent.RULES)
+    np.testing.assert_allclose(plain, product)
+    codes = np.concatenate([np.repeat(np.eye(4), 24, axis=0), np.ones((4, 4))])
+    plain, product = (latent.resampling_weights(codes, rule=rule)[96:].sum() for rule in latent.RULES)
+    assert product > 2 * plain
+    with pytest.raises(ValueError, match="rule 'sum'; wanted largest or product"):
+        latent.resampling_weights(one, rule="sum")
 
 
 def test_what_is_rare_in_one_dimension_weighs_more_and_with_alpha_less_so(rng):

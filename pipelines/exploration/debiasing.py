@@ -21,8 +21,8 @@ MEANINGS = (
     (
         "weight",
         "how often an example is drawn, for how often without weights: 1 / (share of its bin + alpha) in histograms of "
-        "10 bins over each dimension of the means of codes, of these the largest (Amini et al. 2019), "
-        "within each domain",
+        "10 bins over each dimension of the means of codes, of these the largest or the product (Amini et al. 2019, "
+        "who multiply), as --rarity says, within each domain",
     ),
     ("effective share", "how many examples the weighted draw amounts to, as a share of all: 1 for equal weights"),
     ("share, drawn", "of a group among what training draws, without weights and with them; domains take turns"),
@@ -48,7 +48,8 @@ def find(asked: Asked) -> Findings:
     for name, (_, by_name) in accuracies.items():
         for group, accuracy in by_name.items():
             table.setdefault(group, {"n": 0})[f"accuracy_{name}"] = accuracy
-    numbers = {"weights": path, "alpha": asked.alpha, "effective_share": latent.effective_share(each), "groups": table}
+    numbers = {"weights": path, "alpha": asked.alpha, "rarity": asked.rarity, "groups": table}
+    numbers["effective_share"] = latent.effective_share(each)
     numbers["accuracy"] = {name: summed(*found) for name, found in accuracies.items()}
     numbers["alphas"] = [swept(lab, training, codes, groups["train"], alpha) for alpha in ALPHAS]
     rows = [
@@ -68,7 +69,7 @@ def weights_of(lab: Lab, files: Sequence[File], codes: Sequence[np.ndarray], alp
         mine = [n for n, file in enumerate(files) if file.source.domain == domain]
         if not mine or coded not in ("", domain):
             continue
-        found = latent.resampling_weights(np.concatenate([codes[n] for n in mine]), alpha)
+        found = latent.resampling_weights(np.concatenate([codes[n] for n in mine]), alpha, rule=lab.asked.rarity)
         for n, part in zip(mine, split_like(found * len(found), [files[n] for n in mine]), strict=True):
             made[n] = part
     return made
@@ -185,7 +186,8 @@ def _accuracy_sections(found: dict[str, dict]) -> list[report.Section]:
 
 def _alphas_section(rows: Sequence[dict]) -> report.Section:
     cells = [[f"{value:.4g}" for value in row.values()] for row in rows]
-    return report.Section("Other alphas", heads=list(rows[0]), table=cells)
+    heads = [name.replace("_", " ") for name in rows[0]]
+    return report.Section("Other alphas", heads=heads, table=cells)
 
 
 def _ends(lab: Lab, files: Sequence[File], each: np.ndarray) -> list[report.Section]:

@@ -86,6 +86,8 @@ def curves(
         axes.errorbar(places, values, yerr=errors, label=name, marker="o", markersize=3, capsize=3)
     if log:
         axes.set_xscale("log", base=2)
+        known = sorted({place for places, _, _ in lines.values() for place in places})
+        axes.set_xticks(known, [f"{place:g}" for place in known])
     if all(min(values) >= 0 for _, values, _ in lines.values()):
         axes.set_ylim(bottom=0)
     axes.set_xlabel(x)
@@ -132,5 +134,6 @@ def histograms(caption: str, values: Mapping[str, np.ndarray], *, x: str, at: fl
     if at is not None:
         axes.axvline(at, color="black", linestyle="--", label="threshold")
     axes.set_xlabel(x)
+    axes.set_ylabel("density")
     axes.legend(fontsize=8)
     return report.figure_part(caption, figure)

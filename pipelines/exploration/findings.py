@@ -45,6 +45,7 @@ class Asked:
       against: ``NAME=GLOB`` of files that are known to be strange.
       false_positive_rate: of the threshold of `outliers`.
       alpha: of resampling.
+      rarity: its rule, of `models.latent.RULES`.
       weights: where the sidecar goes.
       plugins: that a sweep trains.
       grid: ``KEY=VALUE,VALUE,...`` of a sweep.
@@ -65,6 +66,7 @@ class Asked:
     against: tuple[str, ...] = ()
     false_positive_rate: float = 0.05
     alpha: float = 1e-3
+    rarity: str = "largest"
     weights: str = ""
     plugins: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines import dataset, screening, sources
+from pipelines import dataset, records, screening, sources
 from pipelines.conversion import Model
 from pipelines.exploration import findings
 
@@ -73,6 +73,9 @@ class Lab:
     def files(self, split: str, *, most: int | None = MOST_FILES) -> list[File]:
         """The files of a split of every domain, by domain and then by id; of speech those that sound.
 
+        Where there are more than `most` in a domain, those are taken that a hash of their ids chooses: shards are in
+        the order of ids, so the first ones would be of the first folders alone.
+
         Raises:
           ValueError: there is none.
         """
@@ -82,8 +85,10 @@ class Lab:
         return found
 
     def _of(self, split: str, domain: str, most: int | None) -> list[File]:
-        made = (self._file(source, x) for source, x in dataset.whole(self.data, split, domain) if any(source.active))
-        return sorted(itertools.islice(made, most), key=lambda file: file.id)
+        sounding = [source.id for source in self.data.of(split, domain) if any(source.active)]
+        kept = set(sorted(sounding, key=lambda name: records.stable_fraction(f"lab:{name}"))[:most])
+        found = (pair for pair in dataset.whole(self.data, split, domain) if pair[0].id in kept)
+        return sorted(itertools.starmap(self._file, found), key=lambda file: file.id)
 
     def _file(self, source: sources.Source, whole: np.ndarray) -> File:
         x, starts = self.coder.units(whole)

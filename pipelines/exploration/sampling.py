@@ -89,7 +89,7 @@ def _space_section(space: dict) -> report.Section:
 
 def fitted(codes: np.ndarray, seed: int) -> sklearn.mixture.GaussianMixture:
     """The Gaussian mixture with the lowest BIC, of full covariances."""
-    few = codes[np.random.default_rng(seed).permutation(len(codes))[:MOST_CODES]]
+    few = codes[np.random.default_rng(seed).permutation(len(codes))[:MOST_CODES]].astype(np.float64)
     sizes = [n for n in COMPONENTS if n == 1 or n * codes.shape[1] < len(few)]
     made = [sklearn.mixture.GaussianMixture(n, reg_covar=1e-4, random_state=seed).fit(few) for n in sizes]
     return min(made, key=lambda each: each.bic(few))
@@ -102,7 +102,7 @@ def drawn_codes(latent: int, mixture: sklearn.mixture.GaussianMixture, seed: int
     return {
         "prior": rng.normal(size=(DRAWN, latent)),
         "truncated": within.rvs((DRAWN, latent), random_state=rng),
-        "mixture": mixture.sample(DRAWN)[0],
+        "mixture": rng.permutation(mixture.sample(DRAWN)[0]),  # they come component by component
     }
 
 
