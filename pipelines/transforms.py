@@ -58,9 +58,11 @@ def match(pattern: str) -> list[str]:
     return sorted({meta.path.removeprefix(here) for result in found for meta in result.metadata_list})
 
 
-def total_bytes(paths: Iterable[str]) -> int:
+def total_bytes(paths: list[str]) -> int:
     """Size of files that exist."""
-    return sum(meta.size_in_bytes for result in FileSystems.match(list(paths)) for meta in result.metadata_list)
+    here = [path for path in paths if "://" not in path]  # Beam would take brackets in them for a glob, and list all
+    there = (meta for each in FileSystems.match([p for p in paths if "://" in p]) for meta in each.metadata_list)
+    return sum(map(os.path.getsize, here)) + sum(meta.size_in_bytes for meta in there)
 
 
 def open_file(path: str) -> BinaryIO:
@@ -77,8 +79,7 @@ def read_text(path: str) -> str:
 @contextlib.contextmanager
 def new_file(path: str) -> Iterator[BinaryIO]:
     """A file to write, with the folders above it, that appears whole when the block ends, or not at all."""
-    folder = posixpath.dirname(path)
-    if folder and not FileSystems.exists(folder):
+    if (folder := posixpath.dirname(path)) and not FileSystems.exists(folder):
         with contextlib.suppress(OSError):  # another worker was faster, or the store knows no folders
             FileSystems.mkdirs(folder)
     temporary = f"{path}.part-{os.getpid()}"
@@ -141,12 +142,11 @@ def is_dry_run(made: PipelineOptions) -> bool:
 def run(build: Callable[[beam.Pipeline], None], made: PipelineOptions, *, work_bytes: int = 0) -> None:
     """Runs a job where the options say; here, if they name no runner.
 
-    The local runner is chosen by hand. `DirectRunner` would first try to download another one, and
-    a bare `FnApiRunner` starts processes that know no options.
+    Here by `FnApiRunner`: `DirectRunner` would first download another. Its processes are told the options by hand.
 
     Args:
       build: applies the transforms.
-      made: from :func:`options`.
+      made: see :func:`options`.
       work_bytes: bytes to go through; from `PROCESSES_FROM_BYTES` on, one process a core.
     """
     runner = None  # the one that the options name
