@@ -124,6 +124,7 @@ def test_a_run_goes_on_with_the_same_weights_only(tmp_path):
         return checkpoint.Run(plugin="ae", preset="small", config={}, data_dir="x", spec={}, sample_weights=told)
 
     checkpoint.write_run(str(tmp_path), run())
+    tf.train.CheckpointManager(tf.train.Checkpoint(), str(tmp_path / "checkpoints"), 1).save()
     assert checkpoint.continued(str(tmp_path), run()) == run()
     path.write_text(weights.sidecar([("a", 0, 2.0)]))
     with pytest.raises(ValueError, match="sample_weights.hash: "):
