@@ -170,7 +170,8 @@ class Evaluator:
         for name, examples in made.examples.items():
             made.table[name] = {"n": len(examples), "heard_as_target": float(np.mean(heard[name]))}
             made.table[name] |= self._distances(examples, found, self.test[target], name)
-        made.verdict, made.note = verdict(heard["model"], heard["no_op"]), gained(heard)
+        mcd = {name: row["mcd_db"] for name, row in made.table.items() if "mcd_db" in row}
+        made.verdict, made.note = verdict(heard["model"], heard["no_op"]), gained(heard, mcd)
         return made
 
     def _translated(self, found: list[Example], source: str, target: str) -> list[Example]:
@@ -274,24 +275,28 @@ def verdict(model: np.ndarray, no_op: np.ndarray) -> str:
     return f"{'converts' if model.mean() >= 0.5 else 'converts in part'}: {shares}"
 
 
-def gained(heard: Mapping[str, np.ndarray]) -> str:
+def gained(heard: Mapping[str, np.ndarray], mcd: Mapping[str, float]) -> str:
     """What the model gained over the better of the closed forms, in words; nothing where there is none.
 
     Args:
       heard: by row, bool `[n]`: heard as the target.
+      mcd: by row, the distortion to parallel targets in dB, where there are such.
 
-    >>> print(gained({"transport": np.ones(50, bool), "model": np.ones(50, bool)}))
-    This classifier hears no difference between the model and transport, which needs no training.
+    >>> print(gained({"transport": np.ones(50, bool), "model": np.ones(50, bool)}, {"transport": 5, "model": 4.5}))
+    This classifier hears no difference between the model and transport, which needs no training; MCD 4.5 dB and 5 dB.
     """
     forms = [name for name in ("mean_variance", "transport") if name in heard]
     if not forms:
         return ""
-    best, model = max(forms, key=lambda name: heard[name].mean()), heard["model"]
+    best, model = max(forms, key=lambda name: (heard[name].mean(), -mcd.get(name, 0.0))), heard["model"]
     counts = [[int(x.sum()), int((~x).sum())] for x in (model, heard[best])]
+    distances = f"; MCD {mcd['model']:.3g} dB and {mcd[best]:.3g} dB" if best in mcd else ""
     if scipy.stats.fisher_exact(counts).pvalue >= SIGNIFICANCE:
-        return f"This classifier hears no difference between the model and {best}, which needs no training."
-    more = "more" if model.mean() > heard[best].mean() else "less"
-    return f"The model is heard as the target {more} often than {best}, which needs no training."
+        what = f"This classifier hears no difference between the model and {best}"
+    else:
+        more = "more" if model.mean() > heard[best].mean() else "less"
+        what = f"The model is heard as the target {more} often than {best}"
+    return f"{what}, which needs no training{distances}."
 
 
 def _moved(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: float) -> Example:

@@ -34,7 +34,7 @@ def test_of_too_few_files_nothing_is_said():
 @pytest.mark.parametrize(("model", "said"), [(50, "more often than transport"), (20, "less"), (41, "no difference")])
 def test_what_training_gained_is_said_beside_the_verdict(model, said):
     heard = {"mean_variance": shares(10), "transport": shares(40), "model": shares(model)}
-    assert said in evaluator.gained(heard)
+    assert said in evaluator.gained(heard, {})
 
 
 @pytest.fixture(scope="module")
