@@ -110,15 +110,21 @@ def guarded(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], No
             if isinstance(error, ValueError) and not _is_ours(error):
                 raise  # a fault: some library was called wrongly
             sys.exit(complain(str(error)))
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             print("interrupted", file=sys.stderr, flush=True)
-            _end(130)
+            if isinstance(interrupt, Abandoned):
+                _end(130)
+            sys.exit(130)
 
     return run
 
 
+class Abandoned(KeyboardInterrupt):
+    """An interrupt that left work of :func:`interruptible` behind."""
+
+
 def _end(code: int) -> None:
-    """Ends this process and those that it started, not by way of threads that are still at work."""
+    """Ends this process and the work's own ones, not by way of threads that are still at it."""
     sys.stdout.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # each would complain that the other is gone
     for child in psutil.Process().children(recursive=True):
@@ -135,7 +141,11 @@ def _is_ours(error: Exception) -> bool:
 
 
 def interruptible(work: Callable[[], None]) -> None:
-    """Does `work` in a thread, so that an interrupt ends this one at once and not within whatever the work is at."""
+    """Does `work` in a thread, so that an interrupt ends this one at once and not within whatever the work is at.
+
+    Raises:
+      Abandoned: there was an interrupt; the work goes on until the process ends.
+    """
     outcome: concurrent.futures.Future = concurrent.futures.Future()
 
     def done() -> None:
@@ -145,7 +155,10 @@ def interruptible(work: Callable[[], None]) -> None:
             outcome.set_exception(error)
 
     threading.Thread(target=done, daemon=True).start()
-    outcome.result()
+    try:
+        outcome.result()
+    except KeyboardInterrupt:
+        raise Abandoned from None
 
 
 class Progress:

@@ -148,9 +148,8 @@ class Evaluator:
         return [self._analysed(x, y) for x, y in zip(examples, waves, strict=True)]
 
     def _analysed(self, example: Example, waveform: np.ndarray) -> Example:
-        spec, y = self.spec.features, waveform
-        y = y * audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db)
-        return dataclasses.replace(example, features=audio.log_mel(y, spec), waveform=y)
+        y = audio.levelled(waveform, self.spec.features)
+        return dataclasses.replace(example, features=audio.log_mel(y, self.spec.features), waveform=y)
 
     def way(self, source: str, target: str, judge: classifier.Classifier) -> Way:
         """All rows of one direction, their table, and the verdict."""
@@ -223,14 +222,9 @@ class Evaluator:
         spec, ways = self.spec.features, resynthesis.inverters(self.model, self.vocoder)
         rows = {}
         for domain, found in self.test.items():
-            heard = (recorded(x, self.spec) for x in found[:MAX_REMADE])
-            levelled = [
-                y * audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db)
-                for y in heard
-                if y is not None
-            ]
-            table = resynthesis.table(ways, levelled, spec) if levelled else {}
-            rows |= {f"{domain}, {name}": row for name, row in table.items()}
+            read = (recorded(x, self.spec) for x in found[:MAX_REMADE])
+            if there := [audio.levelled(y, spec) for y in read if y is not None]:
+                rows |= {f"{domain}, {name}": resynthesis.row(invert, there, spec) for name, invert in ways.items()}
         return rows
 
     def remade(self, metrics: dict) -> list[report.Section]:

@@ -47,9 +47,12 @@ def main(argv: list[str]) -> int:
     from pipelines.exploration import findings
 
     distribution.use_cores()
-    plain = "do run_dir data_dir output_dir split count seed points labels false_positive_rate alpha rarity".split()
+    same = (
+        "do run_dir data_dir output_dir split count seed points labels "
+        "false_positive_rate alpha rarity weights processes"
+    )
     lists = {"between": "between", "against": "against", "plugin": "plugins", "grid": "grid", "training": "training"}
-    asked = {name: FLAGS[name].value for name in [*plain, "weights", "processes"]}
+    asked = {name: FLAGS[name].value for name in same.split()}
     asked |= {field: tuple(FLAGS[name].value) for name, field in lists.items()}
     findings.explore(findings.Asked(**asked))
     return 0

@@ -149,7 +149,7 @@ def curves(metrics: Sequence[Mapping]) -> str:
             axes.plot([row["step"] for row in rows], [row[name] for row in rows], label=split)
         axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=7)
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, loc="upper right")
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return _base64(out.getvalue())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -32,11 +32,6 @@ def inverters(model: Model, vocoder: Model | None = None) -> dict[str, Inverter]
         "source_phase": lambda log_mels, y: model.inverted_from(log_mels, audio.stft(y, spec)),
     }
     return made | ({"vocoder": lambda log_mels, _: vocoder.vocoded([log_mels])[0]} if vocoder else {})
-
-
-def table(ways: Mapping[str, Inverter], recordings: Sequence[np.ndarray], spec: AudioSpec) -> dict[str, dict]:
-    """The :func:`row` of each inverter."""
-    return {name: row(invert, recordings, spec) for name, invert in ways.items()}
 
 
 def row(invert: Inverter, recordings: Sequence[np.ndarray], spec: AudioSpec) -> dict[str, float | None]:

@@ -56,9 +56,9 @@ def _refuse_overwriting(job: transforms.Translate, files: Sequence[str]) -> None
     """Raises ValueError where the output folder is a file, or a result would take the place of one of the inputs."""
     if os.path.isfile(job.output_dir):
         raise ValueError(f"--output_dir={job.output_dir} is a file; wanted a folder")
-    inputs = {os.path.abspath(path): path for path in files}
+    inputs = {os.path.realpath(path): path for path in files}
     for result in (posixpath.join(job.output_dir, job.result_of(path)) for path in files):
-        if hit := inputs.get(os.path.abspath(result)):
+        if hit := inputs.get(os.path.realpath(result)):
             raise ValueError(f"--output_dir={job.output_dir}: {hit} would be overwritten; take another folder")
 
 

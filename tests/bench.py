@@ -90,6 +90,9 @@ def inversion(_: list[str]) -> None:
         f"Griffin-Lim, 8 x 10 s, 32 iterations: {ours:.2f} s, {found:.1f} dB; librosa {theirs:.2f} s, {wanted:.1f} dB"
     )
     print(f"  {theirs / ours:.1f} times librosa's speed, {ours / transforms:.2f} times the Fourier transforms alone")
+    for momentum in (0.5, 0.9, 0.95, 0.99, 1.1):
+        made = spectral.griffin_lim(frames, spec, momentum=momentum).numpy()
+        print(f"  momentum {momentum}: {convergence_db(made, magnitude, **stft):.1f} dB")
     mel_inversion(clips, spec)
 
 

@@ -90,6 +90,10 @@ def interrupted():
     raise KeyboardInterrupt
 
 
+def abandoned():
+    raise console.Abandoned
+
+
 @pytest.mark.parametrize(
     ("fails", "code", "line"),
     [
@@ -98,11 +102,20 @@ def interrupted():
         (interrupted, 130, "interrupted"),
     ],
 )
-def test_what_the_user_can_mend_is_one_line(capsys, monkeypatch, fails, code, line):
-    monkeypatch.setattr(console, "_end", sys.exit)
+def test_what_the_user_can_mend_is_one_line(capsys, fails, code, line):
     with pytest.raises(SystemExit) as stopped:
         console.guarded(lambda argv: fails())(["toy"])
     assert (stopped.value.code, capsys.readouterr().err) == (code, f"{line}\n")
+
+
+def test_only_work_that_was_left_behind_is_ended_by_force(capsys, monkeypatch):
+    ended = []
+    monkeypatch.setattr(console, "_end", ended.append)
+    for fails in (interrupted, abandoned):  # other children, such as trainings of a sweep, save what they have first
+        with pytest.raises(SystemExit):
+            console.guarded(lambda argv, fails=fails: fails())(["toy"])
+        assert ended == [130] * (fails is abandoned)
+    assert capsys.readouterr().err == "interrupted\n" * 2
 
 
 def test_a_fault_of_ours_keeps_its_traceback():
@@ -149,7 +162,7 @@ def test_preprocess_help_shows_its_flags_and_an_example():
 def test_an_interrupt_does_not_wait_for_the_work():
     over = threading.Event()
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(console.Abandoned):
         console.interruptible(lambda: over.wait(60))
     over.set()
 

@@ -62,7 +62,7 @@ def test_every_factor_of_a_sound_can_be_seen_in_its_log_mels(name):
 
     def seen(value, seed):
         y = procedural.sound({**TONE, name: value}, seed=seed)
-        return audio.log_mel(y * audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db), spec)
+        return audio.log_mel(audio.levelled(y, spec), spec)
 
     values = procedural.SOUNDS[name][[0, -1]]
     by_chance = np.abs(seen(values[0], 1) - seen(values[0], 2)).mean()

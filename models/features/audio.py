@@ -175,6 +175,11 @@ def level_gain(powers: np.ndarray, level_db: float) -> float:
     return float(10 ** (np.clip(gain_db, -MAX_GAIN_DB, MAX_GAIN_DB) / 20))
 
 
+def levelled(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    """A whole recording `[samples]` at the level that models know, see :func:`level_gain`."""
+    return y * level_gain(block_powers(y, spec.sample_rate_hz), spec.level_db)
+
+
 def stft(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
     """Complex spectrogram `[frames, n_fft // 2 + 1]` of `y` `[samples]`, frames centred, zero-padded."""
     return _stft_of_padded(np.pad(y, spec.n_fft // 2), spec)

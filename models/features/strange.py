@@ -53,6 +53,4 @@ def _melody(samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _analysed(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
-    y = 0.1 * y.astype(np.float32)
-    gain = audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db)
-    return audio.log_mel(gain * y, spec)
+    return audio.log_mel(audio.levelled(0.1 * y.astype(np.float32), spec), spec)

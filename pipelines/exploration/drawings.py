@@ -135,5 +135,5 @@ def histograms(caption: str, values: Mapping[str, np.ndarray], *, x: str, at: fl
         axes.axvline(at, color="black", linestyle="--", label="threshold")
     axes.set_xlabel(x)
     axes.set_ylabel("density")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper right")
     return report.figure_part(caption, figure)
