@@ -1,7 +1,8 @@
 """Which domain does this sound or look like? A small judge for evaluation, trained from the records.
 
 For speech it is shown every recording twice, as it is and sent through the run's own front end and
-inverter: a judge that has heard only originals takes the inversion for another voice.
+inverter: a judge that has heard only originals takes the inversion for another voice. It is shown noise and
+scrambled examples too, as *neither*: a judge that has to choose hears a domain in whatever a broken model makes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import layers
+from models.features import strange
 from models.features.spec import Spec
 
 STEPS = 400
@@ -29,7 +31,7 @@ class Classifier:
     """A trained judge.
 
     Attributes:
-      network: features to one logit a domain.
+      network: features to one logit a domain, and one of neither.
       spec: of the records.
     """
 
@@ -37,7 +39,7 @@ class Classifier:
     spec: Spec
 
     def judge(self, examples: list[np.ndarray]) -> np.ndarray:
-        """The number of the domain that each example is taken for, `[n]`."""
+        """The number of the domain that each example is taken for, `[n]`; the number of domains for neither."""
         if self.spec.kind == "audio":
             examples = [_normalised(_filled(x), self.spec) for x in examples]
         logits = [self.network(x[None].astype(np.float32)) for x in examples]
@@ -59,7 +61,8 @@ def fit(examples: dict[str, list[np.ndarray]], spec: Spec, *, seed: int = 0, ste
       steps: of training at the most, at batch size 32; it ends when the loss stays under `SURE`.
     """
     keras.utils.set_random_seed(seed)
-    network = _speech_network(spec.bins, len(spec.domains)) if spec.kind == "audio" else _image_network(spec)
+    classes = len(spec.domains) + 1
+    network = _speech_network(spec.bins, classes) if spec.kind == "audio" else _image_network(spec, classes)
     rng = np.random.default_rng(seed)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))
     optimizer.build(network.trainable_variables)
@@ -74,12 +77,20 @@ def fit(examples: dict[str, list[np.ndarray]], spec: Spec, *, seed: int = 0, ste
 
     found = collections.deque(maxlen=WATCHED)
     for _ in range(steps):
-        domains = rng.integers(len(spec.domains), size=BATCH)
-        drawn = [examples[spec.domains[d]][rng.integers(len(examples[spec.domains[d]]))] for d in domains]
-        found.append(float(step(np.stack([_shown(x, spec, rng) for x in drawn]).astype(np.float32), domains)))
+        answers = rng.integers(classes, size=BATCH)
+        shown = [_shown(_drawn(examples, answer, spec, rng), spec, rng) for answer in answers]
+        found.append(float(step(np.stack(shown).astype(np.float32), answers)))
         if len(found) == WATCHED and np.mean(found) < SURE:
             break
     return Classifier(network, spec)
+
+
+def _drawn(examples: dict[str, list[np.ndarray]], answer: int, spec: Spec, rng: np.random.Generator) -> np.ndarray:
+    """An example of a domain, or what is made of one of any domain to be of neither."""
+    neither = answer == len(spec.domains)
+    known = examples[spec.domains[rng.integers(answer) if neither else answer]]
+    x = known[rng.integers(len(known))]
+    return strange.unlike(x, rng) if neither else x
 
 
 def _shown(x: np.ndarray, spec: Spec, rng: np.random.Generator) -> np.ndarray:
@@ -101,19 +112,19 @@ def _normalised(x: np.ndarray, spec: Spec) -> np.ndarray:
     return (x - spec.overall.mean) / spec.overall.std
 
 
-def _speech_network(bins: int, domains: int) -> keras.Model:
+def _speech_network(bins: int, classes: int) -> keras.Model:
     """Three convolutions over time, then mean and deviation over the frames."""
     x = h = keras.Input((None, bins))
     h = keras.layers.SpatialDropout1D(0.1)(h)
     for strides in (1, 2, 1):
         h = layers.frame_norm(keras.ops.relu(keras.layers.Conv1D(64, 5, strides, padding="same")(h)))
     pooled = keras.ops.concatenate([keras.ops.mean(h, axis=1), keras.ops.std(h, axis=1)], axis=-1)
-    return keras.Model(x, keras.layers.Dense(domains)(keras.layers.Dropout(0.3)(pooled)))
+    return keras.Model(x, keras.layers.Dense(classes)(keras.layers.Dropout(0.3)(pooled)))
 
 
-def _image_network(spec: Spec) -> keras.Model:
+def _image_network(spec: Spec, classes: int) -> keras.Model:
     x = h = keras.Input(spec.feature_shape())
     for channels in (32, 64, 128):
         h = keras.ops.relu(keras.layers.Conv2D(channels, 3, 2, padding="same")(h))
     h = keras.layers.Dropout(0.3)(keras.layers.GlobalAveragePooling2D()(h))
-    return keras.Model(x, keras.layers.Dense(len(spec.domains))(h))
+    return keras.Model(x, keras.layers.Dense(classes)(h))

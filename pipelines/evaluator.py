@@ -102,8 +102,9 @@ class Evaluator:
                 some = f"{len(known[name])} test files of {name} are left out, such as {known[name][0]}"
                 print(f"warning: {some}: {run_dir} was trained on the same bytes", file=sys.stderr)
             if not self.test[name]:
-                left = "but those that the run was trained on" if known[name] else "that sound"
-                what = f"has no test files {left}; see --test_fraction of preprocess, and train again"
+                silent = " that sound" if self.spec.kind == "audio" else ""
+                left = " but those that the run was trained on" if known[name] else silent
+                what = f"has no test files{left}; see --test_fraction of preprocess, and train again"
                 raise ValueError(f"{data_dir}: domain {name} {what}")
 
     def _trained_on(self) -> set[str]:
@@ -162,12 +163,11 @@ class Evaluator:
                 rows[name] = self.heard([_moved(x, a, b, filtered, self.spec.features.log_floor) for x in found])
         rows["copy_synthesis"] = self.heard(self.test[target])
         made = Way(source, target, {name: rows[name] for name in ROWS if name in rows}, {})
-        wanted = self.spec.domains.index(target)
-        heard = {
-            name: judge.judge([x.features for x in examples]) == wanted for name, examples in made.examples.items()
-        }
+        judged = {name: judge.judge([x.features for x in examples]) for name, examples in made.examples.items()}
+        heard = {name: answers == self.spec.domains.index(target) for name, answers in judged.items()}
         for name, examples in made.examples.items():
             made.table[name] = {"n": len(examples), "heard_as_target": float(np.mean(heard[name]))}
+            made.table[name]["heard_as_neither"] = float(np.mean(judged[name] == len(self.spec.domains)))
             made.table[name] |= self._distances(examples, found, self.test[target], name)
         mcd = {name: row["mcd_db"] for name, row in made.table.items() if "mcd_db" in row}
         made.verdict, made.note = verdict(heard["model"], heard["no_op"]), gained(heard, mcd)

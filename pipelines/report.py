@@ -33,6 +33,7 @@ MEANINGS = (
         "share of held-out files that the domain classifier takes for the target; it was trained on the training "
         "split, speech both as it is and sent through the same front end and inverter",
     ),
+    ("heard as neither", "share taken for no domain: the classifier was shown noise and scrambled files as well"),
     (
         "MCD (dB)",
         "mel-cepstral distortion to the parallel target file (same name): orders 1 to 13 of the cosine transform of "
@@ -58,8 +59,9 @@ MEANINGS = (
     ("SSIM", "structural similarity to the parallel target picture, 1 for equal ones"),
 )
 HEADS = {
-    "n": "examples", "heard_as_target": "heard as target", "mcd_db": "MCD (dB)", "lsd_to_source_db": "LSD (dB)",
-    "lsd_db": "LSD (dB)", "mel_l1": "mel L1", "convergence_db": "convergence (dB)", "stoi": "STOI",
+    "n": "examples", "heard_as_target": "heard as target", "heard_as_neither": "heard as neither",
+    "mcd_db": "MCD (dB)", "lsd_to_source_db": "LSD (dB)", "lsd_db": "LSD (dB)",
+    "mel_l1": "mel L1", "convergence_db": "convergence (dB)", "stoi": "STOI",
     "ssim": "SSIM", "mean_absolute_error": "mean absolute error", "mean_of_data": "error of the mean",
     "kid": "KID", "kid_gain": "nearer than gaussian", "kid_gain_error": "standard error", "diversity": "diversity",
 }  # fmt: skip
@@ -107,7 +109,7 @@ def tabled(rows: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[lis
 def _cell(column: str, value: float | None) -> str:
     if value is None:
         return "-"
-    if column == "heard_as_target":
+    if column.startswith("heard_as_"):
         return f"{100 * value:.0f} %"
     return str(value) if isinstance(value, int) else f"{value:.3g}"
 

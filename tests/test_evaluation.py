@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from testbed import preprocess, write_voices
 
+from models.features import strange
 from pipelines import classifier, dataset, evaluation, evaluator, report
 
 
@@ -68,6 +69,18 @@ def test_the_judge_knows_pictures(picture_run, picture_records):
     assert min(facts["accuracy"].values()) == 1.0
 
 
+@pytest.mark.parametrize(("run", "records"), [("speech_run", "held_out"), ("picture_run", "picture_records")])
+def test_the_judge_takes_noise_for_neither_domain(run, records, request):
+    made = evaluator.Evaluator(request.getfixturevalue(run), request.getfixturevalue(records))
+    judge, facts = made.judge()
+    assert min(facts["accuracy"].values()) >= 0.9
+    rng, shown = np.random.default_rng(5), made.test[made.spec.domains[0]]
+    broken = [strange.unlike(x.features, rng) for x in shown[:16]]
+    low, high = broken[0].min(), broken[0].max()
+    broken += [rng.uniform(low, high, x.shape).astype(np.float32) for x in broken[:8]]
+    assert np.mean(judge.judge(broken) == 2) >= 0.9
+
+
 def test_a_judge_is_the_same_for_the_same_seed(speech_run, held_out):
     made = evaluator.Evaluator(speech_run, held_out)
     shown = {name: [x.features for x in found] for name, found in made.test.items()}
@@ -104,6 +117,7 @@ def test_every_row_stands_beside_the_model(evaluated):
     assert list(table) == list(evaluator.ROWS)
     assert table["no_op"]["lsd_to_source_db"] == 0 < table["model"]["lsd_to_source_db"]
     assert table["copy_synthesis"]["mcd_db"] < min(table[row]["mcd_db"] for row in ("no_op", "mean_variance"))
+    assert table["model"]["heard_as_neither"] == 0
     assert metrics["ways"]["low to high"]["verdict"].startswith("does not convert")
 
 

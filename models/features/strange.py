@@ -40,6 +40,23 @@ def sounds(count: int, seconds: float, spec: AudioSpec, *, seed: int = 0) -> dic
     return {"noise": [_analysed(y, spec) for y in noise], "tones": [_analysed(y, spec) for y in tones]}
 
 
+def unlike(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Noise in the range of an example, or the example's own values in no order: like nothing that it is one of.
+
+    Noise is normal with any mean and any deviation up to half the range, so that one colour and uniform noise are near.
+
+    Args:
+      x: features `[rows, columns, ...]`, a picture or log-mels.
+      rng: what is drawn from.
+    """
+    if rng.uniform() < 0.5:
+        cells = x.reshape(x.shape[0] * x.shape[1], -1)
+        return rng.permutation(cells).reshape(x.shape)
+    low, high = float(x.min()), float(x.max())
+    noise = rng.normal(rng.uniform(low, high), rng.uniform(0, (high - low) / 2), x.shape)
+    return np.clip(noise, low, high).astype(x.dtype)
+
+
 def _melody(samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
     t = np.arange(samples) / rate_hz
     beat = (4 * t).astype(int)
