@@ -166,9 +166,13 @@ def mel_encoder(bins: int, frames: int, *, channels: int, outputs: int) -> keras
 
 
 def mel_decoder(bins: int, frames: int, *, channels: int, latent: int) -> keras.Model:
-    """`[batch, latent]` to `[batch, frames, bins]`."""
+    """`[batch, latent]` to `[batch, frames, bins]`.
+
+    Frames are normalised, so without the hidden layer a code would count by hardly more than its direction.
+    """
     z = keras.Input((latent,), name="code")
-    h = keras.layers.Reshape((frames // 4, channels))(keras.layers.Dense(frames // 4 * channels)(z))
+    h = keras.ops.relu(keras.layers.Dense(4 * channels)(z))
+    h = keras.layers.Reshape((frames // 4, channels))(keras.layers.Dense(frames // 4 * channels)(h))
     for _ in range(2):
         h = keras.layers.UpSampling1D(2)(h)
         h = layers.gated_conv1d(layers.frame_norm(h), channels, 5)

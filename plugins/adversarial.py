@@ -7,7 +7,7 @@ from typing import Literal
 
 import keras
 
-from models import adversary, layers
+from models import adversary, layers, schedules
 from models.adversary import Adversary
 from models.player import Player
 from plugins import base
@@ -54,6 +54,33 @@ class Config(base.Config):
         base.at_least(self, critic_channels=1, critics=1, r1_every=1, pool_size=0)
         base.at_least(self, rate_g=0, rate_d=0, r1=0, gradient_penalty=0)
         base.at_least(self, below=1, beta1=0, beta2=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TranslatorConfig(Config):
+    """Keys that plugins share whose generators are residual networks, over linear transport for speech.
+
+    Attributes:
+      channels: width of a generator.
+      blocks: residual blocks of a generator.
+      kernel: frames that a gated convolution of the speech generator sees.
+      generator_halvings: stride-2 convolutions of the picture generator; 2 in the papers; 1 keeps small things.
+      halvings: stride-2 convolutions of the picture discriminator: 3 judge 70 x 70 pixels.
+      effort: speech: weight of what a generator adds to linear transport.
+      transport: speech: begin at linear optimal transport between the domains, not at the identity.
+    """
+
+    channels: int = 128
+    blocks: int = 3
+    kernel: int = 5
+    generator_halvings: int = 2
+    halvings: int = 3
+    effort: schedules.Schedule = 10.0
+    transport: bool = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        base.at_least(self, below=3, generator_halvings=1)  # sizes of pictures are multiples of 4
 
 
 def rules(config: Config) -> adversary.Rules:

@@ -20,15 +20,10 @@ from plugins import adversarial, base
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(adversarial.Config):
+class Config(adversarial.TranslatorConfig):
     """Keys of `cut`. A weight is a number, or points ``[[step, weight], ...]``.
 
     Attributes:
-      channels: width of the generator.
-      blocks: residual blocks of the generator.
-      kernel: frames that a gated convolution of the speech generator sees.
-      generator_halvings: stride-2 convolutions of the picture generator; 2 in the paper.
-      halvings: stride-2 convolutions of the picture discriminator.
       nce: weight of the contrast between patches of a source and of its translation.
       nce_identity: weight of the same for the second domain, which should stay as it is.
       patches: places that are contrasted, at most.
@@ -36,15 +31,10 @@ class Config(adversarial.Config):
       temperature: of the contrast.
       recolour: pictures: contrast them with random channels inverted, so that patches are known by what is in them;
         without, as in the paper, bright likes to stay bright.
-      effort: speech: weight of what the generator adds to linear transport.
-      transport: speech: begin at linear optimal transport between the domains, not at the identity.
     """
 
     channels: int = 64
     blocks: int = 9
-    kernel: int = 5
-    generator_halvings: int = 2
-    halvings: int = 3
     nce: schedules.Schedule = 1.0
     nce_identity: schedules.Schedule = 1.0
     patches: int = 256
@@ -52,11 +42,6 @@ class Config(adversarial.Config):
     temperature: float = 0.07
     recolour: bool = False
     effort: schedules.Schedule = 0.0
-    transport: bool = True
-
-    def __post_init__(self):
-        super().__post_init__()
-        base.at_least(self, below=3, generator_halvings=1)  # sizes of pictures are multiples of 4
 
 
 class CUT(base.Plugin):

@@ -18,36 +18,18 @@ from plugins import adversarial, base
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(adversarial.Config):
+class Config(adversarial.TranslatorConfig):
     """Keys of `cyclegan`. A weight is a number, or points ``[[step, weight], ...]`` between which it is linear.
 
     Attributes:
-      channels: width of the generators.
-      blocks: residual blocks of a generator.
-      kernel: frames that a gated convolution of the speech generator sees.
-      generator_halvings: stride-2 convolutions of the picture generator; 2 in the paper.
-      halvings: stride-2 convolutions of the picture discriminator: 3 judge 70 x 70 pixels.
       cycle: weight of ``|a - aba| + |b - bab|``.
       identity: weight of ``|a - aa| + |b - bb|``.
-      effort: speech: weight of what the generators add to linear transport.
-      transport: speech: begin at linear optimal transport between the domains, not at the identity.
       loudness: speech: weight of the difference of the frames' log norms before and after translation.
     """
 
-    channels: int = 128
-    blocks: int = 3
-    kernel: int = 5
-    generator_halvings: int = 2
-    halvings: int = 3
     cycle: schedules.Schedule = 10.0
     identity: schedules.Schedule = 0.0
-    effort: schedules.Schedule = 10.0
-    transport: bool = True
     loudness: schedules.Schedule = 0.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        base.at_least(self, below=3, generator_halvings=1)  # sizes of pictures are multiples of 4
 
 
 PICTURES = {"effort": 0.0, "rate_d": 2e-4}  # no identity term: it keeps colours, which translation is to change

@@ -20,29 +20,17 @@ MOST_DOMAINS = 16  # with a linear transport for every pair of them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(adversarial.Config):
+class Config(adversarial.TranslatorConfig):
     """Keys of `stargan`. A weight is a number, or points ``[[step, weight], ...]``.
 
     Attributes:
-      channels: width of the generator.
-      blocks: residual blocks of the generator.
-      kernel: frames that a gated convolution of the speech generator sees.
-      halvings: stride-2 convolutions of the picture discriminator.
       cycle: weight of ``|x - xyx|``, there and back.
       identity: weight of ``|x - xx|``, sent to where it is.
-      effort: speech: weight of what the generator adds to linear transport.
-      transport: speech: begin at linear optimal transport between the domains, not at the identity.
     """
 
     pool_size: int = 0
-    channels: int = 128
-    blocks: int = 3
-    kernel: int = 5
-    halvings: int = 3
     cycle: schedules.Schedule = 10.0
     identity: schedules.Schedule = 0.0
-    effort: schedules.Schedule = 10.0
-    transport: bool = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -65,7 +53,17 @@ class StarGAN(base.Plugin):
     PRESETS = {
         "small": {
             "audio": {"steps": 3000, "batch_size": 12},
-            "image": {"channels": 24, "halvings": 2, "critic_channels": 32, "effort": 0.0, "rate_d": 2e-4},
+            "image": {
+                "steps": 3000,
+                "ema": 0.99,
+                "r1": 10.0,  # else the discriminator wins, and translations stay where they are
+                "channels": 24,
+                "generator_halvings": 1,
+                "halvings": 2,
+                "critic_channels": 32,
+                "effort": 0.0,
+                "rate_d": 2e-4,
+            },
         },
         "full": {
             "audio": {"steps": 400000, "channels": 256, "blocks": 6, "critic_channels": 384, "crop_frames": 64},
@@ -81,7 +79,7 @@ class StarGAN(base.Plugin):
             raise ValueError(f"domains {list(spec.domains)}; stargan wants two or more")
         critic = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm, "outputs": count}
         if spec.kind == "image":
-            size = {"channels": c.channels, "blocks": c.blocks, "codes": 2 * count}
+            size = {"channels": c.channels, "blocks": c.blocks, "halvings": c.generator_halvings, "codes": 2 * count}
             self.generator = networks.resnet_generator(spec.features, **size)
             judge = networks.patch_discriminator(spec.features, halvings=c.halvings, **critic)
         else:

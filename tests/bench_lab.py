@@ -29,7 +29,7 @@ import PIL.ImageOps
 from pipelines import records
 from tests.jobs import script
 
-LEVELS = ("linear", "spherical")
+WAYS = ("linear", "spherical")
 VALIDATED = 0.05  # share for validation, where what is rare is to be in training and testing
 RARE = {  # what debias makes of a few pictures
     "turned": lambda picture: picture.transpose(PIL.Image.Transpose.ROTATE_90),
@@ -83,6 +83,13 @@ def table(heads: Sequence[str], rows: Sequence[Sequence]) -> None:
         print(f"| {' | '.join(f'{x:.3f}' if isinstance(x, float) else str(x) for x in row)} |", flush=True)
 
 
+def with_means(rows: Sequence[Sequence]) -> list[Sequence]:
+    """Rows of a name, a seed and numbers, and after them the mean of each name's rows."""
+    names = dict.fromkeys(row[0] for row in rows)
+    means = [[name, "mean", *np.mean([row[2:] for row in rows if row[0] == name], axis=0).tolist()] for name in names]
+    return [*rows, *means]
+
+
 def sweep(bench: Bench) -> None:
     """Latent size against error, `ae` and `vae`."""
     bench.preprocess(bench.flags.domain, *bench.flags.preprocess)
@@ -101,13 +108,14 @@ def spaces(bench: Bench) -> None:
         for plugin in ("ae", "vae"):
             run, seconds = bench.train(plugin, seed)
             paths, found = (bench.explore(job, run) for job in ("interpolate", "sample"))
-            ways = [paths["continuity"][way] for way in LEVELS]
+            ways = [paths["continuity"][way] for way in WAYS]
             prior, space = found["samples"]["prior"], found["posterior"]
-            row = [plugin, seed, *(f"{way['continuity']:.3f} ± {way['error']:.3f}" for way in ways)]
+            row = [plugin, seed, *(way[name] for way in ways for name in ("continuity", "error"))]
             row += [ways[0]["straightness"], found["completeness"], prior["kid"], prior["diversity"]]
-            rows.append([*row, space["active_units"], f"{space['divergence']:.1f}", f"{seconds:.0f}"])
-    heads = ["plugin", "seed", *LEVELS, "straightness", "completeness", "KID", "diversity", "active", "divergence"]
-    table([*heads, "CPU s"], rows)
+            rows.append([*row, float(space["active_units"]), space["divergence"], seconds])
+    heads = [head for way in WAYS for head in (way, "error")]
+    heads += ["straightness", "completeness", "KID", "diversity", "active", "divergence", "CPU s"]
+    table(["plugin", "seed", *heads], with_means(rows))
 
 
 def outliers(bench: Bench) -> None:
@@ -128,16 +136,13 @@ def outliers(bench: Bench) -> None:
 def disentangle(bench: Bench) -> None:
     """Scores on drawn pictures of known factors, each plugin with each seed."""
     bench.preprocess([f"shapes=factors:pictures/{bench.flags.examples}"], *bench.flags.preprocess)
-    rows, means = [], []
+    rows = []
     for plugin in bench.flags.plugins.split(","):
-        mine = []
         for seed in bench.flags.seeds.split(","):
             run, seconds = bench.train(plugin, seed)
             scores = bench.explore("disentangle", run)["scores"]
-            mine.append(scores)
-            rows.append([plugin, seed, *scores.values(), f"{seconds:.0f}"])
-        means.append([plugin, "mean", *(float(np.mean([each[name] for each in mine])) for name in scores), ""])
-    table(["plugin", "seed", *scores, "CPU s"], [*rows, *means])
+            rows.append([plugin, seed, *scores.values(), seconds])
+    table(["plugin", "seed", *scores, "CPU s"], with_means(rows))
 
 
 # ------------------------------------------------------------------ what is rare
@@ -184,10 +189,8 @@ def debias(bench: Bench) -> None:
         for way, found, shares in (("without", plain, drawn["share"]), ("with", weighted, drawn["drawn"])):
             right = [found["groups"][group]["accuracy_plugin"] for group in groups]
             overall = right[0] + drawn["share"] * (right[1] - right[0])
-            rows.append([seed, way, shares, *right, right[0] - right[1], overall, seconds[way == "with"]])
-    for name in ("without", "with"):
-        rows.append(["mean", name, *np.mean([row[2:] for row in rows if row[1] == name], axis=0).tolist()])
-    table(["seed", "resampling", "rare, drawn", *groups, "gap", "overall as trained", "CPU s"], rows)
+            rows.append([way, seed, shares, *right, right[0] - right[1], overall, seconds[way == "with"]])
+    table(["resampling", "seed", "rare, drawn", *groups, "gap", "overall as trained", "CPU s"], with_means(rows))
 
 
 JOBS = {job.__name__: job for job in (sweep, spaces, outliers, disentangle, debias)}
