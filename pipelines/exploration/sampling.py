@@ -114,8 +114,9 @@ def measured(bench: Lab, training: list[lab.File], held_out: list[lab.File], dra
     noise = np.random.default_rng(bench.asked.seed).uniform(x.min(), x.max(), (DRAWN, *x.shape[1:]))
     table = {}
     for name, examples in {"held out": y, "reconstructed": others, **drawn, "noise": noise}.items():
-        table[name] = {"n": len(examples), "accepted": support.accepted(examples)}
-        if examples is not y:
+        table[name] = {"n": len(examples)}
+        if examples is not y:  # originals are not what the decoder makes of them
+            table[name]["accepted"] = support.accepted(examples)
             table[name]["kid"] = kernel_distance(components.of(examples), components.of(y))
         table[name]["diversity"] = monitor.diversity(examples, y)
     return table
