@@ -1,8 +1,8 @@
 """Which domain does this sound or look like? A small judge for evaluation, trained from the records.
 
 For speech it is shown every recording twice, as it is and sent through the run's own front end and
-inverter: a judge that has heard only originals takes the inversion for another voice. It is shown noise and
-scrambled examples too, as *neither*: a judge that has to choose hears a domain in whatever a broken model makes.
+inverter: a judge that has heard only originals takes the inversion for another voice. For pictures it is shown noise
+and scrambled examples too, as *neither*: made to choose, it sees a domain in whatever a broken model makes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ SURE = 0.01  # nats, over `WATCHED` steps: domains told apart this well are lear
 WATCHED = 50
 BATCH = 32
 FRAMES = 96  # of a recording that one training example shows at the most
+NEITHER_ODDS = 99.0  # at which a picture is of neither domain: files are of one, and noise is told at far more
 LEVEL_SHIFT = 0.7  # nepers: loudness must not give a domain away
 
 
@@ -31,7 +32,7 @@ class Classifier:
     """A trained judge.
 
     Attributes:
-      network: features to one logit a domain, and one of neither.
+      network: features to one logit a domain, and for pictures one of neither.
       spec: of the records.
     """
 
@@ -39,11 +40,12 @@ class Classifier:
     spec: Spec
 
     def judge(self, examples: list[np.ndarray]) -> np.ndarray:
-        """The number of the domain that each example is taken for, `[n]`; the number of domains for neither."""
+        """The number of the domain that each example is taken for, `[n]`; of a picture of neither, that of domains."""
         if self.spec.kind == "audio":
             examples = [_normalised(_filled(x), self.spec) for x in examples]
-        logits = [self.network(x[None].astype(np.float32)) for x in examples]
-        return np.argmax(np.concatenate(logits), axis=1)
+        logits = np.concatenate([self.network(x[None].astype(np.float32)) for x in examples])
+        logits[:, len(self.spec.domains) :] -= np.log(NEITHER_ODDS)
+        return np.argmax(logits, axis=1)
 
     def accuracy(self, examples: dict[str, list[np.ndarray]]) -> dict[str, float]:
         """The share of each domain's examples that is taken for it."""
@@ -61,7 +63,7 @@ def fit(examples: dict[str, list[np.ndarray]], spec: Spec, *, seed: int = 0, ste
       steps: of training at the most, at batch size 32; it ends when the loss stays under `SURE`.
     """
     keras.utils.set_random_seed(seed)
-    classes = len(spec.domains) + 1
+    classes = len(spec.domains) + (spec.kind == "image")
     network = _speech_network(spec.bins, classes) if spec.kind == "audio" else _image_network(spec, classes)
     rng = np.random.default_rng(seed)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))

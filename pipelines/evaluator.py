@@ -167,7 +167,8 @@ class Evaluator:
         heard = {name: answers == self.spec.domains.index(target) for name, answers in judged.items()}
         for name, examples in made.examples.items():
             made.table[name] = {"n": len(examples), "heard_as_target": float(np.mean(heard[name]))}
-            made.table[name]["heard_as_neither"] = float(np.mean(judged[name] == len(self.spec.domains)))
+            if self.spec.kind == "image":
+                made.table[name]["heard_as_neither"] = float(np.mean(judged[name] == len(self.spec.domains)))
             made.table[name] |= self._distances(examples, found, self.test[target], name)
         mcd = {name: row["mcd_db"] for name, row in made.table.items() if "mcd_db" in row}
         made.verdict, made.note = verdict(heard["model"], heard["no_op"]), gained(heard, mcd)

@@ -33,7 +33,10 @@ MEANINGS = (
         "share of held-out files that the domain classifier takes for the target; it was trained on the training "
         "split, speech both as it is and sent through the same front end and inverter",
     ),
-    ("heard as neither", "share taken for no domain: the classifier was shown noise and scrambled files as well"),
+    (
+        "heard as neither",
+        "share of pictures taken for no domain: the classifier was shown noise and scrambled ones too",
+    ),
     (
         "MCD (dB)",
         "mel-cepstral distortion to the parallel target file (same name): orders 1 to 13 of the cosine transform of "

@@ -69,16 +69,15 @@ def test_the_judge_knows_pictures(picture_run, picture_records):
     assert min(facts["accuracy"].values()) == 1.0
 
 
-@pytest.mark.parametrize(("run", "records"), [("speech_run", "held_out"), ("picture_run", "picture_records")])
-def test_the_judge_takes_noise_for_neither_domain(run, records, request):
-    made = evaluator.Evaluator(request.getfixturevalue(run), request.getfixturevalue(records))
+def test_the_judge_takes_noise_for_neither_domain(picture_run, picture_records):
+    made = evaluator.Evaluator(picture_run, picture_records)
     judge, facts = made.judge()
-    assert min(facts["accuracy"].values()) >= 0.9
-    rng, shown = np.random.default_rng(5), made.test[made.spec.domains[0]]
-    broken = [strange.unlike(x.features, rng) for x in shown[:16]]
-    low, high = broken[0].min(), broken[0].max()
-    broken += [rng.uniform(low, high, x.shape).astype(np.float32) for x in broken[:8]]
-    assert np.mean(judge.judge(broken) == 2) >= 0.9
+    assert min(facts["accuracy"].values()) == 1.0
+    rng, shown = np.random.default_rng(5), [x.features for found in made.test.values() for x in found]
+    noise = [rng.uniform(-1, 1, x.shape).astype(np.float32) for x in shown]
+    scrambled = [rng.permutation(x.reshape(-1, x.shape[-1])).reshape(x.shape) for x in shown]
+    for broken in (noise, scrambled, [strange.unlike(x, rng) for x in shown]):
+        assert np.mean(judge.judge(broken) == 2) >= 0.9
 
 
 def test_a_judge_is_the_same_for_the_same_seed(speech_run, held_out):
@@ -117,7 +116,6 @@ def test_every_row_stands_beside_the_model(evaluated):
     assert list(table) == list(evaluator.ROWS)
     assert table["no_op"]["lsd_to_source_db"] == 0 < table["model"]["lsd_to_source_db"]
     assert table["copy_synthesis"]["mcd_db"] < min(table[row]["mcd_db"] for row in ("no_op", "mean_variance"))
-    assert table["model"]["heard_as_neither"] == 0
     assert metrics["ways"]["low to high"]["verdict"].startswith("does not convert")
 
 

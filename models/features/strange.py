@@ -46,7 +46,7 @@ def unlike(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     Noise is normal with any mean and any deviation up to half the range, so that one colour and uniform noise are near.
 
     Args:
-      x: features `[rows, columns, ...]`, a picture or log-mels.
+      x: a picture `[height, width, channels]`.
       rng: what is drawn from.
     """
     if rng.uniform() < 0.5:
