@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import io
 import json
 import posixpath
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 BATCH = 64  # units that are encoded at once
 FRAMES = 4096  # of a recording that are looked at
 FACTS, ARRAYS = "outliers.json", "outliers.npz"
+WEIGHTS = "export/variables/variables.index"  # holds a checksum of every weight
 
 
 class Coder:
@@ -144,7 +146,7 @@ class Detector:
         np.savez_compressed(out, **arrays)
         write(posixpath.join(run_dir, ARRAYS), out.getvalue())
         fields = {k: np.asarray(v).tolist() for k, v in dataclasses.asdict(self.calibration).items()}
-        told = {"threshold": self.threshold, **facts, "calibration": fields}
+        told = {"threshold": self.threshold, "weights": _weights_of(run_dir), **facts, "calibration": fields}
         write(posixpath.join(run_dir, FACTS), json.dumps(told, indent=2).encode())
 
     @classmethod
@@ -152,19 +154,27 @@ class Detector:
         """The detector of a run, whose export is `model`.
 
         Raises:
-          ValueError: there is none.
+          ValueError: there is none, or it was fitted to other weights than the run has now.
         """
         path = posixpath.join(run_dir, FACTS)
         if not tf.io.gfile.exists(path):
             raise ValueError(f"{run_dir} has no {FACTS}; python -m pipelines.explore --do=outliers writes it")
         with tf.io.gfile.GFile(path) as file:
             told = json.load(file)
+        if told.get("weights") != _weights_of(run_dir):
+            raise ValueError(f"{path} is of other weights than {run_dir} has now; explore --do=outliers fits it anew")
         with tf.io.gfile.GFile(posixpath.join(run_dir, ARRAYS), "rb") as file:
             arrays = np.load(io.BytesIO(file.read()))
             reference = outliers.Reference(*(arrays[f"reference_{name}"] for name in ("mean", "whitening", "codes")))
         names = tuple(told["calibration"].pop("names"))
         calibration = outliers.Calibration(names, **{k: np.array(v) for k, v in told["calibration"].items()})
         return cls(Coder(model, run_dir), reference, calibration, told["threshold"])
+
+
+def _weights_of(run_dir: str) -> str:
+    """A hash by which the weights of an export are known."""
+    with tf.io.gfile.GFile(posixpath.join(run_dir, WEIGHTS), "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 def write(path: str, content: bytes) -> None:

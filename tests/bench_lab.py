@@ -110,11 +110,10 @@ def spaces(bench: Bench) -> None:
             paths, found = (bench.explore(job, run) for job in ("interpolate", "sample"))
             ways = [paths["continuity"][way] for way in WAYS]
             prior, space = found["samples"]["prior"], found["posterior"]
-            row = [plugin, seed, *(way[name] for way in ways for name in ("continuity", "error"))]
+            row = [plugin, seed, *(way["continuity"] for way in ways)]
             row += [ways[0]["straightness"], found["completeness"], prior["kid"], prior["diversity"]]
             rows.append([*row, float(space["active_units"]), space["divergence"], seconds])
-    heads = [head for way in WAYS for head in (way, "error")]
-    heads += ["straightness", "completeness", "KID", "diversity", "active", "divergence", "CPU s"]
+    heads = [*WAYS, "straightness", "completeness", "KID", "diversity", "active", "divergence", "CPU s"]
     table(["plugin", "seed", *heads], with_means(rows))
 
 
@@ -150,6 +149,12 @@ def disentangle(bench: Bench) -> None:
 
 def grouped(bench: Bench) -> pathlib.Path:
     """Writes the pictures of all domains, a few of them changed, and the table of which, whose path is returned."""
+    labels, made_of = bench.out / "labels.csv", bench.out / "groups.json"
+    told = {name: getattr(bench.flags, name) for name in ("domain", "share", "rare", "held_out")}
+    if bench.data_dir.exists():
+        if not made_of.exists() or json.loads(made_of.read_text()) != told:
+            raise SystemExit(f"{bench.out} holds other groups; wanted another --output_dir")
+        return labels
     rng, rows, held_out, rare = np.random.default_rng(0), [], bench.flags.held_out, bench.flags.rare
     for flag in bench.flags.domain:
         name, _, pattern = flag.partition("=")
@@ -165,7 +170,7 @@ def grouped(bench: Bench) -> pathlib.Path:
                 made.parent.mkdir(parents=True, exist_ok=True)
                 (RARE[rare](picture) if chosen else picture).save(made)
                 rows.append((f"{name}/{made.name}", rare if chosen else "plain"))
-    labels = bench.out / "labels.csv"
+    made_of.write_text(json.dumps(told))
     with labels.open("w") as file:
         csv.writer(file).writerows([("id", "group"), *rows])
     return labels
@@ -175,7 +180,11 @@ def debias(bench: Bench) -> None:
     """Accuracy of `db_vae` on what is rare, without resampling and with it."""
     names = [flag.partition("=")[0] for flag in bench.flags.domain]
     labels, groups = grouped(bench), ("plain", bench.flags.rare)
-    bench.preprocess([f"{name}={bench.out}/pictures/{name}" for name in names], f"--val_fraction={VALIDATED}")
+    bench.preprocess(
+        [f"{name}={bench.out}/pictures/{name}" for name in names],
+        f"--val_fraction={VALIDATED}",
+        *bench.flags.preprocess,
+    )
     rows = []
     for seed in bench.flags.seeds.split(","):
         name, seconds = f"debiased_{seed}_{bench.flags.rarity}_{bench.flags.alpha}", [0.0, 0.0]

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from testbed import preprocess, train
 
 from models.features import image
 from pipelines import dataset, weights
-from pipelines.exploration import debiasing, findings
+from pipelines.exploration import debiasing, findings, lab
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,13 @@ def test_an_autoencoder_of_speech_is_probed(runs, tmp_path):
     labels.write_text("id,group\nlow/x,even\n")
     with pytest.raises(ValueError, match=r"labels.csv: nothing on low/clip_\d+.wav and \d+ other files"):
         debiased(runs, "ae", tmp_path, labels=str(labels))
+
+
+def test_a_recording_is_drawn_from_as_often_as_training_does():
+    source = dataclasses.make_dataclass("Source", ["domain", "active"])
+    files = [lab.File(source("a", active), None, None, None) for active in ([16], [16], [40, 30])]
+    bench = types.SimpleNamespace(frames=32, spec=types.SimpleNamespace(kind="audio"))
+    np.testing.assert_allclose(debiasing.drawn_shares(bench, files, np.ones(3)), [0.25, 0.25, 0.5])
 
 
 def test_where_one_domain_is_coded_the_others_are_drawn_as_ever(runs, monkeypatch):

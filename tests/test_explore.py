@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 import re
 
 import numpy as np
@@ -93,7 +94,10 @@ def test_units_are_what_sounds_and_codes_come_back_file_by_file(bench, kind):
 @KINDS
 def test_a_path_between_files_is_measured_and_shown(explored, kind):
     numbers, rows, page = explored("interpolate", kind, points=5)
-    assert set(numbers["continuity"]) == {"linear", "spherical"} and len(rows) == 2 * interpolation.PAIRS
+    files = numbers["continuity"]["linear"]["n"]
+    assert set(numbers["continuity"]) == {"linear", "spherical"} and len(rows) == 2 * files
+    ways = [frozenset((row["from"], row["to"])) for row in rows if row["path"] == "linear"]
+    assert 10 < len(set(ways)) == len(ways) <= interpolation.PAIRS
     assert all(0 < float(row["continuity"]) <= 1 and 0 < float(row["straightness"]) <= 1 + 1e-9 for row in rows)
     assert len(numbers["linear"]["steps"]) == 4
     assert page.count("<audio") == (10 if kind == "speech" else 0)
@@ -206,9 +210,9 @@ def test_codes_are_scored_against_the_factors_that_drew_them(explored):
 def test_factors_may_come_from_a_table(explored, runs, tmp_path):
     data = dataset.open_records(runs["speech"][1])
     table = tmp_path / "labels.csv"
-    table.write_text("id,voice\n" + "".join(f"{s.id},{s.domain}\n" for s in data.sources))
+    table.write_text("id,rate,voice\n" + "".join(f"{s.id},8000,{s.domain}\n" for s in data.sources))
     numbers, _, _ = explored("disentangle", "speech", labels=str(table))
-    assert set(numbers["gaps"]) == {"voice"}
+    assert set(numbers["gaps"]) == {"voice"}  # what never varies has no gap, and takes no other's
     table.write_text("id,voice\nlow/clip_00.wav,low\n")
     with pytest.raises(ValueError, match=r"labels.csv: nothing on low/clip_.* and 22 other files"):
         explored("disentangle", "speech", labels=str(table))
@@ -251,6 +255,28 @@ def test_outliers_are_scored_and_the_threshold_stays_in_the_run(detecting):
     assert np.mean(above) == numbers["flagged"]["usual"]
     detector = screening.Detector.load(run_dir, conversion.Model(run_dir))
     assert detector.threshold == numbers["threshold"]
+
+
+def test_a_detector_of_other_weights_is_refused(detecting):
+    run_dir, *_ = detecting
+    path = pathlib.Path(run_dir, screening.FACTS)
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "weights": "those before"}))
+    with pytest.raises(ValueError, match="of other weights than .* has now"):
+        screening.Detector.load(run_dir, conversion.Model(run_dir))
+
+
+@pytest.mark.parametrize("job", ["sample", "outliers"])
+def test_training_files_are_not_taken_for_new_ones(explored, job):
+    with pytest.raises(ValueError, match="--split=train: .*; wanted val or test"):
+        explored(job, "pictures", split="train")
+
+
+def test_some_are_chosen_from_everywhere_and_in_order(bench):
+    made = bench("pictures")
+    chosen = made.some(np.arange(1000), 100)
+    assert len(chosen) == 100 and np.all(np.diff(chosen) > 0) and 350 < chosen.mean() < 650
+    assert made.some([1, 2], 3) == [1, 2]
 
 
 def test_a_detector_says_of_a_file_what_the_job_said(detecting, runs):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from testbed import train
 
-from pipelines.exploration import findings, sweeping
+from pipelines.exploration import drawings, findings, sweeping
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def swept(picture_records, tmp_path, monkeypatch):
     trained = []
 
     def trains(asked, point):
-        sizes = {key: int(value) for key, value in point.values}
+        sizes = {key: int(value) if value.isdigit() else value for key, value in point.values}
         train(f"{asked.run_dir}/{point.name}", picture_records, point.plugin, **sizes).fit()
         trained.append(point.name)
         with open(sweeping._marker(asked, point), "w") as file:
@@ -45,6 +45,18 @@ def test_a_sweep_trains_every_point_once_and_draws_the_curve(swept, tmp_path):
     first = [float(row["squared_error"]) for row in rows if row["latent"] == "2"]
     assert np.mean(first) == pytest.approx(numbers["means"][0]["squared_error"]) and first[0] != first[1]
     assert (tmp_path / "out" / "report.html").read_text().count("<figure>") == 4
+
+
+def test_a_key_of_words_has_rows_and_no_curve(swept, tmp_path):
+    _, numbers = swept("decay=cosine,constant", "latent=2")
+    assert [row["decay"] for row in numbers["means"]] == ["cosine", "constant"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "By latent" in page and "By decay" not in page
+
+
+def test_a_place_of_zero_is_drawn_on_a_plain_axis():
+    for places in ([0.0, 1.0, 4.0], [1.0, 2.0, 4.0]):
+        assert drawings.curves("", {"ae": (places, places, None)}, x="", y="", log=True).png
 
 
 @pytest.mark.parametrize("flag", ["latent", "latent=", "=2", "latent=2,,4"])

@@ -55,6 +55,11 @@ def mutual_information(x: np.ndarray, y: np.ndarray) -> float:
     return max(0.0, entropy(x) + entropy(y) - entropy(np.unique(joint, return_inverse=True)[1]))
 
 
+def varying(factors: np.ndarray) -> np.ndarray:
+    """Which columns of `[n, factors]` hold more than one value, bool `[factors]`."""
+    return np.array([len(np.unique(column)) > 1 for column in factors.T], bool)
+
+
 def informations(codes: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """Mutual information of every dimension, in bins, and every factor, in nats, `[latent, factors]`."""
     found = [binned(column) for column in codes.T]
@@ -82,9 +87,10 @@ def modularity(codes: np.ndarray, factors: np.ndarray) -> float:
     """Whether each dimension knows of one factor only (Sec. 3 of arXiv:1802.05312).
 
     ``1 - sum of squares of the information on all factors but the best / (that of the best squared * (factors - 1))``,
-    the mean over dimensions that know of any. Needs two factors.
+    the mean over dimensions that know of any. Factors that do not vary are left out; needs two others.
     """
     _check(codes, factors)
+    factors = factors[:, varying(factors)]
     squares = np.square(informations(codes, factors))
     best = squares.max(axis=1)
     knowing = best > 1e-12
@@ -126,9 +132,10 @@ def dci(codes: np.ndarray, factors: np.ndarray, *, seed: int = 0) -> dict[str, f
     Importances are those of a forest of trees that predict a factor from all dimensions. Disentanglement: one
     minus the entropy of a dimension's importances over factors, weighed by the dimension's importance.
     Completeness: the same of a factor's importances over dimensions. Informativeness: accuracy on a held-out
-    half, as the share of what is left above guessing the commonest value.
+    half, as the share of what is left above guessing the commonest value. Factors that do not vary are left out.
     """
     _check(codes, factors)
+    factors = factors[:, varying(factors)]
     (x, y), (held_x, held_y) = _halves(codes, factors, seed)
     importances, known = np.zeros((codes.shape[1], factors.shape[1])), []
     for factor in range(factors.shape[1]):
@@ -168,14 +175,14 @@ def factor_vae(codes: np.ndarray, factors: np.ndarray, *, seed: int = 0) -> floa
     _check(codes, factors)
     deviations = codes.std(axis=0)
     standing = np.flatnonzero(deviations > 0.05 * max(deviations.max(), 1e-12))
-    varying = [n for n in range(factors.shape[1]) if len(np.unique(factors[:, n])) > 1]
-    if not len(standing) or not varying:
+    known = np.flatnonzero(varying(factors))
+    if not len(standing) or not len(known):
         return 0.0
     rng = np.random.default_rng(seed)
     counts = np.zeros((2, codes.shape[1], factors.shape[1]))
     for half in range(2):
         for _ in range(VOTES // (1 + half)):
-            factor = varying[rng.integers(len(varying))]
+            factor = known[rng.integers(len(known))]
             alike = np.flatnonzero(factors[:, factor] == factors[rng.integers(len(factors)), factor])
             chosen = codes[rng.choice(alike, VOTE_EXAMPLES)][:, standing] / deviations[standing]
             counts[half, standing[np.argmin(chosen.var(axis=0))], factor] += 1
@@ -203,6 +210,8 @@ def scores(codes: np.ndarray, factors: np.ndarray, *, seed: int = 0) -> dict[str
 def _check(codes: np.ndarray, factors: np.ndarray) -> None:
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or len(codes) < 10:
         raise ValueError(f"codes {codes.shape}, factors {factors.shape}; wanted ten rows or more, as many of either")
+    if not np.isfinite(codes).all():
+        raise ValueError("codes are not finite")
 
 
 def _halves(codes: np.ndarray, factors: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

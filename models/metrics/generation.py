@@ -67,12 +67,17 @@ class Components:
     Args:
       examples: `[n, ...]`.
       most: how many directions.
+
+    Raises:
+      ValueError: they are all one.
     """
 
     def __init__(self, examples: np.ndarray, most: int = 64):
         flat = np.reshape(examples, [len(examples), -1]).astype(np.float64)
         self.mean = flat.mean(axis=0)
         _, spread, directions = np.linalg.svd(flat - self.mean, full_matrices=False)
+        if not spread[0] > 1e-9 * (1 + np.abs(self.mean).max()):
+            raise ValueError(f"{len(flat)} examples that are all one, or not finite; wanted some that differ")
         kept = max(1, min(most, int(np.sum(spread > 1e-6 * spread[0]))))
         self.directions = directions[:kept]
         self.scaled = directions[:kept] / (spread[:kept, None] / np.sqrt(len(flat)))

@@ -31,7 +31,7 @@ def continuity(path: np.ndarray) -> float:
     (1.0, 0.25)
     """
     found = steps(path)
-    return float(found.mean() / found.max()) if found.max() > 0 else 1.0
+    return 1.0 if found.max() == 0 else float(found.mean() / found.max())
 
 
 def straightness(path: np.ndarray) -> float:
@@ -44,7 +44,7 @@ def straightness(path: np.ndarray) -> float:
     1.0
     """
     way = steps(path).sum()
-    return float(steps(path[[0, -1]])[0] / way) if way > 0 else 1.0
+    return 1.0 if way == 0 else float(steps(path[[0, -1]])[0] / way)
 
 
 class Support:

@@ -11,7 +11,7 @@ import sklearn.pipeline
 import sklearn.preprocessing
 
 from models import latent
-from pipelines import records, report, screening, weights
+from pipelines import dataset, records, report, screening, weights
 from pipelines.exploration import drawings, findings
 from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import File, Lab, joined, means_of, split_like
@@ -109,9 +109,15 @@ def drawn_shares(lab: Lab, files: Sequence[File], each: np.ndarray) -> np.ndarra
     share, domains = np.zeros(len(files)), [file.source.domain for file in files]
     for domain in set(domains):
         mine = np.array(domains) == domain
-        drawn = each[mine] * [sum(file.source.active) for file in files if file.source.domain == domain]
+        drawn = each[mine] * [_draws(lab, file) for file in files if file.source.domain == domain]
         share[mine] = drawn / drawn.sum() / len(set(domains))
     return share
+
+
+def _draws(lab: Lab, file: File) -> int:
+    """How often an epoch without weights draws from a file."""
+    frames = lab.frames if lab.spec.kind == "audio" else 1
+    return sum(dataset.crops_of(active, frames) for active in file.source.active)
 
 
 def shares(lab: Lab, files: Sequence[File], groups: Sequence[str], each: np.ndarray) -> dict[str, dict]:

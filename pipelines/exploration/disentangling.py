@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,10 +36,10 @@ MEANINGS = (
 
 
 def find(asked: Asked) -> Findings:
-    """Scores the codes of all files, whatever their split, against their factors."""
+    """Scores the codes of all files that are looked at, whatever their split, against their factors."""
     lab = Lab(asked)
     splits = [split for split in records.SPLITS if any(lab.data.shards(split, n) for n in lab.data.spec.domains)]
-    files = [file for split in splits for file in _if_any(lab, split)][:MOST_FILES]
+    files = lab.some([file for split in splits for file in _if_any(lab, split)], MOST_FILES)
     factors = known_factors(lab, files)
     if factors is None:
         tables = ", ".join(procedural.table_of(asked.data_dir, name) for name in lab.data.spec.domains)
@@ -47,7 +48,7 @@ def find(asked: Asked) -> Findings:
     values = np.stack([dis.binned(column) for column in factors.values()], axis=1)
     scores = dis.scores(codes, values, seed=asked.seed)
     known = dis.informations(codes, values) / np.maximum([dis.entropy(column) for column in values.T], 1e-12)
-    gaps = dict(zip(factors, dis.gaps(codes, values).tolist(), strict=False))
+    gaps = dict(zip(itertools.compress(factors, dis.varying(values)), dis.gaps(codes, values).tolist(), strict=True))
     order = np.argsort(-known.max(axis=1), kind="stable")
     map_ = drawings.heat_map("information", known[order], [f"dimension {n}" for n in order], list(factors))
     named = [[name, f"{value:.3f}"] for name, value in scores.items()]

@@ -80,13 +80,13 @@ def curves(
     y: str,
     log: bool = False,
 ) -> report.Part:
-    """Lines by name: places, values, and deviations where there are any."""
+    """Lines by name: places, values, and deviations where there are any; `log` where every place is above 0."""
     figure, axes = _figure(7, 3.6)
     for name, (places, values, errors) in lines.items():
         axes.errorbar(places, values, yerr=errors, label=name, marker="o", markersize=3, capsize=3)
-    if log:
+    known = sorted({place for places, _, _ in lines.values() for place in places})
+    if log and min(known) > 0:
         axes.set_xscale("log", base=2)
-        known = sorted({place for places, _, _ in lines.values() for place in places})
         axes.set_xticks(known, [f"{place:g}" for place in known])
     if all(min(values) >= 0 for _, values, _ in lines.values()):
         axes.set_ylim(bottom=0)

@@ -102,13 +102,15 @@ def _alike(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure(lab: Lab, files: Sequence[File]) -> tuple[dict, list[dict]]:
-    """Continuity and straightness of paths between units of random pairs of files: their means, and each."""
+    """Continuity and straightness of paths between units of different random pairs of files: their means, and each."""
     rng = np.random.default_rng(lab.asked.seed)
     codes, rows = [each[0] for each in lab.codes(files)], []
     if len(codes) < 2:
         raise ValueError(f"one file in the {lab.asked.split} split; wanted two to go between")
-    for _ in range(PAIRS):
-        one, other = rng.choice(len(codes), 2, replace=False)
+    pairs: dict[tuple[int, int], None] = {}
+    while len(pairs) < min(PAIRS, len(codes) * (len(codes) - 1) // 2):
+        pairs[tuple(sorted(rng.choice(len(codes), 2, replace=False).tolist()))] = None
+    for one, other in pairs:
         for name, path in PATHS.items():
             decoded = lab.plain(lab.decoded(path(codes[one], codes[other], MEASURED_POINTS)))
             found = {"continuity": latent_metrics.continuity(decoded)}

@@ -94,6 +94,18 @@ class Lab:
         x, starts = self.coder.units(whole)
         return File(source, x, starts, whole)
 
+    def held_out(self, why: str) -> None:
+        """Raises ValueError where the looked-at split is the training split, with the reason."""
+        if self.asked.split == "train":
+            raise ValueError(f"--split=train: {why}; wanted val or test")
+
+    def some(self, found: Sequence, most: int) -> Sequence:
+        """So many of files or units, in their order, that the seed chooses: the first ones would be of one folder."""
+        if len(found) <= most:
+            return found
+        kept = np.sort(np.random.default_rng(self.asked.seed).permutation(len(found))[:most])
+        return found[kept] if isinstance(found, np.ndarray) else [found[n] for n in kept]
+
     # ---------------------------------------------------------------- codes
 
     def codes(self, files: Sequence[File]) -> list[np.ndarray]:

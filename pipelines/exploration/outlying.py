@@ -37,6 +37,7 @@ MEANINGS = (
 def find(asked: Asked) -> Findings:
     """Fits the detector to training and validation files, stores it, and scores what is usual and what is strange."""
     lab = Lab(asked)
+    lab.held_out("what was fitted to looks too usual")
     detector, calibrated = fitted(lab)
     usual = lab.files(asked.split)
     kinds = {"usual": Scored(lab, detector, [file.whole for file in usual])}
@@ -121,7 +122,7 @@ def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
     """
     found = {}
     if lab.spec.kind == "image":
-        x = joined(lab.files(lab.asked.split))[:MOST_STRANGE]
+        x = lab.some(joined(lab.files(lab.asked.split)), MOST_STRANGE)
         made = strange.pictures(x, seed=lab.asked.seed)
     else:
         seconds = 4 * lab.frames / lab.spec.features.frame_rate_hz

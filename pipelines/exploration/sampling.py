@@ -47,6 +47,7 @@ MEANINGS = (
 def find(asked: Asked) -> Findings:
     """Draws codes in several ways, decodes and measures them."""
     bench = Lab(asked)
+    bench.held_out("samples are held against training files and others")
     training, held_out = bench.files("train"), bench.files(asked.split)
     codes = bench.drawn_codes(training)
     space = posterior(bench, training, codes)
@@ -132,7 +133,7 @@ def _some(bench: Lab, units: np.ndarray, count: int) -> np.ndarray:
         raise ValueError(
             f"{len(units)} pictures or windows in a split of {bench.data.data_dir}; wanted {LEAST} or more"
         )
-    return units[np.random.default_rng(bench.asked.seed).permutation(len(units))[:count]]
+    return bench.some(units, count)
 
 
 def heard(bench: Lab, drawn: dict[str, np.ndarray]) -> dict[str, bytes]:

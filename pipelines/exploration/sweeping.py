@@ -64,7 +64,8 @@ def find(asked: Asked) -> Findings:
     means = over_seeds(rows, names)
     heads, cells = report.tabled({f"{row['plugin']} {_said(row, names)}": _plain(row, names) for row in means})
     sections = [report.Section("Runs, mean over seeds", heads=heads, table=cells)]
-    axes = [name for name in names if len({row[name] for row in means}) > 1] or names[:1]
+    axes = [name for name in names if all(_is_number(row[name]) for row in means)]
+    axes = [name for name in axes if len({row[name] for row in means}) > 1] or axes[:1]
     for axis in axes:
         parts = [_curves(means, axis, column, title) for column, title in COLUMNS.items() if column in means[0]]
         sections.append(
@@ -196,6 +197,10 @@ def over_seeds(rows: Sequence[Mapping], names: Sequence[str]) -> list[dict]:
     return means
 
 
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _said(row: Mapping, names: Sequence[str]) -> str:
     return " ".join(f"{name}={row[name]}" for name in names)
 
@@ -209,7 +214,7 @@ def _curves(means: Sequence[Mapping], axis: str, column: str, title: str) -> rep
     lines = {}
     for plugin in dict.fromkeys(row["plugin"] for row in means):
         mine = [row for row in means if row["plugin"] == plugin]
-        places = sorted({row[axis] for row in mine if isinstance(row[axis], (int, float))})
+        places = sorted({row[axis] for row in mine})
         values = [np.mean([row[column] for row in mine if row[axis] == place]) for place in places]
         deviations = [np.mean([row["deviation"] for row in mine if row[axis] == place]) for place in places]
         lines[plugin] = places, values, deviations if column == "squared_error" else None

@@ -76,7 +76,9 @@ def measured(lab: Lab, x: np.ndarray) -> dict[str, np.ndarray]:
 
 def effects_of(lab: Lab, files: list[File], bases: np.ndarray, deviation: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Names of the attributes, and the effect of each dimension on each, `[latent, attributes]`."""
-    usual = {name: max(float(np.std(found)), 1e-9) for name, found in measured(lab, joined(files)[:256]).items()}
+    usual = {
+        name: max(float(np.std(found)), 1e-9) for name, found in measured(lab, lab.some(joined(files), 256)).items()
+    }
     walk, effects = np.linspace(-REACH, REACH, 5), []
     for dimension, step in enumerate(deviation):
         paths = [latent.traversed(base, dimension, base[dimension] + walk * step) for base in bases]
