@@ -199,7 +199,7 @@ class Converter:
         self.moved = self._mover(conversion.pitch)
         self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
         run_dir = conversion.screen
-        self.detector = screening.Detector.load(run_dir, Model(run_dir)) if run_dir else None
+        self.detector = screening.Detector.load(run_dir, Model(run_dir), kind=self.spec.kind) if run_dir else None
 
     def convert(self, items: list[Item]) -> list[dict | Exception]:
         """Converts files, short recordings and pictures together in batches.

@@ -22,7 +22,7 @@ def define_flags() -> None:
     flags.DEFINE_string("run_dir", None, "The run to look into; of a sweep, the folder of its runs.")
     flags.DEFINE_string("data_dir", None, "Records with the run's front end.")
     flags.DEFINE_string("output_dir", None, "Where report.html, JOB.json and JOB.csv go.")
-    flags.DEFINE_enum("split", "test", ["train", "val", "test"], "Whose files are looked at.")
+    flags.DEFINE_enum("split", "test", ["train", "val", "test"], "Whose files are looked at; disentangle: all.")
     flags.DEFINE_integer("count", 8, "Examples, samples or dimensions to show.", 1)
     flags.DEFINE_integer("seed", 0, "Of all draws.")
     flags.DEFINE_integer("points", 9, "interpolate, traverse: points of a path.", 2)

@@ -68,7 +68,7 @@ def alarms(rows: Rows, name: str | None, *, differences: bool = False) -> dict[s
     spread = series(rows, "val", "diversity")
     if spread and spread[-1][1] < LEAST_DIVERSITY:
         found["diversity"] = (
-            f"outputs vary {spread[-1][1]:.2g} times as much as examples do: the generator has collapsed"
+            f"outputs vary {spread[-1][1]:.2g} times as much as examples do: collapsed, or hardly begun"
         )
     if name and _has_risen(rows, name):
         step, value = best(rows, name)

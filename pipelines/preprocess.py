@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 
 from absl import app, flags
 
-from pipelines import console
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
+
+from pipelines import console  # noqa: E402
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.preprocess --domain=anna='anna/*.wav' --domain=bert='bert/*.wav' --data_dir=records"
@@ -39,16 +42,16 @@ def main(argv: list[str]) -> int:
         raise ValueError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
     from pipelines import corpus, transforms
 
-    if run_dir := FLAGS.reject_outliers_with:
-        from pipelines import conversion, screening
-
-        screening.Detector.load(run_dir, conversion.Model(run_dir))  # says what is wrong before any work begins
     made = transforms.options(argv[1:])
     domains = corpus.domains(FLAGS.domain, FLAGS.data_dir)
     kind = corpus.kind_of(domains, FLAGS.kind)
     for name in ("keep_waveforms", "pitch") if kind == "image" else ():
         if FLAGS[name].value:
             raise ValueError(f"--{name}: these are pictures")
+    if run_dir := FLAGS.reject_outliers_with:
+        from pipelines import conversion, screening
+
+        screening.Detector.load(run_dir, conversion.Model(run_dir), kind=kind)  # says what is wrong before work begins
     spec = corpus.spec_of(kind, domains, FLAGS.set)
     asked = (FLAGS.val_fraction, FLAGS.test_fraction)
     job = transforms.Preprocess(

@@ -150,12 +150,19 @@ class Detector:
         write(posixpath.join(run_dir, FACTS), json.dumps(told, indent=2).encode())
 
     @classmethod
-    def load(cls, run_dir: str, model: Model) -> Detector:
+    def load(cls, run_dir: str, model: Model, *, kind: str | None = None) -> Detector:
         """The detector of a run, whose export is `model`.
 
+        Args:
+          run_dir: the run.
+          model: its export.
+          kind: "audio" or "image", what it is for.
+
         Raises:
-          ValueError: there is none, or it was fitted to other weights than the run has now.
+          ValueError: there is none, it was fitted to other weights than the run has now, or it is of the other kind.
         """
+        if kind and model.spec.kind != kind:
+            raise ValueError(f"{run_dir} knows files of the kind {model.spec.kind}; these are of the kind {kind}")
         path = posixpath.join(run_dir, FACTS)
         if not tf.io.gfile.exists(path):
             raise ValueError(f"{run_dir} has no {FACTS}; python -m pipelines.explore --do=outliers writes it")

@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import numpy as np
+import PIL.Image
 import pytest
 from testbed import preprocess, script, train
 
@@ -207,6 +208,16 @@ def test_codes_are_scored_against_the_factors_that_drew_them(explored):
     assert set(numbers["gaps"]) == {"shape", "scale", "orientation", "x", "y"}
 
 
+def test_scores_that_need_two_factors_are_not_given_for_one(explored, runs, tmp_path):
+    data, table = dataset.open_records(runs["speech"][1]), tmp_path / "labels.csv"
+    table.write_text("id,voice\n" + "".join(f"{s.id},{s.domain}\n" for s in data.sources))
+    numbers, _, _ = explored("disentangle", "speech", labels=str(table))
+    assert set(numbers["scores"]) == {"mig", "sap", "dci_completeness", "dci_informativeness"}
+    table.write_text("id,rate\n" + "".join(f"{s.id},8000\n" for s in data.sources))
+    with pytest.raises(ValueError, match="no factor varies"):
+        explored("disentangle", "speech", labels=str(table))
+
+
 def test_factors_may_come_from_a_table(explored, runs, tmp_path):
     data = dataset.open_records(runs["speech"][1])
     table = tmp_path / "labels.csv"
@@ -255,6 +266,32 @@ def test_outliers_are_scored_and_the_threshold_stays_in_the_run(detecting):
     assert np.mean(above) == numbers["flagged"]["usual"]
     detector = screening.Detector.load(run_dir, conversion.Model(run_dir))
     assert detector.threshold == numbers["threshold"]
+
+
+def test_a_detector_of_the_other_kind_is_refused(detecting):
+    run_dir, *_ = detecting
+    with pytest.raises(ValueError, match="knows files of the kind image; these are of the kind audio"):
+        screening.Detector.load(run_dir, conversion.Model(run_dir), kind="audio")
+
+
+def test_files_that_cannot_be_read_are_left_out_of_what_is_strange(explored, enough, tmp_path, capsys):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "broken.png").write_bytes(b"no picture")
+    options = {"false_positive_rate": 0.3, "count": 1, "against": (f"odd={tmp_path}/odd",)}
+    with pytest.raises(ValueError, match="--against=odd=.*: no file could be read"):
+        explored("outliers", "pictures", **options)
+    PIL.Image.new("RGB", (16, 16)).save(tmp_path / "odd" / "whole.png")
+    numbers, rows, _ = explored("outliers", "pictures", **options)
+    assert [row["id"] for row in rows if row["kind"] == "odd"] == [str(tmp_path / "odd" / "whole.png")]
+    assert "broken.png: not readable as a picture" in capsys.readouterr().err and "odd" in numbers["detection"]
+
+
+def test_one_end_given_twice_and_a_file_for_a_folder_are_refused(explored, tmp_path):
+    with pytest.raises(ValueError, match="--between=low was given twice"):
+        explored("interpolate", "speech", between=("low", "low"))
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ValueError, match="--output_dir=.*taken is a file"):
+        explored("sample", "pictures", output_dir=str(tmp_path / "taken"))
 
 
 def test_a_detector_of_other_weights_is_refused(detecting):

@@ -13,6 +13,7 @@ import sklearn.tree
 BINS = 20  # of a dimension's histogram, as in arXiv:1802.04942 and 1811.12359
 VOTES = 800  # of the FactorVAE score
 VOTE_EXAMPLES = 64  # with one factor in common, that a vote is given on
+AMONG_FACTORS = ("modularity", "factor_vae", "dci_disentanglement")  # that hold one factor against others
 MOST_FITTED = 4000  # examples that trees and hyperplanes are fitted to
 
 
@@ -198,13 +199,25 @@ def scores(codes: np.ndarray, factors: np.ndarray, *, seed: int = 0) -> dict[str
       factors: `[n, factors]`, whole numbers from 0 on.
       seed: of splits, trees and votes.
 
+    Returns:
+      Those that mean something: where one factor varies, a dimension can know of no other, and modularity, the
+      FactorVAE score and DCI disentanglement are left out.
+
     Raises:
-      ValueError: shapes that do not fit, or too few examples.
+      ValueError: shapes that do not fit, too few examples, codes that are not finite, or no factor that varies.
     """
-    seeded = {"seed": seed}
-    plain = {"mig": mig(codes, factors), "modularity": modularity(codes, factors)}
-    trained = {"sap": sap(codes, factors, **seeded), "factor_vae": factor_vae(codes, factors, **seeded)}
-    return plain | trained | {f"dci_{name}": value for name, value in dci(codes, factors, **seeded).items()}
+    _check(codes, factors)
+    count = int(varying(factors).sum())
+    if not count:
+        raise ValueError("no factor varies")
+    found = {
+        "mig": mig(codes, factors),
+        "modularity": modularity(codes, factors),
+        "sap": sap(codes, factors, seed=seed),
+    }
+    found["factor_vae"] = factor_vae(codes, factors, seed=seed)
+    found |= {f"dci_{name}": value for name, value in dci(codes, factors, seed=seed).items()}
+    return found if count > 1 else {name: value for name, value in found.items() if name not in AMONG_FACTORS}
 
 
 def _check(codes: np.ndarray, factors: np.ndarray) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import io
 import json
+import os
 import posixpath
 from collections.abc import Mapping, Sequence
 
@@ -105,6 +106,8 @@ def explore(asked: Asked) -> Findings:
     """
     if asked.do not in JOBS:
         raise ValueError(f"--do={asked.do}: no such job; {config.nearest(asked.do, JOBS)}")
+    if os.path.isfile(asked.output_dir):
+        raise ValueError(f"--output_dir={asked.output_dir} is a file; wanted a folder")
     found = importlib.import_module(f"pipelines.exploration.{JOBS[asked.do]}").find(asked)
     page = report.page(
         title=f"{asked.do}: {asked.run_dir}",

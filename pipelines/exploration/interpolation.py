@@ -41,6 +41,8 @@ def find(asked: Asked) -> Findings:
     ends = asked.between or _default_ends(lab, files)
     if len(ends) != 2:
         raise ValueError(f"--between was given {len(ends)} times; wanted two")
+    if ends[0] == ends[1]:
+        raise ValueError(f"--between={ends[0]} was given twice; wanted two ends")
     codes = _alike(*(end_of(lab, files, name) for name in ends))
     measured, rows = measure(lab, files)
     sections = [report.Section("Continuity", **dict(zip(("heads", "table"), report.tabled(measured), strict=True)))]
@@ -56,7 +58,8 @@ def find(asked: Asked) -> Findings:
     drawn = drawings.curves("how far each point is from the one before", steps, x="point", y="rms step")
     sections[0].samples = [{"parts": [drawn], "columns": 1}]
     means = ", ".join(f"{name} {row['continuity']:.3f} ± {row['error']:.3f}" for name, row in measured.items())
-    summary = f"Continuity over {len(rows) // len(PATHS)} pairs of files: {means}."
+    here = ", ".join(f"{name} {numbers[name]['continuity']:.3f}" for name in PATHS)
+    summary = f"Continuity over {len(rows) // len(PATHS)} pairs of files: {means}. {ends[0]} to {ends[1]}: {here}."
     return Findings(summary, numbers, rows, sections, MEANINGS, configuration=lab.run)
 
 

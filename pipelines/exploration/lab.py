@@ -81,7 +81,8 @@ class Lab:
         """
         found = [file for name in self.data.spec.domains for file in self._of(split, name, most)]
         if not found:
-            raise ValueError(f"{self.data.data_dir}: no file in the {split} split; see --split")
+            more = "" if split == "train" else f", or --{split}_fraction of preprocess"
+            raise ValueError(f"{self.data.data_dir}: no file in the {split} split; see --split{more}")
         return found
 
     def _of(self, split: str, domain: str, most: int | None) -> list[File]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from models import outliers
 from models.features import strange
 from models.metrics import detection
-from pipelines import corpus, report, screening, sources, transforms
+from pipelines import corpus, report, screening, transforms
 from pipelines.exploration import drawings
 from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import Lab, joined
@@ -141,14 +142,18 @@ def _read(lab: Lab, name: str, pattern: str) -> tuple[list[str], list[np.ndarray
     paths = sorted({path for each in corpus.globs_of(pattern, lab.spec.kind) for path in transforms.match(each)})
     if not paths:
         raise ValueError(f"--against={name}={pattern}: no file matches")
-    chosen, found = paths[:: max(1, -(-len(paths) // MOST_STRANGE))], []
+    chosen, read, found = paths[:: max(1, -(-len(paths) // MOST_STRANGE))], [], []
     for path in chosen:
         try:
             with transforms.open_file(path) as file:
                 found.append(lab.coder.read(file))
         except (ValueError, OSError) as error:
-            raise ValueError(sources.failure(name, path, error)["path"] + f": {error}") from None
-    return chosen, found
+            print(f"warning: --against={name}: {path}: {error}; left out", file=sys.stderr)
+            continue
+        read.append(path)
+    if not read:
+        raise ValueError(f"--against={name}={pattern}: no file could be read")
+    return read, found
 
 
 def detected(usual: Scored, strange_: Scored) -> dict[str, dict]:

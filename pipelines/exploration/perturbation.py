@@ -27,7 +27,7 @@ def find(asked: Asked) -> Findings:
     lab = Lab(asked)
     files = lab.files(asked.split)
     order, ranks, by = traversal.ordered(lab, files)
-    codes = np.concatenate(lab.codes(files))
+    codes = traversal.coded(lab, files)
     bases, deviation = codes[:: max(1, len(codes) // BASES)][:BASES], codes.std(axis=0)
     moved, maps = sensitivity(lab, bases, deviation)
     rows = [

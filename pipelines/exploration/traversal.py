@@ -34,7 +34,7 @@ def find(asked: Asked) -> Findings:
     lab = Lab(asked)
     files = lab.files(asked.split)
     order, ranks, by = ordered(lab, files)
-    codes = np.concatenate(lab.codes(files))
+    codes = coded(lab, files)
     bases, deviation = codes[:: max(1, len(codes) // BASES)][:BASES], codes.std(axis=0)
     names, effects = effects_of(lab, files, bases, deviation)
     shown = order[: asked.count]
@@ -57,6 +57,19 @@ def find(asked: Asked) -> Findings:
     sections += [_walk(lab, bases[0], int(n), codes, f"{by} {ranks[n]:.3g}") for n in shown]
     summary = f"{codes.shape[1]} dimensions, by {by}: {', '.join(f'{n} ({ranks[n]:.3g})' for n in shown)}."
     return Findings(summary, numbers, rows, sections, MEANINGS, configuration=lab.run)
+
+
+def coded(lab: Lab, files: list[File]) -> np.ndarray:
+    """Codes of all units, `[units, latent]`.
+
+    Raises:
+      ValueError: one unit, whose code deviates from nothing.
+    """
+    codes = np.concatenate(lab.codes(files))
+    if len(codes) < 2:
+        what = f"one picture or window in the {lab.asked.split} split"
+        raise ValueError(f"{lab.data.data_dir}: {what}; wanted two or more, see --split")
+    return codes
 
 
 def ordered(lab: Lab, files: list[File]) -> tuple[np.ndarray, np.ndarray, str]:
