@@ -33,8 +33,8 @@ def define_flags() -> None:
     flags.DEFINE_float("alpha", 1e-3, "debias: what is added to a bin's share; the larger, the more alike.", 0.0)
     flags.DEFINE_enum("rarity", "largest", ["largest", "product"], "debias: of the rarities by dimension.")
     flags.DEFINE_string("weights", "", "debias: where the weights go; DATA_DIR/weights.csv if not given.")
-    flags.DEFINE_multi_string("plugin", [], "sweep: what to train; once for each.")
-    flags.DEFINE_multi_string("grid", [], "sweep: KEY=VALUE,VALUE,... such as latent=2,4,8 or seed=0,1,2.")
+    flags.DEFINE_multi_string("plugin", [], "sweep: what to train; once for each. [ae and vae]")
+    flags.DEFINE_multi_string("grid", [], "sweep: KEY=VALUE,VALUE,... such as seed=0,1,2. [latent=2,4,8,16,32]")
     flags.DEFINE_multi_string("training", [], "sweep: FLAG=VALUE of train for every run, such as steps=500.")
     flags.DEFINE_integer("processes", 0, "sweep: runs trained at a time; one for two cores if not given.", 0)
 

@@ -83,10 +83,16 @@ def test_keys_that_train_has_flags_for_become_flags():
 
 def test_a_training_that_fails_says_why(picture_records, tmp_path):
     asked = {"run_dir": str(tmp_path), "data_dir": picture_records, "output_dir": str(tmp_path / "out")}
-    with pytest.raises(
-        ValueError, match=r"train .*--set=latent=zero.* exit code 2: error: latent='zero'; wanted a whole"
-    ):
-        findings.explore(findings.Asked(do="sweep", grid=("latent=zero",), plugins=("ae",), **asked))
+    with pytest.raises(ValueError, match=r"train .*--set=latent=0.* exit code 2: error: latent=0; wanted"):
+        findings.explore(findings.Asked(do="sweep", grid=("latent=0",), plugins=("ae",), **asked))
+
+
+def test_a_point_that_cannot_be_is_refused_before_any_is_trained(tmp_path):
+    asked = {"run_dir": str(tmp_path / "runs"), "data_dir": "x", "output_dir": str(tmp_path / "out")}
+    for flag, said in (("latent=2,zero", "latent='zero'; wanted a whole"), ("latnet=2", "did you mean latent")):
+        with pytest.raises(ValueError, match=said):
+            findings.explore(findings.Asked(do="sweep", grid=(flag,), plugins=("ae",), **asked))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_job_that_is_none_is_refused():

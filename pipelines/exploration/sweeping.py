@@ -16,7 +16,8 @@ from concurrent import futures
 import numpy as np
 import tensorflow as tf
 
-from pipelines import console, report
+import plugins
+from pipelines import config, console, report
 from pipelines.exploration import drawings, reconstruction
 from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import Lab
@@ -58,6 +59,9 @@ class Point:
 def find(asked: Asked) -> Findings:
     """Trains what is not trained yet, reconstructs a split by every run, and draws the curves."""
     points = grid(asked.plugins or PLUGINS, asked.grid or GRID)
+    for point in points:  # says what is wrong before any training
+        pairs = [f"{key}={value}" for key, value in point.values if key not in OF_TRAIN]
+        config.parsed(plugins.load(point.plugin).Config, pairs)
     train(asked, points)
     rows = [measured(asked, point) for point in points]
     names = [name for name in (key for key, _ in points[0].values) if name != "seed"]
@@ -175,12 +179,12 @@ def measured(asked: Asked, point: Point) -> dict:
     lab = Lab(dataclasses.replace(asked, run_dir=_run_dir(asked, point)))
     files = lab.files(asked.split)
     found = reconstruction.means([reconstruction.scored(lab, file, lab.reconstructed(file)) for file in files])
-    config = lab.run["config"]
-    made = {"plugin": point.plugin, **{key: config[key] for key, _ in point.values}, "seed": config["seed"]}
+    told = lab.run["config"]
+    made = {"plugin": point.plugin, **{key: told[key] for key, _ in point.values}, "seed": told["seed"]}
     made |= {"squared_error": found["squared_error"], "of_the_mean": found["of_the_mean"]}
     made["variance_explained"] = 1 - found["squared_error"] / found["of_the_mean"]
     made |= {name: found[name] for name in ("ssim", "lsd_db") if name in found}
-    return made | {"latent": config["latent"], "compression": reconstruction.compression(lab, config["latent"])}
+    return made | {"latent": told["latent"], "compression": reconstruction.compression(lab, told["latent"])}
 
 
 def over_seeds(rows: Sequence[Mapping], names: Sequence[str]) -> list[dict]:
