@@ -61,8 +61,10 @@ def test_the_rare_group_is_drawn_more_often(runs, tmp_path):
     assert "Least represented" in (tmp_path / "report.html").read_text()
 
 
-def test_the_sidecar_is_one_that_training_takes(runs, tmp_path):
-    debiased(runs, "db_vae", tmp_path)
+def test_the_sidecar_is_one_that_training_takes(runs, tmp_path, capsys):
+    for alpha, warned in ((1.0, False), (1e-3, True), (1e-3, False)):
+        debiased(runs, "db_vae", tmp_path, alpha=alpha)
+        assert ("w.csv holds other weights, which are replaced" in capsys.readouterr().err) == warned
     data = dataset.open_records(runs["db_vae"][1])
     made = weights.read(str(tmp_path / "w.csv"), data.sources)
     for domain in data.spec.domains:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import posixpath
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 import sklearn.linear_model
 import sklearn.pipeline
 import sklearn.preprocessing
+import tensorflow as tf
 
 from models import latent
 from pipelines import dataset, records, report, screening, weights
@@ -39,7 +41,7 @@ def find(asked: Asked) -> Findings:
     codes = lab.codes(training)
     found = weights_of(lab, training, codes, asked.alpha)
     path = asked.weights or posixpath.join(asked.data_dir, weights.FILE)
-    screening.write(path, weights.sidecar(rows_of(training, found)).encode())
+    _write(path, weights.sidecar(rows_of(training, found)).encode())
     each = np.array([unit.mean() for unit in found])
     groups = {name: groups_of(lab, files) for name, files in (("train", training), ("held_out", held_out))}
     table = shares(lab, training, groups["train"], each)
@@ -84,6 +86,16 @@ def rows_of(files: Sequence[File], found: Sequence[np.ndarray]) -> list[tuple[st
             mine = unit[segments == segment]
             rows.append((file.id, segment, float(mine.mean() if len(mine) else unit.mean())))
     return rows
+
+
+def _write(path: str, content: bytes) -> None:
+    """Writes the sidecar, and says so where it takes the place of another."""
+    if tf.io.gfile.exists(path):
+        with tf.io.gfile.GFile(path, "rb") as file:
+            if file.read() != content:
+                what = "holds other weights, which are replaced; runs trained with them cannot go on"
+                print(f"warning: {path} {what}", file=sys.stderr)
+    screening.write(path, content)
 
 
 # ------------------------------------------------------------------ groups
