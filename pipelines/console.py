@@ -93,6 +93,12 @@ def need(flags, *names: str) -> None:
             raise ValueError(f"--{name} is missing; see --help")
 
 
+def need_folder(flag: str, path: str) -> None:
+    """Raises ValueError where a file stands in the place of a folder to write to."""
+    if os.path.isfile(path):
+        raise ValueError(f"--{flag}={path} is a file; wanted a folder")
+
+
 def no_more(argv: list[str]) -> None:
     """Raises ValueError where something followed the bare ``--`` of a script that starts no Beam job."""
     if argv[1:]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from models import spectral
 from models.features.spec import Spec
-from pipelines import logs, report
+from pipelines import console, logs, report
 from pipelines.evaluator import Evaluator, Example, Way, recorded
 
 SHOWN = 4  # held-out files of each way that the report plays
@@ -24,6 +24,7 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, inverter: str = "g
     Raises:
       ValueError: see :class:`Evaluator`.
     """
+    console.need_folder("output_dir", output_dir)
     evaluator = Evaluator(run_dir, data_dir, inverter)
     facts = evaluator.model.facts
     metrics: dict = {"run": facts["run"], "records": data_dir, "inverter": inverter}

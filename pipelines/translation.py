@@ -54,8 +54,7 @@ def translate(*, pattern: str, output_dir: str, beam_arguments: Sequence[str] = 
 
 def _refuse_overwriting(job: transforms.Translate, files: Sequence[str]) -> None:
     """Raises ValueError where the output folder is a file, or a result would take the place of one of the inputs."""
-    if os.path.isfile(job.output_dir):
-        raise ValueError(f"--output_dir={job.output_dir} is a file; wanted a folder")
+    console.need_folder("output_dir", job.output_dir)
     inputs = {os.path.realpath(path): path for path in files}
     for result in (posixpath.join(job.output_dir, job.result_of(path)) for path in files):
         if hit := inputs.get(os.path.realpath(result)):

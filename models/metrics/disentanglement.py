@@ -210,12 +210,8 @@ def scores(codes: np.ndarray, factors: np.ndarray, *, seed: int = 0) -> dict[str
     count = int(varying(factors).sum())
     if not count:
         raise ValueError("no factor varies")
-    found = {
-        "mig": mig(codes, factors),
-        "modularity": modularity(codes, factors),
-        "sap": sap(codes, factors, seed=seed),
-    }
-    found["factor_vae"] = factor_vae(codes, factors, seed=seed)
+    found = {"mig": mig(codes, factors), "modularity": modularity(codes, factors)}
+    found |= {"sap": sap(codes, factors, seed=seed), "factor_vae": factor_vae(codes, factors, seed=seed)}
     found |= {f"dci_{name}": value for name, value in dci(codes, factors, seed=seed).items()}
     return found if count > 1 else {name: value for name, value in found.items() if name not in AMONG_FACTORS}
 

@@ -7,13 +7,12 @@ import dataclasses
 import importlib
 import io
 import json
-import os
 import posixpath
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from pipelines import config, report, screening
+from pipelines import config, console, report, screening
 
 JOBS = {  # what --do names, and the file that does it
     "reconstruct": "reconstruction",
@@ -106,8 +105,7 @@ def explore(asked: Asked) -> Findings:
     """
     if asked.do not in JOBS:
         raise ValueError(f"--do={asked.do}: no such job; {config.nearest(asked.do, JOBS)}")
-    if os.path.isfile(asked.output_dir):
-        raise ValueError(f"--output_dir={asked.output_dir} is a file; wanted a folder")
+    console.need_folder("output_dir", asked.output_dir)
     found = importlib.import_module(f"pipelines.exploration.{JOBS[asked.do]}").find(asked)
     page = report.page(
         title=f"{asked.do}: {asked.run_dir}",

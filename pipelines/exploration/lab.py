@@ -95,7 +95,7 @@ class Lab:
         x, starts = self.coder.units(whole)
         return File(source, x, starts, whole)
 
-    def held_out(self, why: str) -> None:
+    def refuse_training(self, why: str) -> None:
         """Raises ValueError where the looked-at split is the training split, with the reason."""
         if self.asked.split == "train":
             raise ValueError(f"--split=train: {why}; wanted val or test")

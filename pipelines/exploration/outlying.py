@@ -38,7 +38,7 @@ MEANINGS = (
 def find(asked: Asked) -> Findings:
     """Fits the detector to training and validation files, stores it, and scores what is usual and what is strange."""
     lab = Lab(asked)
-    lab.held_out("what was fitted to looks too usual")
+    lab.refuse_training("what was fitted to looks too usual")
     detector, calibrated = fitted(lab)
     usual = lab.files(asked.split)
     kinds = {"usual": Scored(lab, detector, [file.whole for file in usual])}

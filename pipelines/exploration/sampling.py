@@ -47,7 +47,7 @@ MEANINGS = (
 def find(asked: Asked) -> Findings:
     """Draws codes in several ways, decodes and measures them."""
     bench = Lab(asked)
-    bench.held_out("samples are held against training files and others")
+    bench.refuse_training("samples are held against training files and others")
     training, held_out = bench.files("train"), bench.files(asked.split)
     codes = bench.drawn_codes(training)
     space = posterior(bench, training, codes)
