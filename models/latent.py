@@ -9,6 +9,8 @@ import dataclasses
 
 import numpy as np
 
+from models.errors import UserError
+
 BINS = 10  # of a dimension's histogram (Amini et al. 2019)
 RULES = ("largest", "product")  # what of many dimensions' rarities makes one
 PARALLEL = 1e-6  # radians between directions, below which an arc is a line
@@ -67,9 +69,9 @@ def spherical(a: np.ndarray, b: np.ndarray, points: int) -> np.ndarray:
 
 def _shares(a: np.ndarray, b: np.ndarray, points: int) -> np.ndarray:
     if np.shape(a) != np.shape(b):
-        raise ValueError(f"codes of shapes {np.shape(a)} and {np.shape(b)}; wanted the same")
+        raise UserError(f"codes of shapes {np.shape(a)} and {np.shape(b)}; wanted the same")
     if points < 2:
-        raise ValueError(f"points={points}; wanted two or more")
+        raise UserError(f"points={points}; wanted two or more")
     return np.linspace(0.0, 1.0, points).reshape(points, *[1] * np.ndim(a))
 
 
@@ -135,10 +137,10 @@ class Histograms:
           rule: one of `RULES`.
 
         Raises:
-          ValueError: no such rule.
+          UserError: no such rule.
         """
         if rule not in RULES:
-            raise ValueError(f"rule {rule!r}; wanted {' or '.join(RULES)}")
+            raise UserError(f"rule {rule!r}; wanted {' or '.join(RULES)}")
         shares = self.counts / self.counts.sum(axis=1, keepdims=True)
         found = np.stack([row[column] for row, column in zip(shares, self.places(codes).T, strict=True)], axis=1)
         if rule == "product":
@@ -154,11 +156,11 @@ def merged(a: Histograms, b: Histograms) -> Histograms:
     """Histograms of the union.
 
     Raises:
-      ValueError: of other bins.
+      UserError: of other bins.
     """
     alike = a.counts.shape == b.counts.shape and np.array_equal(a.low, b.low) and np.array_equal(a.high, b.high)
     if not alike:
-        raise ValueError("histograms of other bins; wanted the same span and number of them")
+        raise UserError("histograms of other bins; wanted the same span and number of them")
     return dataclasses.replace(a, counts=a.counts + b.counts)
 
 
@@ -169,7 +171,7 @@ def resampling_weights(codes: np.ndarray, alpha: float = 1e-3, *, rule: str = "l
     [0.167, 0.167, 0.167, 0.5]
     """
     if alpha < 0:
-        raise ValueError(f"alpha={alpha}; wanted 0 or more")
+        raise UserError(f"alpha={alpha}; wanted 0 or more")
     return Histograms.of(codes, bins=bins).rarity(codes, alpha, rule)
 
 

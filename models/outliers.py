@@ -13,6 +13,8 @@ import numpy as np
 import sklearn.covariance
 import sklearn.neighbors
 
+from models.errors import UserError
+
 NEIGHBOURS = 10
 FOLDS = 10  # of held-out examples, of which one is scored by what is usual for the others
 MOST_CODES = 5000  # training codes that are kept to look for neighbours among
@@ -38,10 +40,10 @@ class Reference:
         """Of training codes `[n, latent]`; the covariance is shrunk as in Ledoit & Wolf 2004.
 
         Raises:
-          ValueError: fewer codes than neighbours are asked for.
+          UserError: fewer codes than neighbours are asked for.
         """
         if len(codes) <= NEIGHBOURS:
-            raise ValueError(f"{len(codes)} training codes; wanted more than {NEIGHBOURS}")
+            raise UserError(f"{len(codes)} training codes; wanted more than {NEIGHBOURS}")
         codes = np.asarray(codes, np.float64)
         covariance, _ = sklearn.covariance.ledoit_wolf(codes)
         variances, directions = np.linalg.eigh(covariance)
@@ -107,12 +109,12 @@ class Calibration:
         """Of scores `[n]` by name, of held-out examples of the usual kind.
 
         Raises:
-          ValueError: fewer examples than there are scores.
+          UserError: fewer examples than there are scores.
         """
         names = tuple(scores)
         found = np.stack([scores[name] for name in names], axis=1)
         if len(found) <= len(names):
-            raise ValueError(f"{len(found)} held-out examples; wanted more than the {len(names)} scores")
+            raise UserError(f"{len(found)} held-out examples; wanted more than the {len(names)} scores")
         centre = np.median(found, axis=0)
         scale = np.maximum(1.4826 * np.median(np.abs(found - centre), axis=0), 1e-9 + 1e-9 * np.abs(centre))
         z = np.arcsinh((found - centre) / scale)
@@ -123,11 +125,11 @@ class Calibration:
         """Deviations from the median, `[n, scores]`; their asinh, so that far out counts like its logarithm.
 
         Raises:
-          ValueError: a score is missing.
+          UserError: a score is missing.
         """
         missing = [name for name in self.names if name not in scores]
         if missing:
-            raise ValueError(f"score {missing[0]} is missing; wanted {', '.join(self.names)}")
+            raise UserError(f"score {missing[0]} is missing; wanted {', '.join(self.names)}")
         found = np.stack([np.asarray(scores[name], np.float64) for name in self.names], axis=1)
         return np.arcsinh((found - self.centre) / self.scale)
 
@@ -152,7 +154,7 @@ def crossed(scores: Mapping[str, np.ndarray]) -> np.ndarray:
     By one that they were part of themselves they would look more usual than new ones do.
 
     Raises:
-      ValueError: too few examples, see :meth:`Calibration.of`.
+      UserError: too few examples, see :meth:`Calibration.of`.
     """
     count = len(next(iter(scores.values())))
     fold, found = np.arange(count) % min(FOLDS, count), np.zeros(count)
@@ -174,15 +176,15 @@ def threshold(scores: np.ndarray, rate: float) -> float:
       rate: the false-positive rate, between 0 and 1.
 
     Raises:
-      ValueError: too few scores for so low a rate.
+      UserError: too few scores for so low a rate.
 
     >>> threshold(np.arange(99.0), 0.05)
     94.0
     """
     if not 0 < rate < 1:
-        raise ValueError(f"false-positive rate {rate}; wanted a number between 0 and 1")
+        raise UserError(f"false-positive rate {rate}; wanted a number between 0 and 1")
     rank = int(np.ceil(round((len(scores) + 1) * (1 - rate), 9)))
     if rank > len(scores):
         wanted = int(np.ceil(1 / rate - 1))
-        raise ValueError(f"{len(scores)} held-out examples; a false-positive rate of {rate} wants {wanted} or more")
+        raise UserError(f"{len(scores)} held-out examples; a false-positive rate of {rate} wants {wanted} or more")
     return float(np.sort(scores)[rank - 1])

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from models.errors import UserError
+
 Points = tuple[tuple[float, float], ...]
 Schedule = float | Points
 
@@ -65,7 +67,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
       factor: a scalar variable that the trainer lowers after a divergence, or None.
 
     Raises:
-      ValueError: no such decay.
+      UserError: no such decay.
 
     >>> round(float(LearningRate(2.0, 100, decay="cosine")(50)), 3)
     1.0
@@ -82,7 +84,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         factor: tf.Variable | None = None,
     ):
         if decay not in DECAYS:
-            raise ValueError(f"decay={decay!r}; wanted one of {', '.join(DECAYS)}")
+            raise UserError(f"decay={decay!r}; wanted one of {', '.join(DECAYS)}")
         self.rate, self.steps, self.factor = rate, steps, factor
         self.decay, self.flat, self.warmup_steps = decay, flat, warmup_steps
 

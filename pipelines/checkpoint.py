@@ -22,6 +22,7 @@ import keras
 import tensorflow as tf
 
 import plugins
+from models.errors import UserError
 from models.features.spec import Spec
 from pipelines import config
 from plugins import base
@@ -85,7 +86,7 @@ def read_run(run_dir: str) -> Run | None:
     """The run of a directory; None where there is none.
 
     Raises:
-      ValueError: `config.json` is there and is not one.
+      UserError: `config.json` is there and is not one.
     """
     path = posixpath.join(run_dir, "config.json")
     if not tf.io.gfile.exists(path):
@@ -94,7 +95,7 @@ def read_run(run_dir: str) -> Run | None:
         try:
             return Run(**json.load(file))
         except (json.JSONDecodeError, TypeError) as error:
-            raise ValueError(f"{path} is not a run's configuration: {error}") from None
+            raise UserError(f"{path} is not a run's configuration: {error}") from None
 
 
 def continued(run_dir: str, run: Run) -> Run:
@@ -104,7 +105,7 @@ def continued(run_dir: str, run: Run) -> Run:
     there began with need not be said again. One that was refused before its first checkpoint is none.
 
     Raises:
-      ValueError: the directory holds another run; says what differs.
+      UserError: the directory holds another run; says what differs.
     """
     old = read_run(run_dir)
     if old is None or not tf.train.latest_checkpoint(posixpath.join(run_dir, "checkpoints")):
@@ -112,14 +113,14 @@ def continued(run_dir: str, run: Run) -> Run:
     for key in ("plugin", "data_dir"):  # of which all else follows
         was, now = getattr(old, key), getattr(run, key)
         if was != now:
-            raise ValueError(f"{run_dir} holds another run ({key}: {was} -> {now}); take another --run_dir")
+            raise UserError(f"{run_dir} holds another run ({key}: {was} -> {now}); take another --run_dir")
     run = dataclasses.replace(run, warm_start=run.warm_start or old.warm_start)
     fixed = [{k: v for k, v in config.to_json(r).items() if k not in MAY_CHANGE} for r in (old, run)]
     for each in fixed:
         each["config"] = {k: v for k, v in each["config"].items() if k != "steps"}
     changed = config.differences(*fixed)
     if changed:
-        raise ValueError(f"{run_dir} holds another run ({'; '.join(changed)}); take another --run_dir")
+        raise UserError(f"{run_dir} holds another run ({'; '.join(changed)}); take another --run_dir")
     return run
 
 
@@ -192,11 +193,11 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
     """Gives a plugin the networks of another run; its players begin afresh.
 
     Raises:
-      ValueError: the other run has no checkpoint, or networks of other names or sizes.
+      UserError: the other run has no checkpoint, or networks of other names or sizes.
     """
     newest = tf.train.latest_checkpoint(posixpath.join(run_dir, "checkpoints"))
     if newest is None:
-        raise ValueError(f"{run_dir} has no checkpoint to begin with")
+        raise UserError(f"{run_dir} has no checkpoint to begin with")
     try:
         status = tf.train.Checkpoint(plugin=_networks_in(plugin)).restore(newest)
         status.expect_partial().assert_existing_objects_matched()
@@ -204,7 +205,7 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
         other = read_run(run_dir)
         what = f"plugin {other.plugin}" if other else "no config.json"
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{run_dir} ({what}) has other networks than this run: {reason}") from None
+        raise UserError(f"{run_dir} ({what}) has other networks than this run: {reason}") from None
     for player in plugin.players():
         player.forget()
 
@@ -248,7 +249,7 @@ def locked(run_dir: str) -> Iterator[None]:
     """Keeps other processes of this machine from training the same run.
 
     Raises:
-      ValueError: another one does.
+      UserError: another one does.
     """
     if "://" in run_dir:  # object stores have no locks
         yield
@@ -259,7 +260,7 @@ def locked(run_dir: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise ValueError(f"{run_dir} is being trained by process {file.read().strip()}; wait, or stop it") from None
+            raise UserError(f"{run_dir} is being trained by process {file.read().strip()}; wait, or stop it") from None
         except OSError as error:  # of a file system without locks
             print(f"warning: {run_dir}: {error}: a second process would not be kept from it", file=sys.stderr)
         file.truncate(0)

@@ -11,9 +11,10 @@ import json
 import math
 import re
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from models.errors import UserError
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 from models.features.spec import Spec
@@ -37,12 +38,25 @@ def overridden(config, pairs: Iterable[str]):
       pairs: such as ``["cycle=5", "identity=[[0, 5], [1000, 0]]"]``.
 
     Raises:
-      ValueError: not a pair, an unknown key (the nearest is named), or a value of the wrong type.
+      UserError: not a pair, an unknown key (the nearest is named), or a value of the wrong type.
 
     >>> overridden(ImageSpec(), ["height=32"]).height
     32
     """
-    return dataclasses.replace(config, **parsed(type(config), pairs))
+    values = parsed(type(config), pairs)
+    with _refused(", ".join(f"{key}={value}" for key, value in values.items())):
+        return dataclasses.replace(config, **values)
+
+
+@contextlib.contextmanager
+def _refused(what: str) -> Iterator[None]:
+    """Turns the ValueError by which a configuration class refuses a value into the user's error."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{what}: {error}") from None
 
 
 def parsed(cls: type, pairs: Iterable[str]) -> dict:
@@ -52,9 +66,9 @@ def parsed(cls: type, pairs: Iterable[str]) -> dict:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
-            raise ValueError(f"--set={pair}; wanted KEY=VALUE")
+            raise UserError(f"--set={pair}; wanted KEY=VALUE")
         if key not in types:
-            raise ValueError(f"--set={pair}: no key is called {key!r}; {nearest(key, types)}")
+            raise UserError(f"--set={pair}: no key is called {key!r}; {nearest(key, types)}")
         values[key] = _value(key, types[key], text)
     return values
 
@@ -92,17 +106,17 @@ def _checked(key: str, kind: type, value):
             points = tuple((float(step), float(number)) for step, number in pairs)
             if all(before < after for (before, _), (after, _) in itertools.pairwise(points)):
                 return points
-        raise ValueError(f"{key}={value!r}; wanted a number or [[step, value], ...] with rising steps")
+        raise UserError(f"{key}={value!r}; wanted a number or [[step, value], ...] with rising steps")
     if typing.get_origin(kind) is typing.Literal:
         choices = typing.get_args(kind)
         if value in choices:
             return value
-        raise ValueError(f"{key}={value!r}; {nearest(str(value), choices)}")
+        raise UserError(f"{key}={value!r}; {nearest(str(value), choices)}")
     if kind is float and _is_number(value):
         return float(value)
     if type(value) is kind and kind is not float:
         return value
-    raise ValueError(f"{key}={value!r}; wanted {_type_name(kind)}")
+    raise UserError(f"{key}={value!r}; wanted {_type_name(kind)}")
 
 
 def _is_number(value) -> bool:
@@ -126,13 +140,15 @@ def from_json(cls: type, fields: Mapping):
     """The inverse of :func:`to_json`.
 
     Raises:
-      ValueError: an unknown key or a value of the wrong type.
+      UserError: an unknown key or a value of the wrong type.
     """
     types = typing.get_type_hints(cls)
     for key in fields:
         if key not in types:
-            raise ValueError(f"{cls.__name__} has no key {key!r}; {nearest(key, types)}")
-    return cls(**{key: _checked(key, types[key], value) for key, value in fields.items()})
+            raise UserError(f"{cls.__name__} has no key {key!r}; {nearest(key, types)}")
+    values = {key: _checked(key, types[key], value) for key, value in fields.items()}
+    with _refused(cls.__name__):
+        return cls(**values)
 
 
 def spec_to_json(spec: Spec) -> dict:
@@ -157,10 +173,10 @@ def preset(plugin: type[base.Plugin], name: str, kind: str):
     """The plugin's configuration under a preset, for speech ("audio") or pictures ("image").
 
     Raises:
-      ValueError: the plugin has no such preset.
+      UserError: the plugin has no such preset.
     """
     if name not in plugin.PRESETS:
-        raise ValueError(f"--preset={name}; {nearest(name, plugin.PRESETS)}")
+        raise UserError(f"--preset={name}; {nearest(name, plugin.PRESETS)}")
     return plugin.Config(**plugin.PRESETS[name].get(kind, {}))
 
 
@@ -187,10 +203,10 @@ def same_front_end(what: str, theirs: AudioSpec | ImageSpec, wanted: AudioSpec |
       wanted: the other.
 
     Raises:
-      ValueError: they differ, and in what.
+      UserError: they differ, and in what.
     """
     if apart := differences(dataclasses.asdict(theirs), dataclasses.asdict(wanted)):
-        raise ValueError(f"{what}: that run has another front end; from its own to the one wanted, {', '.join(apart)}")
+        raise UserError(f"{what}: that run has another front end; from its own to the one wanted, {', '.join(apart)}")
 
 
 def differences(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:

@@ -14,13 +14,14 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 
 import psutil
 from absl import logging
 
-USER_ERRORS = (ValueError, OSError)
+from models.errors import UserError
+
+USER_ERRORS = (UserError, OSError)
 
 
 def parser(flags, script: str, summary: str, example: str) -> Callable[[list[str]], list[str]]:
@@ -87,22 +88,22 @@ def complain(message: str) -> int:
 
 
 def need(flags, *names: str) -> None:
-    """Raises ValueError unless these flags were given."""
+    """Raises UserError unless these flags were given."""
     for name in names:
         if not flags[name].value:
-            raise ValueError(f"--{name} is missing; see --help")
+            raise UserError(f"--{name} is missing; see --help")
 
 
 def need_folder(flag: str, path: str) -> None:
-    """Raises ValueError where a file stands in the place of a folder to write to."""
+    """Raises UserError where a file stands in the place of a folder to write to."""
     if os.path.isfile(path):
-        raise ValueError(f"--{flag}={path} is a file; wanted a folder")
+        raise UserError(f"--{flag}={path} is a file; wanted a folder")
 
 
 def no_more(argv: list[str]) -> None:
-    """Raises ValueError where something followed the bare ``--`` of a script that starts no Beam job."""
+    """Raises UserError where something followed the bare ``--`` of a script that starts no Beam job."""
     if argv[1:]:
-        raise ValueError(f"{argv[1]}: nothing may follow -- here")
+        raise UserError(f"{argv[1]}: nothing may follow -- here")
 
 
 def guarded(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], None]:
@@ -113,8 +114,6 @@ def guarded(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], No
         try:
             sys.exit(main(argv) or 0)
         except USER_ERRORS as error:
-            if isinstance(error, ValueError) and not _is_ours(error):
-                raise  # a fault: some library was called wrongly
             sys.exit(complain(str(error)))
         except KeyboardInterrupt as interrupt:
             print("interrupted", file=sys.stderr, flush=True)
@@ -136,14 +135,6 @@ def _end(code: int) -> None:
     for child in psutil.Process().children(recursive=True):
         child.kill()
     os._exit(code)
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether this project raised the error, and so wrote its message for the user."""
-    places = traceback.extract_tb(error.__traceback__)
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    own = [os.path.join(root, package) + os.sep for package in ("models", "plugins", "pipelines")]
-    return bool(places) and places[-1].filename.startswith(tuple(own))
 
 
 def interruptible(work: Callable[[], None]) -> None:

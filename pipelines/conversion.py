@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 import tensorflow as tf
 
+from models.errors import UserError
 from models.features import audio, image, inversion, pitch, recording
 from models.features.audio import AudioSpec
 from models.features.spec import Spec
@@ -57,15 +58,15 @@ class Model:
       run_dir: the run.
 
     Raises:
-      ValueError: nothing was exported there.
+      UserError: nothing was exported there.
     """
 
     def __init__(self, run_dir: str):
         path = posixpath.join(run_dir, "export")
         if not tf.io.gfile.exists(posixpath.join(path, "saved_model.pb")):
             if not tf.io.gfile.exists(posixpath.join(run_dir, "config.json")):
-                raise ValueError(f"{run_dir} is no run: it has no config.json")
-            raise ValueError(
+                raise UserError(f"{run_dir} is no run: it has no config.json")
+            raise UserError(
                 f"{run_dir} has no export/saved_model.pb; the same train command goes on with it to the end, "
                 "and with --steps no higher than those it has done exports what there is"
             )
@@ -88,23 +89,23 @@ class Model:
         """The source domain, and the translation from it to `target` as a function of features.
 
         Raises:
-          ValueError: an unknown domain, or a model that cannot translate.
+          UserError: an unknown domain, or a model that cannot translate.
         """
         domains = self.spec.domains
         for name, asked in (("target", target), ("source", source)):
             if asked is not None and asked not in domains:
-                raise ValueError(f"--{name}={asked}: the model knows no such domain; {config.nearest(asked, domains)}")
+                raise UserError(f"--{name}={asked}: the model knows no such domain; {config.nearest(asked, domains)}")
         if source == target:
-            raise ValueError(f"--source and --target are both {target}")
+            raise UserError(f"--source and --target are both {target}")
         run, ways = self.facts["run"]["plugin"], self.ways()
         if not ways:
             able = sorted(set(self.signatures) - {"describe"})
-            raise ValueError(f"plugin {run} does not translate; it offers {', '.join(able)}")
+            raise UserError(f"plugin {run} does not translate; it offers {', '.join(able)}")
         found = [way for way in ways if way[1] == target and source in (None, way[0])]
         if not found:
-            raise ValueError(f"plugin {run} translates {', '.join(' to '.join(way) for way in ways)}; not to {target}")
+            raise UserError(f"plugin {run} translates {', '.join(' to '.join(way) for way in ways)}; not to {target}")
         if len(found) > 1:
-            raise ValueError(f"--target={target} from which of {', '.join(way[0] for way in found)}? give --source")
+            raise UserError(f"--target={target} from which of {', '.join(way[0] for way in found)}? give --source")
         return found[0][0], self._function(*found[0])
 
     def _function(self, source: str, target: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -154,14 +155,14 @@ def vocoder_of(name: str, spec: AudioSpec) -> Model:
     """The vocoder that `--inverter=vocoder:RUN` names.
 
     Raises:
-      ValueError: no such inverter, a run that is no vocoder's, or one of another front end than `spec`.
+      UserError: no such inverter, a run that is no vocoder's, or one of another front end than `spec`.
     """
     kind, _, run_dir = name.partition(":")
     if kind != "vocoder" or not run_dir:
-        raise ValueError(f"--inverter={name}; wanted one of {', '.join(INVERTERS)}")
+        raise UserError(f"--inverter={name}; wanted one of {', '.join(INVERTERS)}")
     vocoder = Model(run_dir)
     if "vocode" not in vocoder.signatures:
-        raise ValueError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
+        raise UserError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
     config.same_front_end(f"--inverter={name}", vocoder.spec.features, spec)
     return vocoder
 
@@ -186,7 +187,7 @@ class Converter:
       conversion: what is asked.
 
     Raises:
-      ValueError: the model, the domains, the inverter or the statistics do not serve.
+      UserError: the model, the domains, the inverter or the statistics do not serve.
     """
 
     def __init__(self, conversion: Conversion):
@@ -280,12 +281,12 @@ class Converter:
         if rule == "keep":
             return lambda parts: parts
         if self.spec.kind == "image":
-            raise ValueError(f"--pitch={rule}: the run is of pictures")
+            raise UserError(f"--pitch={rule}: the run is of pictures")
         rate_hz, empty = self.spec.features.sample_rate_hz, Moments.empty(1)
         voices = {name: self.spec.pitch.get(name, empty) for name in (self.source, self.target)}
         for name in (name for name, voice in voices.items() if not voice.count):
             found = f"nothing of {name} is voiced" if self.spec.pitch else "preprocess with --pitch and train again"
-            raise ValueError(f"--pitch={rule}: the run's records hold no pitch of {name}; {found}")
+            raise UserError(f"--pitch={rule}: the run's records hold no pitch of {name}; {found}")
         return lambda parts: pitch.moved(parts, rate_hz, voices[self.source], voices[self.target])
 
     def _made(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable
 
+from models.errors import UserError
 from models.features import audio, image, recording, stats
 from models.features.spec import Spec
 from pipelines import config, console, procedural, records, sources, tfds, transforms
@@ -36,21 +37,21 @@ def domains(flags: Iterable[str], data_dir: str = ".") -> tuple[sources.Domain, 
       data_dir: where these become files.
 
     Raises:
-      ValueError: not of that form, a name that cannot be a file's, or a glob that names nothing.
+      UserError: not of that form, a name that cannot be a file's, or a glob that names nothing.
     """
     globs: dict[str, list[str]] = collections.defaultdict(list)
     for flag in flags:
         name, _, pattern = flag.partition("=")
         if not name or not pattern:
-            raise ValueError(f"--domain={flag}; wanted NAME=GLOB")
+            raise UserError(f"--domain={flag}; wanted NAME=GLOB")
         if not name.replace("_", "").isalnum() or not name.isascii():
-            raise ValueError(f"--domain={flag}: the name {name!r} may hold letters, digits and _ only")
+            raise UserError(f"--domain={flag}: the name {name!r} may hold letters, digits and _ only")
         globs[name].append(pattern)
     made = []
     for name, patterns in globs.items():
         paths = tuple(path for pattern in _as_files(name, patterns, data_dir) for path in globs_of(pattern))
         if not any(transforms.match(path) for path in paths):
-            raise ValueError(f"domain {name}: no file matches {', '.join(patterns)}")
+            raise UserError(f"domain {name}: no file matches {', '.join(patterns)}")
         made.append(sources.Domain(name, paths, root_of(paths)))
     return tuple(made)
 
@@ -58,10 +59,10 @@ def domains(flags: Iterable[str], data_dir: str = ".") -> tuple[sources.Domain, 
 def _as_files(name: str, patterns: list[str], data_dir: str) -> list[str]:
     """The patterns of a domain, a TensorFlow dataset among them as the files that it becomes."""
     if len([pattern for pattern in patterns if pattern.startswith(tfds.PREFIX)]) > 1:
-        raise ValueError(f"domain {name}: two TensorFlow datasets; wanted one, or two splits as DATASET/train+test")
+        raise UserError(f"domain {name}: two TensorFlow datasets; wanted one, or two splits as DATASET/train+test")
     if any(pattern.startswith(procedural.PREFIX) for pattern in patterns):
         if len(patterns) > 1:
-            raise ValueError(f"domain {name}: {procedural.PREFIX} beside other files; wanted it alone")
+            raise UserError(f"domain {name}: {procedural.PREFIX} beside other files; wanted it alone")
         return [procedural.drawn(patterns[0], name, data_dir)]
     return [tfds.exported(p, name, data_dir) if p.startswith(tfds.PREFIX) else p for p in patterns]
 
@@ -105,7 +106,7 @@ def kind_of(made: Iterable[sources.Domain], asked: str | None) -> str:
     """Speech ("audio") or pictures ("image"), by the endings of the files.
 
     Raises:
-      ValueError: files of both kinds, or of neither.
+      UserError: files of both kinds, or of neither.
     """
     found = collections.Counter()
     example = {}
@@ -120,9 +121,9 @@ def kind_of(made: Iterable[sources.Domain], asked: str | None) -> str:
     kinds = sorted(kind for kind in found if kind)
     if len(kinds) > 1:
         both = f"{example['audio']} is audio, {example['image']} a picture"
-        raise ValueError(f"mixed kinds: {both}; narrow the globs, or say --kind: the others become failures")
+        raise UserError(f"mixed kinds: {both}; narrow the globs, or say --kind: the others become failures")
     if not kinds:
-        raise ValueError(f"{example[None]}: its ending tells neither audio nor image; say --kind")
+        raise UserError(f"{example[None]}: its ending tells neither audio nor image; say --kind")
     return kinds[0]
 
 
@@ -141,14 +142,14 @@ def spec_of(kind: str, made: Iterable[sources.Domain], pairs: list[str]) -> conf
     Speech is worked on at the lowest common rate of its files, pictures at their commonest size.
 
     Raises:
-      ValueError: no file could be read, or a key or value that is wrong.
+      UserError: no file could be read, or a key or value that is wrong.
     """
     changes = config.parsed(config.KINDS[kind], pairs)
     found = [_probe(domain, recording.probe if kind == "audio" else image.probe) for domain in made]
     if kind == "audio":
         rate_hz = changes.pop("sample_rate_hz", min(recording.suggested_rate(rates) for rates in found))
         if rate_hz < LOWEST_RATE_HZ:
-            raise ValueError(f"sample_rate_hz={rate_hz}; wanted at least {LOWEST_RATE_HZ}")
+            raise UserError(f"sample_rate_hz={rate_hz}; wanted at least {LOWEST_RATE_HZ}")
         return audio.AudioSpec.at(rate_hz, **changes)
     return dataclasses.replace(image.suggested_spec(itertools.chain(*found)), **changes)
 
@@ -163,7 +164,7 @@ def _probe(domain: sources.Domain, probe: Callable) -> list:
         except (ValueError, OSError) as error:
             reason = f"{path}: {error}"
     if not found:
-        raise ValueError(f"domain {domain.name}: no file could be read; the last: {reason}")
+        raise UserError(f"domain {domain.name}: no file could be read; the last: {reason}")
     return found
 
 
@@ -240,7 +241,7 @@ def finish(job: transforms.Preprocess) -> dict:
       Numbers for the user: sources, examples, failures, and sources by domain and split.
 
     Raises:
-      ValueError: a domain of which nothing could be read; failures are listed all the same.
+      UserError: a domain of which nothing could be read; failures are listed all the same.
     """
     found, shards, failures, moments = (
         transforms.rows(job.data_dir, name) for name in ("sources", "shards", "failures", "statistics")
@@ -250,7 +251,7 @@ def finish(job: transforms.Preprocess) -> dict:
     for domain in job.domains:
         if not any(source["domain"] == domain.name for source in found):
             first = next((f"{f['path']}: {f['reason']}" for f in failures if f["domain"] == domain.name), "no files")
-            raise ValueError(f"domain {domain.name}: no file could be read; the first: {first}")
+            raise UserError(f"domain {domain.name}: no file could be read; the first: {first}")
     names = [domain.name for domain in job.domains]
     pitch = {name: _moments(moments, name, "pitch") for name in names if job.pitch}
     spec = Spec(job.spec, tuple(names), {name: _moments(moments, name, "features") for name in names}, pitch)

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import spectral
+from models.errors import UserError
 from models.features.spec import Spec
 from pipelines import config, records, sources, weights
 
@@ -60,17 +61,17 @@ def open_records(data_dir: str) -> Records:
     """Opens what `preprocess` wrote.
 
     Raises:
-      ValueError: there is nothing, or `preprocess` did not finish.
+      UserError: there is nothing, or `preprocess` did not finish.
     """
     marker = posixpath.join(data_dir, "dataset_info.json")
     if not tf.io.gfile.exists(marker):
         what = "is not there" if not tf.io.gfile.exists(data_dir) else "is incomplete (no dataset_info.json)"
-        raise ValueError(f"{data_dir} {what}; wanted the --data_dir of a finished preprocess")
+        raise UserError(f"{data_dir} {what}; wanted the --data_dir of a finished preprocess")
     with tf.io.gfile.GFile(posixpath.join(data_dir, "statistics.json")) as file:
         spec = config.spec_from_json(json.load(file))
     with tf.io.gfile.GFile(posixpath.join(data_dir, "manifest.jsonl")) as file:
         rows = [json.loads(line) for line in file]
-    found = tuple(sources.Source(**{**row, "active": tuple(row["active"])}) for row in rows)
+    found = tuple(map(sources.Source.from_json, rows))
     with tf.io.gfile.GFile(posixpath.join(data_dir, "features.json")) as file:
         held = json.load(file)["featuresDict"]["features"]
     return Records(data_dir, spec, found, records.WAVEFORM in held)
@@ -80,10 +81,10 @@ def check(data: Records, plugin_class: type) -> None:
     """Refuses records that lack what the plugin's batches hold.
 
     Raises:
-      ValueError: they hold no waveforms, and the plugin wants them.
+      UserError: they hold no waveforms, and the plugin wants them.
     """
     if plugin_class.BATCHES == "waveforms" and not data.waveforms:
-        raise ValueError(f"{data.data_dir} has no waveforms; run preprocess with --keep_waveforms")
+        raise UserError(f"{data.data_dir} has no waveforms; run preprocess with --keep_waveforms")
 
 
 # ------------------------------------------------------------------ one record
@@ -197,19 +198,19 @@ def batches(
       share: this worker's; all rows if not given.
 
     Raises:
-      ValueError: a domain has no usable record in the split, there are no waveforms where the plugin wants
+      UserError: a domain has no usable record in the split, there are no waveforms where the plugin wants
         them, or the batch cannot be shared out.
     """
     check(data, plugin_class)
     share = share or Share()
     portion, rest = divmod(batch_size, share.workers * share.replicas)
     if rest or not portion:
-        raise ValueError(f"batch_size={batch_size}; wanted a multiple of {share.workers * share.replicas} replicas")
+        raise UserError(f"batch_size={batch_size}; wanted a multiple of {share.workers * share.replicas} replicas")
     first, seed = start_step * batch_size, plugin_config.seed
     domains = data.spec.domains
     if plugin_class.BATCHES == "paired":
         if data.weights is not None:
-            raise ValueError("sample weights want a plugin that draws examples one by one, not in pairs")
+            raise UserError("sample weights want a plugin that draws examples one by one, not in pairs")
         rows = _pairs(data, split, plugin_config, first)
     elif plugin_class.BATCHES == "unpaired":
         streams = [_stream(data, split, name, plugin_config, first=first, salt=n) for n, name in enumerate(domains[:2])]
@@ -270,7 +271,7 @@ def _stream(data: Records, split: str, domain: str, plugin_config, *, first: int
     draws = sum(crops_of(active, frames) for source in found for active in source.active)
     if not draws:
         why = f"none of its {len(found)} files sounds" if found else "it has no files"
-        raise ValueError(f"domain {domain}: nothing to draw from in the {split} split; {why}")
+        raise UserError(f"domain {domain}: nothing to draw from in the {split} split; {why}")
     wide = sources.shape(data.spec.features, waveforms=data.waveforms)[1]
     size = sum(2 * s.frames * wide if data.spec.kind == "audio" else s.length for s in found)
     base = tf.data.TFRecordDataset(data.shards(split, domain))
@@ -313,7 +314,7 @@ def _pairs(data: Records, split: str, plugin_config, first: int) -> tf.data.Data
     both = sorted(a.keys() & b.keys())
     if not both:
         names = " and ".join(data.spec.domains[:2])
-        raise ValueError(f"no file of {names} has the same name in both, in the {split} split; pairs are found by name")
+        raise UserError(f"no file of {names} has the same name in both, in the {split} split; pairs are found by name")
     frames = plugin_config.crop_frames if data.spec.kind == "audio" else 1
     actives = {_stem(s.id): s.active for s in data.of(split, data.spec.domains[0])}
     drawn = [key for key in both for _ in range(crops_of(actives[key[0]][key[1]], frames))]

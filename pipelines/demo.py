@@ -10,6 +10,7 @@ import time
 
 from absl import app, flags
 
+from models.errors import UserError
 from pipelines import console, speaker
 
 FLAGS = flags.FLAGS
@@ -42,13 +43,13 @@ def script(name: str, *arguments: str) -> None:
     """Runs one of the scripts as a user would, and shows how.
 
     Raises:
-      ValueError: it failed.
+      UserError: it failed.
     """
     print(f"\n$ python -m pipelines.{name} {shlex.join(arguments)}", flush=True)
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-m", f"pipelines.{name}", *arguments], check=False)  # noqa: S603
     if done.returncode:
-        raise ValueError(f"{name} ended with exit code {done.returncode}")
+        raise UserError(f"{name} ended with exit code {done.returncode}")
     print(f"({console.duration(time.monotonic() - began)})", flush=True)
 
 

@@ -7,6 +7,7 @@ import os
 
 import tensorflow as tf
 
+from models.errors import UserError
 from pipelines import config
 from pipelines.dataset import Share
 
@@ -20,7 +21,7 @@ def strategy_of(name: str) -> tf.distribute.Strategy:
     cluster resolver finds.
 
     Raises:
-      ValueError: no such strategy, no TF_CONFIG, or no TPU.
+      UserError: no such strategy, no TF_CONFIG, or no TPU.
     """
     if name == "multi_worker":
         return _multi_worker()
@@ -31,7 +32,7 @@ def strategy_of(name: str) -> tf.distribute.Strategy:
         return tf.distribute.MirroredStrategy(gpus or [d.name for d in tf.config.list_logical_devices("CPU")])
     if name in ("auto", "one"):
         return tf.distribute.get_strategy()
-    raise ValueError(f"--strategy={name}; wanted one of {', '.join(config.STRATEGIES)}")
+    raise UserError(f"--strategy={name}; wanted one of {', '.join(config.STRATEGIES)}")
 
 
 def _multi_worker() -> tf.distribute.Strategy:
@@ -40,9 +41,9 @@ def _multi_worker() -> tf.distribute.Strategy:
         given = json.loads(os.environ.get("TF_CONFIG", ""))
         place = given["cluster"][given["task"]["type"]][int(given["task"]["index"])]
     except (ValueError, KeyError, IndexError, TypeError):
-        raise ValueError(f"--strategy=multi_worker without a TF_CONFIG that holds together; wanted {wanted}") from None
+        raise UserError(f"--strategy=multi_worker without a TF_CONFIG that holds together; wanted {wanted}") from None
     if sum(map(len, given["cluster"].values())) < 2:
-        raise ValueError(f"--strategy=multi_worker with {place} alone; wanted two workers or more in TF_CONFIG")
+        raise UserError(f"--strategy=multi_worker with {place} alone; wanted two workers or more in TF_CONFIG")
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
@@ -51,12 +52,12 @@ def _tpu() -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
     except (ValueError, OSError) as error:
-        raise ValueError(f"--strategy=tpu: no TPU was found ({error}); TPU_NAME may name one") from None
+        raise UserError(f"--strategy=tpu: no TPU was found ({error}); TPU_NAME may name one") from None
     tf.config.experimental_connect_to_cluster(resolver)
     tf.tpu.experimental.initialize_tpu_system(resolver)
     strategy = tf.distribute.TPUStrategy(resolver)
     if strategy.extended.num_hosts > 1:
-        raise ValueError(f"--strategy=tpu: a TPU of {strategy.extended.num_hosts} hosts; wanted one of a single host")
+        raise UserError(f"--strategy=tpu: a TPU of {strategy.extended.num_hosts} hosts; wanted one of a single host")
     return strategy
 
 

@@ -22,7 +22,7 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, inverter: str = "g
       The content of `metrics.json`.
 
     Raises:
-      ValueError: see :class:`Evaluator`.
+      UserError: see :class:`Evaluator`.
     """
     console.need_folder("output_dir", output_dir)
     evaluator = Evaluator(run_dir, data_dir, inverter)

@@ -21,6 +21,7 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
+from models.errors import UserError
 from models.features import audio, recording, stats, transport
 from models.features.spec import Spec
 from models.metrics import image as image_metrics
@@ -76,7 +77,7 @@ class Evaluator:
       inverter: what speech is heard through: "griffin_lim" or "vocoder:RUN".
 
     Raises:
-      ValueError: other records than the run's, no test split, or no such inverter.
+      UserError: other records than the run's, no test split, or no such inverter.
     """
 
     def __init__(self, run_dir: str, data_dir: str, inverter: str = "griffin_lim"):
@@ -86,14 +87,14 @@ class Evaluator:
         self.inverted = self.model.inverted
         if inverter != "griffin_lim" and self.spec.kind == "audio":
             if inverter == "source_phase":
-                raise ValueError(
+                raise UserError(
                     "--inverter=source_phase: targets and closed forms have no source; wanted griffin_lim, vocoder:RUN"
                 )
             self.vocoder = vocoder_of(inverter, self.spec.features)
             self.inverted = self.vocoder.vocoded
         self.data = dataset.open_records(data_dir)
         if (self.data.spec.features, self.data.spec.domains) != (self.spec.features, self.spec.domains):
-            raise ValueError(f"{data_dir} has another front end or other domains than {run_dir}")
+            raise UserError(f"{data_dir} has another front end or other domains than {run_dir}")
         seen, names = self._trained_on(), self.spec.domains
         self.test = {name: _examples(self.data, "test", name, but=seen) for name in names}
         known = {name: [s.id for s in self.data.of("test", name) if s.hash in seen] for name in names}
@@ -105,7 +106,7 @@ class Evaluator:
                 silent = " that sound" if self.spec.kind == "audio" else ""
                 left = " but those that the run was trained on" if known[name] else silent
                 what = f"has no test files{left}; see --test_fraction of preprocess, and train again"
-                raise ValueError(f"{data_dir}: domain {name} {what}")
+                raise UserError(f"{data_dir}: domain {name} {what}")
 
     def _trained_on(self) -> set[str]:
         """Hashes of the files that the run was trained on, as far as its records are still there."""
@@ -139,7 +140,7 @@ class Evaluator:
             found = {name: _examples(data, "train", name) for name in self.spec.domains}
             if all(found.values()):
                 return found
-        raise ValueError(f"{self.data.data_dir} has no training split to train the domain classifier on")
+        raise UserError(f"{self.data.data_dir} has no training split to train the domain classifier on")
 
     def heard(self, examples: list[Example]) -> list[Example]:
         """Speech through the inverter and analysed again: what a listener gets of these log-mels."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from models.errors import UserError
 from pipelines import checkpoint, config, signatures
 from plugins import base
 
@@ -34,7 +35,7 @@ class Exported(tf.Module):
         made = {"describe": self.describe, **self.made}
         strange = sorted(set(made) - {*base.SIGNATURES, "describe"})
         if strange:
-            raise ValueError(f"plugin has the signature {strange[0]!r}; {config.nearest(strange[0], base.SIGNATURES)}")
+            raise UserError(f"plugin has the signature {strange[0]!r}; {config.nearest(strange[0], base.SIGNATURES)}")
         return made | (signatures.around(made, self.spec.features, self.context) if self.spec.kind == "audio" else {})
 
 

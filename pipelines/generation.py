@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from models.errors import UserError
 from models.features.spec import Spec
 from models.metrics.generation import Components, kernel_distance, nearer
 from pipelines import monitor, report
@@ -33,13 +34,13 @@ def compared(model: Model, training: Mapping[str, list[np.ndarray]], held_out: M
       held_out: the same of held-out examples.
 
     Raises:
-      ValueError: too few held-out examples to say anything.
+      UserError: too few held-out examples to say anything.
     """
     at_once = [model.call("sample", count=np.int32(BATCH), seed=np.int32(n)) for n in range(MOST // BATCH)]
     drawn = np.concatenate(at_once)
     known, unknown = (_examples(found, drawn.shape[1], model.spec) for found in (training, held_out))
     if len(unknown) < 2:
-        raise ValueError(f"{len(unknown)} held-out examples; wanted two or more to hold samples against")
+        raise UserError(f"{len(unknown)} held-out examples; wanted two or more to hold samples against")
     components = Components(known)
     wanted = components.of(unknown)
     normal = np.random.default_rng(0).normal(size=(MOST, wanted.shape[1]))

@@ -11,6 +11,7 @@ import functools
 
 import tensorflow as tf
 
+from models.errors import UserError
 from models.features.spec import Spec
 from pipelines import config, conversion, dataset
 
@@ -31,7 +32,7 @@ class Imitation:
       margin: frames to either side that the outcome depends on.
 
     Raises:
-      ValueError: nothing was exported there, the front ends differ, a domain is unknown, or there is no way back.
+      UserError: nothing was exported there, the front ends differ, a domain is unknown, or there is no way back.
     """
 
     def __init__(self, run_dir: str, spec: Spec):
@@ -46,7 +47,7 @@ class Imitation:
         """The number that the run knows a domain by."""
         known = self.model.spec.domains
         if domain not in known:
-            raise ValueError(f"mels_from={self.run_dir}: the model knows no {domain}; {config.nearest(domain, known)}")
+            raise UserError(f"mels_from={self.run_dir}: the model knows no {domain}; {config.nearest(domain, known)}")
         return known.index(domain)
 
     def ways_from(self, place: int) -> list[list]:
@@ -60,7 +61,7 @@ class Imitation:
             return [[self._call(there), self._call(ROUND[there])]]
         if "reconstruct" in made:
             return [[self._call("reconstruct")]]
-        raise ValueError(f"mels_from={self.run_dir}: no way from {domains[place]} and back, and no reconstruction")
+        raise UserError(f"mels_from={self.run_dir}: no way from {domains[place]} and back, and no reconstruction")
 
     def _call(self, name: str, *ends: int):
         """A signature as a function of log-mels, from one domain's number to another's where it takes them."""

@@ -8,6 +8,7 @@ import posixpath
 import numpy as np
 import tensorflow as tf
 
+from models.errors import UserError
 from plugins import base
 
 OPSET = 17
@@ -21,11 +22,11 @@ def needs_extra() -> None:
     """Says at once what is missing.
 
     Raises:
-      ValueError: a package is not installed.
+      UserError: a package is not installed.
     """
     missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
     if missing:
-        raise ValueError(f"--onnx needs {', '.join(missing)}: pip install 'crossfade[onnx]'")
+        raise UserError(f"--onnx needs {', '.join(missing)}: pip install 'crossfade[onnx]'")
 
 
 def write(run_dir: str) -> list[str]:
@@ -42,7 +43,7 @@ def write(run_dir: str) -> list[str]:
       The names.
 
     Raises:
-      ValueError: ONNX Runtime computes something else than TensorFlow; says where.
+      UserError: ONNX Runtime computes something else than TensorFlow; says where.
     """
     export = posixpath.join(run_dir, "export")
     loaded = tf.saved_model.load(export)  # the signatures do not keep its variables
@@ -74,7 +75,7 @@ def _converted(signature) -> bytes:
 
 
 def _check(name: str, model: bytes, signatures) -> None:
-    """Raises ValueError where ONNX Runtime and TensorFlow disagree."""
+    """Raises UserError where ONNX Runtime and TensorFlow disagree."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -84,7 +85,7 @@ def _check(name: str, model: bytes, signatures) -> None:
         wanted = _called(signatures[name], given)
         apart = np.max(np.abs(found - wanted))
         if not apart <= AGREE * max(1.0, np.max(np.abs(wanted))):
-            raise ValueError(f"{name}: ONNX Runtime differs from TensorFlow by {apart:.3g}")
+            raise UserError(f"{name}: ONNX Runtime differs from TensorFlow by {apart:.3g}")
 
 
 def _inputs(name: str, signatures, batch: int, frames: int) -> dict[str, np.ndarray]:

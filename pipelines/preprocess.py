@@ -10,6 +10,7 @@ from absl import app, flags
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
+from models.errors import UserError
 from pipelines import console  # noqa: E402
 
 FLAGS = flags.FLAGS
@@ -39,7 +40,7 @@ def main(argv: list[str]) -> int:
     """Preprocesses; the exit code."""
     console.need(FLAGS, "domain", "data_dir")
     if FLAGS.val_fraction + FLAGS.test_fraction > 1 + 1e-9:
-        raise ValueError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
+        raise UserError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
     from pipelines import corpus, transforms
 
     made = transforms.options(argv[1:])
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> int:
     kind = corpus.kind_of(domains, FLAGS.kind)
     for name in ("keep_waveforms", "pitch") if kind == "image" else ():
         if FLAGS[name].value:
-            raise ValueError(f"--{name}: these are pictures")
+            raise UserError(f"--{name}: these are pictures")
     if run_dir := FLAGS.reject_outliers_with:
         from pipelines import conversion, screening
 

@@ -11,6 +11,7 @@ import posixpath
 import numpy as np
 import soundfile
 
+from models.errors import UserError
 from models.features import image, procedural
 from pipelines import config, console, transforms
 
@@ -32,13 +33,13 @@ def drawn(pattern: str, domain: str, data_dir: str) -> str:
       The glob that names the files.
 
     Raises:
-      ValueError: not of that form.
+      UserError: not of that form.
     """
     kind, _, count = pattern.removeprefix(PREFIX).partition("/")
     if kind not in procedural.SETS:
-        raise ValueError(f"--domain={domain}={pattern}: no such set; {config.nearest(kind, procedural.SETS)}")
+        raise UserError(f"--domain={domain}={pattern}: no such set; {config.nearest(kind, procedural.SETS)}")
     if not count.isdecimal() or not int(count):
-        raise ValueError(f"--domain={domain}={pattern}; wanted factors:{kind}/COUNT, such as factors:{kind}/5000")
+        raise UserError(f"--domain={domain}={pattern}; wanted factors:{kind}/COUNT, such as factors:{kind}/5000")
     folder = posixpath.join(data_dir, "sources", domain)
     wanted = {"set": kind, "count": int(count)}
     if _left(folder) != wanted:

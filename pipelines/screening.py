@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import outliers
+from models.errors import UserError
 from models.features import audio, image
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ class Coder:
       run_dir: its name, for errors.
 
     Raises:
-      ValueError: it does not encode and decode.
+      UserError: it does not encode and decode.
     """
 
     def __init__(self, model: Model, run_dir: str):
         missing = [name for name in ("encode", "decode", "reconstruct") if name not in model.signatures]
         if missing:
-            raise ValueError(f"{run_dir}: plugin {model.facts['run']['plugin']} does not {missing[0]}")
+            raise UserError(f"{run_dir}: plugin {model.facts['run']['plugin']} does not {missing[0]}")
         self.model, self.spec = model, model.spec
         self.frames = model.facts["run"]["config"].get("crop_frames", 32)
 
@@ -90,7 +91,7 @@ class Coder:
         """The features of a file, at the front end's size or level.
 
         Raises:
-          ValueError: it cannot be read, and why.
+          UserError: it cannot be read, and why.
         """
         if self.spec.kind == "image":
             return image.to_unit(image.read(file, self.spec.features))
@@ -125,7 +126,7 @@ class Detector:
         """Why a file is unlike the training files; None where it is like them.
 
         Raises:
-          ValueError: it cannot be read.
+          UserError: it cannot be read.
         """
         file.seek(0)
         found = self.score(self.coder.read(file))
@@ -134,10 +135,10 @@ class Detector:
         return f"unlike the training data: outlier score {found:.3g}, threshold {self.threshold:.3g}"
 
     def refuse(self, file: BinaryIO) -> None:
-        """Raises ValueError where a file is unlike the training files, or cannot be read."""
+        """Raises UserError where a file is unlike the training files, or cannot be read."""
         why = self.why_unlike(file)
         if why:
-            raise ValueError(why)
+            raise UserError(why)
 
     def save(self, run_dir: str, facts: dict) -> None:
         """Writes ``RUN/outliers.npz``, then ``RUN/outliers.json``."""
@@ -159,17 +160,17 @@ class Detector:
           kind: "audio" or "image", what it is for.
 
         Raises:
-          ValueError: there is none, it was fitted to other weights than the run has now, or it is of the other kind.
+          UserError: there is none, it was fitted to other weights than the run has now, or it is of the other kind.
         """
         if kind and model.spec.kind != kind:
-            raise ValueError(f"{run_dir} knows files of the kind {model.spec.kind}; these are of the kind {kind}")
+            raise UserError(f"{run_dir} knows files of the kind {model.spec.kind}; these are of the kind {kind}")
         path = posixpath.join(run_dir, FACTS)
         if not tf.io.gfile.exists(path):
-            raise ValueError(f"{run_dir} has no {FACTS}; python -m pipelines.explore --do=outliers writes it")
+            raise UserError(f"{run_dir} has no {FACTS}; python -m pipelines.explore --do=outliers writes it")
         with tf.io.gfile.GFile(path) as file:
             told = json.load(file)
         if told.get("weights") != _weights_of(run_dir):
-            raise ValueError(f"{path} is of other weights than {run_dir} has now; explore --do=outliers fits it anew")
+            raise UserError(f"{path} is of other weights than {run_dir} has now; explore --do=outliers fits it anew")
         with tf.io.gfile.GFile(posixpath.join(run_dir, ARRAYS), "rb") as file:
             arrays = np.load(io.BytesIO(file.read()))
             reference = outliers.Reference(*(arrays[f"reference_{name}"] for name in ("mean", "whitening", "codes")))

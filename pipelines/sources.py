@@ -43,6 +43,9 @@ class Source:
       gain: the factor that brought speech to its level.
       frames: frames of speech, rows of a picture.
       active: for each record that it gave, the frames that sound; 1 for a picture.
+      channel: the channel that was taken of a recording whose channels cancel; -1 where they are averaged.
+      part: of a recording that is cut up among the splits, the seconds from and to which this is; else empty.
+      notes: what was unusual about the file and what was made of it, for people.
       shard: number of the shard that holds them.
     """
 
@@ -55,7 +58,15 @@ class Source:
     gain: float
     frames: int
     active: tuple[int, ...]
+    channel: int = -1
+    part: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
     shard: int = 0
+
+    @classmethod
+    def from_json(cls, row: dict) -> Source:
+        """A line of the manifest; lists in it become tuples."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
 
 
 def survey(
@@ -80,7 +91,7 @@ def survey(
       seed: another gives another split.
 
     Raises:
-      ValueError: it cannot be read, and why.
+      UserError: it cannot be read, and why.
     """
     digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
     file.seek(0)

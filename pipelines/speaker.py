@@ -13,6 +13,8 @@ import random
 import numpy as np
 import soundfile
 
+from models.errors import UserError
+
 SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT: hand samples to the callback, return when done
 UTF8 = 1  # espeakCHARS_UTF8
 SUBJECTS = (
@@ -50,14 +52,14 @@ class Speaker:
     """eSpeak NG with one voice at a time.
 
     Raises:
-      ValueError: the package that carries it is not installed.
+      UserError: the package that carries it is not installed.
     """
 
     def __init__(self):
         try:
             import espeakng_loader
         except ImportError:
-            raise ValueError("the demo speaks with eSpeak NG; install it by: pip install 'crossfade[demo]'") from None
+            raise UserError("the demo speaks with eSpeak NG; install it by: pip install 'crossfade[demo]'") from None
         self.library = espeakng_loader.load_library()
         data = os.fsencode(espeakng_loader.get_data_path())
         self.rate_hz = self.library.espeak_Initialize(SYNCHRONOUS, 0, data, 0)
@@ -79,7 +81,7 @@ class Speaker:
           voice: such as "en-us+m3".
         """
         if self.library.espeak_SetVoiceByName(voice.encode()):
-            raise ValueError(f"eSpeak NG has no voice {voice}")
+            raise UserError(f"eSpeak NG has no voice {voice}")
         self.heard = []
         encoded = text.encode()
         self.library.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, UTF8, None, None)

@@ -23,6 +23,7 @@ from concurrent import futures
 import numpy as np
 import scipy.io.wavfile
 
+from models.errors import UserError
 from pipelines import config, console, transforms
 
 PREFIX = "tfds:"
@@ -47,12 +48,12 @@ def exported(pattern: str, domain: str, data_dir: str) -> str:
       The glob that names the files.
 
     Raises:
-      ValueError: not of that form, no such dataset or split, no picture or sound in it or several,
+      UserError: not of that form, no such dataset or split, no picture or sound in it or several,
         or TFDS is not installed.
     """
     dataset, _, split = pattern.removeprefix(PREFIX).rpartition("/")
     if not dataset or not split:
-        raise ValueError(f"--domain={domain}={pattern}; wanted tfds:DATASET/SPLIT, such as tfds:mnist/train[:10%]")
+        raise UserError(f"--domain={domain}={pattern}; wanted tfds:DATASET/SPLIT, such as tfds:mnist/train[:10%]")
     folder = posixpath.join(data_dir, "sources", domain)
     wanted = {"dataset": dataset, "split": split, "fingerprint": _fingerprint(dataset)}
     suffix = _left(folder, wanted) or _export(_opened(dataset), split, folder, wanted)
@@ -90,7 +91,7 @@ def _export(builder, split: str, folder: str, wanted: dict) -> str:
     key, suffix, encode = _encoding(info)
     total = _split_info(info, split).num_examples
     if not total:
-        raise ValueError(f"{info.full_name}: its split {split} holds no examples")
+        raise UserError(f"{info.full_name}: its split {split} holds no examples")
     if transforms.exists(_marker(folder)):
         transforms.delete([_marker(folder)])
     transforms.delete(_files(folder))
@@ -138,7 +139,7 @@ def _library():
     try:
         import tensorflow_datasets
     except ImportError as error:
-        raise ValueError(f"tfds: wants TensorFlow Datasets; pip install 'crossfade[tfds]' ({error})") from None
+        raise UserError(f"tfds: wants TensorFlow Datasets; pip install 'crossfade[tfds]' ({error})") from None
     return tensorflow_datasets
 
 
@@ -152,12 +153,12 @@ def _opened(dataset: str):
     except (ValueError, AssertionError, ImportError):  # each for another part of the name
         near = difflib.get_close_matches(dataset, _known(dataset), n=3, cutoff=0.0)
         what = "neither a dataset's name nor the folder of a prepared one"
-        raise ValueError(f"tfds:{dataset}: {what}; the nearest: {', '.join(near)}") from None
+        raise UserError(f"tfds:{dataset}: {what}; the nearest: {', '.join(near)}") from None
     try:
         builder.download_and_prepare()
     except Exception as error:  # whatever a dataset's own code meets on the way
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{builder.info.full_name} could not be downloaded and prepared: {reason}") from error
+        raise UserError(f"{builder.info.full_name} could not be downloaded and prepared: {reason}") from error
     return builder
 
 
@@ -179,7 +180,7 @@ def _split_info(info, split: str):
         return info.splits[split]
     except ValueError as error:
         reason = str(error).splitlines()[-1].rstrip(".")
-        raise ValueError(f"{info.full_name}: {reason}; {config.nearest(split, info.splits)}") from None
+        raise UserError(f"{info.full_name}: {reason}; {config.nearest(split, info.splits)}") from None
 
 
 def _encoding(info) -> tuple[str, str, Callable[[np.ndarray], bytes]]:
@@ -188,17 +189,17 @@ def _encoding(info) -> tuple[str, str, Callable[[np.ndarray], bytes]]:
     found = {k: f for k, f in info.features.items() if isinstance(f, (tfds.features.Image, tfds.features.Audio))}
     if len(found) != 1:
         what = f"several ({', '.join(found)})" if found else f"none among {', '.join(info.features)}"
-        raise ValueError(f"{info.full_name}: wanted exactly one feature that is an image or audio; there are {what}")
+        raise UserError(f"{info.full_name}: wanted exactly one feature that is an image or audio; there are {what}")
     ((key, feature),) = found.items()
     kind, about = np.dtype(feature.np_dtype), f"{info.full_name}: its feature {key}"
     if isinstance(feature, tfds.features.Image):
         if kind not in (np.uint8, np.uint16):
-            raise ValueError(f"{about} holds pixels as {kind}; wanted uint8 or uint16")
+            raise UserError(f"{about} holds pixels as {kind}; wanted uint8 or uint16")
         return key, ".png", _png
     if not feature.sample_rate:
-        raise ValueError(f"{about} does not say its sample rate; wanted one that does")
+        raise UserError(f"{about} does not say its sample rate; wanted one that does")
     if kind.kind not in "if":
-        raise ValueError(f"{about} holds samples as {kind}; wanted signed integers or floats")
+        raise UserError(f"{about} holds samples as {kind}; wanted signed integers or floats")
     return key, ".wav", functools.partial(_wav, rate_hz=feature.sample_rate)
 
 
@@ -215,7 +216,7 @@ def _wav(samples: np.ndarray, rate_hz: int) -> bytes:
     """
     whole = np.issubdtype(samples.dtype, np.integer)
     if whole and len(samples) and not -32768 <= samples.min() <= samples.max() <= 32767:
-        raise ValueError(f"samples from {samples.min()} to {samples.max()}; wanted integers of 16 bits")
+        raise UserError(f"samples from {samples.min()} to {samples.max()}; wanted integers of 16 bits")
     file = io.BytesIO()
     scipy.io.wavfile.write(file, rate_hz, samples.astype(np.int16 if whole else np.float32))
     return file.getvalue()

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 import plugins
+from models.errors import UserError
 from models.features.spec import Spec
 from pipelines import checkpoint, config, console, dataset, distribution, export, imitation, logs, monitor, signatures
 
@@ -102,7 +103,7 @@ class Trainer:
         number, self.workers = distribution.place_of(strategy)
         self.chief = number == 0
         if run.jit_compile and strategy.num_replicas_in_sync > 1:
-            raise ValueError(f"--jit_compile on {strategy.num_replicas_in_sync} replicas; wanted one")
+            raise UserError(f"--jit_compile on {strategy.num_replicas_in_sync} replicas; wanted one")
         keras.utils.set_random_seed(self.config.seed)
         with strategy.scope():
             self.plugin = checkpoint.build_plugin(run, data.spec)
@@ -128,7 +129,7 @@ class Trainer:
           Diverged: losses were not finite, also after returning to a checkpoint with lower rates.
           KeyboardInterrupt: the process was told to stop; what was reached is saved.
           OSError: the last checkpoint could not be written.
-          ValueError: another run to begin with does not fit, or there is no best validation to export.
+          UserError: another run to begin with does not fit, or there is no best validation to export.
         """
         self._check_watched(exported)
         step = self.keeper.restore()
@@ -153,7 +154,7 @@ class Trainer:
                         raise Diverged(f"{error}; gave up after {divergences} times") from None
                     step = self._return(str(error))
         if exported == "best" and not self.best.restore():
-            raise ValueError(f"--export=best: no validation of {self.watched} was kept")
+            raise UserError(f"--export=best: no validation of {self.watched} was kept")
         if self.chief:
             export.write(checkpoint.in_single_precision(self.plugin, self.run), self.run, self.run_dir)
         return values
@@ -166,13 +167,13 @@ class Trainer:
         if not asked:
             return
         if not self.watched:
-            raise ValueError(f"{asked[0]}: {self.run.plugin} watches no metric; name one by --set=monitor=")
+            raise UserError(f"{asked[0]}: {self.run.plugin} watches no metric; name one by --set=monitor=")
         if not self.validates:
-            raise ValueError(f"{asked[0]}: the records hold nothing for validation; see --val_fraction of preprocess")
+            raise UserError(f"{asked[0]}: the records hold nothing for validation; see --val_fraction of preprocess")
         batch = next(self._batches("val", 0))
         there = self.eval_step.get_concrete_function(batch).structured_outputs
         if self.watched not in there:
-            raise ValueError(f"monitor={self.watched}: no such metric; {config.nearest(self.watched, there)}")
+            raise UserError(f"monitor={self.watched}: no such metric; {config.nearest(self.watched, there)}")
 
     def _train(self, done: int) -> dict[str, float]:
         """Trains on from step `done` to the end; raises FloatingPointError where losses are not finite."""

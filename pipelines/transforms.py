@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
+from models.errors import UserError
 from models.features import pitch, stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
@@ -107,11 +108,11 @@ def options(arguments: list[str]) -> PipelineOptions:
     """Beam's options, of what follows the bare ``--``.
 
     Raises:
-      ValueError: one that Beam does not know, or a value that it does not take.
+      UserError: one that Beam does not know, or a value that it does not take.
     """
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if not argument.startswith("-") and ("=" in before or not before.startswith("--")):
-            raise ValueError(f"{argument}: wanted --option=value after the bare --")
+            raise UserError(f"{argument}: wanted --option=value after the bare --")
     told = io.StringIO()
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     logging.disable(logging.WARNING)
@@ -120,12 +121,12 @@ def options(arguments: list[str]) -> PipelineOptions:
             made = PipelineOptions(arguments)
             known, given = (made.get_all_options(retain_unknown_options=keep) for keep in (False, True))
     except SystemExit:
-        raise ValueError(f"Beam: {told.getvalue().rpartition('error: ')[2]}") from None
+        raise UserError(f"Beam: {told.getvalue().rpartition('error: ')[2]}") from None
     finally:
         logging.disable(logging.NOTSET)
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise ValueError(f"Beam has no option --{unknown[0]}; {config.nearest(unknown[0], known)}")
+        raise UserError(f"Beam has no option --{unknown[0]}; {config.nearest(unknown[0], known)}")
     return made
 
 

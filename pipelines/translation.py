@@ -8,6 +8,7 @@ import posixpath
 import sys
 from collections.abc import Sequence
 
+from models.errors import UserError
 from pipelines import console, corpus, records, sources, transforms
 from pipelines.conversion import Conversion, Converter
 
@@ -27,7 +28,7 @@ def translate(*, pattern: str, output_dir: str, beam_arguments: Sequence[str] = 
       How many translations and failures there were; None for a dry run.
 
     Raises:
-      ValueError: nothing could be done, and why.
+      UserError: nothing could be done, and why.
     """
     made = transforms.options(list(beam_arguments))
     conversion = Conversion(**asked)
@@ -37,7 +38,7 @@ def translate(*, pattern: str, output_dir: str, beam_arguments: Sequence[str] = 
     if not files:
         there = any(transforms.match(each) for each in corpus.globs_of(pattern))
         what = f"files, but none of a kind that this run is of ({converter.spec.kind})" if there else "no file matches"
-        raise ValueError(f"--input={pattern}: {what}")
+        raise UserError(f"--input={pattern}: {what}")
     inputs = sources.Domain(converter.source, paths, corpus.root_of(paths))
     job = transforms.Translate(conversion, inputs, output_dir, converter.suffix)
     _refuse_overwriting(job, files)
@@ -53,12 +54,12 @@ def translate(*, pattern: str, output_dir: str, beam_arguments: Sequence[str] = 
 
 
 def _refuse_overwriting(job: transforms.Translate, files: Sequence[str]) -> None:
-    """Raises ValueError where the output folder is a file, or a result would take the place of one of the inputs."""
+    """Raises UserError where the output folder is a file, or a result would take the place of one of the inputs."""
     console.need_folder("output_dir", job.output_dir)
     inputs = {os.path.realpath(path): path for path in files}
     for result in (posixpath.join(job.output_dir, job.result_of(path)) for path in files):
         if hit := inputs.get(os.path.realpath(result)):
-            raise ValueError(f"--output_dir={job.output_dir}: {hit} would be overwritten; take another folder")
+            raise UserError(f"--output_dir={job.output_dir}: {hit} would be overwritten; take another folder")
 
 
 def _finish(output_dir: str) -> dict:
@@ -74,5 +75,5 @@ def _finish(output_dir: str) -> dict:
     transforms.clear_rows(output_dir)
     if not counts["translations"]:
         first = found["failures"][0]
-        raise ValueError(f"no file could be translated; the first: {first['path']}: {first['reason']}")
+        raise UserError(f"no file could be translated; the first: {first['path']}: {first['reason']}")
     return counts

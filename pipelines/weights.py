@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from models.errors import UserError
 from pipelines import sources
 
 FILE = "weights.csv"  # in DATA_DIR, where no other is named
@@ -20,7 +21,7 @@ def described(path: str) -> dict[str, str]:
     """A sidecar as a run's configuration names it: a run goes on with the same weights or not at all.
 
     Raises:
-      ValueError: there is no such file.
+      UserError: there is no such file.
     """
     if not path:
         return {}
@@ -29,7 +30,7 @@ def described(path: str) -> dict[str, str]:
 
 def _text(path: str) -> str:
     if not tf.io.gfile.exists(path):
-        raise ValueError(f"--sample_weights={path}: there is no such file; explore --do=debias writes one")
+        raise UserError(f"--sample_weights={path}: there is no such file; explore --do=debias writes one")
     with tf.io.gfile.GFile(path) as file:
         return file.read()
 
@@ -42,24 +43,24 @@ def read(path: str, found: Iterable[sources.Source]) -> dict[tuple[str, int], fl
       found: the manifest; every record of its training split in which something sounds must be there.
 
     Raises:
-      ValueError: no such file, a line that cannot be read, or one that is missing.
+      UserError: no such file, a line that cannot be read, or one that is missing.
     """
     rows = csv.DictReader(io.StringIO(_text(path)))
     if set(COLUMNS) - set(rows.fieldnames or ()):
-        raise ValueError(f"{path}: wanted the columns {', '.join(COLUMNS)}")
+        raise UserError(f"{path}: wanted the columns {', '.join(COLUMNS)}")
     made: dict[tuple[str, int], float] = {}
     for number, row in enumerate(rows, start=2):
         try:
             weight = float(row["weight"])
             made[row["id"], int(row["segment"])] = weight
         except (TypeError, ValueError):
-            raise ValueError(f"{path}, line {number}: {row}; wanted id, whole number, number") from None
+            raise UserError(f"{path}, line {number}: {row}; wanted id, whole number, number") from None
         if not 0 <= weight < np.inf:
-            raise ValueError(f"{path}, line {number}: weight {weight}; wanted 0 or more")
+            raise UserError(f"{path}, line {number}: weight {weight}; wanted 0 or more")
     for source in (s for s in found if s.split == "train"):
         for segment, active in enumerate(source.active):
             if active and (source.id, segment) not in made:
-                raise ValueError(f"{path}: no weight for {source.id}, segment {segment}; is it of other records?")
+                raise UserError(f"{path}: no weight for {source.id}, segment {segment}; is it of other records?")
     return made
 
 
@@ -92,11 +93,11 @@ def edges_of(found: Sequence[sources.Source], weights: Mapping, crops: Sequence[
       domain: for errors.
 
     Raises:
-      ValueError: all weights are zero.
+      UserError: all weights are zero.
     """
     shares = np.array([n * weights.get((i, s), 0.0) for (i, s, _), n in zip(in_order(found), crops, strict=True)])
     if not shares.sum():
-        raise ValueError(f"domain {domain}: all weights are zero; wanted some above")
+        raise UserError(f"domain {domain}: all weights are zero; wanted some above")
     edges = np.round(np.cumsum(shares) / shares.sum() * sum(crops), 6)
     edges[-1] = sum(crops)
     return edges

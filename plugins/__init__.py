@@ -11,6 +11,8 @@ import difflib
 import importlib
 import importlib.metadata
 
+from models.errors import UserError
+
 GROUP = "crossfade.plugins"
 
 BUILT_IN = {
@@ -34,14 +36,14 @@ def available() -> dict[str, importlib.metadata.EntryPoint]:
     """Every plugin by name, built in or installed.
 
     Raises:
-      ValueError: two distributions offer the same name.
+      UserError: two distributions offer the same name.
     """
     points = [importlib.metadata.EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()]
     table: dict[str, importlib.metadata.EntryPoint] = {}
     for point in [*points, *importlib.metadata.entry_points(group=GROUP)]:
         if point.name in table and table[point.name].value != point.value:
             places = f"{table[point.name].value} and {point.value}"
-            raise ValueError(f"two plugins are called {point.name!r}: {places}; uninstall one or rename it")
+            raise UserError(f"two plugins are called {point.name!r}: {places}; uninstall one or rename it")
         table[point.name] = point
     return dict(sorted(table.items()))
 
@@ -50,17 +52,17 @@ def load(name: str) -> type:
     """The plugin class of that name.
 
     Raises:
-      ValueError: there is none (the message names the nearest), or its module does not import.
+      UserError: there is none (the message names the nearest), or its module does not import.
     """
     table = available()
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(table)}"
-        raise ValueError(f"no plugin is called {name!r}; {hint}")
+        raise UserError(f"no plugin is called {name!r}; {hint}")
     try:
         return table[name].load()
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"plugin {name!r} ({table[name].value}) does not load: {error}") from error
+        raise UserError(f"plugin {name!r} ({table[name].value}) does not load: {error}") from error
 
 
 def summary(name: str) -> str:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from models import schedules
 from models.draws import Draws
+from models.errors import UserError
 from models.features.spec import Spec
 from models.features.stats import Moments
 from models.player import Player
@@ -31,13 +32,13 @@ def at_least(config: Config, *, below: float = math.inf, **least: float) -> None
     """Refuses keys whose values are too small, or not below a bound.
 
     Raises:
-      ValueError: one is; says which.
+      UserError: one is; says which.
     """
     for name, bound in least.items():
         value = getattr(config, name)
         if not bound <= value < below:
             wanted = f"{bound} or more" if below == math.inf else f"a number from {bound} to below {below}"
-            raise ValueError(f"{name}={value}; wanted {wanted}")
+            raise UserError(f"{name}={value}; wanted {wanted}")
 
 
 def lacking(frames: tf.Tensor, multiple: int) -> tf.Tensor:
@@ -112,12 +113,12 @@ class Plugin(tf.Module):
     def __init__(self, config: Config, spec: Spec):
         super().__init__(name=type(self).__name__.lower())
         if not isinstance(config, self.Config):
-            raise ValueError(f"config is a {type(config).__name__}; wanted a {self.Config.__name__}")
+            raise UserError(f"config is a {type(config).__name__}; wanted a {self.Config.__name__}")
         if spec.kind not in self.KINDS:
-            raise ValueError(f"{self.name} does not serve {spec.kind}; wanted {' or '.join(self.KINDS)}")
+            raise UserError(f"{self.name} does not serve {spec.kind}; wanted {' or '.join(self.KINDS)}")
         wanted = 2 if self.BATCHES in ("unpaired", "paired") else 1
         if len(spec.domains) < wanted:
-            raise ValueError(f"domains {list(spec.domains)}; {self.name} wants {wanted}")
+            raise UserError(f"domains {list(spec.domains)}; {self.name} wants {wanted}")
         self.config, self.spec = config, spec
         self.rate_factor = tf.Variable(1.0, trainable=False, name="rate_factor")
 

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from models import networks
+from models.errors import UserError
 from plugins import base
 
 
@@ -35,7 +36,7 @@ class Config(base.Config):
         super().__post_init__()
         base.at_least(self, latent=1, channels=1, rate=0)
         if self.crop_frames % 4:
-            raise ValueError(f"crop_frames={self.crop_frames}; coding wants a multiple of 4")
+            raise UserError(f"crop_frames={self.crop_frames}; coding wants a multiple of 4")
 
 
 PRESETS = {

@@ -12,6 +12,7 @@ import dataclasses
 import tensorflow as tf
 
 from models import losses, schedules, variational
+from models.errors import UserError
 from plugins import base, coding, likelihood
 
 
@@ -42,7 +43,7 @@ class DBVAE(base.Plugin):
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
         if config.coded and config.coded not in spec.domains:
-            raise ValueError(f"coded={config.coded!r}; wanted one of the domains {', '.join(spec.domains)}")
+            raise UserError(f"coded={config.coded!r}; wanted one of the domains {', '.join(spec.domains)}")
         self.likelihood = likelihood.Likelihood(self)
         logits = config.likelihood == "bernoulli"
         outputs = 2 * config.latent + len(spec.domains)

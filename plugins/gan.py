@@ -11,6 +11,7 @@ import dataclasses
 import tensorflow as tf
 
 from models import losses, networks
+from models.errors import UserError
 from plugins import adversarial, base, coding
 
 
@@ -34,7 +35,7 @@ class Config(adversarial.Config):
         super().__post_init__()
         base.at_least(self, latent=1, channels=1)
         if self.crop_frames % 4:
-            raise ValueError(f"crop_frames={self.crop_frames}; the generator wants a multiple of 4")
+            raise UserError(f"crop_frames={self.crop_frames}; the generator wants a multiple of 4")
 
 
 SMALL = {"channels": 16, "critic_channels": 32, "batch_size": 32, "ema": 0.99}  # of pictures

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import layers, variational
+from models.errors import UserError
 from plugins import base, coding
 
 
@@ -28,7 +29,7 @@ class Config(coding.Config):
     def __post_init__(self):
         super().__post_init__()
         if self.sigma < 0:
-            raise ValueError(f"sigma={self.sigma}; wanted 0, to learn it, or more")
+            raise UserError(f"sigma={self.sigma}; wanted 0, to learn it, or more")
 
 
 class Likelihood(tf.Module):

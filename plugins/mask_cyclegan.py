@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import augment, losses, mask_networks, schedules
+from models.errors import UserError
 from models.features import transport
 from plugins import adversarial, base
 
@@ -50,9 +51,9 @@ class Config(adversarial.Config):
     def __post_init__(self):
         super().__post_init__()
         if self.crop_frames % 8:
-            raise ValueError(f"crop_frames={self.crop_frames}; the discriminators want a multiple of 8")
+            raise UserError(f"crop_frames={self.crop_frames}; the discriminators want a multiple of 8")
         if not 0 <= self.missing < self.crop_frames:
-            raise ValueError(f"missing={self.missing}; wanted 0 to below crop_frames={self.crop_frames}")
+            raise UserError(f"missing={self.missing}; wanted 0 to below crop_frames={self.crop_frames}")
 
 
 WEIGHTS = ("cycle", "identity", "second", "effort", "loudness")
@@ -86,7 +87,7 @@ class MaskCycleGAN(base.Plugin):
         super().__init__(config, spec)
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
         if spec.bins % 8:
-            raise ValueError(f"n_mels={spec.bins}; mask_cyclegan wants a multiple of 8")
+            raise UserError(f"n_mels={spec.bins}; mask_cyclegan wants a multiple of 8")
         self.filters = [transport.kernel(*ends, spec.features).astype(np.float32) for ends in self._ways()]
         self.g_ab, self.g_ba = (self._generator(kernel) for kernel in self.filters)
         self.generators = adversarial.generator_player(self, [self.g_ab, self.g_ba])

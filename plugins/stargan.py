@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import code_networks, losses, networks, schedules
+from models.errors import UserError
 from models.features import transport
 from plugins import adversarial, base
 
@@ -35,9 +36,9 @@ class Config(adversarial.TranslatorConfig):
     def __post_init__(self):
         super().__post_init__()
         if self.pool_size:
-            raise ValueError(f"pool_size={self.pool_size}; stargan keeps no pool, so wanted 0")
+            raise UserError(f"pool_size={self.pool_size}; stargan keeps no pool, so wanted 0")
         if self.gradient_penalty:
-            raise ValueError(
+            raise UserError(
                 f"gradient_penalty={self.gradient_penalty}; stargan's reals and fakes are judged as other domains, "
                 "with nothing between them, so wanted 0: r1 or spectral_norm hold its discriminator"
             )
@@ -76,7 +77,7 @@ class StarGAN(base.Plugin):
         super().__init__(config, spec)
         c, count = config, len(spec.domains)
         if count < 2:
-            raise ValueError(f"domains {list(spec.domains)}; stargan wants two or more")
+            raise UserError(f"domains {list(spec.domains)}; stargan wants two or more")
         critic = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm, "outputs": count}
         if spec.kind == "image":
             size = {"channels": c.channels, "blocks": c.blocks, "halvings": c.generator_halvings, "codes": 2 * count}
@@ -96,7 +97,7 @@ class StarGAN(base.Plugin):
         moments = [self.spec.moments[name] for name in self.spec.domains]
         if self.config.transport and len(moments) > MOST_DOMAINS:
             wanted = f"{MOST_DOMAINS} at most, or --set=transport=false"
-            raise ValueError(f"{len(moments)} domains, a linear transport for every pair; wanted {wanted}")
+            raise UserError(f"{len(moments)} domains, a linear transport for every pair; wanted {wanted}")
         ends = [[(a, b if self.config.transport else a) for b in moments] for a in moments]
         made = [[transport.kernel(a, b, self.spec.features) for a, b in row] for row in ends]
         return np.array(made, np.float32)

@@ -11,6 +11,7 @@ import dataclasses
 import tensorflow as tf
 
 from models import losses, replicas, schedules, variational
+from models.errors import UserError
 from plugins import base, coding, likelihood
 
 
@@ -117,7 +118,7 @@ class BetaConfig(Config):
         super().__post_init__()
         if self.capacity < 0 or self.capacity_steps < 1:
             given = f"capacity={self.capacity}, capacity_steps={self.capacity_steps}"
-            raise ValueError(f"{given}; wanted 0 or more nats, 1 or more steps")
+            raise UserError(f"{given}; wanted 0 or more nats, 1 or more steps")
 
 
 class BetaVAE(VAE):

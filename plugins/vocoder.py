@@ -7,6 +7,7 @@ import dataclasses
 import tensorflow as tf
 
 from models import layers, losses, schedules, vocoder_networks, waveform_losses
+from models.errors import UserError
 from plugins import adversarial, base
 
 
@@ -57,9 +58,9 @@ class Config(adversarial.Config):
         base.at_least(self, below=len(vocoder_networks.PERIODS) + 1, periods=0)
         base.at_least(self, crop_frames=2)
         if not self.kernel % 2:
-            raise ValueError(f"kernel={self.kernel}; wanted an odd number; near it: {self.kernel + 1}")
+            raise UserError(f"kernel={self.kernel}; wanted an odd number; near it: {self.kernel + 1}")
         if self.augment:
-            raise ValueError("augment=True; vocoder's discriminators judge waveforms, so wanted False")
+            raise UserError("augment=True; vocoder's discriminators judge waveforms, so wanted False")
 
 
 class Vocoder(base.Plugin):

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-FLOORS = ("models.features", "models", "plugins", "pipelines")  # ground floor first
+FLOORS = ("models.errors", "models.features", "models", "plugins", "pipelines")  # ground floor first
 SCRIPTS = {f"pipelines.{verb}" for verb in ("preprocess", "train", "translate", "evaluate", "explore", "demo")}
 ONLY_IN = {  # package: the modules that may import it
     "apache_beam": {"pipelines.transforms"},
@@ -64,10 +64,20 @@ def _typing_only(path, name):
 def test_heavy_packages_stay_in_their_room(path):
     here = _module(path)
     for name in _imports(path):
-        if _floor(here) == 0:
+        if _floor(here) <= FLOORS.index("models.features"):
             assert not _within(name, "tensorflow") and not _within(name, "keras"), f"{here} must stay NumPy only"
         for package, allowed in ONLY_IN.items():
             assert not _within(name, package) or here in allowed, f"{here} may not import {package}"
+
+
+@each_file
+def test_users_errors_have_a_class_of_their_own(path):
+    raised = [
+        ast.unparse(node.exc)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Raise) and node.exc
+    ]
+    assert not [what for what in raised if what.startswith("ValueError")], "say UserError, or it is taken for a fault"
 
 
 @each_file

@@ -4,10 +4,12 @@ import io
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 from absl import flags
 from testbed import ROOT, script
@@ -77,10 +79,6 @@ def ours():
     config.overridden(config.ImageSpec(), ["hieght=3"])
 
 
-def a_librarys():
-    int("three")
-
-
 def no_file():
     with open("/no/such/file"):
         pass
@@ -118,9 +116,13 @@ def test_only_work_that_was_left_behind_is_ended_by_force(capsys, monkeypatch):
     assert capsys.readouterr().err == "interrupted\n" * 2
 
 
-def test_a_fault_of_ours_keeps_its_traceback():
-    with pytest.raises(ValueError, match="three"):
-        console.guarded(lambda argv: a_librarys())(["toy"])
+@pytest.mark.parametrize("call", [(int, "three"), (np.frombuffer, b"123", np.int16), (struct.unpack, "I", b"")])
+def test_a_fault_keeps_its_traceback_also_where_code_in_c_raises_it_under_our_frame(call):
+    path = os.path.join(os.path.dirname(config.__file__), "toy.py")
+    names = {"function": call[0], "arguments": call[1:]}
+    exec(compile("def main(argv): return function(*arguments)", path, "exec"), names)  # a frame of this project
+    with pytest.raises((ValueError, struct.error)):
+        console.guarded(names["main"])(["toy"])
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
@@ -169,7 +171,7 @@ def test_an_interrupt_does_not_wait_for_the_work():
 
 def test_what_goes_wrong_in_the_work_is_raised():
     with pytest.raises(ValueError, match="three"):
-        console.interruptible(a_librarys)
+        console.interruptible(lambda: int("three"))
 
 
 class Clock:

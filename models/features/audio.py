@@ -18,6 +18,7 @@ from typing import BinaryIO
 import librosa
 import numpy as np
 
+from models.errors import UserError
 from models.features import recording
 
 ACTIVE_RANGE_DB = 20.0  # a block this far below the loud ones does not count as speech
@@ -55,31 +56,34 @@ class AudioSpec:
     def __post_init__(self):
         for name in ("sample_rate_hz", "n_fft", "hop_length", "win_length", "n_mels", "floor"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)}; wanted a positive number")
+                raise UserError(f"{name}={getattr(self, name)}; wanted a positive number")
         if not (self.level_db <= 0 and math.isfinite(self.level_db)):
-            raise ValueError(f"level_db={self.level_db}; wanted 0 or less, dB re full scale")
+            raise UserError(f"level_db={self.level_db}; wanted 0 or less, dB re full scale")
         if not self.floor <= 1:
-            raise ValueError(f"floor={self.floor}; wanted 1 at most")
+            raise UserError(f"floor={self.floor}; wanted 1 at most")
         if self.n_fft % 2:
-            raise ValueError(f"n_fft={self.n_fft}; wanted an even number; near it: {self.n_fft + 1}")
+            raise UserError(f"n_fft={self.n_fft}; wanted an even number; near it: {self.n_fft + 1}")
         if self.win_length > self.n_fft:
-            raise ValueError(f"win_length={self.win_length}; wanted at most n_fft={self.n_fft}")
+            raise UserError(f"win_length={self.win_length}; wanted at most n_fft={self.n_fft}")
         if self.hop_length > self.win_length // 2:
-            raise ValueError(
+            raise UserError(
                 f"hop_length={self.hop_length}; wanted at most half of win_length={self.win_length}, "
                 "or the spectrogram cannot be inverted"
             )
         if not 0 <= self.fmin_hz < self.fmax_hz <= self.sample_rate_hz / 2:
-            raise ValueError(
+            raise UserError(
                 f"fmin_hz={self.fmin_hz}, fmax_hz={self.fmax_hz}; "
                 f"wanted 0 <= fmin < fmax <= {self.sample_rate_hz / 2} Hz (half the sample rate)"
             )
         if not mel_matrix(self).max(axis=1).all():
-            raise ValueError(
+            raise UserError(
                 f"n_mels={self.n_mels}: some bands are narrower than a bin of n_fft={self.n_fft}; "
                 "wanted fewer mels or a longer n_fft"
             )
-        window(self)  # which raises ValueError for a name that SciPy does not know
+        try:
+            window(self)
+        except ValueError as error:  # SciPy knows no such name
+            raise UserError(f"window={self.window}: {error}") from None
 
     @classmethod
     def at(cls, sample_rate_hz: int, **changes) -> AudioSpec:

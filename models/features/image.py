@@ -11,6 +11,8 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
+from models.errors import UserError
+
 STEP = 4  # networks halve a picture twice
 
 
@@ -32,9 +34,9 @@ class ImageSpec:
         for name in ("height", "width"):
             size = getattr(self, name)
             if size < 8 or size % STEP:
-                raise ValueError(f"{name}={size}; wanted a multiple of {STEP}, at least 8; near it: {_step(size)}")
+                raise UserError(f"{name}={size}; wanted a multiple of {STEP}, at least 8; near it: {_step(size)}")
         if self.channels not in (1, 3):
-            raise ValueError(f"channels={self.channels}; wanted 1 (grey) or 3 (RGB)")
+            raise UserError(f"channels={self.channels}; wanted 1 (grey) or 3 (RGB)")
 
 
 def _step(size: float) -> int:
@@ -45,7 +47,7 @@ def probe(file: str | BinaryIO) -> tuple[int, int, int]:
     """Height, width and channels (1 or 3) of a picture file, without decoding its pixels.
 
     Raises:
-      ValueError: not a picture.
+      UserError: not a picture.
     """
     with _open(file) as picture:
         return picture.height, picture.width, 1 if picture.mode in ("1", "L", "LA") or _deep(picture) else 3
@@ -67,7 +69,7 @@ def _open(file: str | BinaryIO) -> PIL.Image.Image:
     try:
         return PIL.Image.open(file)
     except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise ValueError(f"not readable as a picture: {_reason(error)}") from None
+        raise UserError(f"not readable as a picture: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -85,14 +87,14 @@ def read(file: str | BinaryIO, spec: ImageSpec) -> np.ndarray:
       spec: the wanted size and channels.
 
     Raises:
-      ValueError: not a picture, or cut short.
+      UserError: not a picture, or cut short.
     """
     with _open(file) as picture:
         try:
             upright = PIL.ImageOps.exif_transpose(picture)
             flat = _flatten(upright).convert("L" if spec.channels == 1 else "RGB")
         except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f"not readable as a picture: {error}") from None
+            raise UserError(f"not readable as a picture: {error}") from None
     resized = flat.resize((spec.width, spec.height), PIL.Image.Resampling.LANCZOS)
     return np.asarray(resized, np.uint8).reshape(spec.height, spec.width, spec.channels)
 

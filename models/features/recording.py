@@ -10,6 +10,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from models.errors import UserError
+
 BLOCK_FRAMES = 1 << 16  # samples a channel read from a container at a time
 WHOLE = 0.98  # of the announced samples: an MP3 without an index announces an estimate, up to half a percent off
 STREAMED = 0x7FFFF000  # bytes that writers into pipes announce, or more: they know no length
@@ -19,14 +21,14 @@ def probe(file: str | BinaryIO) -> int:
     """The sample rate of a recording in Hz, from its header.
 
     Raises:
-      ValueError: not a recording.
+      UserError: not a recording.
     """
     try:
         return soundfile.info(file).samplerate
     except TypeError:  # of files that end in .raw
-        raise ValueError("not readable as audio: samples without a header") from None
+        raise UserError("not readable as audio: samples without a header") from None
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"not readable as audio: {error.error_string}") from None
+        raise UserError(f"not readable as audio: {error.error_string}") from None
 
 
 def suggested_rate(rates_hz: Iterable[int], *, ceiling_hz: int = 22050) -> int:
@@ -54,22 +56,22 @@ def blocks(file: str | BinaryIO, sample_rate_hz: int) -> Iterator[np.ndarray]:
       Arrays `[samples]` in [-1, 1].
 
     Raises:
-      ValueError: not a recording, empty, cut short, or holding infinities or NaNs.
+      UserError: not a recording, empty, cut short, or holding infinities or NaNs.
     """
     try:
         _refuse_cut_short(file)
         with _Forwards(file) as source:
             yield from _resampled(source, sample_rate_hz)
     except TypeError:  # soundfile wants to be told rate and channels of files that end in .raw
-        raise ValueError("not readable as audio: samples without a header") from None
+        raise UserError("not readable as audio: samples without a header") from None
     except FileNotFoundError:
-        raise ValueError("not readable as audio: there is no such file") from None
+        raise UserError("not readable as audio: there is no such file") from None
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"not readable as audio: {error.error_string}") from None
+        raise UserError(f"not readable as audio: {error.error_string}") from None
 
 
 def _refuse_cut_short(file: str | BinaryIO) -> None:
-    """Raises ValueError where a WAV or AIFF file holds less than it announces: libsndfile would not say so."""
+    """Raises UserError where a WAV or AIFF file holds less than it announces: libsndfile would not say so."""
     if isinstance(file, str):
         with open(file, "rb") as opened:
             return _refuse_cut_short(opened)
@@ -81,7 +83,7 @@ def _refuse_cut_short(file: str | BinaryIO) -> None:
         return None
     announced = 8 + struct.unpack(f"{order}I", head[4:])[0]
     if announced < STREAMED and there < WHOLE * announced:
-        raise ValueError(f"cut short: {there} of {announced} bytes are there")
+        raise UserError(f"cut short: {there} of {announced} bytes are there")
     return None
 
 
@@ -99,7 +101,7 @@ class _Forwards(soundfile.SoundFile):
 def _resampled(source: soundfile.SoundFile, sample_rate_hz: int) -> Iterator[np.ndarray]:
     announced, seen, made = source.frames, 0, 0
     if not announced:
-        raise ValueError("empty: the header announces no samples")
+        raise UserError("empty: the header announces no samples")
     stream = None
     if source.samplerate != sample_rate_hz:
         stream = soxr.ResampleStream(source.samplerate, sample_rate_hz, 1, dtype="float32")
@@ -108,12 +110,12 @@ def _resampled(source: soundfile.SoundFile, sample_rate_hz: int) -> Iterator[np.
         seen += len(block)
         mono = block.mean(axis=1)
         if not np.isfinite(mono).all():
-            raise ValueError("holds samples that are infinite or not a number")
+            raise UserError("holds samples that are infinite or not a number")
         part = stream.resample_chunk(mono) if stream else mono
         made += len(part)
         yield part
     if seen < WHOLE * announced:
-        raise ValueError(f"cut short: {seen} of {announced} samples could be read")
+        raise UserError(f"cut short: {seen} of {announced} samples could be read")
     if stream:
         rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)
         yield rest if made or len(rest) else mono[:1]  # less than half a sample is still a recording

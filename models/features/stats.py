@@ -13,6 +13,8 @@ import functools
 
 import numpy as np
 
+from models.errors import UserError
+
 STD_FLOOR = 1e-3  # a bin that never varies must not be divided by zero
 LAGS = 4  # of speech: the covariance reaches so many frames ahead
 
@@ -114,14 +116,14 @@ def merge(a: Moments, b: Moments) -> Moments:
     """Moments of the union.
 
     Raises:
-      ValueError: of other bins or lags.
+      UserError: of other bins or lags.
 
     >>> x = np.arange(12.0).reshape(6, 2)
     >>> bool(np.allclose(merge(Moments.of(x[:2]), Moments.of(x[2:])).covariance(0), np.cov(x.T, ddof=0)))
     True
     """
     if a.products.shape != b.products.shape:
-        raise ValueError(f"moments of lags and bins {a.products.shape[:2]} and {b.products.shape[:2]}; wanted the same")
+        raise UserError(f"moments of lags and bins {a.products.shape[:2]} and {b.products.shape[:2]}; wanted the same")
     sums = a.pairs + b.pairs, a.lead + b.lead, a.trail + b.trail, a.products + b.products
     return Moments(*sums, np.maximum(a.highest, b.highest))
 

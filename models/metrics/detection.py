@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from models.errors import UserError
+
 DRAWS = 300  # of the bootstrap
 INTERVAL = (0.025, 0.975)
 ACCEPTED = 0.95  # share of usual examples below the threshold of FPR95
@@ -50,13 +52,13 @@ def detection(usual: np.ndarray, strange: np.ndarray, *, seed: int = 0) -> dict[
       seed: of the bootstrap.
 
     Raises:
-      ValueError: nothing on one of the sides.
+      UserError: nothing on one of the sides.
 
     >>> detection(np.array([0.0, 1.0]), np.array([2.0, 3.0]))["auroc"]
     [1.0, 1.0, 1.0]
     """
     if not len(usual) or not len(strange):
-        raise ValueError(f"{len(usual)} usual and {len(strange)} strange examples; wanted some of either")
+        raise UserError(f"{len(usual)} usual and {len(strange)} strange examples; wanted some of either")
     values, places = np.unique(np.concatenate([usual, strange]), return_inverse=True)
     sides = places[: len(usual)], places[len(usual) :]
     rng = np.random.default_rng(seed)

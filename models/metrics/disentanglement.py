@@ -10,6 +10,8 @@ import numpy as np
 import sklearn.ensemble
 import sklearn.tree
 
+from models.errors import UserError
+
 BINS = 20  # of a dimension's histogram, as in arXiv:1802.04942 and 1811.12359
 VOTES = 800  # of the FactorVAE score
 VOTE_EXAMPLES = 64  # with one factor in common, that a vote is given on
@@ -204,12 +206,12 @@ def scores(codes: np.ndarray, factors: np.ndarray, *, seed: int = 0) -> dict[str
       FactorVAE score and DCI disentanglement are left out.
 
     Raises:
-      ValueError: shapes that do not fit, too few examples, codes that are not finite, or no factor that varies.
+      UserError: shapes that do not fit, too few examples, codes that are not finite, or no factor that varies.
     """
     _check(codes, factors)
     count = int(varying(factors).sum())
     if not count:
-        raise ValueError("no factor varies")
+        raise UserError("no factor varies")
     found = {"mig": mig(codes, factors), "modularity": modularity(codes, factors)}
     found |= {"sap": sap(codes, factors, seed=seed), "factor_vae": factor_vae(codes, factors, seed=seed)}
     found |= {f"dci_{name}": value for name, value in dci(codes, factors, seed=seed).items()}
@@ -218,9 +220,9 @@ def scores(codes: np.ndarray, factors: np.ndarray, *, seed: int = 0) -> dict[str
 
 def _check(codes: np.ndarray, factors: np.ndarray) -> None:
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or len(codes) < 10:
-        raise ValueError(f"codes {codes.shape}, factors {factors.shape}; wanted ten rows or more, as many of either")
+        raise UserError(f"codes {codes.shape}, factors {factors.shape}; wanted ten rows or more, as many of either")
     if not np.isfinite(codes).all():
-        raise ValueError("codes are not finite")
+        raise UserError("codes are not finite")
 
 
 def _halves(codes: np.ndarray, factors: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.errors import UserError
+
 
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Squared maximum mean discrepancy of two sets of features: the KID of arXiv:1801.01401, Sec. 4.
@@ -16,7 +18,7 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
       y: `[m, d]`, two examples or more.
 
     Raises:
-      ValueError: too few examples, or features of other lengths.
+      UserError: too few examples, or features of other lengths.
 
     >>> x = np.random.default_rng(0).normal(size=(500, 3))
     >>> abs(kernel_distance(x[:250], x[250:])) < 0.1 < kernel_distance(x[:250], x[250:] + 1)
@@ -24,7 +26,7 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.shape[1:] != y.shape[1:] or min(len(x), len(y)) < 2:
-        raise ValueError(f"features {x.shape} and {y.shape}; wanted two or more of one length on either side")
+        raise UserError(f"features {x.shape} and {y.shape}; wanted two or more of one length on either side")
     within = sum(_means(each, each, without_self=True).mean() for each in (x, y))
     return float(within - 2 * _means(x, y).mean())
 
@@ -69,7 +71,7 @@ class Components:
       most: how many directions.
 
     Raises:
-      ValueError: they are all one.
+      UserError: they are all one.
     """
 
     def __init__(self, examples: np.ndarray, most: int = 64):
@@ -77,7 +79,7 @@ class Components:
         self.mean = flat.mean(axis=0)
         _, spread, directions = np.linalg.svd(flat - self.mean, full_matrices=False)
         if not spread[0] > 1e-9 * (1 + np.abs(self.mean).max()):
-            raise ValueError(f"{len(flat)} examples that are all one, or not finite; wanted some that differ")
+            raise UserError(f"{len(flat)} examples that are all one, or not finite; wanted some that differ")
         kept = max(1, min(most, int(np.sum(spread > 1e-6 * spread[0]))))
         self.directions = directions[:kept]
         self.scaled = directions[:kept] / (spread[:kept, None] / np.sqrt(len(flat)))

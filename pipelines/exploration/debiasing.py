@@ -13,6 +13,7 @@ import sklearn.preprocessing
 import tensorflow as tf
 
 from models import latent
+from models.errors import UserError
 from pipelines import dataset, records, report, screening, weights
 from pipelines.exploration import drawings, findings
 from pipelines.exploration.findings import Asked, Findings
@@ -105,14 +106,14 @@ def groups_of(lab: Lab, files: Sequence[File]) -> list[str]:
     """The group of each file: from `--labels`, or the name of its folder.
 
     Raises:
-      ValueError: a file that the table lacks.
+      UserError: a file that the table lacks.
     """
     if not lab.asked.labels:
         return [file.label for file in files]
     known = {row["id"]: row["group"] for row in findings.read_table(lab.asked.labels, "id", "group")}
     missing = [file.id for file in files if file.id not in known]
     if missing:
-        raise ValueError(f"{lab.asked.labels}: nothing on {missing[0]} and {len(missing) - 1} other files")
+        raise UserError(f"{lab.asked.labels}: nothing on {missing[0]} and {len(missing) - 1} other files")
     return [known[file.id] for file in files]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from models.errors import UserError
 from models.metrics import disentanglement as dis
 from pipelines import procedural, records, report
 from pipelines.exploration import drawings, findings
@@ -43,7 +44,7 @@ def find(asked: Asked) -> Findings:
     factors = known_factors(lab, files)
     if factors is None:
         tables = ", ".join(procedural.table_of(asked.data_dir, name) for name in lab.data.spec.domains)
-        raise ValueError(f"no factors are known of these files; wanted --labels=CSV, or {tables}")
+        raise UserError(f"no factors are known of these files; wanted --labels=CSV, or {tables}")
     codes = means_of(lab.codes(files))
     values = np.stack([dis.binned(column) for column in factors.values()], axis=1)
     scores = dis.scores(codes, values, seed=asked.seed)
@@ -77,7 +78,7 @@ def known_factors(lab: Lab, files: Sequence[File]) -> dict[str, np.ndarray] | No
     """The factors of files by name, `[files]` each: from `--labels`, or as the records' drawn sets tell them.
 
     Raises:
-      ValueError: a table that lacks files, or holds what is no number.
+      UserError: a table that lacks files, or holds what is no number.
     """
     drawn = [procedural.table_of(lab.data.data_dir, name) for name in lab.data.spec.domains]
     paths = [lab.asked.labels] if lab.asked.labels else drawn
@@ -86,7 +87,7 @@ def known_factors(lab: Lab, files: Sequence[File]) -> dict[str, np.ndarray] | No
     rows = {row["id"]: row for path in paths for row in findings.read_table(path, "id")}
     missing = [file.id for file in files if file.id not in rows]
     if missing:
-        raise ValueError(f"{paths[0]}: nothing on {missing[0]} and {len(missing) - 1} other files")
+        raise UserError(f"{paths[0]}: nothing on {missing[0]} and {len(missing) - 1} other files")
     names = [name for name in rows[files[0].id] if name not in ("id", "group")]
     if not names:
         return None
@@ -99,5 +100,5 @@ def _numbers(path: str, name: str, values: list[str | None]) -> np.ndarray:
     except (TypeError, ValueError):
         known = sorted({str(value) for value in values})
         if None in values or len(known) > dis.BINS:
-            raise ValueError(f"{path}: column {name}; wanted a number for every file, or few different words") from None
+            raise UserError(f"{path}: column {name}; wanted a number for every file, or few different words") from None
         return np.array([float(known.index(str(value))) for value in values])

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from models.errors import UserError
 from pipelines import config, console, report, screening
 
 JOBS = {  # what --do names, and the file that does it
@@ -101,10 +102,10 @@ def explore(asked: Asked) -> Findings:
     """Does a job, prints what it found, and writes ``JOB.json``, ``JOB.csv`` and ``report.html``.
 
     Raises:
-      ValueError: no such job, or it cannot be done with this run or these records.
+      UserError: no such job, or it cannot be done with this run or these records.
     """
     if asked.do not in JOBS:
-        raise ValueError(f"--do={asked.do}: no such job; {config.nearest(asked.do, JOBS)}")
+        raise UserError(f"--do={asked.do}: no such job; {config.nearest(asked.do, JOBS)}")
     console.need_folder("output_dir", asked.output_dir)
     found = importlib.import_module(f"pipelines.exploration.{JOBS[asked.do]}").find(asked)
     page = report.page(
@@ -145,13 +146,13 @@ def read_table(path: str, *wanted: str) -> list[dict[str, str]]:
     """The rows of a CSV.
 
     Raises:
-      ValueError: there is none, or a wanted column is missing.
+      UserError: there is none, or a wanted column is missing.
     """
     if not tf.io.gfile.exists(path):
-        raise ValueError(f"{path}: there is no such file; wanted a CSV with a column id")
+        raise UserError(f"{path}: there is no such file; wanted a CSV with a column id")
     with tf.io.gfile.GFile(path) as file:
         rows = list(csv.DictReader(io.StringIO(file.read())))
     for name in wanted:
         if not rows or name not in rows[0]:
-            raise ValueError(f"{path}: no column {name}; there are: {', '.join(rows[0]) if rows else 'no rows'}")
+            raise UserError(f"{path}: no column {name}; there are: {', '.join(rows[0]) if rows else 'no rows'}")
     return rows

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import latent
+from models.errors import UserError
 from models.metrics import latent as latent_metrics
 from pipelines import config, report
 from pipelines.exploration import drawings
@@ -40,9 +41,9 @@ def find(asked: Asked) -> Findings:
     files = lab.files(asked.split)
     ends = asked.between or _default_ends(lab, files)
     if len(ends) != 2:
-        raise ValueError(f"--between was given {len(ends)} times; wanted two")
+        raise UserError(f"--between was given {len(ends)} times; wanted two")
     if ends[0] == ends[1]:
-        raise ValueError(f"--between={ends[0]} was given twice; wanted two ends")
+        raise UserError(f"--between={ends[0]} was given twice; wanted two ends")
     codes = _alike(*(end_of(lab, files, name) for name in ends))
     measured, rows = measure(lab, files)
     sections = [report.Section("Continuity", **dict(zip(("heads", "table"), report.tabled(measured), strict=True)))]
@@ -69,7 +70,7 @@ def _default_ends(lab: Lab, files: Sequence[File]) -> tuple[str, ...]:
     if len(firsts) > 1:
         return tuple(firsts[name] for name in lab.data.spec.domains if name in firsts)[:2]
     if len(files) < 2:
-        raise ValueError(f"{lab.data.data_dir}: one file in the {lab.asked.split} split; wanted two to go between")
+        raise UserError(f"{lab.data.data_dir}: one file in the {lab.asked.split} split; wanted two to go between")
     return files[0].id, files[-1].id
 
 
@@ -77,7 +78,7 @@ def end_of(lab: Lab, files: Sequence[File], name: str) -> np.ndarray:
     """The code `[units, latent]` of an id of the split, of a domain (its mean) or of a file.
 
     Raises:
-      ValueError: it is none of these.
+      UserError: it is none of these.
     """
     known = {file.id: file for file in files}
     if name in known:
@@ -87,12 +88,12 @@ def end_of(lab: Lab, files: Sequence[File], name: str) -> np.ndarray:
         return np.concatenate(lab.codes(mine)).mean(axis=0, keepdims=True)
     if not tf.io.gfile.exists(name) or tf.io.gfile.isdir(name):
         hint = config.nearest(name, [*lab.data.spec.domains, *known])
-        raise ValueError(f"--between={name}: neither a file, nor a domain or id of the {lab.asked.split} split; {hint}")
+        raise UserError(f"--between={name}: neither a file, nor a domain or id of the {lab.asked.split} split; {hint}")
     with tf.io.gfile.GFile(name, "rb") as file:
         try:
             units, _ = lab.coder.units(lab.coder.read(io.BytesIO(file.read())))
         except ValueError as error:
-            raise ValueError(f"--between={name}: {error}") from None
+            raise UserError(f"--between={name}: {error}") from None
     return lab.coder.call("encode", units)
 
 
@@ -109,7 +110,7 @@ def measure(lab: Lab, files: Sequence[File]) -> tuple[dict, list[dict]]:
     rng = np.random.default_rng(lab.asked.seed)
     codes, rows = [each[0] for each in lab.codes(files)], []
     if len(codes) < 2:
-        raise ValueError(f"one file in the {lab.asked.split} split; wanted two to go between")
+        raise UserError(f"one file in the {lab.asked.split} split; wanted two to go between")
     pairs: dict[tuple[int, int], None] = {}
     while len(pairs) < min(PAIRS, len(codes) * (len(codes) - 1) // 2):
         pairs[tuple(sorted(rng.choice(len(codes), 2, replace=False).tolist()))] = None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from models.errors import UserError
 from pipelines import dataset, records, screening, sources
 from pipelines.conversion import Model
 from pipelines.exploration import findings
@@ -54,7 +55,7 @@ class Lab:
       asked: what is asked.
 
     Raises:
-      ValueError: the run does not encode and decode, or the records have another front end.
+      UserError: the run does not encode and decode, or the records have another front end.
     """
 
     def __init__(self, asked: findings.Asked):
@@ -63,7 +64,7 @@ class Lab:
         self.model, self.spec, self.frames = self.coder.model, self.coder.model.spec, self.coder.frames
         self.data = dataset.open_records(asked.data_dir)
         if self.data.spec.features != self.spec.features:
-            raise ValueError(f"{asked.data_dir} has another front end than {asked.run_dir}")
+            raise UserError(f"{asked.data_dir} has another front end than {asked.run_dir}")
 
     @property
     def run(self) -> dict:
@@ -77,12 +78,12 @@ class Lab:
         the order of ids, so the first ones would be of the first folders alone.
 
         Raises:
-          ValueError: there is none.
+          UserError: there is none.
         """
         found = [file for name in self.data.spec.domains for file in self._of(split, name, most)]
         if not found:
             more = "" if split == "train" else f", or --{split}_fraction of preprocess"
-            raise ValueError(f"{self.data.data_dir}: no file in the {split} split; see --split{more}")
+            raise UserError(f"{self.data.data_dir}: no file in the {split} split; see --split{more}")
         return found
 
     def _of(self, split: str, domain: str, most: int | None) -> list[File]:
@@ -96,9 +97,9 @@ class Lab:
         return File(source, x, starts, whole)
 
     def refuse_training(self, why: str) -> None:
-        """Raises ValueError where the looked-at split is the training split, with the reason."""
+        """Raises UserError where the looked-at split is the training split, with the reason."""
         if self.asked.split == "train":
-            raise ValueError(f"--split=train: {why}; wanted val or test")
+            raise UserError(f"--split=train: {why}; wanted val or test")
 
     def some(self, found: Sequence, most: int) -> Sequence:
         """So many of files or units, in their order, that the seed chooses: the first ones would be of one folder."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models import outliers
+from models.errors import UserError
 from models.features import strange
 from models.metrics import detection
 from pipelines import corpus, report, screening, transforms
@@ -73,7 +74,7 @@ def fitted(lab: Lab) -> tuple[screening.Detector, int]:
     reference = outliers.Reference.of(lab.coder.call("encode", joined(training)), seed=lab.asked.seed)
     raw = file_scores(lab, reference, [file.whole for file in held_out])
     if len(held_out) < LEAST_HELD_OUT:
-        raise ValueError(
+        raise UserError(
             f"{lab.data.data_dir}: {len(held_out)} files in the val split; wanted {LEAST_HELD_OUT} or more to set a "
             "threshold by, see --val_fraction of preprocess"
         )
@@ -119,7 +120,7 @@ def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
     """Ids and features of strange files by kind: made ones, and those of `--against`.
 
     Raises:
-      ValueError: files that are not there or cannot be read.
+      UserError: files that are not there or cannot be read.
     """
     found = {}
     if lab.spec.kind == "image":
@@ -133,7 +134,7 @@ def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
     for flag in lab.asked.against:
         name, _, pattern = flag.partition("=")
         if not name or not pattern or name in found or name == "usual":
-            raise ValueError(f"--against={flag}; wanted NAME=GLOB, with a name that is not taken")
+            raise UserError(f"--against={flag}; wanted NAME=GLOB, with a name that is not taken")
         found[name] = _read(lab, name, pattern)
     return found
 
@@ -141,7 +142,7 @@ def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
 def _read(lab: Lab, name: str, pattern: str) -> tuple[list[str], list[np.ndarray]]:
     paths = sorted({path for each in corpus.globs_of(pattern, lab.spec.kind) for path in transforms.match(each)})
     if not paths:
-        raise ValueError(f"--against={name}={pattern}: no file matches")
+        raise UserError(f"--against={name}={pattern}: no file matches")
     chosen, read, found = paths[:: max(1, -(-len(paths) // MOST_STRANGE))], [], []
     for path in chosen:
         try:
@@ -152,7 +153,7 @@ def _read(lab: Lab, name: str, pattern: str) -> tuple[list[str], list[np.ndarray
             continue
         read.append(path)
     if not read:
-        raise ValueError(f"--against={name}={pattern}: no file could be read")
+        raise UserError(f"--against={name}={pattern}: no file could be read")
     return read, found
 
 

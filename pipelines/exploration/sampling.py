@@ -9,6 +9,7 @@ import scipy.stats
 import sklearn.mixture
 import soundfile
 
+from models.errors import UserError
 from models.metrics import latent as latent_metrics
 from models.metrics.generation import Components, kernel_distance
 from pipelines import monitor, report
@@ -127,12 +128,10 @@ def _some(bench: Lab, units: np.ndarray, count: int) -> np.ndarray:
     """So many of some units.
 
     Raises:
-      ValueError: too few to say what is usual.
+      UserError: too few to say what is usual.
     """
     if len(units) < LEAST:
-        raise ValueError(
-            f"{len(units)} pictures or windows in a split of {bench.data.data_dir}; wanted {LEAST} or more"
-        )
+        raise UserError(f"{len(units)} pictures or windows in a split of {bench.data.data_dir}; wanted {LEAST} or more")
     return bench.some(units, count)
 
 

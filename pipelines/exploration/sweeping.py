@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 import plugins
+from models.errors import UserError
 from pipelines import config, console, report
 from pipelines.exploration import drawings, reconstruction
 from pipelines.exploration.findings import Asked, Findings
@@ -102,7 +103,7 @@ def grid(names: Sequence[str], flags: Sequence[str]) -> list[Point]:
     """Every combination of plugins and of the values of ``KEY=VALUE,VALUE,...`` flags.
 
     Raises:
-      ValueError: not of that form, or a key twice.
+      UserError: not of that form, or a key twice.
 
     >>> [point.name for point in grid(["ae"], ["latent=2,4", "seed=0"])]
     ['ae-latent=2-seed=0', 'ae-latent=4-seed=0']
@@ -111,7 +112,7 @@ def grid(names: Sequence[str], flags: Sequence[str]) -> list[Point]:
     for flag in flags:
         key, _, values = flag.partition("=")
         if not key or not all(values.split(",")) or key in keys:
-            raise ValueError(f"--grid={flag}; wanted KEY=VALUE,VALUE,..., each key once")
+            raise UserError(f"--grid={flag}; wanted KEY=VALUE,VALUE,..., each key once")
         keys[key] = values.split(",")
     combined = itertools.product(*([(key, value) for value in values] for key, values in keys.items()))
     return [Point(plugin, values) for values in combined for plugin in names]
@@ -121,7 +122,7 @@ def train(asked: Asked, points: Sequence[Point]) -> None:
     """Trains every point by the script `train`, several at a time; what is complete stays, what is not goes on.
 
     Raises:
-      ValueError: a training failed, and what it said.
+      UserError: a training failed, and what it said.
     """
     processes = asked.processes or max(1, (os.cpu_count() or 1) // CORES_EACH)
     waiting = [point for point in points if _done(asked, point) != _command(asked, point)]
@@ -169,7 +170,7 @@ def _train(asked: Asked, point: Point) -> None:
     done = subprocess.run(arguments, check=False, capture_output=True, text=True)  # noqa: S603
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
-        raise ValueError(f"train {' '.join(command)} ended with exit code {done.returncode}: {said}")
+        raise UserError(f"train {' '.join(command)} ended with exit code {done.returncode}: {said}")
     with tf.io.gfile.GFile(_marker(asked, point), "w") as file:
         json.dump(command, file)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models import latent
+from models.errors import UserError
 from models.metrics import attributes
 from models.metrics import disentanglement as dis
 from pipelines import report
@@ -63,12 +64,12 @@ def coded(lab: Lab, files: list[File]) -> np.ndarray:
     """Codes of all units, `[units, latent]`.
 
     Raises:
-      ValueError: one unit, whose code deviates from nothing.
+      UserError: one unit, whose code deviates from nothing.
     """
     codes = np.concatenate(lab.codes(files))
     if len(codes) < 2:
         what = f"one picture or window in the {lab.asked.split} split"
-        raise ValueError(f"{lab.data.data_dir}: {what}; wanted two or more, see --split")
+        raise UserError(f"{lab.data.data_dir}: {what}; wanted two or more, see --split")
     return codes
 
 
