@@ -22,6 +22,9 @@ from absl import logging
 from models.errors import UserError
 
 USER_ERRORS = (UserError, OSError)
+PATH_FLAGS = {"data_dir", "run_dir", "output_dir", "input", "inverter", "sample_weights", "warm_start", "labels"}
+PATH_FLAGS |= {"weights", "reject_outliers_with", "flag_outliers_with"}
+VOCODER = "vocoder:"  # begins a value of --inverter that goes on with a path
 
 
 def parser(flags, script: str, summary: str, example: str) -> Callable[[list[str]], list[str]]:
@@ -48,9 +51,20 @@ def parser(flags, script: str, summary: str, example: str) -> Callable[[list[str
             raise SystemExit(complain(str(error).replace("flag --", "--"))) from None
         if rest:
             raise SystemExit(complain(_unknown(rest[0], flags)))
+        _expand_paths(flags)
         return [argv[0], *beam]
 
     return parse
+
+
+def _expand_paths(flags) -> None:
+    """Replaces a leading ``~`` in the values of flags that name one path; shells leave it in ``--flag=~/x``."""
+    for name in PATH_FLAGS & set(flags):
+        value = flags[name].value
+        if value and value.startswith(VOCODER):
+            flags[name].value = VOCODER + os.path.expanduser(value.removeprefix(VOCODER))
+        elif value:
+            flags[name].value = os.path.expanduser(value)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -209,20 +209,33 @@ class Converter:
           For each, facts for `translations.jsonl`, or why it could not be converted.
         """
         outcomes: dict[int, dict | Exception] = {}
-        waiting: list[tuple[int, object]] = []
+        waiting: dict[int, object] = {}
         for number, item in enumerate(items):
-            try:
-                loaded = self._load(item.source)
-                if isinstance(loaded, _Recording) and loaded.frames > inversion.CHUNK_FRAMES:
-                    outcomes[number] = self._write(item, loaded, self._long(loaded))
-                else:
-                    waiting.append((number, loaded))
-            except Exception as error:  # one bad file must not end the batch
-                outcomes[number] = error
-        short = self._short if self.spec.kind == "audio" else self._pictures
-        for (number, loaded), made in zip(waiting, short([loaded for _, loaded in waiting]), strict=True):
-            outcomes[number] = self._write(items[number], loaded, made)
-        return [self._screened(item, outcomes[number]) for number, item in enumerate(items)]
+            loaded = _attempted(self._load, item.source)
+            if isinstance(loaded, Exception):
+                outcomes[number] = loaded
+            elif isinstance(loaded, _Recording) and loaded.frames > inversion.CHUNK_FRAMES:
+                outcomes[number] = _attempted(self._write, item, loaded, self._long(loaded))
+            else:
+                waiting[number] = loaded
+        for number, translated in self._together(waiting).items():
+            failed = isinstance(translated, Exception)
+            written = translated if failed else _attempted(self._write, items[number], waiting[number], translated)
+            outcomes[number] = written
+        return [_attempted(self._screened, item, outcomes[number]) for number, item in enumerate(items)]
+
+    def _together(self, waiting: dict[int, object]) -> dict[int, object]:
+        """Translations of loaded files by their numbers, computed in one batch; singly where the batch fails.
+
+        Of a file that cannot be translated, the reason.
+        """
+        translate = self._short if self.spec.kind == "audio" else self._pictures
+        translated = _attempted(translate, list(waiting.values()))
+        if not isinstance(translated, Exception):
+            return dict(zip(waiting, translated, strict=True))
+        if len(waiting) == 1:
+            return dict.fromkeys(waiting, translated)
+        return {number: self._together({number: loaded})[number] for number, loaded in waiting.items()}
 
     def _screened(self, item: Item, outcome: dict | Exception) -> dict | Exception:
         """An outcome, with why the file is unlike what a run was trained on, if it is and that is asked."""
@@ -328,6 +341,14 @@ class Converter:
         for first, count in inversion.chunks(opened.frames):
             frames = count + 1  # and one more, to invert to the last sample
             yield self._made(window.frames(first, frames + 2 * self.context)[None], [frames], first)[0]
+
+
+def _attempted(work: Callable, *arguments):
+    """What `work` returns, or the exception that it ends with: one bad file must not end the batch."""
+    try:
+        return work(*arguments)
+    except Exception as error:
+        return error
 
 
 def _keep(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.LevelMeter:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from absl import app, flags
 
@@ -12,6 +14,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loade
 
 from models.errors import UserError
 from pipelines import console  # noqa: E402
+
+if TYPE_CHECKING:
+    from pipelines.beam.preprocess_job import Preprocess
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.preprocess --domain=anna='anna/*.wav' --domain=bert='bert/*.wav' --data_dir=records"
@@ -31,6 +36,7 @@ def define_flags() -> None:
     flags.DEFINE_float("test_fraction", 0.05, "Share of the sources held back for testing.", 0.0, 1.0)
     flags.DEFINE_enum("split_by", "file", ["file", "parent"], "Keep the files of one parent folder in one split.")
     flags.DEFINE_string("reject_outliers_with", "", "RUN in which explore --do=outliers left a detector.")
+    flags.DEFINE_bool("shared_paths", False, "Local paths are the same on every worker of a remote runner.")
     flags.DEFINE_integer("seed", 0, "Another seed gives another split.")
     flags.DEFINE_bool("keep_waveforms", False, "Keep the samples of speech beside its features, as vocoders want them.")
     flags.DEFINE_bool("pitch", False, "Track the pitch of speech, for translate --pitch=mean_variance; slow.")
@@ -41,46 +47,67 @@ def main(argv: list[str]) -> int:
     console.need(FLAGS, "domain", "data_dir")
     if FLAGS.val_fraction + FLAGS.test_fraction > 1 + 1e-9:
         raise UserError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
-    from pipelines import corpus, transforms
+    from pipelines import corpus, dataset_writer
+    from pipelines.beam import runner
+    from pipelines.beam.preprocess_job import Preprocess
 
-    made = transforms.options(argv[1:])
-    domains = corpus.domains(FLAGS.domain, FLAGS.data_dir)
+    data_dir, reject = FLAGS.data_dir, FLAGS.reject_outliers_with
+    parsed = runner.options(argv[1:])
+    paths = {"--data_dir": data_dir, "--reject_outliers_with": reject}
+    paths |= {f"--domain={name}": path for name, path in _read_paths(FLAGS.domain)}
+    _warn(runner.check_paths(parsed, paths, shared=FLAGS.shared_paths))
+    console.need_folder("data_dir", data_dir)
+    domains = corpus.domains(FLAGS.domain, data_dir)
     kind = corpus.kind_of(domains, FLAGS.kind)
     for name in ("keep_waveforms", "pitch") if kind == "image" else ():
         if FLAGS[name].value:
             raise UserError(f"--{name}: these are pictures")
-    if run_dir := FLAGS.reject_outliers_with:
+    if reject:
         from pipelines import conversion, screening
 
-        screening.Detector.load(run_dir, conversion.Model(run_dir), kind=kind)  # says what is wrong before work begins
-    spec = corpus.spec_of(kind, domains, FLAGS.set)
+        screening.Detector.load(reject, conversion.Model(reject), kind=kind)  # says what is wrong before work begins
     asked = (FLAGS.val_fraction, FLAGS.test_fraction)
-    job = transforms.Preprocess(
+    job = Preprocess(
         kind=kind,
-        spec=spec,
+        spec=corpus.spec_of(kind, domains, FLAGS.set),
         domains=domains,
-        data_dir=FLAGS.data_dir,
+        data_dir=data_dir,
         fractions=corpus.fractions(domains, asked, split_by=FLAGS.split_by, seed=FLAGS.seed),
         split_by=FLAGS.split_by,
         seed=FLAGS.seed,
         waveforms=FLAGS.keep_waveforms,
         pitch=FLAGS.pitch,
-        reject=FLAGS.reject_outliers_with,
+        reject=reject,
     )
-    done = corpus.prepare(job, made)
+    done = dataset_writer.prepare(job, parsed)
     if done is None:
         print("the job is built; a dry run sends nothing")
         return 0
-    print(f"{kind}: {', '.join(f'{key} {value}' for key, value in dataclasses.asdict(spec).items())}")
+    _report(job, done)
+    return 0
+
+
+def _read_paths(domains: list[str]) -> Iterator[tuple[str, str]]:
+    """Names and paths of the domains that are files; others are written below the data directory first."""
+    for name, _, pattern in (flag.partition("=") for flag in domains):
+        if not pattern.startswith(("tfds:", "factors:")):
+            yield name, pattern
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _report(job: Preprocess, done: dict) -> None:
+    """Prints the front end, the sources of each split, and what the user should know before training."""
+    print(f"{job.kind}: {', '.join(f'{key} {value}' for key, value in dataclasses.asdict(job.spec).items())}")
     for name, splits in done["splits"].items():
         print(f"{name}: {', '.join(f'{count} {split}' for split, count in splits.items())}")
-        for split, share in zip(("val", "test"), asked, strict=True):
-            if share and not splits[split]:
-                print(f"warning: {name} has no file for {split}: give more, or --{split}_fraction", file=sys.stderr)
+    _warn(done["warnings"])
     numbers = ", ".join(f"{done[name]} {name}" for name in ("sources", "examples", "failures"))
-    listed = f"; see {FLAGS.data_dir}/failures.jsonl" if done["failures"] else ""
-    print(f"{numbers} in {FLAGS.data_dir}{listed}")
-    return 0
+    listed = f"; see {job.data_dir}/failures.jsonl" if done["failures"] else ""
+    print(f"{numbers} in {job.data_dir}{listed}")
 
 
 def run() -> None:

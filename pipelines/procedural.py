@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import json
 import posixpath
@@ -13,7 +12,8 @@ import soundfile
 
 from models.errors import UserError
 from models.features import image, procedural
-from pipelines import config, console, transforms
+from pipelines import config, console, globs, listing
+from pipelines.beam import filesystem
 
 PREFIX = "factors:"
 SUFFIXES = {"pictures": ".png", "sounds": ".wav"}
@@ -44,7 +44,7 @@ def drawn(pattern: str, domain: str, data_dir: str) -> str:
     wanted = {"set": kind, "count": int(count)}
     if _left(folder) != wanted:
         _draw(folder, domain, wanted)
-    return f"{glob.escape(folder)}/*{SUFFIXES[kind]}"
+    return f"{globs.escape(folder)}/*{SUFFIXES[kind]}"
 
 
 def table_of(data_dir: str, domain: str) -> str:
@@ -55,20 +55,20 @@ def table_of(data_dir: str, domain: str) -> str:
 def _left(folder: str) -> dict | None:
     """What an earlier, complete drawing left, or None."""
     marker = f"{folder}.json"
-    return json.loads(transforms.read_text(marker)) if transforms.exists(marker) else None
+    return json.loads(filesystem.read_text(marker)) if filesystem.exists(marker) else None
 
 
 def _draw(folder: str, domain: str, wanted: dict) -> None:
     """Writes the examples, then their factors, then the marker that says that all are there."""
     marker, kind = f"{folder}.json", wanted["set"]
-    if transforms.exists(marker):
-        transforms.delete([marker])
-    transforms.delete(transforms.match(posixpath.join(glob.escape(folder), "**")))
+    if filesystem.exists(marker):
+        filesystem.delete([marker])
+    filesystem.delete(listing.all_below(folder))
     progress, rows = console.Progress(f"draw {kind}", wanted["count"], "examples"), []
     for number in range(wanted["count"]):
         made, factors = procedural.example(kind, number)
         name = f"{number:06d}{SUFFIXES[kind]}"
-        with transforms.new_file(posixpath.join(folder, name)) as file:
+        with filesystem.new_file(posixpath.join(folder, name)) as file:
             file.write(_png(made) if kind == "pictures" else _wav(made))
         rows.append({"id": f"{domain}/{name}", **factors})
         progress.show(number + 1)
@@ -78,7 +78,7 @@ def _draw(folder: str, domain: str, wanted: dict) -> None:
     writer.writeheader()
     writer.writerows(rows)
     for path, content in ((f"{folder}.csv", text.getvalue()), (marker, json.dumps(wanted))):
-        with transforms.new_file(path) as file:
+        with filesystem.new_file(path) as file:
             file.write(content.encode())
 
 

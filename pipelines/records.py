@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import google_crc32c
 import numpy as np
@@ -23,6 +23,7 @@ DTYPE = {"audio": "float16", "image": "uint8"}  # samples too: 77 dB under them,
 TEXTS = ("id", "domain", "label")  # label: the name of the folder that the file lies in
 NUMBERS = ("segment", "active")  # the part of a long recording; frames that sound
 WAVEFORM = "waveform"  # of speech, where it is kept
+DATASET_NAME = "crossfade"  # in dataset_info.json
 SHARD_BYTES = 128 << 20
 SEGMENT_FRAMES = 1024  # longer recordings become several records
 
@@ -182,13 +183,13 @@ def dataset_info_json(shards: Mapping[tuple[str, str], list[tuple[int, int]]]) -
         }
         for (domain, split), sizes in sorted(shards.items())
     ]
-    return {"name": "crossfade", "version": "1.0.0", "fileFormat": "tfrecord", "splits": splits}
+    return {"name": DATASET_NAME, "version": "1.0.0", "fileFormat": "tfrecord", "splits": splits}
 
 
-def lines(rows) -> str:
+def lines(rows: Iterable[Mapping]) -> Iterator[str]:
     r"""Rows as JSON lines, keys in order.
 
-    >>> lines([{"b": 1, "a": "é"}])
-    '{"a": "é", "b": 1}\n'
+    >>> list(lines([{"b": 1, "a": "é"}]))
+    ['{"a": "é", "b": 1}\n']
     """
-    return "".join(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows)
+    return (json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows)

@@ -5,13 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import posixpath
+import unicodedata
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from models.errors import UserError
 from models.features import audio, image, stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 from pipelines import records
+from pipelines.listing import FileEntry
+
+MARGIN_S = 1.0  # of a recording that is cut up, left out between two splits
+LEAST_PART_S = 2.0  # of it for a split
+CUT_FROM_S = 12.0  # recordings that are shorter stay whole
+PART_MARK = "#"  # between the name of a recording and the split of a part of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,13 +28,19 @@ class Domain:
 
     Attributes:
       name: as the user calls it.
-      paths: globs.
       root: the folder that ids are relative to, with a final slash.
+      files: that were listed; none in a job's workers, which are handed one file at a time.
+      left_out: an account of the names that are no input.
     """
 
     name: str
-    paths: tuple[str, ...]
     root: str
+    files: tuple[FileEntry, ...] = ()
+    left_out: str = ""
+
+    def unlisted(self) -> Domain:
+        """The domain without its files, small enough to travel."""
+        return Domain(self.name, self.root)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,58 +84,101 @@ class Source:
 
 
 def survey(
-    file: BinaryIO,
-    path: str,
-    domain: Domain,
-    spec: AudioSpec | ImageSpec,
-    *,
-    split_by: str,
-    fractions: tuple,
-    seed: int,
-) -> tuple[Source, stats.Moments]:
-    """Reads a file for its line of the manifest and its moments.
+    file: BinaryIO, row: dict, spec: AudioSpec | ImageSpec, fractions: tuple[float, float]
+) -> Iterator[tuple[Source, stats.Moments]]:
+    """Reads a file for its line of the manifest and its moments; of a recording that is cut up, those of each part.
 
     Args:
       file: open and seekable.
-      path: where it was found.
-      domain: the domain it belongs to.
+      row: its `id`, `path`, `domain` and `split`; and `cut`, whether it is cut up among the splits if it is long.
       spec: the front end.
-      split_by: "file", or "parent": files of one folder stay together.
-      fractions: of the sources for validation and testing.
-      seed: another gives another split.
+      fractions: of a recording that is cut up, for validation and for testing.
 
     Raises:
       UserError: it cannot be read, and why.
     """
     digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
     file.seek(0)
-    found = _survey_audio(file, spec) if isinstance(spec, AudioSpec) else _survey_image(file, spec)
-    key = split_key(path, domain, split_by, seed)
-    split = records.split_of(key, val_fraction=fractions[0], test_fraction=fractions[1])
-    name = f"{domain.name}/{path.removeprefix(domain.root)}"
-    place = {"id": name, "path": path, "domain": domain.name, "split": split}
-    moments = found.pop("moments")
-    return Source(**place, hash=digest, **found), moments
-
-
-def split_key(path: str, domain: Domain, split_by: str, seed: int) -> str:
-    """What decides on a file's split: its name without ending, so that parallel files stay together, or its folder."""
-    relative = path.removeprefix(domain.root)
-    folder = posixpath.dirname(relative) or posixpath.basename(posixpath.dirname(path))
-    return f"{seed}:{posixpath.splitext(relative)[0] if split_by == 'file' else folder}"
-
-
-def _survey_audio(file: BinaryIO, spec: AudioSpec) -> dict:
+    place = {"path": row["path"], "domain": row["domain"], "hash": digest}
+    if isinstance(spec, ImageSpec):
+        facts = _survey_image(file, spec)
+        moments = facts.pop("moments")
+        yield Source(**place, id=row["id"], split=row["split"], **facts), moments
+        return
     meter = audio.survey(file, spec)
-    file.seek(0)
+    spans = cut(meter.samples, spec, fractions) if row.get("cut") else {}
+    for split, span in (spans or {row["split"]: (0, None)}).items():
+        facts = _survey_audio(file, spec, meter, span)
+        moments = facts.pop("moments")
+        name = f"{row['id']}{PART_MARK}{split}" if spans else row["id"]
+        part = tuple(round(sample / spec.sample_rate_hz, 6) for sample in span) if spans else ()
+        yield Source(**place, id=name, split=split, part=part, **facts), moments
+
+
+def cut(samples: int, spec: AudioSpec, fractions: tuple[float, float]) -> dict[str, tuple[int, int]]:
+    """The spans of a recording by split, in samples, whole hops: training, then validation, then testing.
+
+    Between two of them `MARGIN_S` are left out, so that no sound is in both. A split that is asked for gets its share,
+    and `LEAST_PART_S` at least.
+
+    Args:
+      samples: of the recording.
+      spec: the front end.
+      fractions: for validation and for testing; 0 for none.
+
+    Returns:
+      Nothing where the recording is too short or only one split is asked for.
+    """
+    rate_hz, hop = spec.sample_rate_hz, spec.hop_length
+    if samples < CUT_FROM_S * rate_hz or not any(fractions):
+        return {}
+    spans, end = {}, samples
+    for split, share in (("test", fractions[1]), ("val", fractions[0])):
+        if share:
+            length = max(share * samples, LEAST_PART_S * rate_hz)
+            start = int((end - length) / hop) * hop
+            spans[split] = (start, end)
+            end = int((start - MARGIN_S * rate_hz) / hop) * hop
+    return {"train": (0, end), **dict(reversed(spans.items()))} if end > 0 else {}
+
+
+def whole_id(identifier: str) -> str:
+    """The id of the recording that a part is of; of a whole file its own.
+
+    >>> whole_id("a/x.wav#val"), whole_id("a/#1.wav")
+    ('a/x.wav', 'a/#1.wav')
+    """
+    whole, _, split = identifier.rpartition(PART_MARK)
+    return whole if split in records.SPLITS else identifier
+
+
+def split_key(relative: str, folder: str, split_by: str, seed: int) -> str:
+    """What decides on a file's split: its name without ending, so that parallel files stay together, or its folder.
+
+    Names that differ only in how accents are encoded (Unicode's composed and decomposed forms) have one key.
+
+    Args:
+      relative: the path below the domain's root.
+      folder: the name of the folder that the root is.
+      split_by: "file" or "parent".
+      seed: another gives another split.
+    """
+    place = posixpath.splitext(relative)[0] if split_by == "file" else posixpath.dirname(relative) or folder
+    return f"{seed}:{unicodedata.normalize('NFC', place)}"
+
+
+def _survey_audio(file: BinaryIO, spec: AudioSpec, meter: audio.LevelMeter, span: tuple[int, int | None]) -> dict:
     moments, active, frames = stats.Moments.empty(spec.n_mels, stats.LAGS), [], 0
-    for part in audio.segments(file, spec, meter.gain(), records.SEGMENT_FRAMES):
+    file.seek(0)
+    for part in audio.segments(file, spec, meter.gain(), records.SEGMENT_FRAMES, channel=meter.channel, span=span):
         sounds = audio.active_frames(part, spec)
         moments = stats.merge(moments, stats.Moments.of(part, active=sounds, lags=stats.LAGS))
         active.append(int(sounds.sum()))
         frames += len(part)
-    length = meter.samples / spec.sample_rate_hz
-    return {"length": length, "gain": meter.gain(), "frames": frames, "active": tuple(active), "moments": moments}
+    end = meter.samples if span[1] is None else span[1]
+    taken = {"gain": meter.gain(), "channel": meter.channel, "notes": meter.notes}
+    length = (end - span[0]) / spec.sample_rate_hz
+    return {"length": length, "frames": frames, "active": tuple(active), "moments": moments, **taken}
 
 
 def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
@@ -140,7 +197,10 @@ def examples(file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec, wavefo
     """The serialised records of a file that was surveyed, those of speech with their samples if asked for."""
     texts = {"id": source.id, "domain": source.domain, "label": posixpath.basename(posixpath.dirname(source.path))}
     if isinstance(spec, AudioSpec):
-        kind, parts = "audio", audio.segments_with_samples(file, spec, source.gain, records.SEGMENT_FRAMES)
+        rate_hz = spec.sample_rate_hz
+        span = tuple(round(seconds * rate_hz) for seconds in source.part) or (0, None)
+        how = {"channel": source.channel, "span": span}
+        kind, parts = "audio", audio.segments_with_samples(file, spec, source.gain, records.SEGMENT_FRAMES, **how)
     else:
         kind, parts = "image", iter([(image.read(file, spec), None)])
     for segment, ((part, samples), active) in enumerate(zip(parts, source.active, strict=True)):
@@ -157,5 +217,5 @@ def shape(spec: AudioSpec | ImageSpec, *, waveforms: bool) -> tuple[int | None, 
 
 def failure(domain: str, path: str, error: Exception) -> dict:
     """A line of `failures.jsonl`."""
-    reason = str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
+    reason = str(error) if isinstance(error, (UserError, OSError)) else f"{type(error).__name__}: {error}"
     return {"domain": domain, "path": path, "reason": " ".join(reason.split())}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import glob
 import hashlib
 import io
 import itertools
@@ -24,7 +23,8 @@ import numpy as np
 import scipy.io.wavfile
 
 from models.errors import UserError
-from pipelines import config, console, transforms
+from pipelines import config, console, globs, listing
+from pipelines.beam import filesystem
 
 PREFIX = "tfds:"
 INFO_FILE = "dataset_info.json"  # in the folder of every prepared dataset
@@ -57,13 +57,13 @@ def exported(pattern: str, domain: str, data_dir: str) -> str:
     folder = posixpath.join(data_dir, "sources", domain)
     wanted = {"dataset": dataset, "split": split, "fingerprint": _fingerprint(dataset)}
     suffix = _left(folder, wanted) or _export(_opened(dataset), split, folder, wanted)
-    return f"{glob.escape(folder)}/**{suffix}"
+    return f"{globs.escape(folder)}/**{suffix}"
 
 
 def _fingerprint(dataset: str) -> str:
     """Another one where a dataset was prepared anew in the same folder; nothing for a name."""
     path = posixpath.join(dataset, INFO_FILE)
-    told = transforms.read_text(path) if transforms.exists(path) else ""
+    told = filesystem.read_text(path) if filesystem.exists(path) else ""
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest() if told else ""
 
 
@@ -74,15 +74,15 @@ def _marker(folder: str) -> str:
 
 def _left(folder: str, wanted: dict) -> str | None:
     """The ending of the files that an earlier, complete export of the same split left, or None."""
-    if not transforms.exists(_marker(folder)):
+    if not filesystem.exists(_marker(folder)):
         return None
-    said = json.loads(transforms.read_text(_marker(folder)))
+    said = json.loads(filesystem.read_text(_marker(folder)))
     whole = said["files"] == len(_files(folder))
     return said["suffix"] if whole and said == {**said, **wanted} else None
 
 
 def _files(folder: str) -> list[str]:
-    return transforms.match(posixpath.join(glob.escape(folder), "**"))
+    return listing.all_below(folder)
 
 
 def _export(builder, split: str, folder: str, wanted: dict) -> str:
@@ -92,9 +92,9 @@ def _export(builder, split: str, folder: str, wanted: dict) -> str:
     total = _split_info(info, split).num_examples
     if not total:
         raise UserError(f"{info.full_name}: its split {split} holds no examples")
-    if transforms.exists(_marker(folder)):
-        transforms.delete([_marker(folder)])
-    transforms.delete(_files(folder))
+    if filesystem.exists(_marker(folder)):
+        filesystem.delete([_marker(folder)])
+    filesystem.delete(_files(folder))
     labels = [name for name, feature in info.features.items() if isinstance(feature, tfds.features.ClassLabel)]
     label = labels[0] if len(labels) == 1 else None
 
@@ -102,7 +102,7 @@ def _export(builder, split: str, folder: str, wanted: dict) -> str:
         stem = example["tfds_id"].decode().replace(".tfrecord", "").replace("/", "-")
         name = f"{info.config_name}-{stem}" if info.config_name else stem
         place = _class(info.features[label], example[label]) if label else ""
-        with transforms.new_file(posixpath.join(folder, place, name + suffix)) as file:
+        with filesystem.new_file(posixpath.join(folder, place, name + suffix)) as file:
             file.write(encode(example[key]))
 
     data = builder.as_dataset(
@@ -118,7 +118,7 @@ def _export(builder, split: str, folder: str, wanted: dict) -> str:
             progress.show(done)
     progress.close()
     said = {**wanted, "version": info.full_name, "suffix": suffix, "files": len(_files(folder))}
-    with transforms.new_file(_marker(folder)) as file:
+    with filesystem.new_file(_marker(folder)) as file:
         file.write(json.dumps(said, sort_keys=True).encode())
     return suffix
 
@@ -146,7 +146,7 @@ def _library():
 def _opened(dataset: str):
     """The builder of a dataset that is prepared, or is now."""
     tfds = _library()
-    if transforms.exists(posixpath.join(dataset, INFO_FILE)):
+    if filesystem.exists(posixpath.join(dataset, INFO_FILE)):
         return tfds.builder_from_directory(dataset)
     try:
         builder = tfds.builder(VERSION.sub(":", dataset))
@@ -166,7 +166,7 @@ def _known(dataset: str) -> list[str]:
     """Names that could have been meant: prepared folders nearby, what the dataset comes as, or all datasets."""
     tfds = _library()
     places = [place for place in (dataset, posixpath.dirname(dataset)) if place]
-    found = [path for place in places for path in transforms.match(f"{glob.escape(place)}/*/{INFO_FILE}")]
+    found = [path for place in places for path in listing.matching(f"{globs.escape(place)}/*/{INFO_FILE}")]
     names = tfds.list_builders(with_community_datasets=False)
     name = re.split("[/:]", dataset)[0]
     if name in names:

@@ -25,6 +25,7 @@ def define_flags() -> None:
     flags.DEFINE_string("inverter", "griffin_lim", "griffin_lim, source_phase or vocoder:RUN.")
     flags.DEFINE_enum("pitch", "keep", ["keep", "mean_variance"], "Move the source's F0 to the target's distribution.")
     flags.DEFINE_string("flag_outliers_with", "", "RUN in which explore --do=outliers left a detector.")
+    flags.DEFINE_bool("shared_paths", False, "Local paths are the same on every worker of a remote runner.")
     flags.DEFINE_integer("seed", 0, "Nothing is drawn in translation; taken so that all scripts take it.")
 
 
@@ -43,6 +44,7 @@ def main(argv: list[str]) -> int:
         pitch=FLAGS.pitch,
         screen=FLAGS.flag_outliers_with,
         beam_arguments=argv[1:],
+        shared_paths=FLAGS.shared_paths,
     )
     if done:
         print(f"{done['translations']} translated to {FLAGS.target}, {done['failures']} failures in {FLAGS.output_dir}")

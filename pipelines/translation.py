@@ -6,22 +6,27 @@ import dataclasses
 import os
 import posixpath
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from models.errors import UserError
-from pipelines import console, corpus, records, sources, transforms
+from pipelines import console, corpus, listing, records, result_names
+from pipelines.beam import filesystem, rows, runner
+from pipelines.beam.translate_job import ORDER, WORK, Translate
 from pipelines.conversion import Conversion, Converter
 
 MOST_SAID = 20  # files unlike the training data that are named on stderr; `translations.jsonl` has them all
 
 
-def translate(*, pattern: str, output_dir: str, beam_arguments: Sequence[str] = (), **asked) -> dict | None:
+def translate(
+    *, pattern: str, output_dir: str, beam_arguments: Sequence[str] = (), shared_paths: bool = False, **asked
+) -> dict | None:
     """Translates the files of a glob or folder.
 
     Args:
       pattern: the files.
       output_dir: where results go, and `translations.jsonl` and `failures.jsonl` beside them.
       beam_arguments: Beam's options.
+      shared_paths: whether local paths are the same on every worker of a runner that is not this machine.
       asked: the fields of a :class:`Conversion`.
 
     Returns:
@@ -30,50 +35,93 @@ def translate(*, pattern: str, output_dir: str, beam_arguments: Sequence[str] = 
     Raises:
       UserError: nothing could be done, and why.
     """
-    made = transforms.options(list(beam_arguments))
-    conversion = Conversion(**asked)
+    parsed = runner.options(list(beam_arguments))
+    output_dir, conversion = filesystem.expanded(output_dir), Conversion(**asked)
+    for warning in runner.check_paths(parsed, _paths(conversion, pattern, output_dir), shared=shared_paths):
+        print(f"warning: {warning}", file=sys.stderr)
     converter = Converter(conversion)  # says what is wrong before any work begins
-    paths = tuple(corpus.globs_of(pattern, converter.spec.kind))
-    files = sorted({path for each in paths for path in transforms.match(each)})
-    if not files:
-        there = any(transforms.match(each) for each in corpus.globs_of(pattern))
-        what = f"files, but none of a kind that this run is of ({converter.spec.kind})" if there else "no file matches"
-        raise UserError(f"--input={pattern}: {what}")
-    inputs = sources.Domain(converter.source, paths, corpus.root_of(paths))
-    job = transforms.Translate(conversion, inputs, output_dir, converter.suffix)
-    _refuse_overwriting(job, files)
-    if transforms.is_dry_run(made):
-        transforms.run(job.build, made)
+    found = _inputs(pattern, converter.spec.kind, output_dir)
+    plan = list(result_names.settled(found.paths, found.root, converter.suffix, output_dir))
+    _refuse_overwriting(plan, found.paths, output_dir)
+    job = Translate(conversion, converter.source, output_dir, len(plan))
+    if runner.is_dry_run(parsed):
+        runner.run(job.build, parsed)
         return None
-    transforms.clear_rows(output_dir)
-    with console.tally(transforms.is_local(made)) as tally:
-        progress = console.Progress(f"translate to {conversion.target}", len(files), "files")
+    filesystem.need_output_folder("output_dir", output_dir)
+    rows.clear(output_dir)
+    _delete_leftovers(plan, output_dir)
+    rows.write_work(output_dir, WORK, plan)
+    with console.tally(runner.is_local(parsed)) as tally:
+        progress = console.Progress(f"translate to {conversion.target}", len(plan), "files")
         with console.watched(progress, tally.count):
-            transforms.run(dataclasses.replace(job, tally=tally.folder).build, made)
+            runner.run(dataclasses.replace(job, tally=tally.folder).build, parsed)
     return _finish(output_dir)
 
 
-def _refuse_overwriting(job: transforms.Translate, files: Sequence[str]) -> None:
-    """Raises UserError where the output folder is a file, or a result would take the place of one of the inputs."""
-    console.need_folder("output_dir", job.output_dir)
-    inputs = {os.path.realpath(path): path for path in files}
-    for result in (posixpath.join(job.output_dir, job.result_of(path)) for path in files):
-        if hit := inputs.get(os.path.realpath(result)):
-            raise UserError(f"--output_dir={job.output_dir}: {hit} would be overwritten; take another folder")
+def _paths(conversion: Conversion, pattern: str, output_dir: str) -> dict[str, str]:
+    """All paths that workers read and write, by flag."""
+    vocoder = conversion.inverter.partition(":")[2]
+    detector = conversion.screen
+    paths = {"--run_dir": conversion.run_dir, "--input": pattern, "--output_dir": output_dir}
+    return paths | {"--inverter=vocoder:RUN": vocoder, "--flag_outliers_with": detector}
+
+
+def _inputs(pattern: str, kind: str, output_dir: str) -> listing.Listing:
+    """The files to translate; says what is left out.
+
+    Raises:
+      UserError: there are none.
+    """
+    found = listing.list_files([pattern], corpus.known_suffixes(kind), output_dir=output_dir)
+    if not found.files and listing.ENDING in found.left_out.counts:
+        met = found.left_out.described()
+        raise UserError(f"--input={pattern}: files, but none of a kind that this run is of ({kind}): {met}")
+    listing.need_files(f"--input={pattern}: no file matches", found)
+    if left_out := found.left_out.described():
+        print(f"left out of {pattern}: {left_out}", file=sys.stderr)
+    return found
+
+
+def _refuse_overwriting(plan: Iterable[dict], inputs: Sequence[str], output_dir: str) -> None:
+    """Raises UserError where a result would take the place of one of the inputs."""
+    if filesystem.is_remote(output_dir):
+        known = {path: path for path in inputs}
+        results = (posixpath.join(output_dir, row["output"]) for row in plan if "output" in row)
+    else:
+        known = {os.path.realpath(path): path for path in inputs if not filesystem.is_remote(path)}
+        results = (os.path.realpath(os.path.join(output_dir, row["output"])) for row in plan if "output" in row)
+    for result in results:
+        if hit := known.get(result):
+            raise UserError(f"--output_dir={output_dir}: {hit} would be overwritten; take another folder")
+
+
+def _delete_leftovers(plan: Iterable[dict], output_dir: str) -> None:
+    """Removes what an attempt that was killed left beside its results under temporary names."""
+    folders = {posixpath.dirname(row["output"]) for row in plan if "output" in row}
+    for folder in sorted({"", *folders}):
+        filesystem.delete_leftovers(posixpath.join(output_dir, folder) if folder else output_dir)
 
 
 def _finish(output_dir: str) -> dict:
-    counts = {}
-    found = {}
+    """Writes `translations.jsonl` and `failures.jsonl` from the rows of the workers; the number of each."""
+    counts, first = {}, {}
+
+    def counted(name: str) -> Iterator[dict]:
+        said = 0
+        for row in rows.read(output_dir, name, order=ORDER):
+            counts[name] = counts.get(name, 0) + 1
+            first.setdefault(name, row)
+            if "unlike" in row and (said := said + 1) <= MOST_SAID:
+                print(f"warning: {row['path']}: {row['unlike']}", file=sys.stderr)
+            yield row
+
     for name in ("translations", "failures"):
-        found[name] = sorted(transforms.rows(output_dir, name), key=lambda row: row["path"])
-        with transforms.new_file(posixpath.join(output_dir, f"{name}.jsonl")) as file:
-            file.write(records.lines(found[name]).encode())
-        counts[name] = len(found[name])
-    for row in [row for row in found["translations"] if "unlike" in row][:MOST_SAID]:
-        print(f"warning: {row['path']}: {row['unlike']}", file=sys.stderr)
-    transforms.clear_rows(output_dir)
-    if not counts["translations"]:
-        first = found["failures"][0]
-        raise UserError(f"no file could be translated; the first: {first['path']}: {first['reason']}")
-    return counts
+        with filesystem.new_file(posixpath.join(output_dir, f"{name}.jsonl")) as file:
+            file.writelines(line.encode() for line in records.lines(counted(name)))
+    rows.clear(output_dir)
+    if not counts:
+        raise UserError(f"--output_dir={output_dir}: the workers left no results there; do they see the same folder?")
+    if not counts.get("translations"):
+        failure = first["failures"]
+        raise UserError(f"no file could be translated; the first: {failure['path']}: {failure['reason']}")
+    return {name: counts.get(name, 0) for name in ("translations", "failures")}

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 import soundfile
 
-from pipelines import corpus, records, sources, transforms
+from pipelines import corpus, sources
 
 
 @pytest.fixture
@@ -33,9 +33,7 @@ def tree(tmp_path):
 def ids(*flags):
     """What the manifest would call the files of domains."""
     return sorted(
-        f"{domain.name}/{path.removeprefix(domain.root)}"
-        for domain in corpus.domains(flags)
-        for _, path in transforms._files_of(domain)
+        row["id"] for row in corpus.work_rows(corpus.domains(flags), "audio", (0.0, 0.0), split_by="file", seed=0)
     )
 
 
@@ -63,7 +61,7 @@ SOUNDS = [path for path in PATHS if not path.endswith("txt")]
 def test_a_glob_or_folder_names_these_files(tree, pattern, found):
     folder = tree(*PATHS)
     (domain,) = corpus.domains([f"a={folder}{pattern}"])
-    paths = {path for _, path in transforms._files_of(domain)}
+    paths = {entry.path for entry in domain.files}
     assert paths == {f"{folder}/{path}" for path in found}
     assert all(path.startswith(domain.root) for path in paths)
 
@@ -193,14 +191,12 @@ def test_a_domain_of_which_no_file_opens_is_refused_with_the_reason(tree):
 
 
 def survey(folder, split_by, seed=0):
-    domain = sources.Domain("a", (f"{folder}/**.wav",), f"{folder}/")
-    spec = corpus.audio.AudioSpec.at(8000)
-    rows = []
-    for path in sorted(pathlib.Path(folder).rglob("*.wav")):
-        with open(path, "rb") as file:
-            found, _ = sources.survey(file, str(path), domain, spec, split_by=split_by, fractions=(0.3, 0.3), seed=seed)
-        rows.append(found)
-    return rows
+    found, spec, made = corpus.domains([f"a={folder}/**.wav"]), corpus.audio.AudioSpec.at(8000), []
+    for row in corpus.work_rows(found, "audio", (0.3, 0.3), split_by=split_by, seed=seed):
+        with open(row["path"], "rb") as file:
+            ((source, _),) = sources.survey(file, row, spec, (0.3, 0.3))
+        made.append(source)
+    return made
 
 
 @pytest.mark.parametrize("split_by", ["file", "parent"])
@@ -220,10 +216,8 @@ def test_small_domains_have_something_for_every_split_that_is_asked_for(tree):
         val, test = corpus.fractions(made, (0.05, 0.05), split_by="file", seed=seed)
         assert 0.05 <= val <= corpus.MOST_SPARED + 0.05 and 0.05 <= test <= corpus.MOST_SPARED
         spared = {}
-        for domain in made:
-            for path in corpus._paths(domain):
-                key = sources.split_key(path, domain, "file", seed)
-                spared.setdefault(domain.name, set()).add(records.split_of(key, val_fraction=val, test_fraction=test))
+        for row in corpus.work_rows(made, "audio", (val, test), split_by="file", seed=seed):
+            spared.setdefault(row["domain"], set()).add(row["split"])
         assert spared["a"] == spared["b"] == {"train", "val", "test"}
 
 

@@ -12,7 +12,8 @@ from testbed import preprocess, script, train
 
 from models import latent, outliers
 from models.features import image, procedural
-from pipelines import conversion, corpus, dataset, screening, transforms, translation
+from pipelines import conversion, corpus, dataset, dataset_writer, screening, translation
+from pipelines.beam import preprocess_job, runner
 from pipelines.exploration import findings, interpolation, lab, outlying, perturbation, sampling
 
 FRONT_END = ["n_fft=256", "n_mels=32"]
@@ -25,7 +26,9 @@ def drawn_records(tmp_path_factory):
     data_dir = str(tmp_path_factory.mktemp("records") / "drawn")
     domains = corpus.domains(["drawn=factors:pictures/60"], data_dir)
     spec = corpus.spec_of("image", domains, ["height=16", "width=16"])
-    corpus.prepare(transforms.Preprocess("image", spec, domains, data_dir, (0.2, 0.2), "file"), transforms.options([]))
+    dataset_writer.prepare(
+        preprocess_job.Preprocess("image", spec, domains, data_dir, (0.2, 0.2), "file"), runner.options([])
+    )
     return data_dir
 
 

@@ -17,7 +17,8 @@ import tensorflow_datasets
 from testbed import DATAFLOW, script, voice, write_voices
 
 from models.features import audio, image, recording
-from pipelines import console, corpus, dataset, records, sources, transforms
+from pipelines import console, corpus, dataset, dataset_writer, records, sources
+from pipelines.beam import filesystem, preprocess_job, runner
 
 RATE_HZ = 8000
 JSON_FILES = {"dataset_info.json", "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl"}
@@ -27,14 +28,14 @@ def job(data_dir, pairs=(), **domains):
     made = corpus.domains(f"{name}={pattern}" for name, pattern in domains.items())
     kind = corpus.kind_of(made, None)
     place = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
-    return transforms.Preprocess(kind=kind, spec=corpus.spec_of(kind, made, list(pairs)), domains=made, **place)
+    return preprocess_job.Preprocess(kind=kind, spec=corpus.spec_of(kind, made, list(pairs)), domains=made, **place)
 
 
 def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), **domains):
-    """The numbers of the job; sources are counted by their splits as well."""
-    done = corpus.prepare(job(data_dir, pairs, **domains), transforms.options(list(beam)))
+    """The numbers of the job; sources are counted by their splits as well. Its warnings are in `prepare.warnings`."""
+    done = dataset_writer.prepare(job(data_dir, pairs, **domains), runner.options(list(beam)))
     if done is not None:
-        splits = done.pop("splits")
+        splits, prepare.warnings = done.pop("splits"), done.pop("warnings")
         assert set(splits) == set(domains)
         assert sum(sum(each.values()) for each in splits.values()) == done["sources"]
     return done
@@ -241,7 +242,7 @@ def test_a_name_that_is_no_utf_8_is_a_failure_and_no_fault(tmp_path):
     shutil.copy(tmp_path / "low" / "clip_00.wav", os.fsencode(tmp_path / "low") + b"/caf\xe9.wav")
     assert prepare(tmp_path / "out", a=tmp_path / "low") == {"sources": 2, "examples": 2, "failures": 1}
     (failure,) = rows(tmp_path / "out", "failures.jsonl")
-    assert failure["path"].endswith("/caf\\xe9.wav") and "No such file" in failure["reason"]
+    assert failure["path"].endswith("/caf\\xe9.wav") and "not UTF-8" in failure["reason"]
 
 
 def test_pictures_of_many_formats_become_one(tmp_path, rng):
@@ -279,7 +280,7 @@ def test_a_rerun_with_fewer_files_leaves_nothing_stale(tmp_path, monkeypatch):
     assert builder.info.splits.total_num_examples == 24
     for path in sorted((tmp_path / "in" / "low").iterdir())[1:]:
         path.unlink()
-    (tmp_path / "out" / "low-train.tfrecord-00000-of-00002.part-123").write_bytes(b"left by a worker that died")
+    (tmp_path / "out" / f"{filesystem.PART}0123").write_bytes(b"left by a worker that died")
     prepare(tmp_path / "out", low=names["low"])
     assert_whole(tmp_path / "out")
 
@@ -300,7 +301,8 @@ def test_a_killed_job_leaves_nothing_that_opens_and_the_next_one_mends_it(tmp_pa
     before = contents(out)
     code = f"""
 import os, signal, sys
-from pipelines import console, corpus, sources, transforms
+from pipelines import console, corpus, dataset_writer, sources
+from pipelines.beam import filesystem, preprocess_job, runner
 spec, made = corpus.audio.AudioSpec.at(8000), corpus.domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
 left, examples = iter(range(3)), sources.examples
 def deadly(*arguments):
@@ -308,13 +310,13 @@ def deadly(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return examples(*arguments)
 sources.examples = deadly
-job = transforms.Preprocess(
+job = preprocess_job.Preprocess(
     kind="audio", spec=spec, domains=made, data_dir={str(out)!r}, fractions=(0.2, 0.2), split_by="file")
-corpus.prepare(job, transforms.options([]))
+dataset_writer.prepare(job, runner.options([]))
 """
     with pytest.raises(AssertionError):
         in_new_process(code)
-    assert any(".part-" in name for name in os.listdir(out))
+    assert any("-part-" in name for name in os.listdir(out))
     with pytest.raises(ValueError, match="incomplete"):
         dataset.open_records(str(out))
     prepare(out, **names)
@@ -329,7 +331,7 @@ def test_a_directory_opens_only_when_all_is_done(tmp_path, monkeypatch, moment):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(*((corpus, "finish") if moment == "after the job" else (transforms, "run")), interrupted)
+    monkeypatch.setattr(*((dataset_writer, "finish") if moment == "after the job" else (runner, "run")), interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path / "out", a=tmp_path / "low")
     with pytest.raises(ValueError, match="incomplete"):
@@ -340,10 +342,10 @@ def test_a_file_that_changes_between_the_passes_is_a_failure(tmp_path, monkeypat
     write_voices(tmp_path, 3)
     survey = sources.survey
 
-    def surveyed(file, path, *arguments, **options):
-        found = survey(file, path, *arguments, **options)
-        if path.endswith("clip_01.wav"):
-            os.remove(path)
+    def surveyed(file, row, *arguments):
+        found = list(survey(file, row, *arguments))
+        if row["path"].endswith("clip_01.wav"):
+            os.remove(row["path"])
         return found
 
     monkeypatch.setattr(sources, "survey", surveyed)
@@ -375,7 +377,7 @@ def test_the_job_is_built_for_dataflow_without_a_network(speech_folder, tmp_path
     assert prepare(tmp_path / "out", *DATAFLOW, a=speech_folder / "low") is None
     (built,) = dataflow_jobs
     names = {transform.unique_name for transform in built.components.transforms.values()}
-    assert {"Match", "Survey", "Statistics", "Write", "sources out", "failures out"} <= names
+    assert {"listing rows", "Survey", "Statistics", "Write", "sources out", "failures out"} <= names
     assert not (tmp_path / "out").exists()
 
 
@@ -388,7 +390,8 @@ def test_the_script_builds_the_job_for_dataflow(speech_folder, tmp_path):
 
 def test_a_store_without_folders_holds_the_same(speech_folder, speech_records, monkeypatch):
     objects = {f"store://bucket/in/{name}": data for name, data in contents(speech_folder).items()}
-    objects["store://bucket/out/incomplete/sources-00000"] = b"left by a job that was killed"
+    objects["store://bucket/out/.crossfade-work/owned"] = b'["low"]'
+    objects["store://bucket/out/.crossfade-work/sources-00000"] = b"left by a job that was killed"
     objects["store://bucket/out/low-train.tfrecord-00007-of-00009"] = b"the same"
     monkeypatch.setattr(store, "OBJECTS", objects)
     for _ in range(2):

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from testbed import laws
 
 from models.features import audio, procedural
-from pipelines import corpus, dataset, transforms
+from pipelines import corpus, dataset, dataset_writer
 from pipelines import procedural as folders
+from pipelines.beam import preprocess_job, runner
 
 PICTURE = {"shape": 1.0, "scale": 0.8, "orientation": 0.0, "x": 0.5, "y": 0.5}
 TONE = {"pitch": 220.0, "loudness": 0.0, "timbre": 1.0, "onset": 0.2, "vibrato": 0.0}
@@ -74,8 +75,8 @@ def prepared(folder, flag, **changes):
     domains = corpus.domains([flag], str(folder))
     kind = corpus.kind_of(domains, None)
     spec = corpus.spec_of(kind, domains, [])
-    job = transforms.Preprocess(kind, spec, domains, str(folder), (0.1, 0.1), "file", **changes)
-    corpus.prepare(job, transforms.options([]))
+    job = preprocess_job.Preprocess(kind, spec, domains, str(folder), (0.1, 0.1), "file", **changes)
+    dataset_writer.prepare(job, runner.options([]))
     return dataset.open_records(str(folder))
 
 

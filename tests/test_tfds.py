@@ -16,7 +16,8 @@ import tensorflow as tf
 import tensorflow_datasets
 from testbed import script
 
-from pipelines import corpus, dataset, tfds, transforms
+from pipelines import corpus, dataset, tfds
+from pipelines.beam import filesystem
 
 RATE_HZ = 8000
 CORE, FEATURES = tensorflow_datasets.core, tensorflow_datasets.features
@@ -91,8 +92,8 @@ def export(data_dir, dataset_name, split="train", domain="a"):
     """The files that a domain becomes: path below its folder to bytes."""
     (made,) = corpus.domains([f"{domain}=tfds:{dataset_name}/{split}"], str(data_dir))
     found = {}
-    for path in transforms.match(made.paths[0]):
-        with transforms.open_file(path) as file:
+    for path in [entry.path for entry in made.files]:
+        with filesystem.open_file(path) as file:
             found[path.removeprefix(made.root)] = file.read()
     return found
 

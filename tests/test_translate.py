@@ -232,5 +232,5 @@ def test_the_job_is_built_for_dataflow_without_a_network(speech_run, speech_fold
     assert translate(speech_run, speech_folder / "low", tmp_path / "out", beam_arguments=DATAFLOW) is None
     (built,) = dataflow_jobs
     names = {transform.unique_name for transform in built.components.transforms.values()}
-    assert {"Match", "Convert", "translations out", "failures out"} <= names
+    assert {"plan rows", "Convert", "translations out", "failures out"} <= names
     assert not (tmp_path / "out").exists()

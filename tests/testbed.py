@@ -19,7 +19,8 @@ from hypothesis import settings
 
 import plugins
 from models.features.audio import AudioSpec
-from pipelines import checkpoint, config, corpus, dataset, signatures, trainer, transforms
+from pipelines import checkpoint, config, corpus, dataset, dataset_writer, signatures, trainer
+from pipelines.beam import preprocess_job, runner
 
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -101,14 +102,14 @@ def preprocess(folder, data_dir, names, **changes) -> dict:
     """Runs the job in this process."""
     domains = corpus.domains(f"{name}={folder / name}" for name in names)
     kind = corpus.kind_of(domains, None)
-    job = transforms.Preprocess(
+    job = preprocess_job.Preprocess(
         kind=kind,
         spec=corpus.spec_of(kind, domains, changes.pop("pairs", [])),
         domains=domains,
         data_dir=str(data_dir),
         **{"fractions": (0.2, 0.2), "split_by": "file", **changes},
     )
-    return corpus.prepare(job, transforms.options([]))
+    return dataset_writer.prepare(job, runner.options([]))
 
 
 @pytest.fixture(scope="session")

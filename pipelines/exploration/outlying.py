@@ -11,7 +11,8 @@ from models import outliers
 from models.errors import UserError
 from models.features import strange
 from models.metrics import detection
-from pipelines import corpus, report, screening, transforms
+from pipelines import corpus, listing, report, screening
+from pipelines.beam import filesystem
 from pipelines.exploration import drawings
 from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import Lab, joined
@@ -140,13 +141,13 @@ def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
 
 
 def _read(lab: Lab, name: str, pattern: str) -> tuple[list[str], list[np.ndarray]]:
-    paths = sorted({path for each in corpus.globs_of(pattern, lab.spec.kind) for path in transforms.match(each)})
-    if not paths:
-        raise UserError(f"--against={name}={pattern}: no file matches")
+    listed = listing.list_files([pattern], corpus.known_suffixes(lab.spec.kind))
+    listing.need_files(f"--against={name}={pattern}: no file matches", listed)
+    paths = listed.paths
     chosen, read, found = paths[:: max(1, -(-len(paths) // MOST_STRANGE))], [], []
     for path in chosen:
         try:
-            with transforms.open_file(path) as file:
+            with filesystem.open_file(path) as file:
                 found.append(lab.coder.read(file))
         except (ValueError, OSError) as error:
             print(f"warning: --against={name}: {path}: {error}; left out", file=sys.stderr)

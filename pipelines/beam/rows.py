@@ -1,0 +1,126 @@
+"""What passes between the launcher and the workers of a job: JSON lines in a folder that belongs to the job.
+
+The launcher writes the work before the job starts, so that a tree is listed once and the job's description stays
+small; workers write what came of it, and the launcher merges that, line by line.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+
+from pipelines import records
+from pipelines.beam import filesystem
+
+WORK_FOLDER = ".crossfade-work"  # which no listing enters, so that nobody's results are below it
+OWNED = "owned"  # in it: the folder around it is written by this program
+ROW_FILES = 8  # of each name
+LINES = 5000  # of the work in one file
+NAME = re.compile(r"(?:\w+-\d{5}|owned)")
+
+
+def work_folder(folder: str) -> str:
+    """The folder of a job that writes to `folder`."""
+    return posixpath.join(folder, WORK_FOLDER)
+
+
+def claim(folder: str, domains: list[str]) -> None:
+    """Marks a folder as written by this program, until :func:`clear`.
+
+    Args:
+      folder: of the results.
+      domains: whose records are there or will be.
+
+    Raises:
+      OSError: nothing can be written there.
+    """
+    filesystem.write_text(posixpath.join(work_folder(folder), OWNED), json.dumps(domains))
+
+
+def claimed(folder: str) -> list[str] | None:
+    """The domains of the mark that an earlier job left that did not end well; None where there is none."""
+    path = posixpath.join(work_folder(folder), OWNED)
+    return json.loads(filesystem.read_text(path)) if filesystem.exists(path) else None
+
+
+def clear(folder: str, *, keep_claim: bool = False) -> None:
+    """Removes what a job, finished or not, left in its work folder; nothing else."""
+    work = work_folder(folder)
+    names = [path for path in filesystem.files_in(work) if NAME.fullmatch(posixpath.basename(path))]
+    filesystem.delete([path for path in names if not (keep_claim and path.endswith(f"/{OWNED}"))])
+    filesystem.delete_leftovers(work)
+    filesystem.delete_if_empty(work)
+
+
+def write_work(folder: str, name: str, rows: Iterable[dict]) -> None:
+    """Writes the work of a job, for :func:`read_work`."""
+    for number, part in enumerate(_parts(rows, LINES)):
+        text = "".join(f"{json.dumps(row)}\n" for row in part)
+        filesystem.write_text(posixpath.join(work_folder(folder), f"{name}-{number:05d}"), text)
+
+
+def _parts(rows: Iterable[dict], size: int) -> Iterator[list[dict]]:
+    rows = iter(rows)
+    while part := list(itertools.islice(rows, size)):
+        yield part
+
+
+def read_work(pipeline: beam.Pipeline, folder: str, name: str, count: int) -> beam.PCollection:
+    """The rows that the launcher wrote, spread over the workers.
+
+    Args:
+      pipeline: the job.
+      folder: of the results.
+      name: of the work.
+      count: rows that there are.
+    """
+    numbers = range(-(-count // LINES))
+    paths = [posixpath.join(work_folder(folder), f"{name}-{number:05d}") for number in numbers]
+    work = pipeline | f"{name} files" >> beam.Create(paths) | f"{name} rows" >> beam.FlatMap(_lines)
+    return work | "Spread" >> beam.Reshuffle()
+
+
+def _lines(path: str) -> Iterator[dict]:
+    with filesystem.open_file(path) as file:
+        yield from map(json.loads, file)
+
+
+def write(found: beam.PCollection, folder: str, name: str, *, order: tuple[str, ...] = ()) -> None:
+    """Adds the step that writes the rows of a collection, for :func:`read`.
+
+    Args:
+      found: dictionaries.
+      folder: of the results.
+      name: of the rows.
+      order: keys whose values they are sorted by.
+    """
+    place = posixpath.join(work_folder(folder), name)
+    texts = found | f"{name} as JSON" >> beam.Map(lambda row: (_key_of(row, order), json.dumps(row)))
+    keyed = texts | f"{name} keys" >> beam.WithKeys(lambda pair: int(ROW_FILES * records.stable_fraction(pair[1])))
+    _ = keyed | f"{name} groups" >> beam.GroupByKey() | f"{name} out" >> beam.Map(_write_lines, place)
+
+
+def _key_of(row: dict, order: tuple[str, ...]) -> list[str]:
+    return [str(row[key]) for key in order]
+
+
+def _write_lines(element: tuple[int, Iterable[tuple[list[str], str]]], place: str) -> None:
+    number, pairs = element
+    with filesystem.new_file(f"{place}-{number:05d}") as file:
+        file.writelines(f"{line}\n".encode() for _, line in sorted(pairs))
+
+
+def read(folder: str, name: str, *, order: tuple[str, ...] = ()) -> Iterator[dict]:
+    """The rows that workers wrote under a name, sorted as they were written, in memory one at a time."""
+    paths = [path for path in filesystem.files_in(work_folder(folder)) if _is_of(path, name)]
+    return heapq.merge(*map(_lines, paths), key=lambda row: _key_of(row, order))
+
+
+def _is_of(path: str, name: str) -> bool:
+    return bool(re.fullmatch(rf"{re.escape(name)}-\d{{5}}", posixpath.basename(path)))

@@ -1,0 +1,97 @@
+"""The job of `translate`: a folder through a model."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import posixpath
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import apache_beam as beam
+from apache_beam.utils.shared import Shared
+
+from pipelines import sources
+from pipelines.beam import filesystem, rows
+from pipelines.console import Tally
+
+if TYPE_CHECKING:
+    from pipelines.conversion import Conversion
+
+WORK = "plan"
+ORDER = ("path",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Translate:
+    """The job of `translate`; travels to the workers.
+
+    Attributes:
+      conversion: what is asked of the model.
+      source: the domain that the files are of.
+      output_dir: where results go.
+      file_count: files in the plan.
+      tally: folder of a :class:`Tally`, or nothing.
+    """
+
+    conversion: Conversion
+    source: str
+    output_dir: str
+    file_count: int
+    tally: str = ""
+
+    def build(self, pipeline: beam.Pipeline) -> None:
+        """Converts the files of the plan, which `rows.write_work` has put into the work folder.
+
+        The model is loaded once in each worker process.
+        """
+        converted = (
+            rows.read_work(pipeline, self.output_dir, WORK, self.file_count)
+            | beam.BatchElements(min_batch_size=8, max_batch_size=32)
+            | "Convert" >> beam.ParDo(_Convert(self, Shared())).with_outputs("failures", main="translations")
+        )
+        for name, found in (("translations", converted.translations), ("failures", converted.failures)):
+            rows.write(found, self.output_dir, name, order=ORDER)
+
+
+class _Convert(beam.DoFn):
+    """Converts batches of files with a model that all threads of a process share."""
+
+    def __init__(self, job: Translate, shared: Shared):
+        self.job, self.shared = job, shared
+
+    def setup(self):
+        from pipelines.conversion import Converter  # TensorFlow: for these workers only
+
+        self.converter = self.shared.acquire(lambda: Converter(self.job.conversion))
+
+    def process(self, batch):
+        from pipelines.conversion import Item
+
+        with contextlib.ExitStack() as stack:
+            items, ready = [], []
+            for row in batch:
+                try:
+                    if "reason" in row:
+                        raise OSError(row["reason"])
+                    source = stack.enter_context(filesystem.open_file(row["path"]))
+                except Exception as error:  # a file system may raise anything
+                    yield self._failure(row, error)
+                    continue
+                target = posixpath.join(self.job.output_dir, row["output"])
+                items.append(Item(source, functools.partial(filesystem.new_file, target)))
+                ready.append(row)
+            for row, outcome in zip(ready, self.converter.convert(items), strict=True):
+                yield from self._outcome(row, outcome)
+
+    def _outcome(self, row: dict, outcome: dict | Exception) -> Iterator:
+        if isinstance(outcome, Exception):
+            yield self._failure(row, outcome)
+            return
+        yield {**row, "source": self.job.source, "target": self.job.conversion.target, **outcome}
+        Tally.add(self.job.tally)
+
+    def _failure(self, row: dict, error: Exception):
+        Tally.add(self.job.tally)
+        return beam.pvalue.TaggedOutput("failures", sources.failure(self.job.source, row["path"], error))

@@ -1,0 +1,81 @@
+"""Globs, by the rules of Beam's and on every file system alike.
+
+``*`` and ``?`` stay within a folder, ``**`` crosses folders, ``**/`` stands for any folders, none included, ``[abc]``
+is one of these characters; ``[[]``, ``[*]`` and ``[?]`` stand for themselves, and so does a backslash.
+"""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+import re
+from collections.abc import Iterable
+
+
+def escape(path: str) -> str:
+    """A glob that stands for this path alone.
+
+    >>> escape("a[1]*")
+    'a[[]1][*]'
+    """
+    return re.sub(r"([\[*?])", r"[\1]", path)
+
+
+def root_of(patterns: Iterable[str]) -> str:
+    """The folder above all that the globs can name, with a final slash; empty for the working directory.
+
+    >>> root_of(["/x/a/*.wav", "/x/b/**.wav"])
+    '/x/'
+    """
+    fixed = [fixed_folder(pattern) for pattern in patterns]
+    root = "/".join(posixpath.commonprefix([folder.split("/") for folder in fixed]))
+    return f"{root}/" if root or fixed[0].startswith("/") else ""
+
+
+def fixed_folder(pattern: str) -> str:
+    """The folders of a glob before its first wildcard, unescaped, without a final slash."""
+    return posixpath.dirname(literal_prefix(pattern))
+
+
+def literal_prefix(pattern: str) -> str:
+    """What a pattern says before its first wildcard, unescaped."""
+    return re.sub(r"\[([\[*?])\]", r"\1", _raw_prefix(pattern))
+
+
+def _raw_prefix(pattern: str) -> str:
+    return re.match(r"(?:\[[\[*?]\]|[^\[*?])*", pattern).group()
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether a pattern has a wildcard that is not escaped.
+
+    >>> is_glob("a/[[]1]"), is_glob("a/*.wav")
+    (False, True)
+    """
+    return _raw_prefix(pattern) != pattern
+
+
+@functools.lru_cache(maxsize=256)
+def regex_of(pattern: str, flags: int = 0) -> re.Pattern:
+    """A glob as a regular expression for whole paths.
+
+    >>> bool(regex_of("a/**/*.wav").fullmatch("a/x.wav")), bool(regex_of("a/*").fullmatch("a/b/c"))
+    (True, False)
+    """
+    out, at = "", 0
+    while at < len(pattern):
+        if pattern.startswith("**/", at):
+            out, at = out + "(?:.*/)?", at + 3
+        elif pattern.startswith("**", at):
+            out, at = out + ".*", at + 2
+        elif pattern[at] == "*":
+            out, at = out + "[^/]*", at + 1
+        elif pattern[at] == "?":
+            out, at = out + "[^/]", at + 1
+        elif pattern[at] == "[" and (end := pattern.find("]", at + 2)) > 0:
+            inside = pattern[at + 1 : end].replace("\\", r"\\").replace("[", r"\[")
+            inside = f"^{inside[1:]}" if inside.startswith("!") else re.sub(r"^\^", r"\\^", inside)
+            out, at = f"{out}[{inside}]", end + 1
+        else:
+            out, at = out + re.escape(pattern[at]), at + 1
+    return re.compile(out, re.DOTALL | flags)
