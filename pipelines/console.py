@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -24,6 +25,7 @@ from models.errors import UserError
 USER_ERRORS = (UserError, OSError)
 PATH_FLAGS = {"data_dir", "run_dir", "output_dir", "input", "inverter", "sample_weights", "warm_start", "labels"}
 PATH_FLAGS |= {"weights", "reject_outliers_with", "flag_outliers_with"}
+FILE_ACCESS = "tensorflow/python/lib/io/file_io.py"
 VOCODER = "vocoder:"  # begins a value of --inverter that goes on with a path
 
 
@@ -129,6 +131,10 @@ def guarded(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], No
             sys.exit(main(argv) or 0)
         except USER_ERRORS as error:
             sys.exit(complain(str(error)))
+        except Exception as error:
+            if not _is_of_file_access(error):
+                raise
+            sys.exit(complain(str(getattr(error, "message", error))))
         except KeyboardInterrupt as interrupt:
             print("interrupted", file=sys.stderr, flush=True)
             if isinstance(interrupt, Abandoned):
@@ -136,6 +142,12 @@ def guarded(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], No
             sys.exit(130)
 
     return run
+
+
+def _is_of_file_access(error: Exception) -> bool:
+    """Whether TensorFlow could not read or write a file: its errors are no `OSError`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return hasattr(error, "error_code") and any(frame.filename.endswith(FILE_ACCESS) for frame in frames)
 
 
 class Abandoned(KeyboardInterrupt):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from models.errors import UserError
 from models.features import audio, image, recording
-from pipelines import config, listing, procedural, records, sources, tfds
+from pipelines import config, left_out, listing, procedural, records, sources, tfds
 from pipelines.beam import filesystem
 
 SUFFIXES = {
@@ -97,7 +97,7 @@ def kind_of(corpus: Iterable[sources.Domain], asked: str | None) -> str:
 def _probed(domain: sources.Domain) -> list[str]:
     """Some files of a domain, chosen by a hash of their paths, so that no folder is left out for its place."""
     relative = (entry.path.removeprefix(domain.root) for entry in domain.files)
-    order = sorted((records.stable_fraction(f"probe:{listing.printable(path)}"), path) for path in relative)
+    order = sorted((records.stable_fraction(f"probe:{left_out.printable(path)}"), path) for path in relative)
     return [f"{domain.root}{path}" for _, path in order[:PROBED_FILES]]
 
 
@@ -172,7 +172,7 @@ def _split_keys(domain: sources.Domain, split_by: str, seed: int) -> Iterator[st
         else (posixpath.basename(domain.root.rstrip("/")))
     )
     for entry in domain.files:
-        relative = listing.printable(entry.path.removeprefix(domain.root))
+        relative = left_out.printable(entry.path.removeprefix(domain.root))
         yield sources.split_key(relative, folder, split_by, seed)
 
 
@@ -202,7 +202,7 @@ def work_rows(
 
 def _ids(domain: sources.Domain) -> Iterator[str]:
     """The id of each file: the path below the root in Unicode's composed form, unless two files would share it."""
-    names = [listing.printable(entry.path.removeprefix(domain.root)) for entry in domain.files]
+    names = [left_out.printable(entry.path.removeprefix(domain.root)) for entry in domain.files]
     composed = [unicodedata.normalize("NFC", name) for name in names]
     taken = set(names)
     for name, other in zip(names, composed, strict=True):
@@ -214,5 +214,5 @@ def _unreadable(path: str) -> dict:
     try:
         path.encode()
     except UnicodeEncodeError:
-        return {"path": listing.printable(path), "reason": "its name is not UTF-8; rename the file"}
+        return {"path": left_out.printable(path), "reason": "its name is not UTF-8; rename the file"}
     return {}

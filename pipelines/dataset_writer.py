@@ -38,6 +38,7 @@ def prepare(job: Preprocess, parsed) -> dict | None:
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
         return None
+    runner.check(parsed)
     filesystem.need_output_folder("data_dir", job.data_dir)
     begin(job)
     job_rows.write_work(job.data_dir, WORK, _work(job))

@@ -12,7 +12,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 
 from pipelines.beam import filesystem
-from pipelines.listing import printable
+from pipelines.left_out import printable
 
 LONGEST_BYTES = 255  # of a name, on common file systems
 HASH_DIGITS = 8

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from models.errors import UserError
-from pipelines import console, corpus, listing, records, result_names
+from pipelines import console, corpus, left_out, listing, records, result_names
 from pipelines.beam import filesystem, rows, runner
 from pipelines.beam.translate_job import ORDER, WORK, Translate
 from pipelines.conversion import Conversion, Converter
@@ -47,6 +47,7 @@ def translate(
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
         return None
+    runner.check(parsed)
     filesystem.need_output_folder("output_dir", output_dir)
     rows.clear(output_dir)
     _delete_leftovers(plan, output_dir)
@@ -73,12 +74,12 @@ def _inputs(pattern: str, kind: str, output_dir: str) -> listing.Listing:
       UserError: there are none.
     """
     found = listing.list_files([pattern], corpus.known_suffixes(kind), output_dir=output_dir)
-    if not found.files and listing.ENDING in found.left_out.counts:
+    if not found.files and left_out.ENDING in found.left_out.counts:
         met = found.left_out.described()
         raise UserError(f"--input={pattern}: files, but none of a kind that this run is of ({kind}): {met}")
     listing.need_files(f"--input={pattern}: no file matches", found)
-    if left_out := found.left_out.described():
-        print(f"left out of {pattern}: {left_out}", file=sys.stderr)
+    if account := found.left_out.described():
+        print(f"left out of {pattern}: {account}", file=sys.stderr)
     return found
 
 

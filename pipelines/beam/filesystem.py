@@ -112,7 +112,9 @@ def new_file(path: str) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError, BeamIOError):
             delete([temporary])
         if isinstance(error, BeamIOError):
-            raise OSError(reason_of(error)) from None
+            raise OSError(f"{path}: {reason_of(error)}") from None
+        if isinstance(error, OSError) and error.errno and not error.filename:  # such as a full disk
+            raise OSError(error.errno, error.strerror, path) from None
         raise
 
 

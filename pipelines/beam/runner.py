@@ -7,8 +7,11 @@ import io
 import logging
 import os
 import re
+import socket
+import sys
+import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from models.errors import UserError
 from pipelines import config, console
@@ -27,7 +30,10 @@ with warnings.catch_warnings():
 
 PROCESSES_FROM_BYTES = 64 << 20  # below, starting worker processes costs more than it saves
 OF_THIS_MACHINE = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner")
-USER_ERROR = re.compile(r"models\.errors\.UserError: (.*?)(?: \[while running '|$)", re.MULTILINE)
+JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
+ANSWER_S = 10.0  # within which a job service has to accept a connection
+OF_THE_SYSTEM = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
+USERS_ERROR = re.compile(rf"\b(?:UserError|{OF_THE_SYSTEM}): (.*?)(?: \[while running '|$)", re.MULTILINE)
 TYPE_AND_MESSAGE = re.compile(r"^[\w.]*(?:Error|Exception|Timeout)\b.*$", re.MULTILINE)
 
 
@@ -122,34 +128,41 @@ def run(build: Callable[[beam.Pipeline], None], parsed: PipelineOptions, *, work
         direct = parsed.view_as(DirectOptions)
         if work_bytes >= PROCESSES_FROM_BYTES and direct.direct_running_mode == "in_memory":
             direct.direct_running_mode, direct.direct_num_workers = "multi_processing", os.cpu_count() or 1
-        values = {**parsed.get_all_options(), "default_sdk_harness_log_level": "ERROR"}
+        values = {**parsed.get_all_options(), "default_sdk_harness_log_level": "CRITICAL"}
         info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=JobServiceHandle.encode_pipeline_options(values))
         runner = fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
-    else:
-        _need_job_server(parsed)
-    pipeline = beam.Pipeline(runner, parsed)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it logs of a failure is raised here as well
+    pipeline = _pipeline(runner, parsed)
     build(pipeline)
+    workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
     try:
-        console.interruptible(lambda: pipeline.run().wait_until_finish())
+        with _worker_output_kept() if workers else contextlib.nullcontext():
+            console.interruptible(lambda: pipeline.run().wait_until_finish())
     except Exception as error:
-        if said := USER_ERROR.search(f"{type(error).__module__}.{type(error).__name__}: {error}"):
-            raise UserError(said[1]) from None
+        if messages := USERS_ERROR.findall(f"{type(error).__name__}: {error}"):  # Beam keeps the text of a worker's
+            raise UserError(messages[-1]) from None
         if is_local(parsed):
             raise
         raise UserError(_failed_elsewhere(parsed, error)) from error
 
 
-def _need_job_server(parsed: PipelineOptions) -> None:
-    """Refuses a runner whose job server is a jar that is not there and would be downloaded.
+def check(parsed: PipelineOptions) -> None:
+    """Refuses options by which no job could start, before anything is written or deleted.
 
     Raises:
-      UserError: says which option names it.
+      UserError: no such runner, an option that it misses, a job server that is not there or does not answer.
     """
+    if is_local(parsed):
+        return
+    _pipeline(None, parsed)
     values = parsed.get_all_options()
     runner = values["runner"].rpartition(".")[2]
-    option = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}.get(runner)
-    if option is None or values.get("job_endpoint"):
+    if endpoint := values.get("job_endpoint"):
+        _need_answer(endpoint)
         return
+    if runner == "PortableRunner":
+        raise UserError("--runner=PortableRunner: wanted --job_endpoint=HOST:PORT of a job service")
+    option = JOB_SERVER_JARS.get(runner, "")
     jar = values.get(option)
     if jar and not filesystem.is_remote(jar) and not os.path.isfile(jar):
         raise UserError(
@@ -157,8 +170,53 @@ def _need_job_server(parsed: PipelineOptions) -> None:
         )
 
 
+@contextlib.contextmanager
+def _worker_output_kept() -> Iterator[None]:
+    """Keeps what worker processes print on stderr, and shows it where the job ends by a fault.
+
+    They announce Python versions when they start, and print every traceback that is raised here too. This process goes
+    on to print to the real stderr.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept, os.fdopen(os.dup(2), "w", buffering=1) as real:
+        own, sys.stderr = sys.stderr, real
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except Exception as error:
+            if not USERS_ERROR.search(f"{type(error).__name__}: {error}"):
+                kept.seek(0)
+                real.write(kept.read().decode(errors="replace"))
+            raise
+        finally:
+            real.flush()
+            os.dup2(real.fileno(), 2)
+            sys.stderr = own
+
+
+def _pipeline(runner, parsed: PipelineOptions) -> beam.Pipeline:
+    try:
+        return beam.Pipeline(runner, parsed)
+    except (ValueError, ImportError) as error:  # what the runner's own checks say
+        raise UserError(f"Beam: {error}") from None
+
+
+def _need_answer(endpoint: str) -> None:
+    """Refuses a job service that does not answer: Beam would wait for it for ever."""
+    host, _, port = endpoint.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(f"--job_endpoint={endpoint}; wanted HOST:PORT")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except OSError as error:
+        raise UserError(f"--job_endpoint={endpoint}: no job service answers there: {error.strerror or error}") from None
+
+
 def _failed_elsewhere(parsed: PipelineOptions, error: Exception) -> str:
     """Why a job on another engine did not end well, in one line: the last exception that its traceback names."""
     lines = TYPE_AND_MESSAGE.findall(str(error)) or str(error).strip().splitlines() or [type(error).__name__]
     runner = parsed.view_as(StandardOptions).runner
-    return f"the job on {runner} failed: {type(error).__name__}: {lines[-1].strip()[:400]}"
+    option = JOB_SERVER_JARS.get(runner.rpartition(".")[2])
+    if option and "job server jar" in lines[-1]:
+        lines[-1] += f"; without a network, --{option}=PATH names the jar"
+    return f"the job on {runner} failed: {type(error).__name__}: {lines[-1].strip()[:600]}"
