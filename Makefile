@@ -10,7 +10,7 @@ BIN := .venv/bin
 QUIETLY := --quiet --disable-pip-version-check
 DEMO := out/demo
 
-.PHONY: setup demo test lint bench pins clean
+.PHONY: setup demo test lint bench kill-jobs pins clean
 
 setup: .venv/installed
 
@@ -36,6 +36,9 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+kill-jobs: setup
+	$(BIN)/python -m tests.kill_jobs
 
 bench: setup
 	$(BIN)/python -m tests.bench

@@ -202,11 +202,14 @@ def work_rows(
 
 def _ids(domain: sources.Domain) -> Iterator[str]:
     """The id of each file: the path below the root in Unicode's composed form, unless two files would share it."""
-    names = [left_out.printable(entry.path.removeprefix(domain.root)) for entry in domain.files]
-    composed = [unicodedata.normalize("NFC", name) for name in names]
-    taken = set(names)
-    for name, other in zip(names, composed, strict=True):
-        yield f"{domain.name}/{name if other != name and other in taken else other}"
+
+    def names() -> Iterator[str]:
+        return (left_out.printable(entry.path.removeprefix(domain.root)) for entry in domain.files)
+
+    taken = {name for name in names() if not name.isascii()}
+    for name in names():
+        composed = unicodedata.normalize("NFC", name)
+        yield f"{domain.name}/{name if composed != name and composed in taken else composed}"
 
 
 def _unreadable(path: str) -> dict:

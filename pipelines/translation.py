@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from models.errors import UserError
 from pipelines import console, corpus, left_out, listing, records, result_names
-from pipelines.beam import filesystem, rows, runner
-from pipelines.beam.translate_job import ORDER, WORK, Translate
+from pipelines.beam import filesystem, rows, runner, translate_job
 from pipelines.conversion import Conversion, Converter
 
 MOST_SAID = 20  # files unlike the training data that are named on stderr; `translations.jsonl` has them all
@@ -43,7 +42,8 @@ def translate(
     found = _inputs(pattern, converter.spec.kind, output_dir)
     plan = list(result_names.settled(found.paths, found.root, converter.suffix, output_dir))
     _refuse_overwriting(plan, found.paths, output_dir)
-    job = Translate(conversion, converter.source, output_dir, len(plan))
+    batches = list(translate_job.batches(plan, {entry.path: entry.size for entry in found.files}))
+    job = translate_job.Translate(conversion, converter.source, output_dir, len(batches))
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
         return None
@@ -51,7 +51,7 @@ def translate(
     filesystem.need_output_folder("output_dir", output_dir)
     rows.clear(output_dir)
     _delete_leftovers(plan, output_dir)
-    rows.write_work(output_dir, WORK, plan)
+    rows.write_work(output_dir, translate_job.WORK, batches)
     with console.tally(runner.is_local(parsed)) as tally:
         progress = console.Progress(f"translate to {conversion.target}", len(plan), "files")
         with console.watched(progress, tally.count):
@@ -109,7 +109,7 @@ def _finish(output_dir: str) -> dict:
 
     def counted(name: str) -> Iterator[dict]:
         said = 0
-        for row in rows.read(output_dir, name, order=ORDER):
+        for row in rows.read(output_dir, name, order=translate_job.ORDER):
             counts[name] = counts.get(name, 0) + 1
             first.setdefault(name, row)
             if "unlike" in row and (said := said + 1) <= MOST_SAID:

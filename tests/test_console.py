@@ -162,11 +162,15 @@ def test_preprocess_help_shows_its_flags_and_an_example():
 
 
 def test_an_interrupt_does_not_wait_for_the_work():
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # jobs in the background inherit that it is ignored
     over = threading.Event()
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(console.Abandoned):
         console.interruptible(lambda: over.wait(60))
     over.set()
+    signal.signal(signal.SIGINT, before)
 
 
 def test_what_goes_wrong_in_the_work_is_raised():

@@ -17,6 +17,7 @@ from testbed import DATAFLOW, VOICES_HZ, laws, voice
 
 from models.features import audio, inversion, pitch, recording, stats
 from pipelines import config, conversion, translation
+from pipelines.beam import translate_job
 
 RATE_HZ = 8000
 
@@ -233,4 +234,65 @@ def test_the_job_is_built_for_dataflow_without_a_network(speech_run, speech_fold
     (built,) = dataflow_jobs
     names = {transform.unique_name for transform in built.components.transforms.values()}
     assert {"plan rows", "Convert", "translations out", "failures out"} <= names
+    assert not (tmp_path / "out").exists()
+
+
+def test_batches_follow_from_the_files_alone():
+    sizes = {f"in/{n:03}": (n * 7919) % 1000 for n in range(100)} | {"in/long": translate_job.BATCH_BYTES}
+    plan = [{"path": path} for path in sizes]
+    made = list(translate_job.batches(plan, sizes))
+    assert made == list(translate_job.batches(reversed(plan), sizes))
+    assert sorted(row["path"] for batch in made for row in batch["files"]) == sorted(sizes)
+    assert [len(batch["files"]) for batch in made] == [16] * 6 + [4, 1]
+
+
+def test_a_file_that_cannot_be_written_is_a_failure_and_its_neighbours_are_not(picture_run, picture_folder, tmp_path):
+    inputs, out = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(picture_folder / "plain", inputs / "plain")
+    shutil.copytree(picture_folder / "plain", inputs / "other")
+    out.mkdir()
+    (out / "other").write_text("a file where a folder of results would be")
+    done = translate(picture_run, inputs, out, target="tinted")
+    count = len(list((picture_folder / "plain").iterdir()))
+    assert done == {"translations": count, "failures": count}
+    assert all("/other/" in row["path"] and row["reason"] for row in lines(out / "failures.jsonl"))
+    assert (out / "other").read_text().startswith("a file")
+
+
+def test_one_that_spoils_a_batch_fails_alone(speech_run, speech_folder, tmp_path, monkeypatch):
+    together = conversion.Converter._short
+
+    def spoilt(self, recordings):
+        if any(recording.samples == 4000 for recording in recordings):
+            raise RuntimeError("out of memory")
+        return together(self, recordings)
+
+    monkeypatch.setattr(conversion.Converter, "_short", spoilt)
+    shutil.copytree(speech_folder / "low", tmp_path / "in")
+    soundfile.write(tmp_path / "in" / "bad.wav", voice(110.0, 0.5, RATE_HZ, seed=1), RATE_HZ)
+    count = len(list((speech_folder / "low").iterdir()))
+    assert translate(speech_run, tmp_path / "in", tmp_path / "out") == {"translations": count, "failures": 1}
+    (failure,) = lines(tmp_path / "out" / "failures.jsonl")
+    assert failure["path"].endswith("bad.wav") and failure["reason"] == "RuntimeError: out of memory"
+
+
+def test_results_inside_the_input_folder_are_no_input_the_next_time(picture_run, picture_folder, tmp_path):
+    shutil.copytree(picture_folder / "plain", tmp_path / "photos")
+    first, again = (
+        translate(picture_run, tmp_path / "photos", tmp_path / "photos" / "new", "tinted") for _ in range(2)
+    )
+    assert first == again
+    other = translate(picture_run, tmp_path / "photos", tmp_path / "other", "tinted")
+    assert other == first, "nor of another command"
+
+
+def test_a_remote_job_that_left_nothing_here_says_so(tmp_path):
+    with pytest.raises(ValueError, match="the workers left no results there; do they see the same folder?"):
+        translation._finish(str(tmp_path))
+
+
+def test_local_paths_are_refused_where_workers_run_elsewhere(speech_run, speech_folder, tmp_path):
+    beam = ["--runner=PortableRunner", "--job_endpoint=localhost:1"]
+    with pytest.raises(ValueError, match="--run_dir=.*--input=.*--output_dir=.*vocoder:RUN=v: local"):
+        translate(speech_run, speech_folder, tmp_path / "out", inverter="vocoder:v", beam_arguments=beam)
     assert not (tmp_path / "out").exists()

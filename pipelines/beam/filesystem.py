@@ -151,13 +151,17 @@ def files_in(folder: str) -> list[str]:
         return sorted(path for path, _ in list_prefix(prefix) if "/" not in path.removeprefix(prefix))
     try:
         return sorted(entry.path for entry in os.scandir(folder) if not entry.is_dir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
 def delete_leftovers(folder: str) -> None:
     """Removes what writers that were killed left in a folder under temporary names."""
-    delete([path for path in files_in(folder) if posixpath.basename(path).startswith(PART)])
+    if is_remote(folder):
+        paths = [path for path, _ in list_prefix(f"{folder.rstrip('/')}/{PART}")]
+    else:
+        paths = [path for path in files_in(folder) if posixpath.basename(path).startswith(PART)]
+    delete(paths)
 
 
 def need_output_folder(flag: str, path: str) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
@@ -21,6 +21,26 @@ if TYPE_CHECKING:
 
 WORK = "plan"
 ORDER = ("path",)
+BATCH_FILES = 16  # that a worker takes at a time
+BATCH_BYTES = 16 << 20  # of all together, unless one alone has more
+
+
+def batches(plan: Iterable[dict], sizes: Mapping[str, int]) -> Iterator[dict]:
+    """The rows of a plan in batches of files of like size, each a row with `files`.
+
+    Args:
+      plan: rows with `path`.
+      sizes: bytes by path.
+    """
+    files, total = [], 0
+    for row in sorted(plan, key=lambda row: (sizes.get(row["path"], 0), row["path"])):
+        size = sizes.get(row["path"], 0)
+        if files and (len(files) == BATCH_FILES or total + size > BATCH_BYTES):
+            yield {"files": files}
+            files, total = [], 0
+        files, total = [*files, row], total + size
+    if files:
+        yield {"files": files}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,26 +51,26 @@ class Translate:
       conversion: what is asked of the model.
       source: the domain that the files are of.
       output_dir: where results go.
-      file_count: files in the plan.
+      batch_count: batches in the plan.
       tally: folder of a :class:`Tally`, or nothing.
     """
 
     conversion: Conversion
     source: str
     output_dir: str
-    file_count: int
+    batch_count: int
     tally: str = ""
 
     def build(self, pipeline: beam.Pipeline) -> None:
-        """Converts the files of the plan, which `rows.write_work` has put into the work folder.
+        """Converts the batches of the plan, which `rows.write_work` has put into the work folder.
 
+        Batches are settled before, and not as Beam's workers come to them: the last digits of a result depend on the
+        sizes that are computed together.
         The model is loaded once in each worker process.
         """
-        converted = (
-            rows.read_work(pipeline, self.output_dir, WORK, self.file_count)
-            | beam.BatchElements(min_batch_size=8, max_batch_size=32)
-            | "Convert" >> beam.ParDo(_Convert(self, Shared())).with_outputs("failures", main="translations")
-        )
+        converted = rows.read_work(pipeline, self.output_dir, WORK, self.batch_count) | "Convert" >> beam.ParDo(
+            _Convert(self, Shared())
+        ).with_outputs("failures", main="translations")
         for name, found in (("translations", converted.translations), ("failures", converted.failures)):
             rows.write(found, self.output_dir, name, order=ORDER)
 
@@ -71,7 +91,7 @@ class _Convert(beam.DoFn):
 
         with contextlib.ExitStack() as stack:
             items, ready = [], []
-            for row in batch:
+            for row in batch["files"]:
                 try:
                     if "reason" in row:
                         raise OSError(row["reason"])
