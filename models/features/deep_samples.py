@@ -9,7 +9,6 @@ from typing import BinaryIO
 import numpy as np
 import PIL.Image
 
-from models.errors import UserError
 from models.features import picture_file
 from models.features.white_level import WHITES, Depth, level_of, white_of
 
@@ -22,7 +21,7 @@ class Deep:
 
     Attributes:
       samples: `[height, width]`, or `[height, width, 3]`; integers or real numbers.
-      alpha: how opaque it is, 0 to 1, `[height, width]`; None where all is.
+      alpha: how opaque it is, `[height, width]`, to white or to 65535; None where all is.
       inverted: whether 0 is white.
       depth: of the samples.
     """
@@ -82,9 +81,8 @@ def read(picture: PIL.Image.Image, file: str | BinaryIO) -> Deep:
       file: what it was opened from, which is read again for the lower half of colours: Pillow keeps the upper.
 
     Raises:
-      UserError: damaged or cut short, or laid out in a way that Pillow reads wrongly.
+      UserError: damaged or cut short.
     """
-    _refuse_planes(picture)
     kind, colour, raw = _kind(picture), _is_colour(picture), _raw_mode(picture)
     inverted = _tag(picture, 262, 1) == 0 and picture.mode != "L"  # which Pillow leaves as it is above 8 bits
     stated, hint = _stated(picture), _tag(picture, 281, _tag(picture, 341, 0))
@@ -103,10 +101,8 @@ def read(picture: PIL.Image.Image, file: str | BinaryIO) -> Deep:
     if kind == "8-bit signed":
         stated = 127.0
     stated = stated or _hinted(hint, kind) or _by_bits(bits, samples, level)
-    if alpha is not None:
-        alpha = alpha / (stated if 0 < alpha.max() <= stated else 65535.0)
-    elif isinstance(hole := picture.info.get("transparency"), int) and samples.ndim == 2:
-        alpha = np.float64(samples != hole)
+    if alpha is None and isinstance(hole := picture.info.get("transparency"), int) and samples.ndim == 2:
+        alpha = np.uint16(samples != hole) * np.uint16(65535)
     return Deep(samples, alpha, inverted, Depth(kind, stated, level))
 
 
@@ -205,14 +201,6 @@ def to_eight_bits(deep: Deep, asked: float) -> tuple[PIL.Image.Image, tuple[str,
         notes += (f"below 0: {100 * below / total:.2g} % of the samples are clipped",)
     picture = PIL.Image.fromarray(made.reshape(deep.samples.shape))
     if deep.alpha is not None:
-        picture.putalpha(PIL.Image.fromarray(np.uint8(np.clip(deep.alpha, 0, 1) * 255 + 0.5)))
+        opaque = white if 0 < deep.alpha.max() <= white else 65535.0
+        picture.putalpha(PIL.Image.fromarray(np.uint8(np.clip(deep.alpha / opaque, 0, 1) * 255 + 0.5)))
     return picture, notes
-
-
-def _refuse_planes(picture: PIL.Image.Image) -> None:
-    """Raises UserError for layouts that Pillow takes for others: planes of 16 bits without compression."""
-    planes = _tag(picture, 284, 1) == 2 and _tag(picture, 277, 1) > 1
-    if planes and _tag(picture, 258, 8) > 8 and getattr(picture, "_compression", "") == "raw":
-        raise UserError(
-            "not readable as a picture: its samples of more than 8 bits lie in separate planes; save them interleaved"
-        )

@@ -74,7 +74,7 @@ def refusals() -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, PIL.UnidentifiedImageError):
-        return "its format is not known"
+        return "its format is not known, or not its kind of pixels"
     if isinstance(error, PIL.Image.DecompressionBombError):
         return f"it has more than {MAX_PIXELS} pixels; make it smaller"
     if isinstance(error, MemoryError):
@@ -110,21 +110,26 @@ def decode(picture: PIL.Image.Image, file: str | BinaryIO) -> None:
     Raises:
       UserError: damaged or cut short.
     """
-    _refuse_missing_tiles(picture)
     with refusals():
+        if picture.format == "TIFF":
+            _refuse_misread_tiff(picture)
         if picture.format == "JPEG2000":
             _refuse_cut_codestream(file)
         picture.load()
 
 
-def _refuse_missing_tiles(picture: PIL.Image.Image) -> None:
-    """Raises UserError for a TIFF whose strips do not cover it: Pillow would leave the rest black."""
-    if picture.format != "TIFF":
-        return
+def _refuse_misread_tiff(picture: PIL.Image.Image) -> None:
+    """Raises OSError for a TIFF whose strips do not cover it, or lie in planes of more than 8 bits.
+
+    Of the first Pillow would leave the rest black, of the second take every byte for a sample.
+    """
+    tags, raw = picture.tag_v2, picture._compression == "raw"
+    if raw and tags.get(284, 1) == 2 and tags.get(277, 1) > 1 and max(tags.get(258, (8,))) > 8:
+        raise OSError("its samples of more than 8 bits lie in separate planes; save them interleaved")
     covered = sum((right - left) * (lower - upper) for _, (left, upper, right, lower), *_ in picture.tile)
-    if covered < picture.width * picture.height:
-        total = picture.width * picture.height
-        raise UserError(f"not readable as a picture: cut short: {covered} of {total} pixels are there")
+    total = picture.width * picture.height
+    if covered < total:
+        raise OSError(f"cut short: {covered} of {total} pixels are there")
 
 
 def _refuse_cut_codestream(file: str | BinaryIO) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-LEVEL = 0.999  # quantile of the samples that counts as the brightest: single odd pixels set no scale
+LEVEL, FLOAT_LEVEL = 0.999, 0.99  # quantiles that count as the brightest: single odd pixels set no scale
 SAMPLES = 1 << 20  # that a level is taken of
 DARK = 4095 / 65535  # of white: below, 16 bits are said to be dark
 OVERSHOOT = 1.05  # real numbers a little above white, as resizing leaves them
@@ -33,7 +33,7 @@ class Depth:
     Attributes:
       kind: a key of `WHITES`.
       stated: the value of white that the file itself gives; 0 where it gives none.
-      level: the brightest finite sample but for one in a thousand.
+      level: the brightest of its samples but for a few, see :func:`level_of`.
     """
 
     kind: str
@@ -42,15 +42,19 @@ class Depth:
 
 
 def level_of(samples: np.ndarray) -> float:
-    """The `LEVEL` quantile of the finite samples, of large pictures of a sample of them; 0 where there is none.
+    """The brightest of the samples but for a few, of large pictures by a part of them; 0 where none is above 0.
+
+    A quantile of those that are finite and above 0, so that neither odd pixels nor a wide black ground matter. Whites
+    of real numbers lie further apart than those of whole ones, so that more may be left out.
 
     >>> level_of(np.array([0.5] * 1999 + [np.inf]))
     0.5
     """
     flat = samples.reshape(-1)
     flat = flat[:: max(1, flat.size // SAMPLES)]
-    finite = flat[np.isfinite(flat)] if flat.dtype.kind == "f" else flat
-    return float(np.quantile(finite, LEVEL, method="lower")) if finite.size else 0.0
+    real = flat.dtype.kind == "f"
+    found = flat[(flat > 0) & np.isfinite(flat)] if real else flat[flat > 0]
+    return float(np.quantile(found, FLOAT_LEVEL if real else LEVEL, method="lower")) if found.size else 0.0
 
 
 def guessed_white(kind: str, level: float) -> float:
