@@ -173,6 +173,8 @@ def orientation(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
       UserError: the block is there and cannot be read.
     """
     with refusals():
+        if isinstance(block := picture.info.get("exif"), bytes):
+            PIL.Image.Exif().load(block)  # of one that is broken, getexif says nothing when it is asked again
         if picture.format == "PNG" and "exif" not in picture.info and b"eXIf" not in png_chunks(file):
             found = PIL.Image.Image.getexif(picture)  # PngImageFile's own decodes the pixels to look behind them
         else:
