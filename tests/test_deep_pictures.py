@@ -10,6 +10,7 @@ import pytest
 from models.features import image, white_level
 from models.features.image import ImageSpec
 from models.features.white_level import Depth
+from pipelines import config, corpus, sources
 
 RAMP = np.linspace(0, 1, 24 * 32).reshape(24, 32)
 WANTED = np.uint8(RAMP * 255 + 0.5)[..., None]
@@ -127,6 +128,24 @@ def silent(kind, *levels):
 )
 def test_white_is_decided_by_all_files_that_do_not_say_it(depths, white):
     assert white_level.common_white(depths) == white
+
+
+def test_a_corpus_is_read_by_one_white_and_its_manifest_says_what_was_odd(tmp_path):
+    for name, top in (("a", 900), ("b", 4000)):
+        (tmp_path / name).mkdir()
+        PIL.Image.fromarray(np.uint16(RAMP * top)).save(tmp_path / name / "0.png")
+    made = corpus.domains([f"{name}={tmp_path}/{name}" for name in "ab"])
+    found = corpus.spec_of("image", made, [])
+    assert found == spec(4095.0) and corpus.spec_of("image", made, ["white=1000"]).white == 1000
+    how = {"split_by": "file", "fractions": (0.0, 0.0), "seed": 0}
+    with open(tmp_path / "a" / "0.png", "rb") as file:
+        source, _ = sources.survey(file, file.name, made[0], found, **how)
+    assert source.notes == ("16-bit samples reach 898: white is 4095",)
+
+
+def test_front_ends_written_before_there_was_a_white_still_load():
+    old = {"height": 24, "width": 32, "channels": 1}
+    assert config.from_json(ImageSpec, old) == spec(0.0)
 
 
 def test_pictures_of_eight_bits_leave_white_open():
