@@ -31,6 +31,11 @@ from models.features import audio, image
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 
+try:
+    import handmade  # under pytest
+except ImportError:
+    from tests import handmade  # under python -m
+
 SECONDS, GIGABYTES = 10, 2  # that reading one file may take
 START_SECONDS = 120  # for a process to import the readers
 LOUD, PIXELS = AudioSpec.at(8000), ImageSpec(height=24, width=32)
@@ -114,7 +119,26 @@ def pictures() -> dict[str, bytes]:
                 picture.convert("1" if name in ("XBM", "MSP") else "P").save(file, name, **options)
                 key = f"{name}/{'1' if name in ('XBM', 'MSP') else 'P'}{detail}"
             made[key] = file.getvalue()
+    return made | _with_blocks(rgb) | {f"{name}/16": made.getvalue() for name, made in _of_sixteen_bits(x, y).items()}
+
+
+def _with_blocks(rgb: PIL.Image.Image) -> dict[str, bytes]:
+    """Pictures with an orientation and a colour profile."""
+    made, exif, profile = {}, PIL.Image.Exif(), handmade.rgb_profile(handmade.ADOBE_RGB, 2.2)
+    exif[0x0112] = 6
+    for name in sorted({"JPEG", "MPO", "PNG", "TIFF", "WEBP", "AVIF"} & set(PIL.Image.SAVE)):
+        file = io.BytesIO()
+        rgb.save(file, name, exif=exif, icc_profile=profile)
+        made[f"{'JPEG' if name == 'MPO' else name}/{name},blocks"] = file.getvalue()
     return made
+
+
+def _of_sixteen_bits(x: np.ndarray, y: np.ndarray) -> dict[str, io.BytesIO]:
+    """Colours of 16 bits, of which Pillow writes none."""
+    colours = np.uint16(np.stack([60 * x, 80 * y, x * y], -1))
+    bits = handmade.chunk(b"sBIT", b"\x0c\x0c\x0c")
+    made = {"PNG/RGB": handmade.png(colours, bits), "PNG/LA": handmade.png(colours[..., :2])}
+    return made | {"TIFF/RGB": handmade.tiff(colours, bits=16, channels=3, photometric=2)}
 
 
 KINDS = {"audio": recordings, "image": pictures}

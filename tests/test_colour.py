@@ -83,6 +83,25 @@ def test_a_profile_that_cannot_be_used_is_ignored_and_said(profile, rng):
     assert len(notes) == 1 and "colour profile cannot be used" in notes[0]
 
 
+@pytest.mark.parametrize(("gamma", "changed"), [(1.0, True), (1 / 1.8, True), (0.45455, False), (1 / 2.2, False)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_the_gamma_of_a_png_is_followed_where_it_has_no_profile(channels, gamma, changed):
+    pixels = np.full((16, 24, channels), 128 * 257, np.uint16)
+    if channels in (2, 4):
+        pixels[..., -1] = 65535
+    block = handmade.chunk(b"gAMA", round(gamma * 100000).to_bytes(4, "big"))
+    wanted = handmade.linear_to_srgb(np.array((128 / 255) ** (1 / gamma))) if changed else 128
+    np.testing.assert_allclose(centre(handmade.png(pixels, block)), np.full(3, wanted), atol=1)
+    said = block + handmade.chunk(b"sRGB", b"\0")
+    np.testing.assert_allclose(centre(handmade.png(pixels, said)), [128] * 3, atol=1)
+
+
+def test_a_gamma_that_cannot_be_meant_is_ignored_and_said():
+    file = handmade.png(np.full((16, 24, 3), 128 * 257, np.uint16), handmade.chunk(b"gAMA", b"\0\0\0\1"))
+    found, notes = image.read_with_notes(file, RGB)
+    assert (found == 128).all() and "gamma of 1e-05 cannot be meant" in notes[0]
+
+
 MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"]
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import PIL.Image
 import PIL.ImageCms
 
+SRGB_GAMMA = 2.2  # nearly
+GAMMAS = (0.2, 1.5)  # that files are written with; beyond, a picture would be black or white
 NEARLY = 2  # of 255: profiles that differ from sRGB by no more are sRGB written by another program
 GRID = np.uint8(np.stack(np.meshgrid(*[[0, 51, 128, 204, 255]] * 3, indexing="ij"), -1).reshape(1, -1, 3))
 
@@ -16,7 +18,7 @@ GRID = np.uint8(np.stack(np.meshgrid(*[[0, 51, 128, 204, 255]] * 3, indexing="ij
 def flatten(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, tuple[str, ...]]:
     """A decoded picture of 8 bits a channel as "L" or "RGB" in sRGB, what is transparent over white.
 
-    An embedded ICC profile is followed (perceptual intent); one that cannot be is ignored.
+    An embedded ICC profile is followed (perceptual intent), one that cannot be is ignored; without one a PNG's gamma.
 
     Returns:
       The picture, and notes for people on what was unusual.
@@ -31,6 +33,11 @@ def flatten(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, tuple[str, ...]]
             base = _followed(base, profile)
         except (PIL.ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
             notes = (f"its colour profile cannot be used ({_words(error)}): its colours are taken for sRGB",)
+    elif (gamma := picture.info.get("gamma")) and "srgb" not in picture.info:
+        if GAMMAS[0] <= gamma <= GAMMAS[1]:
+            base = _brightened(base, gamma)
+        else:
+            notes = (f"its gamma of {gamma:g} cannot be meant: its colours are taken for sRGB",)
     base = base if base.mode in ("L", "RGB") else base.convert("RGB")
     if alpha is not None:
         base = PIL.Image.composite(base, PIL.Image.new(base.mode, base.size, "white"), alpha)
@@ -83,6 +90,15 @@ def _transform(profile: bytes, mode: str) -> PIL.ImageCms.ImageCmsTransform | No
 @functools.cache
 def _srgb() -> PIL.ImageCms.ImageCmsProfile:
     return PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB"))
+
+
+def _brightened(base: PIL.Image.Image, gamma: float) -> PIL.Image.Image:
+    """A picture whose values are light to the power of `gamma` (PNG's chunk gAMA) in sRGB's values, IEC 61966-2-1."""
+    if abs(gamma * SRGB_GAMMA - 1) <= 0.05:
+        return base
+    light = np.linspace(0, 1, 256) ** (1 / gamma)
+    values = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return base.point(np.uint8(255 * values + 0.5).tolist() * len(base.getbands()))
 
 
 def _from_lab(base: PIL.Image.Image) -> PIL.Image.Image:

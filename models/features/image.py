@@ -126,8 +126,8 @@ def read_with_notes(file: str | BinaryIO, spec: ImageSpec) -> tuple[np.ndarray, 
     with _within_memory(), picture_file.opened(file) as picture:
         if deep_samples.is_deep(picture):
             eight_bits, notes = deep_samples.to_eight_bits(deep_samples.read(picture, file), spec.white)
-            if profile := picture.info.get("icc_profile"):
-                eight_bits.info["icc_profile"] = profile
+            kept = ("icc_profile", "gamma", "srgb")
+            eight_bits.info |= {name: picture.info[name] for name in kept if name in picture.info}
         else:
             picture_file.decode(picture, file)
             eight_bits, notes = picture, ()
