@@ -171,9 +171,14 @@ def test_a_pnm_of_ten_bits_states_its_white():
 
 @pytest.mark.parametrize("top", [4095, 200])
 @pytest.mark.parametrize("scaled", [True, False])
-def test_significant_bits_of_a_png_are_followed_scaled_or_not(scaled, top):
-    twelve = np.uint16(RAMP * top)[..., None]
-    file = handmade.png(twelve << 4 if scaled else twelve, handmade.chunk(b"sBIT", b"\x0c"))
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_significant_bits_of_a_png_are_followed_scaled_or_not(channels, scaled, top):
+    twelve = np.stack([np.uint16(RAMP * top)] * channels, axis=-1)
+    twelve = twelve << 4 if scaled else twelve
+    said = b"\x0c" * channels
+    if channels in (2, 4):
+        twelve[..., -1], said = 65535, said[:-1] + b"\x10"
+    file = handmade.png(twelve, handmade.chunk(b"sBIT", said))
     assert image.probe(file).depth.stated == (65535 if scaled else 4095)
     np.testing.assert_allclose(image.read(file, spec()), RAMP[..., None] * top / 4095 * 255, atol=1)
 
@@ -230,9 +235,10 @@ def test_a_picture_of_nothing_but_nan_is_black_and_said():
     assert not found.any() and "768 of 768 samples are not a number or infinite: read as black" in notes
 
 
-def test_the_transparent_grey_of_sixteen_bits_becomes_white():
-    pixels = np.full((24, 32, 1), 30000, np.uint16)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_transparent_colour_of_sixteen_bits_becomes_white(channels):
+    pixels = np.full((24, 32, channels), 30000, np.uint16)
     pixels[:, 16:] = 1000
-    file = handmade.png(pixels, handmade.chunk(b"tRNS", (1000).to_bytes(2, "big")))
-    found = image.read(file, spec())
+    file = handmade.png(pixels, handmade.chunk(b"tRNS", (1000).to_bytes(2, "big") * channels))
+    found = image.read(file, spec(channels=channels))
     assert (found[:, 18:] == 255).all() and abs(int(found[12, 5, 0]) - 117) <= 1

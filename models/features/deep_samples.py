@@ -85,25 +85,31 @@ def read(picture: PIL.Image.Image, file: str | BinaryIO) -> Deep:
     """
     kind, colour, raw = _kind(picture), _is_colour(picture), _raw_mode(picture)
     inverted = _tag(picture, 262, 1) == 0 and picture.mode != "L"  # which Pillow leaves as it is above 8 bits
-    stated, hint = _stated(picture), _tag(picture, 281, _tag(picture, 341, 0))
-    bits = _significant_bits(picture, file)
-    picture_file.decode(picture, file)
+    unsigned = picture.format == "TIFF" and _tag(picture, 339, 1) == 1
+    hint = _tag(picture, 281, _tag(picture, 341, 0))
+    stated, bits = _stated(picture, kind), _significant_bits(picture, file)
+    picture_file.decode(picture)
     samples = _upper_and_lower(picture, file, raw) if colour else np.asarray(picture)
     if kind == "8-bit signed":
         samples = samples.view(np.int8)
-    elif kind == "32-bit" and _tag(picture, 339, 1) == 1 and picture.format == "TIFF":
+    elif kind == "32-bit" and unsigned:
         samples = samples.view(np.uint32)  # Pillow keeps them signed
-    alpha = None
-    if colour and samples.shape[-1] in (2, 4):
-        samples, alpha = samples[..., :-1], samples[..., -1]
-    samples = samples[..., 0] if samples.ndim == 3 and samples.shape[-1] == 1 else samples
+    samples, alpha = _without_alpha(samples, picture.info.get("transparency"))
     level = level_of(samples)
-    if kind == "8-bit signed":
-        stated = 127.0
-    stated = stated or _hinted(hint, kind) or _by_bits(bits, samples, level)
-    if alpha is None and isinstance(hole := picture.info.get("transparency"), int) and samples.ndim == 2:
-        alpha = np.uint16(samples != hole) * np.uint16(65535)
-    return Deep(samples, alpha, inverted, Depth(kind, stated, level))
+    return Deep(
+        samples, alpha, inverted, Depth(kind, stated or _hinted(hint, kind) or _by_bits(bits, samples, level), level)
+    )
+
+
+def _without_alpha(samples: np.ndarray, hole) -> tuple[np.ndarray, np.ndarray | None]:
+    """The samples, and how opaque each pixel is: by their last channel, or all but the one colour that is a hole."""
+    if samples.ndim == 3 and samples.shape[-1] in (2, 4):
+        colours = samples[..., 0] if samples.shape[-1] == 2 else samples[..., :-1]
+        return colours, samples[..., -1]
+    if not isinstance(hole, (int, tuple)):
+        return samples, None
+    same = samples == np.asarray(hole)
+    return samples, np.uint16(~(same.all(axis=-1) if samples.ndim == 3 else same)) * np.uint16(65535)
 
 
 def _upper_and_lower(picture: PIL.Image.Image, file: str | BinaryIO, raw: str) -> np.ndarray:
@@ -119,7 +125,7 @@ def _upper_and_lower(picture: PIL.Image.Image, file: str | BinaryIO, raw: str) -
         else:
             other = raw[:-1] + ("B" if order == "L" else "L")
         again.tile = [getattr(type(tile), "_make", tuple)([*tile[:3], _renamed(tile[3], other)]) for tile in again.tile]
-        picture_file.decode(again, file)
+        picture_file.decode(again)
         halves = np.asarray(again).astype(np.uint16)
     if raw.startswith("LA"):
         return halves[..., ::2] << 8 | halves[..., 1::2]
@@ -133,8 +139,10 @@ def _renamed(args, raw: str):
 # ------------------------------------------------------------------ what a file says of its white
 
 
-def _stated(picture: PIL.Image.Image) -> float:
+def _stated(picture: PIL.Image.Image, kind: str) -> float:
     """White by the format: Pillow scales some to all 16 bits, and unpacks TIFFs of 12 bits to as many."""
+    if kind == "8-bit signed":
+        return WHITES[kind][0]
     if picture.format in ("PPM", "JPEG2000") and not picture.mode.startswith("F"):
         return 65535.0
     bits = _tag(picture, 258, 16)
@@ -154,7 +162,7 @@ def _significant_bits(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
     if picture.format != "PNG":
         return 0
     found = picture_file.png_chunks(file).get(b"sBIT", b"")
-    return max(found[:3]) if found else 0
+    return max(found[: 1 if len(found) < 3 else 3], default=0)  # the others are of alpha
 
 
 def _by_bits(bits: int, samples: np.ndarray, level: float) -> float:

@@ -129,7 +129,7 @@ def read_with_notes(file: str | BinaryIO, spec: ImageSpec) -> tuple[np.ndarray, 
             kept = ("icc_profile", "gamma", "srgb")
             eight_bits.info |= {name: picture.info[name] for name in kept if name in picture.info}
         else:
-            picture_file.decode(picture, file)
+            picture_file.decode(picture)
             eight_bits, notes = picture, ()
         flat, colour_notes = colour.flatten(eight_bits)
         flat, turn_notes = _upright(flat.convert("L" if spec.channels == 1 else "RGB"), picture, file)

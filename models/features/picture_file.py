@@ -100,12 +100,8 @@ def opened(file: str | BinaryIO) -> Iterator[PIL.Image.Image]:
         yield picture
 
 
-def decode(picture: PIL.Image.Image, file: str | BinaryIO) -> None:
-    """Decodes the pixels of the first frame, all of them.
-
-    Args:
-      picture: from :func:`opened`.
-      file: what it was opened from.
+def decode(picture: PIL.Image.Image) -> None:
+    """Decodes the pixels of the first frame of a picture from :func:`opened`, all of them.
 
     Raises:
       UserError: damaged or cut short.
@@ -113,8 +109,6 @@ def decode(picture: PIL.Image.Image, file: str | BinaryIO) -> None:
     with refusals():
         if picture.format == "TIFF":
             _refuse_misread_tiff(picture)
-        if picture.format == "JPEG2000":
-            _refuse_cut_codestream(file)
         picture.load()
 
 
@@ -130,28 +124,6 @@ def _refuse_misread_tiff(picture: PIL.Image.Image) -> None:
     total = picture.width * picture.height
     if covered < total:
         raise OSError(f"cut short: {covered} of {total} pixels are there")
-
-
-def _refuse_cut_codestream(file: str | BinaryIO) -> None:
-    """Raises UserError for a JPEG 2000 whose codestream has no end: OpenJPEG would leave the rest grey."""
-    with _binary(file) as stream:
-        content = stream.read()
-    end = len(content)
-    start = 0
-    while content[start : start + 2] != b"\xff\x4f":  # boxes before the codestream; b"" ends it too
-        size, kind = struct.unpack(">I4s", content[start : start + 8])
-        head = 8
-        if size == 1:
-            size, head = struct.unpack(">Q", content[start + 8 : start + 16])[0], 16
-        if kind == b"jp2c":
-            end = start + size if size else end
-            start += head
-            break
-        if size < head:
-            raise OSError(f"a box of {size} bytes")
-        start += size
-    if end > len(content) or b"\xff\xd9" not in content[start:end][-64:]:  # some writers pad after the end
-        raise OSError("cut short: the codestream has no end")
 
 
 @contextlib.contextmanager
@@ -214,4 +186,6 @@ def png_chunks(file: str | BinaryIO) -> dict[bytes, bytes]:
             content = stream.read(size) if small else b""
             stream.seek(4 if small else size + 4, io.SEEK_CUR)
             found.setdefault(name, content)
+            if name == b"IEND":
+                break
     return found
