@@ -105,6 +105,14 @@ def test_a_model_reads_a_dark_file_as_dark_by_the_white_of_its_corpus():
     np.testing.assert_allclose(dark, RAMP[..., None] * 900 / 4095 * 255, atol=1)
 
 
+@pytest.mark.parametrize(
+    ("pixels", "white"), [(np.uint16(RAMP * 900), 0.0), (np.uint16(RAMP * 900), 65535.0), (np.float32(RAMP), 4095.0)]
+)
+def test_a_picture_far_below_white_is_said_to_be_dark(pixels, white):
+    found, notes = image.read_with_notes(encoded(pixels, "TIFF"), spec(white))
+    assert found.max() < 255 / 16 and len(notes) == 1 and "read as dark; if another is meant, set white" in notes[0]
+
+
 def silent(kind, *levels):
     return [Depth(kind, 0.0, level) for level in levels]
 

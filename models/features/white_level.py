@@ -13,7 +13,7 @@ import numpy as np
 
 LEVEL, FLOAT_LEVEL = 0.999, 0.99  # quantiles that count as the brightest: single odd pixels set no scale
 SAMPLES = 1 << 20  # that a level is taken of
-DARK = 4095 / 65535  # of white: below, 16 bits are said to be dark
+DARK = 1 / 16  # of white: a picture that reaches no further is said to be dark
 OVERSHOOT = 1.05  # real numbers a little above white, as resizing leaves them
 HEADROOM = 4.0  # real numbers up to here are taken for light where white is 1, with highlights brighter than white
 
@@ -24,6 +24,7 @@ WHITES = {
     "32-bit": (255.0, 1023.0, 4095.0, 16383.0, 65535.0, 2.0**24 - 1, 2.0**31 - 1, 2.0**32 - 1),
     "float": (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0, 2.0**32 - 1),
 }
+USUAL = {"16-bit": 65535.0, "float": 1.0}  # white of a kind that needs no mention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +104,8 @@ def white_of(depth: Depth, asked: float) -> tuple[float, tuple[str, ...]]:
     if depth.stated:
         other = asked not in (0.0, depth.stated)
         return depth.stated, (f"its file says that white is {depth.stated:g}: not {asked:g}",) if other else ()
-    if asked:
-        usual = asked in (1.0, 65535.0)
-        return asked, () if usual else (f"{kind} samples reach {level:g}: white is {asked:g}",)
-    if kind == "16-bit":
-        dark = 0 < level <= DARK * 65535
-        note = f"16-bit samples reach {level:g} of 65535: read as dark; --set=white=4095 would read them as 12 bits"
-        return 65535.0, (note,) if dark else ()
-    white = guessed_white(kind, level)
-    return white, () if white == 1 else (f"{kind} samples reach {level:g}: white is {white:g}",)
+    white = asked or (65535.0 if kind == "16-bit" else guessed_white(kind, level))
+    reach = f"{kind} samples reach {level:g}"
+    if 0 < level <= DARK * white:
+        return white, (f"{reach} of white={white:g}: read as dark; if another is meant, set white",)
+    return white, () if white == USUAL.get(kind) else (f"{reach}: white is {white:g}",)
