@@ -10,7 +10,7 @@ BIN := .venv/bin
 QUIETLY := --quiet --disable-pip-version-check
 DEMO := out/demo
 
-.PHONY: setup demo test lint bench kill-jobs pins clean
+.PHONY: setup demo test lint bench fuzz kill-jobs pins clean
 
 setup: .venv/installed
 
@@ -42,6 +42,9 @@ kill-jobs: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz
 
 pins:
 	uv pip compile --quiet --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o requirements.txt

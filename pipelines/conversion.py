@@ -246,14 +246,16 @@ class Converter:
 
     def _load(self, source: BinaryIO):
         if self.spec.kind == "image":
-            return image.to_unit(image.read(source, self.spec.features))
+            pixels, notes = image.read_with_notes(source, self.spec.features)
+            return _Picture(image.to_unit(pixels), notes)
         return _Recording(source, audio.survey(source, self.spec.features), self.moved)
 
     def _write(self, item: Item, loaded, made) -> dict:
         if self.spec.kind == "image":
             with item.create() as out:
                 image.write(out, image.to_pixels(made))
-            return {"height": made.shape[0], "width": made.shape[1]}
+            row = {"height": made.shape[0], "width": made.shape[1]}
+            return {**row, "notes": list(loaded.notes)} if loaded.notes else row
         spec = self.spec.features
         with tempfile.TemporaryFile() as raw, tempfile.TemporaryFile() as held:
             meter = _keep(made, raw, spec)
@@ -268,8 +270,8 @@ class Converter:
         seconds = round(loaded.samples / spec.sample_rate_hz, 6)
         return {"seconds": seconds, "sample_rate_hz": spec.sample_rate_hz}
 
-    def _pictures(self, pictures: list[np.ndarray]) -> np.ndarray:
-        return self.translate(np.stack(pictures)) if pictures else np.zeros(0)
+    def _pictures(self, pictures: list[_Picture]) -> np.ndarray:
+        return self.translate(np.stack([picture.unit for picture in pictures])) if pictures else np.zeros(0)
 
     # ---------------------------------------------------------------- speech
 
@@ -359,6 +361,14 @@ def _keep(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.
         meter.add(part)
     raw.seek(0)
     return meter
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Picture:
+    """A picture in [-1, 1], `[height, width, channels]`, and what was unusual about its file."""
+
+    unit: np.ndarray
+    notes: tuple[str, ...]
 
 
 class _Recording:

@@ -17,7 +17,7 @@ from pipelines.beam import filesystem
 
 SUFFIXES = {
     "audio": ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph .voc".split(),
-    "image": ".png .jpg .jpeg .webp .bmp .gif .tif .tiff .ppm .pgm".split(),
+    "image": list(image.SUFFIXES),
 }
 LOWEST_RATE_HZ = 1000  # below, there is no speech
 PROBED_FILES = 200  # of each domain, to find the kind and the front end

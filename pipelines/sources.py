@@ -182,9 +182,9 @@ def _survey_audio(file: BinaryIO, spec: AudioSpec, meter: audio.LevelMeter, span
 
 
 def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
-    pixels = image.read(file, spec)
-    moments = stats.Moments.of(image.to_unit(pixels))
-    return {"length": float(pixels.size), "gain": 1.0, "frames": len(pixels), "active": (1,), "moments": moments}
+    pixels, notes = image.read_with_notes(file, spec)
+    found = {"length": float(pixels.size), "gain": 1.0, "frames": len(pixels), "active": (1,), "notes": notes}
+    return found | {"moments": stats.Moments.of(image.to_unit(pixels))}
 
 
 def to_shard(source: Source, sizes: dict, held: tuple[int | None, ...]) -> tuple[tuple, Source]:

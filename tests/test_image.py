@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from testbed import laws
 
 from models.features import image
-from models.features.image import ImageSpec
+from models.features.image import ImageSpec, Probe
 
 RGB, GREY = ImageSpec(height=16, width=24), ImageSpec(height=16, width=24, channels=1)
 
@@ -45,6 +45,7 @@ def halves(left, right, size=(24, 16)):
         ({"width": 0}, "width=0.*near it: 8"),
         ({"channels": 2}, "channels=2.*wanted 1"),
         ({"channels": 4}, "channels=4.*wanted 1"),
+        ({"white": -1.0}, "white=-1.*such as 4095"),
     ],
     ids=str,
 )
@@ -53,7 +54,7 @@ def test_a_size_that_networks_cannot_halve_is_refused_with_the_nearest(changes, 
         ImageSpec(**changes)
 
 
-sizes = st.tuples(st.integers(1, 2000), st.integers(1, 2000), st.sampled_from([1, 3]))
+sizes = st.builds(Probe, st.integers(1, 2000), st.integers(1, 2000), st.sampled_from([1, 3]))
 
 
 @laws
@@ -61,15 +62,15 @@ sizes = st.tuples(st.integers(1, 2000), st.integers(1, 2000), st.sampled_from([1
 def test_the_suggested_spec_is_valid_and_no_larger_than_the_ceiling(sizes, ceiling):
     spec = image.suggested_spec(sizes, ceiling=ceiling)
     assert max(spec.height, spec.width) <= ceiling
-    assert spec.channels == max(channels for *_, channels in sizes)
+    assert spec.channels == max(probe.channels for probe in sizes)
 
 
 @laws
 @given(height=st.integers(2, 64), width=st.integers(2, 64), others=st.lists(sizes, max_size=2, unique=True))
 def test_the_commonest_size_is_suggested_where_networks_can_halve_it(height, width, others):
-    common = (4 * height, 4 * width, 3)
+    common = Probe(4 * height, 4 * width, 3)
     spec = image.suggested_spec([*others, common, common])
-    assert (spec.height, spec.width) == common[:2]
+    assert (spec.height, spec.width) == (common.height, common.width)
 
 
 PROBED = {("L", "PNG"): 1, ("LA", "PNG"): 1, ("1", "PNG"): 1, ("I;16", "TIFF"): 1, ("I;16B", "TIFF"): 1}
@@ -77,9 +78,11 @@ PROBED |= {("RGB", "JPEG"): 3, ("RGBA", "PNG"): 3, ("P", "GIF"): 3, ("CMYK", "JP
 
 
 @pytest.mark.parametrize(("mode", "kind"), PROBED)
-def test_size_and_channels_are_known_without_decoding(mode, kind):
+def test_size_and_channels_are_known_of_every_mode(mode, kind):
     file = encoded(plain(0, mode, size=(30, 17)), kind)
-    assert image.probe(file) == (17, 30, PROBED[mode, kind])
+    found = image.probe(file)
+    assert found == Probe(17, 30, PROBED[mode, kind], found.depth)
+    assert (found.depth is not None) == mode.startswith("I")
 
 
 # ------------------------------------------------------------------ units

@@ -223,8 +223,13 @@ def test_pictures_of_any_size_and_a_bad_one(picture_run, picture_folder, tmp_pat
     shutil.copytree(picture_folder / "plain", folder)
     PIL.Image.new("L", (50, 31), 128).save(folder / "grey.jpg")
     (folder / "bad.png").write_text("no picture")
+    PIL.Image.fromarray(np.float32([[0, 0.5], [1, np.nan]])).save(folder / "odd.tif")
     done = translate(picture_run, folder, tmp_path / "out", target="tinted")
-    assert done == {"translations": 17, "failures": 1}
+    assert done == {"translations": 18, "failures": 1}
+    said = lines(tmp_path / "out" / "translations.jsonl")
+    notes = {os.path.basename(row["path"]): row.get("notes") for row in said}
+    assert notes.pop("odd.tif") == ["1 of 4 samples are not a number or infinite: read as black"]
+    assert set(notes.values()) == {None}
     with PIL.Image.open(tmp_path / "out" / "grey.png") as made:
         assert made.size == (16, 16) and made.mode == "RGB"
 
