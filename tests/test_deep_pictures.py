@@ -145,9 +145,9 @@ def test_a_corpus_is_read_by_one_white_and_its_manifest_says_what_was_odd(tmp_pa
     made = corpus.domains([f"{name}={tmp_path}/{name}" for name in "ab"])
     found = corpus.spec_of("image", made, [])
     assert found == spec(4095.0) and corpus.spec_of("image", made, ["white=1000"]).white == 1000
-    how = {"split_by": "file", "fractions": (0.0, 0.0), "seed": 0}
-    with open(tmp_path / "a" / "0.png", "rb") as file:
-        source, _ = sources.survey(file, file.name, made[0], found, **how)
+    row = next(corpus.work_rows(made, "image", (0.0, 0.0), split_by="file", seed=0))
+    with open(row["path"], "rb") as file:
+        ((source, _),) = sources.survey(file, row, found, (0.0, 0.0))
     assert source.notes == ("16-bit samples reach 898: white is 4095",)
 
 
