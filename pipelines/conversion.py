@@ -22,6 +22,7 @@ import tensorflow as tf
 from models.errors import UserError
 from models.features import audio, image, inversion, pitch, recording
 from models.features.audio import AudioSpec
+from models.features.highpass import highpass
 from models.features.spec import Spec
 from models.features.stats import Moments
 from pipelines import config, screening
@@ -252,8 +253,9 @@ class Converter:
             held.seek(0)
             with item.create() as out:
                 shutil.copyfileobj(held, out)
+        notes = {"notes": list(loaded.notes)} if loaded.notes else {}
         seconds = round(loaded.samples / spec.sample_rate_hz, 6)
-        return {"seconds": seconds, "sample_rate_hz": spec.sample_rate_hz}
+        return {"seconds": seconds, "sample_rate_hz": spec.sample_rate_hz, **notes}
 
     def _pictures(self, pictures: list[np.ndarray]) -> np.ndarray:
         return self.translate(np.stack(pictures)) if pictures else np.zeros(0)
@@ -331,9 +333,9 @@ class Converter:
 
 
 def _keep(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.LevelMeter:
-    """Writes float32 samples to a temporary file and measures them."""
+    """Writes float32 samples to a temporary file, without what is below hearing, and measures them."""
     meter = audio.LevelMeter(spec)
-    for part in parts:
+    for part in highpass(parts, spec.sample_rate_hz):
         raw.write(np.float32(part).tobytes())
         meter.add(part)
     raw.seek(0)
@@ -341,18 +343,17 @@ def _keep(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.
 
 
 class _Recording:
-    """An open recording: its length, its level, its frames."""
+    """An open recording: its length, its level, its channel, its frames."""
 
     def __init__(self, source: BinaryIO, meter: audio.LevelMeter, moved: Callable):
         self.source, self.spec, self.moved = source, meter.spec, moved
         self.samples, self.gain, self.power = meter.samples, meter.gain(), meter.power()
-        self.silent = meter.peak == 0
+        self.silent, self.channel, self.notes = meter.peak == 0, meter.channel, meter.notes
         self.frames = self.spec.frames(meter.samples)
 
     def window(self, context: int) -> _Window:
         """Its complex frames from number `-context` on."""
-        self.source.seek(0)
-        parts = self.moved(recording.blocks(self.source, self.spec.sample_rate_hz))
+        parts = self.moved(audio.blocks(self.source, self.spec, channel=self.channel))
         return _Window(audio.stft_stream(parts, self.spec, self.gain), context, self.spec.n_fft // 2 + 1)
 
 

@@ -115,13 +115,14 @@ def _survey_audio(file: BinaryIO, spec: AudioSpec) -> dict:
     meter = audio.survey(file, spec)
     file.seek(0)
     moments, active, frames = stats.Moments.empty(spec.n_mels, stats.LAGS), [], 0
-    for part in audio.segments(file, spec, meter.gain(), records.SEGMENT_FRAMES):
+    for part in audio.segments(file, spec, meter.gain(), records.SEGMENT_FRAMES, channel=meter.channel):
         sounds = audio.active_frames(part, spec)
         moments = stats.merge(moments, stats.Moments.of(part, active=sounds, lags=stats.LAGS))
         active.append(int(sounds.sum()))
         frames += len(part)
     length = meter.samples / spec.sample_rate_hz
-    return {"length": length, "gain": meter.gain(), "frames": frames, "active": tuple(active), "moments": moments}
+    level = {"gain": meter.gain(), "channel": meter.channel, "notes": meter.notes}
+    return {"length": length, **level, "frames": frames, "active": tuple(active), "moments": moments}
 
 
 def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
@@ -140,7 +141,8 @@ def examples(file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec, wavefo
     """The serialised records of a file that was surveyed, those of speech with their samples if asked for."""
     texts = {"id": source.id, "domain": source.domain, "label": posixpath.basename(posixpath.dirname(source.path))}
     if isinstance(spec, AudioSpec):
-        kind, parts = "audio", audio.segments_with_samples(file, spec, source.gain, records.SEGMENT_FRAMES)
+        place = {"gain": source.gain, "frames": records.SEGMENT_FRAMES, "channel": source.channel}
+        kind, parts = "audio", audio.segments_with_samples(file, spec, **place)
     else:
         kind, parts = "image", iter([(image.read(file, spec), None)])
     for segment, ((part, samples), active) in enumerate(zip(parts, source.active, strict=True)):

@@ -1,0 +1,63 @@
+"""Taking out of samples what is below hearing: offset and rumble, which must not count as level.
+
+`y = x - h * x`, where the low-pass `h` is a Hann window of `WIDTH_S` and unit sum. It is symmetric and passes nothing
+from 20 Hz on but 3 % at its side lobes, so that `y` has no delay, nothing of a constant, half of 10 Hz, all that is
+heard.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import scipy.signal
+
+WIDTH_S = 0.1
+
+
+@functools.lru_cache(maxsize=16)
+def low_pass(sample_rate_hz: int) -> np.ndarray:
+    """The symmetric low-pass `[taps]` of an odd number of taps and unit sum, float64.
+
+    >>> len(low_pass(16000)), float(low_pass(16000).sum().round(12))
+    (1601, 1.0)
+    """
+    taps = 2 * int(WIDTH_S * sample_rate_hz / 2) + 1
+    shape = scipy.signal.windows.hann(taps + 2)[1:-1]
+    return shape / shape.sum()
+
+
+def highpass(parts: Iterable[np.ndarray], sample_rate_hz: int) -> Iterator[np.ndarray]:
+    """A recording that arrives in parts without what is below hearing, in constant memory.
+
+    Beyond its ends the first and the last sample are repeated. What is filtered is the difference to the
+    first, so that a constant gives zeros and not rounding errors.
+
+    Args:
+      parts: arrays `[samples]` of any lengths.
+      sample_rate_hz: their rate.
+
+    Yields:
+      Arrays `[samples]` float32, as many samples altogether.
+    """
+    kernel = low_pass(sample_rate_hz)
+    half, held, first = len(kernel) // 2, None, 0.0
+    for part in (part for part in parts if len(part)):
+        if held is None:
+            first, held = float(part[0]), np.zeros(half)
+        held = np.concatenate([held, part - first])
+        if len(held) > 4 * half:
+            yield _filtered(held, kernel)
+            held = held[len(held) - 2 * half :]
+    if held is not None and len(held) > half:
+        yield _filtered(np.pad(held, (0, half), mode="edge"), kernel)
+
+
+def _filtered(held: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Of samples with `len(kernel) // 2` around them to either side."""
+    half = len(kernel) // 2
+    if not held.any():
+        return np.zeros(len(held) - 2 * half, np.float32)
+    below = scipy.signal.oaconvolve(held, kernel, mode="valid")
+    return (held[half : len(held) - half] - below).astype(np.float32)
