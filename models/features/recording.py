@@ -142,7 +142,7 @@ def blocks(
                     made = made or len(part) > 0
                     yield part
     if not made:
-        raise UserError("empty: there are no samples in it")
+        raise UserError("empty: the header announces no samples")
 
 
 def _announced(source: soundfile.SoundFile, stream: streams.Stream) -> int:
