@@ -179,9 +179,8 @@ def highpass(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     half, length = len(kernel) // 2, 1 << (8 * len(kernel)).bit_length()
     step, samples = length - 2 * half, tf.shape(y)[1]
     count = -(-samples // step)
-    first = y[:, :1]
-    ahead = tf.repeat(y[:, -1:] - first, half + count * step - samples, axis=1)
-    padded = tf.concat([tf.repeat(tf.zeros_like(first), half, axis=1), y - first, ahead], axis=1)
+    place = tf.range(-half, count * step + half) % (2 * samples)  # reflected beyond the ends
+    padded = tf.gather(y - y[:, :1], tf.minimum(place, 2 * samples - 1 - place), axis=1)
     transfer = tf.constant(np.fft.rfft(kernel, length))
 
     def below(number):
@@ -190,7 +189,7 @@ def highpass(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
 
     blocks = tf.map_fn(below, tf.range(count), parallel_iterations=1, fn_output_signature=tf.float32)
     low = tf.reshape(tf.transpose(blocks, [1, 0, 2]), [tf.shape(y)[0], -1])[:, :samples]
-    return y - first - low
+    return y - y[:, :1] - low
 
 
 def active_power(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:

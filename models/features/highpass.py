@@ -31,8 +31,9 @@ def low_pass(sample_rate_hz: int) -> np.ndarray:
 def highpass(parts: Iterable[np.ndarray], sample_rate_hz: int) -> Iterator[np.ndarray]:
     """A recording that arrives in parts without what is below hearing, in constant memory.
 
-    Beyond its ends the first and the last sample are repeated. What is filtered is the difference to the
-    first, so that a constant gives zeros and not rounding errors.
+    Beyond its ends it is reflected: repeating the first sample would leave half of it for 50 ms, where a recording
+    does not begin in silence. What is filtered is the difference to the first sample, so that a constant gives zeros
+    and not rounding errors.
 
     Args:
       parts: arrays `[samples]` of any lengths.
@@ -42,16 +43,17 @@ def highpass(parts: Iterable[np.ndarray], sample_rate_hz: int) -> Iterator[np.nd
       Arrays `[samples]` float32, as many samples altogether.
     """
     kernel = low_pass(sample_rate_hz)
-    half, held, first = len(kernel) // 2, None, 0.0
+    half, held, first, begun = len(kernel) // 2, np.zeros(0), 0.0, False
     for part in (part for part in parts if len(part)):
-        if held is None:
-            first, held = float(part[0]), np.zeros(half)
+        first = first if len(held) else float(part[0])
         held = np.concatenate([held, part - first])
-        if len(held) > 4 * half:
+        if not begun and len(held) >= half:
+            held, begun = np.pad(held, (half, 0), mode="symmetric"), True
+        if begun and len(held) > 4 * half:
             yield _filtered(held, kernel)
             held = held[len(held) - 2 * half :]
-    if held is not None and len(held) > half:
-        yield _filtered(np.pad(held, (0, half), mode="edge"), kernel)
+    if len(held):
+        yield _filtered(np.pad(held, (0 if begun else half, half), mode="symmetric"), kernel)
 
 
 def _filtered(held: np.ndarray, kernel: np.ndarray) -> np.ndarray:
