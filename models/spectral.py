@@ -176,7 +176,7 @@ def highpass(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     Block by block and in double precision: memory beyond a few times the waveforms' does not grow.
     """
     kernel = highpass_kernel(spec.sample_rate_hz)
-    half, length = len(kernel) // 2, 1 << (8 * len(kernel)).bit_length()
+    half, length = len(kernel) // 2, 1 << (4 * len(kernel)).bit_length()
     step, samples = length - 2 * half, tf.shape(y)[1]
     count = -(-samples // step)
     place = tf.range(-half, count * step + half) % (2 * samples)  # reflected beyond the ends

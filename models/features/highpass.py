@@ -1,8 +1,7 @@
 """Taking out of samples what is below hearing: offset and rumble, which must not count as level.
 
-`y = x - h * x`, where the low-pass `h` is a Hann window of `WIDTH_S` and unit sum. It is symmetric and passes nothing
-from 20 Hz on but 3 % at its side lobes, so that `y` has no delay, nothing of a constant, half of 10 Hz, all that is
-heard.
+`y = x - h * x`, where the low-pass `h` is a Hann-windowed sinc of unit sum and `WIDTH_S`. It is symmetric, so that `y`
+has no delay; of it nothing is left of a constant, less than 1 % below 12 Hz, and from 20 Hz on all to 0.05 dB.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import scipy.signal
 
-WIDTH_S = 0.1
+WIDTH_S, CUTOFF_HZ = 0.4, 16.0  # a Hann window of 0.1 s would leave half of 10 Hz
 
 
 @functools.lru_cache(maxsize=16)
@@ -21,18 +20,19 @@ def low_pass(sample_rate_hz: int) -> np.ndarray:
     """The symmetric low-pass `[taps]` of an odd number of taps and unit sum, float64.
 
     >>> len(low_pass(16000)), float(low_pass(16000).sum().round(12))
-    (1601, 1.0)
+    (6401, 1.0)
     """
     taps = 2 * int(WIDTH_S * sample_rate_hz / 2) + 1
-    shape = scipy.signal.windows.hann(taps + 2)[1:-1]
+    times_s = (np.arange(taps) - taps // 2) / sample_rate_hz
+    shape = np.sinc(2 * CUTOFF_HZ * times_s) * scipy.signal.windows.hann(taps + 2)[1:-1]
     return shape / shape.sum()
 
 
 def highpass(parts: Iterable[np.ndarray], sample_rate_hz: int) -> Iterator[np.ndarray]:
     """A recording that arrives in parts without what is below hearing, in constant memory.
 
-    Beyond its ends it is reflected: repeating the first sample would leave half of it for 50 ms, where a recording
-    does not begin in silence. What is filtered is the difference to the first sample, so that a constant gives zeros
+    Beyond its ends it is reflected: repeating the first sample would leave half of it, where a recording does not
+    begin in silence. What is filtered is the difference to the first sample, so that a constant gives zeros
     and not rounding errors.
 
     Args:

@@ -83,8 +83,7 @@ def probe(file: str | BinaryIO) -> int:
     """
     with _explained(), _opened(file) as opened:
         try:
-            opened.seek(0)
-            facts = soundfile.info(opened)
+            facts = soundfile.info(file if isinstance(file, str) else streams.Stream().open(opened))
         except soundfile.LibsndfileError:  # such as of a tag before the header
             facts = soundfile.info(streams.of(opened)[0].open(opened))
         _refuse_absurd(facts.samplerate, facts.channels)

@@ -29,9 +29,8 @@ class Stream:
     samples: int | None = None
 
     def open(self, file: BinaryIO) -> BinaryIO:
-        """Its bytes, as a file."""
-        file.seek(0)
-        return Pieces(file, self.pieces) if self.pieces else file
+        """Its bytes, as a file; also the whole one, since corrupted headers let libsndfile seek to places before it."""
+        return Pieces(file, self.pieces or ((0, file.seek(0, os.SEEK_END)),))
 
 
 class Pieces(io.RawIOBase):
