@@ -139,6 +139,7 @@ def a_law() -> np.ndarray:
 
 def raw(audio: tf.Tensor, at, count: int) -> tf.Tensor:
     """uint8 `[count]` from a place on."""
+    at = tf.minimum(tf.cast(at, tf.int64), _length(audio))  # beyond it the operation fails with the file as its message
     part = tf.strings.substr(audio, tf.cast(at, tf.int32), count)
     part = checked(part, tf.equal(tf.strings.length(part), count), "audio that ends within its header")
     return tf.ensure_shape(tf.io.decode_raw(part, tf.uint8), [count])

@@ -81,8 +81,9 @@ def test_an_offset_changes_neither_level_nor_features(below):
     assert found.gain() == pytest.approx(plain.gain(), rel=0.03) and found.power() == pytest.approx(
         plain.power(), rel=0.06
     )
-    sounds = mels(0.1 * SPEECH) > -5
-    np.testing.assert_allclose(mels(odd)[sounds], mels(0.1 * SPEECH)[sounds], atol=0.2)
+    inside = slice(8, -8)  # of frames: at its ends a wave is reflected
+    sounds = mels(0.1 * SPEECH)[inside] > -5
+    np.testing.assert_allclose(mels(odd)[inside][sounds], mels(0.1 * SPEECH)[inside][sounds], atol=0.2)
 
 
 @each_spec
