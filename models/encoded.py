@@ -15,6 +15,11 @@ from models.features import channels
 from models.features.audio import AudioSpec
 from models.features.recording import RATES_HZ
 
+STARTS = {  # what a file holds once, or it is several that are joined, of which the operations decode the first alone
+    "FLAC": (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22"),
+    "Vorbis": (b"\x01vorbis",),
+    "MP3": (b"Xing\0\0\0", b"Info\0\0\0"),
+}
 MP3_RATES_HZ = ((11025, 12000, 8000), (0, 0, 0), (22050, 24000, 16000), (44100, 48000, 32000))  # by version bits
 
 ROLL_OFF = 0.08  # of the band, resampled
@@ -102,6 +107,7 @@ def encode(samples: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
 
 def _flac(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Samples and rate; 20 bits of rate and 5 of depth stand in the first block (RFC 9639, Sec. 8.2)."""
+    audio = _single(audio, "FLAC")
     head = [tf.cast(byte, tf.int32) for byte in tf.unstack(wav.raw(audio, 18, 8))]
     samples = head[3] % 16 + tf.reduce_max(head[4:])  # their number's bytes
     head[2] = wav.checked(
@@ -118,7 +124,9 @@ def _flac(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _vorbis(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Samples and rate; after a page header of 28 bytes comes the identification header (Vorbis I, Sec. 4.2.2)."""
-    return tfio.audio.decode_vorbis(audio), tf.cast(wav.number(audio, 40, 4), tf.int32)
+    named = tf.reduce_all(wav.raw(audio, 28, 7) == tf.constant(list(b"\x01vorbis"), tf.uint8))
+    rate_hz = wav.checked(wav.number(audio, 40, 4), named, "an Ogg file of something else than Vorbis alone")
+    return tfio.audio.decode_vorbis(_single(audio, "Vorbis")), tf.cast(rate_hz, tf.int32)
 
 
 def _mp3(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -126,9 +134,19 @@ def _mp3(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     tagged = tf.equal(tf.strings.substr(audio, 0, 3), "ID3")
     size = tf.reduce_sum(tf.cast(wav.raw(audio, 6, 4), tf.int32) * [1 << 21, 1 << 14, 1 << 7, 1])
     head = tf.cast(wav.raw(audio, tf.where(tagged, size + 10, 0), 4), tf.int32)
+    starts = (head[0] == 0xFF) & (head[1] >= 0xE0) & (head[1] // 8 % 4 != 1) & (head[2] // 4 % 4 != 3)
+    head = wav.checked(
+        head, starts, "audio that is no WAV, FLAC or Ogg Vorbis, and no MPEG frame begins where one should"
+    )
     version, index = head[1] // 8 % 4, head[2] // 4 % 4
     rate_hz = tf.gather(tf.reshape(tf.constant(MP3_RATES_HZ), [-1]), 3 * version + tf.minimum(index, 2))
-    return tfio.audio.decode_mp3(audio), rate_hz
+    return tfio.audio.decode_mp3(_single(audio, "MP3")), rate_hz
+
+
+def _single(audio: tf.Tensor, kind: str) -> tf.Tensor:
+    """The file, refused where several are joined."""
+    count = tf.add_n([tf.size(tf.strings.split(audio, mark)) - 1 for mark in STARTS[kind]])
+    return wav.checked(audio, count <= 1, f"{kind} files that are joined; wanted one at a time")
 
 
 READERS = {"RIFF": wav.decode, "fLaC": _flac, "OggS": _vorbis}

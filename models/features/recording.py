@@ -60,7 +60,7 @@ def _explained() -> Iterator[None]:
         yield
     except TypeError:  # soundfile wants to be told rate and channels of files that end in .raw
         raise UserError("not readable as audio: samples without a header") from None
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise UserError("not readable as audio: there is no such file") from None
     except soundfile.LibsndfileError as error:
         raise UserError(f"not readable as audio: {error.error_string}") from None
