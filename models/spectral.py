@@ -7,10 +7,12 @@ front end and to librosa.
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
-from models.features import audio, inversion
+from models.features import audio, inversion, level
 from models.features.audio import AudioSpec
+from models.features.highpass import low_pass as highpass_kernel
 
 
 def stft(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
@@ -168,10 +170,32 @@ def repeat(step, times: int, *state):
     return outcome[1] if len(state) == 1 else outcome[1:]
 
 
+def highpass(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+    """Waveforms `[batch, samples]` without what is below hearing; the twin of `models.features.highpass`.
+
+    Block by block and in double precision: memory beyond a few times the waveforms' does not grow.
+    """
+    kernel = highpass_kernel(spec.sample_rate_hz)
+    half, length = len(kernel) // 2, 1 << (4 * len(kernel)).bit_length()
+    step, samples = length - 2 * half, tf.shape(y)[1]
+    count = -(-samples // step)
+    place = tf.range(-half, count * step + half) % (2 * samples)  # reflected beyond the ends
+    padded = tf.gather(y - y[:, :1], tf.minimum(place, 2 * samples - 1 - place), axis=1)
+    transfer = tf.constant(np.fft.rfft(kernel, length))
+
+    def below(number):
+        block = tf.cast(padded[:, number * step :][:, :length], tf.float64)
+        return tf.cast(tf.signal.irfft(tf.signal.rfft(block) * transfer, [length])[:, 2 * half :], tf.float32)
+
+    blocks = tf.map_fn(below, tf.range(count), parallel_iterations=1, fn_output_signature=tf.float32)
+    low = tf.reshape(tf.transpose(blocks, [1, 0, 2]), [tf.shape(y)[0], -1])[:, :samples]
+    return y - y[:, :1] - low
+
+
 def active_power(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """Mean power `[batch, 1]` of the parts of `[batch, samples]` that sound; 0 for silence.
 
-    The twin of `audio.active_power` over `audio.block_powers`.
+    The twin of `level.active_power` over `level.block_powers`.
     """
     size = max(1, spec.sample_rate_hz // 50)
     blocks = tf.signal.frame(tf.square(y), size, size, pad_end=True)
@@ -179,17 +203,17 @@ def active_power(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     lengths = tf.minimum(size, samples - size * tf.range(n))
     powers = tf.reduce_sum(blocks, axis=-1) / tf.cast(lengths, tf.float32)
     loud = tf.sort(powers, axis=-1)[:, n - 1 - n // 20][:, None]
-    active = tf.cast((powers >= loud * 10 ** (-audio.ACTIVE_RANGE_DB / 10)) & (powers > 0), tf.float32)
+    active = tf.cast((powers >= loud * 10 ** (-level.ACTIVE_RANGE_DB / 10)) & (powers > 0), tf.float32)
     return tf.reduce_sum(powers * active, -1, keepdims=True) / tf.maximum(tf.reduce_sum(active, -1, keepdims=True), 1)
 
 
 def level_gain(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """The factor `[batch, 1]` that brings each of `[batch, samples]` to `spec.level_db`; 1 for silence.
 
-    The twin of `audio.level_gain`.
+    The twin of `level.level_gain`.
     """
     power = active_power(y, spec)
-    limit = 10 ** (audio.MAX_GAIN_DB / 20)
+    limit = 10 ** (level.MAX_GAIN_DB / 20)
     gain = 10 ** (spec.level_db / 20) * tf.math.rsqrt(tf.maximum(power, 1e-20))
     return tf.where(power > 0, tf.clip_by_value(gain, 1 / limit, limit), 1.0)
 

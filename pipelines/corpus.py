@@ -15,9 +15,10 @@ from models.features import audio, image, recording
 from pipelines import config, left_out, listing, procedural, records, sources, tfds
 from pipelines.beam import filesystem
 
+OF_OTHER_PROGRAMS = {".mat", ".iff", ".sf", ".xi", ".htk", ".fap", ".vst", ".fit", ".gbr", ".im"}  # as a rule
 SUFFIXES = {
-    "audio": ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph .voc".split(),
-    "image": list(image.SUFFIXES),
+    "audio": [suffix for suffix in recording.SUFFIXES if suffix not in OF_OTHER_PROGRAMS],
+    "image": [suffix for suffix in image.SUFFIXES if suffix not in OF_OTHER_PROGRAMS],
 }
 LOWEST_RATE_HZ = 1000  # below, there is no speech
 PROBED_FILES = 200  # of each domain, to find the kind and the front end

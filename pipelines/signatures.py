@@ -37,12 +37,16 @@ def of_bytes(made: Mapping[str, Callable], spec: AudioSpec) -> dict[str, Callabl
 
 
 def analyse(spec: AudioSpec) -> Callable:
-    """Waveforms to log-mels, each at the level the model was trained at, and the gain that took."""
+    """Waveforms to log-mels, each at the level the model was trained at, and the gain that took.
+
+    Offset and rumble do not count, and are taken out.
+    """
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform")], autograph=False)
     def fn(waveform):
-        gain = spectral.level_gain(waveform, spec)
-        return {"features": spectral.log_mel(waveform * gain, spec), "gain": gain}
+        heard = spectral.highpass(waveform, spec)
+        gain = spectral.level_gain(heard, spec)
+        return {"features": spectral.log_mel(heard * gain, spec), "gain": gain}
 
     return fn
 
@@ -95,9 +99,11 @@ def waveform(translate: Callable, inverting: Callable, spec: AudioSpec, context:
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform"), *others], autograph=False)
     def fn(waveform, *others):
-        levelled = waveform * spectral.level_gain(waveform, spec)
+        heard = spectral.highpass(waveform, spec)
+        levelled = heard * spectral.level_gain(heard, spec)
         made = _in_chunks(levelled, lambda mels: translate(mels, *others), inverting, spec, context)
-        return {"waveform": _as_loud(made[:, : tf.shape(waveform)[1]], waveform, spec)}
+        made = spectral.highpass(made[:, : tf.shape(waveform)[1]], spec)
+        return {"waveform": _as_loud(made, heard, spec)}
 
     return fn
 

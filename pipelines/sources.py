@@ -169,7 +169,6 @@ def split_key(relative: str, folder: str, split_by: str, seed: int) -> str:
 
 def _survey_audio(file: BinaryIO, spec: AudioSpec, meter: audio.LevelMeter, span: tuple[int, int | None]) -> dict:
     moments, active, frames = stats.Moments.empty(spec.n_mels, stats.LAGS), [], 0
-    file.seek(0)
     for part in audio.segments(file, spec, meter.gain(), records.SEGMENT_FRAMES, channel=meter.channel, span=span):
         sounds = audio.active_frames(part, spec)
         moments = stats.merge(moments, stats.Moments.of(part, active=sounds, lags=stats.LAGS))

@@ -1,13 +1,16 @@
 """Files decoded in the graph: as soundfile and the front end's own resampling have them."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+from testbed import voice
 
 from models import encoded
+from models.features import audio as front_end
 from models.features import recording
 from models.features.audio import AudioSpec
 
@@ -79,3 +82,114 @@ def test_what_is_encoded_is_a_wav(samples, rng):
     found, rate_hz = soundfile.read(io.BytesIO(encoded.encode(tf.constant(y), SPEC).numpy()))
     assert rate_hz == 8000
     np.testing.assert_allclose(found, y, atol=1e-4)
+
+
+# ------------------------------------------------------------------ WAV files of strangers
+
+
+def wav(fmt, data, *, size=None, riff=b"RIFF"):
+    """A WAV file of chunks that are given byte by byte."""
+    size = len(data) if size is None else size
+    body = b"WAVEfmt " + len(fmt).to_bytes(4, "little") + fmt + b"data" + size.to_bytes(4, "little") + data
+    return riff + len(body).to_bytes(4, "little") + body
+
+
+def pcm(channels=1, rate_hz=8000, bits=16, tag=1):
+    frame = channels * bits // 8
+    return struct.pack("<HHIIHH", tag, channels, rate_hz, frame * rate_hz, frame, bits)
+
+
+SAMPLES = np.random.default_rng(0).integers(-9000, 9000, 1000, np.int16).tobytes()
+
+
+@pytest.mark.parametrize("container", ["WAV", "WAVEX"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32", "PCM_U8", "FLOAT", "DOUBLE", "ULAW", "ALAW"])
+def test_every_coding_of_wav_is_as_the_front_end_reads_it(decode, container, subtype):
+    audio = written(8000, container, subtype)
+    np.testing.assert_allclose(decode(audio), recording.read(io.BytesIO(audio), 8000), atol=1e-6)
+
+
+@pytest.mark.parametrize("subtype", ["IMA_ADPCM", "MS_ADPCM", "GSM610"])
+def test_a_coding_that_is_not_read_is_refused_by_its_number(decode, subtype):
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(4000), 8000, format="WAV", subtype=subtype)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="coding that is not read here"):
+        decode(file.getvalue())
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0xFFFFFFF8, 0x7FFFF000, 0x80000000])
+def test_a_length_that_was_never_filled_in_is_the_rest_of_the_file(decode, size):
+    np.testing.assert_array_equal(decode(wav(pcm(), SAMPLES, size=size)), decode(wav(pcm(), SAMPLES)))
+
+
+WHOLE = wav(pcm(), SAMPLES)
+BROKEN = {
+    "cut": WHOLE[: len(WHOLE) * 6 // 10],
+    "cut in fmt": WHOLE[:30],
+    "no fmt": b"RIFF\0\0\0\0WAVEdata" + (2000).to_bytes(4, "little") + SAMPLES,
+    "no data": WHOLE[:36],
+    "no samples": wav(pcm(), b""),
+    "no channels": wav(pcm(channels=0), SAMPLES),
+    "many channels": wav(pcm(channels=1000), SAMPLES),
+    "rate 0": wav(pcm(rate_hz=0), SAMPLES),
+    "rate 1": wav(pcm(rate_hz=1), SAMPLES),
+    "rate 2 GHz": wav(pcm(rate_hz=2 * 10**9), SAMPLES),
+    "12 bits": wav(pcm(bits=8, tag=3), SAMPLES),
+    "endless chunks": b"RIFF\0\0\0\0WAVE" + bytes(80000),
+    "a chunk of 4 GB": b"RIFF\0\0\0\0WAVELIST" + b"\xf8\xff\xff\xff" + WHOLE[12:],
+    "big-endian": b"RIFX" + WHOLE[4:],
+    "NaN": wav(pcm(bits=32, tag=3), np.float32([0, np.nan, 0]).tobytes()),
+    "FLAC of unknown length": (lambda f: f[:21] + bytes([f[21] & 0xF0, 0, 0, 0, 0]) + f[26:])(
+        written(8000, "FLAC", "PCM_16")
+    ),
+    "cut FLAC": written(8000, "FLAC", "PCM_16")[:-900],
+    "cut Vorbis": written(8000, "OGG", "VORBIS")[:-900],
+    "joined FLAC": 2 * written(8000, "FLAC", "PCM_16"),
+    "chained Vorbis": written(8000, "OGG", "VORBIS") + written(11025, "OGG", "VORBIS"),
+    "joined MP3": 2 * written(8000, "MP3", "MPEG_LAYER_III"),
+    "Opus": written(8000, "OGG", "OPUS"),
+    "FLAC noise": b"fLaC" + SAMPLES,
+    "Vorbis noise": b"OggS" + SAMPLES,
+    "MP3 noise": b"ID3\3\0\0\0\0\0\0" + SAMPLES,
+}
+
+
+@pytest.mark.parametrize("audio", BROKEN.values(), ids=BROKEN)
+def test_broken_files_are_refused(decode, audio):
+    with pytest.raises(tf.errors.OpError):
+        decode(audio)
+
+
+def test_odd_chunks_are_padded(decode):
+    listed = b"LIST" + (3).to_bytes(4, "little") + b"abc\0"
+    np.testing.assert_array_equal(decode(WHOLE[:12] + listed + WHOLE[12:]), decode(WHOLE))
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025])
+def test_channels_that_cancel_and_units_of_integers_are_read_as_by_the_front_end(decode, rate_hz):
+    y = voice(110, 1.0, rate_hz, 0)
+    for samples in (np.stack([y, -y], 1), np.stack([-0.5 * y, y, 0 * y], 1), y[:, None] * 32768 / np.abs(y).max()):
+        file = io.BytesIO()
+        soundfile.write(file, samples, rate_hz, format="WAV", subtype="FLOAT")
+        meter = front_end.survey(file, SPEC)
+        wanted = meter.scale * recording.read(file, 8000, channel=meter.channel)
+        np.testing.assert_allclose(decode(file.getvalue())[400:-400], wanted[400:-400], atol=1e-3)
+
+
+@pytest.mark.parametrize("rate_hz", [7350, 11025, 16000])
+@pytest.mark.parametrize("seconds", [7.5, 8.0, 16.001, 30.0])
+def test_long_recordings_are_resampled_in_blocks_without_seams(decode, rate_hz, seconds):
+    y = voice(110, seconds, rate_hz, 0)
+    audio = wav(pcm(rate_hz=rate_hz, bits=32, tag=3), y.tobytes())
+    found, wanted = decode(audio).numpy(), recording.read(io.BytesIO(audio), 8000)
+    assert len(found) == len(wanted)
+    np.testing.assert_allclose(found[400:-400], wanted[400:-400], atol=1e-3)
+
+
+def test_more_than_twelve_minutes_are_resampled_as_their_parts():
+    y = np.tile(voice(110, 10.0, 11025, 0), 100)
+    found = tf.function(lambda x: encoded.resample(x, tf.constant(11025), 22050))(y).numpy()
+    assert len(found) == 2 * len(y)
+    part = encoded.resample(tf.constant(y[: 20 * 11025]), tf.constant(11025), 22050).numpy()
+    np.testing.assert_allclose(found[10 * 22050 : 19 * 22050], part[10 * 22050 : 19 * 22050], atol=1e-5)
+    np.testing.assert_allclose(found[990 * 22050 : 999 * 22050], part[10 * 22050 : 19 * 22050], atol=1e-5)

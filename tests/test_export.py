@@ -103,6 +103,13 @@ def test_silence_stays_silent_beside_sound(exported):
     assert not y[0].any() and 0.3 < y[1].std() / x[1].std() < 3
 
 
+def test_an_offset_changes_nothing_of_what_comes_out(exported):
+    x = 0.1 * voice(VOICES_HZ["low"], 0.9, 8000, seed=7)[None]
+    translate = exported["translate_ab_waveform"]
+    plain, odd = (translate(waveform=tf.constant(y))["waveform"].numpy() for y in (x, x + np.float32(0.3)))
+    np.testing.assert_allclose(odd, plain, atol=0.02 * np.abs(plain).max())
+
+
 def test_a_strange_signature_is_refused_at_export(speech_run, speech_records):
     class Strange:
         spec, context = conversion.Model(speech_run).spec, 0

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tensorflow_datasets
 from testbed import DATAFLOW, script, voice, write_voices
 
-from models.features import audio, image, recording
+from models.features import audio, image
 from pipelines import console, corpus, dataset, dataset_writer, records, sources
 from pipelines.beam import filesystem, preprocess_job, runner
 
@@ -98,7 +98,7 @@ def test_the_manifest_has_a_line_for_each_file(speech_records, speech_folder):
     assert set(found) == {str(path) for path in speech_folder.rglob("*.wav")}
     assert list(found) == sorted(found, key=lambda path: found[path]["id"])
     for path, row in found.items():
-        y = recording.read(path, spec.sample_rate_hz)
+        y = audio.read(path, spec)
         with open(path, "rb") as file:
             assert row["hash"] == hashlib.blake2b(file.read(), digest_size=8).hexdigest()
         assert row["length"] == len(y) / spec.sample_rate_hz and row["frames"] == spec.frames(len(y))
@@ -109,7 +109,7 @@ def test_the_manifest_has_a_line_for_each_file(speech_records, speech_folder):
 def test_features_are_those_of_the_file_at_its_level(speech_records):
     data = dataset.open_records(speech_records)
     for source, log_mels in dataset.whole(data, "train", "low"):
-        y = source.gain * recording.read(source.path, data.spec.features.sample_rate_hz)
+        y = source.gain * audio.read(source.path, data.spec.features)
         np.testing.assert_allclose(log_mels, audio.log_mel(y, data.spec.features), atol=0.01)
 
 
@@ -143,7 +143,7 @@ def test_a_long_recording_becomes_several_records_that_join_to_the_whole(tmp_pat
     assert_whole(tmp_path / "out")
     for split in records.SPLITS:
         for source, log_mels in dataset.whole(data, split, "a"):
-            y = source.gain * recording.read(source.path, data.spec.features.sample_rate_hz)
+            y = source.gain * audio.read(source.path, data.spec.features)
             assert log_mels.shape == (source.frames, 32) and len(source.active) == -(-source.frames // 50)
             np.testing.assert_allclose(log_mels, audio.log_mel(y, data.spec.features), atol=0.01)
 

@@ -244,6 +244,28 @@ def test_recordings_keep_length_and_level_and_silence_whatever_is_beside_them(co
     np.testing.assert_allclose(levels[2:], levels[:2], rtol=0.05)
 
 
+def test_a_recording_is_converted_alike_whatever_its_offset_scale_and_channels_and_what_was_odd_is_said(converter):
+    y = voice(110.0, 0.9, 8000, 1)
+    plain, offset, scaled, inverted = y, y + 0.3, y * 20000, np.stack([y, -y], 1)
+    wanted, *others = converted(converter, [plain, offset, scaled, inverted])
+    level = audio.active_power(audio.block_powers(wanted, 8000))
+    assert level == pytest.approx(audio.active_power(audio.block_powers(y, 8000)), rel=0.05)
+    for n, made in enumerate(others):
+        scale = 20000 / 32768 if n == 1 else 1
+        np.testing.assert_allclose(made, wanted * scale, atol=5e-3)
+
+
+def test_what_is_odd_about_a_recording_is_said_of_its_conversion(converter):
+    y, items = voice(110.0, 0.5, 8000, 1), []
+    for samples in (y, np.stack([y, -y], 1), y * 30000):
+        soundfile.write(file := io.BytesIO(), samples, 8000, format="WAV", subtype="FLOAT")
+        items.append(conversion.Item(file, lambda: contextlib.nullcontext(io.BytesIO())))
+    plain, inverted, scaled = converter.convert(items)
+    assert "notes" not in plain
+    assert inverted["notes"] == ["channels cancel out when averaged: channel 1 is used"]
+    assert len(scaled["notes"]) == 1 and scaled["notes"][0].endswith("read as 16-bit integers")
+
+
 def test_a_run_that_is_no_vocoder_is_refused(converter, speech_run):
     with pytest.raises(ValueError, match="--inverter=vocoder:.*: plugin cyclegan has no signature vocode"):
         converter._inverter(f"vocoder:{speech_run}")

@@ -20,9 +20,9 @@ import numpy as np
 
 from models.errors import UserError
 from models.features import recording
-
-ACTIVE_RANGE_DB = 20.0  # a block this far below the loud ones does not count as speech
-MAX_GAIN_DB = 40.0  # noise alone must not be blown up to the level of speech
+from models.features.channels import Channels
+from models.features.highpass import highpass
+from models.features.level import LevelMeter, active_power, block_powers, level_gain  # noqa: F401 (all of the front end)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,49 +136,6 @@ def window(spec: AudioSpec) -> np.ndarray:
     return librosa.util.pad_center(short, size=spec.n_fft).astype(np.float32)
 
 
-def block_powers(y: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """Mean squares of consecutive 20 ms blocks of `y` (the last one may be shorter), float64."""
-    size = _block_samples(sample_rate_hz)
-    starts = np.arange(0, len(y), size)
-    sums = np.add.reduceat(np.square(y, dtype=np.float64), starts) if len(y) else np.zeros(0)
-    return sums / np.minimum(size, len(y) - starts)
-
-
-def _block_samples(sample_rate_hz: int) -> int:
-    return max(1, sample_rate_hz // 50)
-
-
-def active_power(powers: np.ndarray) -> float:
-    """Mean power of the blocks that hold speech; 0 where nothing sounds.
-
-    After ITU-T P.56: pauses must not count, or a recording with long ones would come out loud. A
-    block is active within `ACTIVE_RANGE_DB` of the 95th percentile, so that a click sets no scale.
-
-    >>> float(active_power(np.array([0.0, 0.0, 0.25, 0.25])))
-    0.25
-    """
-    if not len(powers):
-        return 0.0
-    loud = np.sort(powers)[len(powers) - 1 - len(powers) // 20]
-    active = powers[(powers >= loud * 10 ** (-ACTIVE_RANGE_DB / 10)) & (powers > 0)]
-    return float(active.mean()) if len(active) else 0.0
-
-
-def level_gain(powers: np.ndarray, level_db: float) -> float:
-    """The factor that brings a recording's active part to `level_db`, within +-`MAX_GAIN_DB`.
-
-    Silence keeps its level: the factor is 1.
-
-    >>> round(level_gain(np.array([0.01]), -23.0), 4)
-    0.7079
-    """
-    power = active_power(powers)
-    if power <= 0:
-        return 1.0
-    gain_db = level_db - 10 * np.log10(power)
-    return float(10 ** (np.clip(gain_db, -MAX_GAIN_DB, MAX_GAIN_DB) / 20))
-
-
 def levelled(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
     """A whole recording `[samples]` at the level that models know, see :func:`level_gain`."""
     return y * level_gain(block_powers(y, spec.sample_rate_hz), spec.level_db)
@@ -243,62 +200,102 @@ def active_frames(log_mels: np.ndarray, spec: AudioSpec, *, range_db: float = 40
     return sounds & (power >= loud * 10 ** (-range_db / 10))
 
 
-class LevelMeter:
-    """:func:`level_gain` of a recording that arrives in parts, in constant memory but for a number every 20 ms."""
+def blocks(
+    file: str | BinaryIO,
+    spec: AudioSpec,
+    *,
+    channel: int = -1,
+    span: tuple[int, int | None] = (0, None),
+    meter: Channels | None = None,
+) -> Iterator[np.ndarray]:
+    """The samples of a recording that count: at the spec's rate, without what is below hearing, in constant memory.
 
-    def __init__(self, spec: AudioSpec):
-        self.spec, self.samples, self.peak = spec, 0, 0.0
-        self.held, self.powers = np.zeros(0, np.float32), []
+    Everything that is analysed, measured, kept or translated is made of these.
 
-    def add(self, part: np.ndarray) -> None:
-        """The next samples."""
-        self.samples += len(part)
-        self.peak = max(self.peak, float(np.abs(part).max(initial=0.0)))
-        self.held = np.concatenate([self.held, part])
-        whole = len(self.held) - len(self.held) % _block_samples(self.spec.sample_rate_hz)
-        self.powers.append(block_powers(self.held[:whole], self.spec.sample_rate_hz))
-        self.held = self.held[whole:]
+    Args:
+      file: as of :func:`models.features.recording.blocks`, and so are the errors.
+      spec: the front end.
+      channel: the channel to read; -1 for the average of all.
+      span: the samples at the spec's rate from and to which it is read; to the end if None.
+      meter: is given the samples of all channels.
 
-    def _blocks(self) -> np.ndarray:
-        return np.concatenate([*self.powers, block_powers(self.held, self.spec.sample_rate_hz)])
+    Yields:
+      Arrays `[samples]` float32.
+    """
+    parts = recording.blocks(file, spec.sample_rate_hz, channel=channel, meter=meter)
+    return _within(highpass(parts, spec.sample_rate_hz), *span)
 
-    def gain(self) -> float:
-        """The factor that brings what was added to the spec's level."""
-        return level_gain(self._blocks(), self.spec.level_db)
 
-    def power(self) -> float:
-        """The :func:`active_power` of what was added."""
-        return active_power(self._blocks())
+def _within(parts: Iterable[np.ndarray], start: int, end: int | None) -> Iterator[np.ndarray]:
+    """The samples from number `start` on, before number `end`."""
+    at = 0
+    for part in parts:
+        inside = part[max(0, start - at) : None if end is None else max(0, end - at)]
+        at += len(part)
+        if len(inside):
+            yield inside
+        if end is not None and at >= end:
+            return
+
+
+def read(file: str | BinaryIO, spec: AudioSpec, *, channel: int = -1) -> np.ndarray:
+    """All of :func:`blocks`, `[samples]`."""
+    return np.concatenate(list(blocks(file, spec, channel=channel)))
 
 
 def survey(file: str | BinaryIO, spec: AudioSpec) -> LevelMeter:
-    """Length, peak and level of a recording at the spec's rate, in constant memory.
+    """Length, peak and level of a recording, and what is unusual about it, in constant memory.
+
+    A recording whose channels cancel when they are averaged is read a second time, its loudest channel alone.
 
     Arguments and errors as :func:`models.features.recording.blocks`.
     """
+    channels = Channels()
+    meter = _measured(blocks(file, spec, meter=channels), spec)
+    if (channel := channels.best()) >= 0:
+        meter = _measured(blocks(file, spec, channel=channel), spec)
+    meter.describe(channel=channel, scale=channels.scale(), notes=channels.notes())
+    return meter
+
+
+def _measured(parts: Iterable[np.ndarray], spec: AudioSpec) -> LevelMeter:
     meter = LevelMeter(spec)
-    for part in recording.blocks(file, spec.sample_rate_hz):
+    for part in parts:
         meter.add(part)
     return meter
 
 
-def segments(file: str | BinaryIO, spec: AudioSpec, gain: float, frames: int) -> Iterator[np.ndarray]:
+def segments(
+    file: str | BinaryIO,
+    spec: AudioSpec,
+    gain: float,
+    frames: int,
+    *,
+    channel: int = -1,
+    span: tuple[int, int | None] = (0, None),
+) -> Iterator[np.ndarray]:
     """The log-mels of a recording, level changed by `gain`, in arrays of at most `frames` frames.
 
-    Arguments and errors as :func:`models.features.recording.blocks`.
+    A span is analysed as a recording of its own. Other arguments and errors as :func:`blocks`.
     """
-    return _mels_of(recording.blocks(file, spec.sample_rate_hz), spec, gain, frames)
+    return _mels_of(blocks(file, spec, channel=channel, span=span), spec, gain, frames)
 
 
 def segments_with_samples(
-    file: str | BinaryIO, spec: AudioSpec, gain: float, frames: int
+    file: str | BinaryIO,
+    spec: AudioSpec,
+    gain: float,
+    frames: int,
+    *,
+    channel: int = -1,
+    span: tuple[int, int | None] = (0, None),
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """:func:`segments`, each with the samples that its frames are of, `[frames * hop_length]`.
 
     Frame `t` of a segment is centred on its sample `t * hop_length`; one after the other, the samples are
     those of the recording, with zeros after the last.
     """
-    parts, again = itertools.tee(recording.blocks(file, spec.sample_rate_hz))
+    parts, again = itertools.tee(blocks(file, spec, channel=channel, span=span))
     waves = regrouped((np.float32(gain) * part for part in again), frames * spec.hop_length)
     for mels in _mels_of(parts, spec, gain, frames):
         wave = next(waves, np.zeros(0, np.float32))

@@ -9,6 +9,7 @@ import librosa
 import numpy as np
 
 from models.features import psola, recording
+from models.features.highpass import highpass
 from models.features.stats import Moments, merge
 
 RANGE_HZ = (60.0, 500.0)  # of speech, children's included
@@ -85,15 +86,14 @@ def _end(f0_hz: np.ndarray) -> int:
     return int(silent[-1]) if len(silent) and silent[-1] else len(f0_hz)
 
 
-def survey(file: str | BinaryIO, sample_rate_hz: int) -> Moments:
+def survey(file: str | BinaryIO, sample_rate_hz: int, *, channel: int = -1) -> Moments:
     """Moments of the natural logarithm of F0 in Hz, over the voiced frames of a recording, in constant memory.
 
-    A file is read from its beginning; arguments and errors as :func:`models.features.recording.blocks`.
+    Arguments and errors as :func:`models.features.recording.blocks`; offset and rumble are taken out.
     """
-    if not isinstance(file, str):
-        file.seek(0)
+    parts = highpass(recording.blocks(file, sample_rate_hz, channel=channel), sample_rate_hz)
     found = Moments.empty(1)
-    for _, f0_hz in pieces(recording.blocks(file, sample_rate_hz), sample_rate_hz):
+    for _, f0_hz in pieces(parts, sample_rate_hz):
         found = merge(found, Moments.of(np.log(f0_hz[~np.isnan(f0_hz)])[:, None]))
     return found
 

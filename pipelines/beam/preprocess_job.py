@@ -123,7 +123,8 @@ class _Survey(beam.DoFn):
                 found = list(sources.survey(file, row, job.spec, job.fractions))
                 if job.reject:
                     self.detector.refuse(file)
-                tracked = pitch.survey(file, job.spec.sample_rate_hz) if job.pitch else None
+                channel = found[0][0].channel
+                tracked = pitch.survey(file, job.spec.sample_rate_hz, channel=channel) if job.pitch else None
             for source, moments in found:
                 yield source
                 yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split, "features"), moments))

@@ -1,0 +1,273 @@
+"""What the header of an audio file announces, for every container of libsndfile that states a length.
+
+libsndfile reports what is there and says nothing of what is missing; and where a recorder was killed or wrote into a
+pipe, it takes the zero that stands in the header for the length. So both are looked up here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import struct
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from models.errors import UserError
+
+WHOLE = 0.98  # of what is announced: a pad byte, or a tag in the count, is no loss
+MOST_CHUNKS = 4096  # of a file; more are a corrupted header
+SLACK_BYTES = 8  # in very short files: pad bytes, and libsndfile's own MAT5 heads
+W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Where the samples of a file are.
+
+    Attributes:
+      start: offset of their first byte.
+      size: bytes as the header has it; None where it was never finished.
+      patches: for a number of bytes, offsets and the bytes that a finished header has there.
+    """
+
+    start: int
+    size: int | None
+    patches: Callable[[int], list[tuple[int, bytes]]] = lambda size: []
+
+
+def patches(file: BinaryIO) -> list[tuple[int, bytes]]:
+    """Offsets and bytes that finish the header of a recording, nothing for most.
+
+    Args:
+      file: seekable, of any container; its position is moved.
+
+    Raises:
+      UserError: there are fewer bytes than its header announces.
+    """
+    total, magic = file.seek(0, os.SEEK_END), _at(file, 0, 20)
+    reader = next((reader for name, reader in READERS.items() if magic.startswith(name)), None)
+    data = reader(file, total) if reader else None
+    if data is None:
+        return []
+    there = max(0, total - data.start)
+    if data.size is None:
+        return data.patches(there)
+    if there < WHOLE * data.size - SLACK_BYTES:
+        raise UserError(f"cut short: {there} of {data.size} bytes are there; give the whole file")
+    return []
+
+
+def _at(file: BinaryIO, offset: int, count: int) -> bytes:
+    """Bytes from a place on, fewer at the end of the file."""
+    file.seek(offset)
+    return file.read(count)
+
+
+def _number(file: BinaryIO, offset: int, kind: str) -> int:
+    """An integer as :mod:`struct` has it; 0 beyond the end of the file."""
+    size = struct.calcsize(kind)
+    return struct.unpack(kind, _at(file, offset, size).ljust(size, b"\0"))[0]
+
+
+def unfinished(size: int) -> bool:
+    """Whether 32 bits of a length are what recorders and pipes put there: nothing, or the most that is possible.
+
+    >>> [unfinished(n) for n in (0, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFFFF8, 44100, 0xC0000000)]
+    [True, True, True, True, False, False]
+    """
+    return size == 0 or size >= 0xFFFFF000 or abs(size - 0x7FFFFFFF) <= 0x1000
+
+
+# ------------------------------------------------------------------ files of chunks
+
+
+def _chunks(file: BinaryIO, at: int, total: int, order: str = "<", pad: int = 2) -> Iterator[tuple[bytes, int, int]]:
+    """Name, offset and size of the chunks of a file with 32-bit sizes."""
+    for _ in range(MOST_CHUNKS):
+        if at + 8 > total:
+            return
+        name, size = struct.unpack(f"{order}4sI", _at(file, at, 8))
+        yield name, at + 8, size
+        at += 8 + size + -size % pad
+
+
+def _ends_in_chunks(file: BinaryIO, at: int, total: int, order: str) -> bool:
+    """Whether what follows is nothing but chunks, up to the end of the file."""
+    for name, start, size in _chunks(file, at, total, order):
+        if not name.isascii() or not name.decode().isprintable() or start + size > total + 1:
+            return False
+        at = start + size
+    return total - at <= 1
+
+
+def _riff(file: BinaryIO, total: int) -> Data | None:
+    magic = _at(file, 0, 4)
+    order = ">" if magic == b"RIFX" else "<"
+    long_sizes = None  # where the 64-bit sizes of RF64 (EBU Tech 3306) stand
+    for name, start, size in _chunks(file, 12, total, order):
+        if name == b"ds64" and magic in (b"RF64", b"BW64"):
+            long_sizes = start
+        if name == b"data":
+            return _riff_data(file, total, start, size, order, long_sizes)
+    return None
+
+
+def _riff_data(file: BinaryIO, total: int, start: int, size: int, order: str, long_sizes: int | None) -> Data:
+    def finish(size: int) -> list[tuple[int, bytes]]:
+        if long_sizes is None:
+            sizes = [struct.pack(f"{order}I", min(n, 0xFFFFFFFF)) for n in (start + size - 8, size)]
+            return [(4, sizes[0]), (start - 4, sizes[1])]
+        return [(start - 4, b"\xff" * 4), (long_sizes, struct.pack("<QQ", start + size - 8, size))]
+
+    if long_sizes is not None and size in (0, 0xFFFFFFFF):
+        size = _number(file, long_sizes + 8, "<Q")
+        return Data(start, None if size == 0 or size >> 62 else size, finish)
+    empty = size == 0 and total > start and _ends_in_chunks(file, start, total, order)
+    return Data(start, None if unfinished(size) and not empty else size, finish)
+
+
+def _w64(file: BinaryIO, total: int) -> Data | None:
+    """Sony Wave64: chunks with 128-bit names, and sizes that count their heads, padded to 8 bytes."""
+    at = 40
+    for _ in range(MOST_CHUNKS):
+        if at + 24 > total:
+            break
+        size = _number(file, at + 16, "<Q")
+        if _at(file, at, 16) == W64_DATA:
+            there = None if size <= 24 or size >> 62 else size - 24
+            return Data(at + 24, there, lambda size, at=at: [(at + 16, struct.pack("<Q", size + 24))])
+        at += max(24, size + -size % 8)
+    return None
+
+
+def _iff(file: BinaryIO, total: int) -> Data | None:
+    """AIFF, AIFC and Amiga's 8SVX and 16SV; what is said of frames elsewhere libsndfile passes over."""
+    for name, start, size in _chunks(file, 12, total, ">"):
+        if name in (b"SSND", b"BODY"):
+            head = 8 if name == b"SSND" else 0
+
+            def finish(size: int, start=start, head=head) -> list[tuple[int, bytes]]:
+                places = ((4, start + head + size - 8), (start - 4, head + size))
+                return [(at, struct.pack(">I", min(n, 0xFFFFFFFF))) for at, n in places]
+
+            known = size > head and not unfinished(size)
+            empty = size <= head and _ends_in_chunks(file, start + max(size, head), total, ">")
+            return Data(start + head, max(0, size - head) if known or empty else None, finish)
+    return None
+
+
+def _caf(file: BinaryIO, total: int) -> Data | None:
+    """Apple's Core Audio Format: a size of -1 runs to the end of the file."""
+    at = 8
+    for _ in range(MOST_CHUNKS):
+        if at + 12 > total:
+            break
+        name, size = struct.unpack(">4sq", _at(file, at, 12))
+        if name == b"data":
+            there = size - 4 if size > 4 else None
+            return Data(at + 16, there, lambda size, at=at: [(at + 4, struct.pack(">q", size + 4))])
+        if size < 0:
+            break
+        at += 12 + size
+    return None
+
+
+def _voc(file: BinaryIO, total: int) -> Data | None:
+    at = start = _number(file, 20, "<H")
+    for _ in range(MOST_CHUNKS):
+        kind, size = _at(file, at, 1), int.from_bytes(_at(file, at + 1, 3), "little")
+        if at + 4 > total or kind == b"\0":
+            break
+        if kind[0] > 9:
+            return None
+        at += 4 + size
+    return Data(start, at - start)
+
+
+# ------------------------------------------------------------------ files of one header
+
+
+def _au(file: BinaryIO, total: int) -> Data:
+    order = ">" if _at(file, 0, 4) == b".snd" else "<"
+    start, size = _number(file, 4, f"{order}I"), _number(file, 8, f"{order}I")
+    return Data(start, None if unfinished(size) else size, lambda size: [(8, b"\xff" * 4)])
+
+
+def _nist(file: BinaryIO, total: int) -> Data | None:
+    """NIST SPHERE: lines of ``name -type value`` in a header whose size is its second line."""
+    try:
+        start = int(_at(file, 8, 8))
+        lines = _at(file, 16, min(start, 1 << 16)).split(b"end_head")[0].decode("latin1").split("\n")
+        fields = {row[0]: row[2] for row in (line.split(None, 2) for line in lines) if len(row) == 3}
+        if "," in fields.get("sample_coding", ""):  # compressed
+            return None
+        sizes = [int(fields[f"{name}"]) for name in ("sample_count", "channel_count", "sample_n_bytes")]
+    except (KeyError, ValueError):
+        return None
+    return Data(start, sizes[0] * sizes[1] * sizes[2])
+
+
+def _mat4(file: BinaryIO, total: int) -> Data | None:
+    """MATLAB 4: matrices one after the other; five numbers and a name before each."""
+    order = ">" if _at(file, 0, 2) == b"\0\0" and _at(file, 0, 4) != bytes(4) else "<"
+    at = 0
+    for _ in range(MOST_CHUNKS):
+        if at + 20 > total:
+            break
+        kind, rows, columns, _, name = struct.unpack(f"{order}5I", _at(file, at, 20))
+        if kind % 1000 > 51 or name > 256:
+            return None
+        at += 20 + name + rows * columns * (8, 4, 4, 2, 2, 1)[kind // 10 % 10]
+    return Data(0, at) if at else None
+
+
+def _mat5(file: BinaryIO, total: int) -> Data:
+    order = ">" if _at(file, 126, 2) == b"MI" else "<"
+    at = 128
+    for _ in range(MOST_CHUNKS):
+        if at + 8 > total:
+            break
+        at += 8 + _number(file, at + 4, f"{order}I")
+    return Data(128, at - 128)
+
+
+def _sds(file: BinaryIO, total: int) -> Data:
+    """MIDI sample dump: packets of 127 bytes, of which 120 hold samples of 7 bits a byte."""
+    bits, low, middle, high = (_number(file, at, "B") for at in (6, 10, 11, 12))
+    samples, per_packet = low + (middle << 7) + (high << 14), 120 // max(1, -(-bits // 7))
+    return Data(21, 127 * -(-samples // max(1, per_packet)))
+
+
+def _avr(file: BinaryIO, total: int) -> Data:
+    stereo, bits, frames = _number(file, 12, ">H"), _number(file, 14, ">H"), _number(file, 26, ">I")
+    return Data(128, frames * (2 if stereo else 1) * bits // 8)
+
+
+def _mpc2k(file: BinaryIO, total: int) -> Data:
+    return Data(42, _number(file, 30, "<I") * 2 * (1 + _number(file, 21, "B") % 2))
+
+
+def _wve(file: BinaryIO, total: int) -> Data:
+    return Data(32, _number(file, 18, ">I"))
+
+
+def _xi(file: BinaryIO, total: int) -> Data:
+    return Data(338, _number(file, 298, "<I"))
+
+
+READERS: dict[bytes, Callable[[BinaryIO, int], Data | None]] = {
+    **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), _riff),
+    b"riff\x2e\x91\xcf\x11": _w64,
+    b"FORM": _iff,
+    b"caff": _caf,
+    b"Creative Voice": _voc,
+    **dict.fromkeys((b".snd", b"dns."), _au),
+    b"NIST_1A\n": _nist,
+    b"MATLAB 5.0": _mat5,
+    **dict.fromkeys((b"\0\0\0\0\1\0\0\0\1\0\0\0", b"\0\0\3\xe8\0\0\0\1\0\0\0\1"), _mat4),
+    b"\xf0\x7e": _sds,
+    b"2BIT": _avr,
+    b"\1\4": _mpc2k,
+    b"ALawSoundFile**": _wve,
+    b"Extended Instrument": _xi,
+}
