@@ -46,6 +46,7 @@ NO_LENGTH = {  # formats that hold no length, nor a sign of their end: what is l
     "IRCAM": "its header has rate, channels and encoding only",
     "PAF": "its header has rate, channels and encoding only",
     "PVF": "its header has rate, channels and bits only",
+    "XI": "libsndfile, which writes and reads it, leaves its length at 0",
 }
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF8, 0xFFFFFFFF)
 HEADER_BYTES = 256

@@ -55,7 +55,8 @@ def test_a_file_cut_anywhere_is_refused_and_a_whole_one_is_read(container, subty
     whole = encoded(SPEECH, rate_hz, container, subtype)
     wanted = len(SPEECH) / rate_hz
     assert seconds(whole) == pytest.approx(wanted, rel=0.03 if subtype in ADPCM or container == "VOC" else 1e-4)
-    if container in ("WAV", "AIFF", "AU", "W64", "RF64"):
+    in_blocks = container in ("WAV", "W64") and not subtype.startswith(("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW"))
+    if container in ("WAV", "AIFF", "AU", "W64", "RF64") and not in_blocks:
         assert seconds(whole[:-2]) == pytest.approx(wanted, rel=0.03)
     for share in (0.3, 0.6, 0.95):
         if container not in SILENT:

@@ -16,7 +16,9 @@ from models.errors import UserError
 
 WHOLE = 0.98  # of what is announced: a pad byte, or a tag in the count, is no loss
 MOST_CHUNKS = 4096  # of a file; more are a corrupted header
+MOST_MISSING_BYTES = 4096  # of a long recording, whatever its share
 SLACK_BYTES = 8  # in very short files: pad bytes, and libsndfile's own MAT5 heads
+SAMPLE_BY_SAMPLE = (1, 3, 6, 7, 0xFFFE)  # formats of a WAV: PCM, float, A-law, mu-law, and what states these elsewhere
 W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
@@ -27,11 +29,13 @@ class Data:
     Attributes:
       start: offset of their first byte.
       size: bytes as the header has it; None where it was never finished.
+      exact: whether not one byte may be missing, because samples come in blocks that decode whole or not at all.
       patches: for a number of bytes, offsets and the bytes that a finished header has there.
     """
 
     start: int
     size: int | None
+    exact: bool = False
     patches: Callable[[int], list[tuple[int, bytes]]] = lambda size: []
 
 
@@ -52,7 +56,8 @@ def patches(file: BinaryIO) -> list[tuple[int, bytes]]:
     there = max(0, total - data.start)
     if data.size is None:
         return data.patches(there)
-    if there < WHOLE * data.size - SLACK_BYTES:
+    tolerance = 0 if data.exact else max(SLACK_BYTES, min((1 - WHOLE) * data.size, MOST_MISSING_BYTES))
+    if data.size - there > tolerance:
         raise UserError(f"cut short: {there} of {data.size} bytes are there; give the whole file")
     return []
 
@@ -103,12 +108,14 @@ def _ends_in_chunks(file: BinaryIO, at: int, total: int, order: str) -> bool:
 def _riff(file: BinaryIO, total: int) -> Data | None:
     magic = _at(file, 0, 4)
     order = ">" if magic == b"RIFX" else "<"
-    long_sizes = None  # where the 64-bit sizes of RF64 (EBU Tech 3306) stand
+    long_sizes, blocks = None, False  # where the 64-bit sizes of RF64 (EBU Tech 3306) stand; whether ADPCM or GSM
     for name, start, size in _chunks(file, 12, total, order):
         if name == b"ds64" and magic in (b"RF64", b"BW64"):
             long_sizes = start
+        if name == b"fmt ":
+            blocks = _number(file, start, f"{order}H") not in SAMPLE_BY_SAMPLE
         if name == b"data":
-            return _riff_data(file, total, start, size, order, long_sizes)
+            return dataclasses.replace(_riff_data(file, total, start, size, order, long_sizes), exact=blocks)
     return None
 
 
@@ -121,9 +128,9 @@ def _riff_data(file: BinaryIO, total: int, start: int, size: int, order: str, lo
 
     if long_sizes is not None and size in (0, 0xFFFFFFFF):
         size = _number(file, long_sizes + 8, "<Q")
-        return Data(start, None if size == 0 or size >> 62 else size, finish)
+        return Data(start, None if size == 0 or size >> 62 else size, patches=finish)
     empty = size == 0 and total > start and _ends_in_chunks(file, start, total, order)
-    return Data(start, None if unfinished(size) and not empty else size, finish)
+    return Data(start, None if unfinished(size) and not empty else size, patches=finish)
 
 
 def _w64(file: BinaryIO, total: int) -> Data | None:
@@ -135,7 +142,7 @@ def _w64(file: BinaryIO, total: int) -> Data | None:
         size = _number(file, at + 16, "<Q")
         if _at(file, at, 16) == W64_DATA:
             there = None if size <= 24 or size >> 62 else size - 24
-            return Data(at + 24, there, lambda size, at=at: [(at + 16, struct.pack("<Q", size + 24))])
+            return Data(at + 24, there, patches=lambda size, at=at: [(at + 16, struct.pack("<Q", size + 24))])
         at += max(24, size + -size % 8)
     return None
 
@@ -152,7 +159,7 @@ def _iff(file: BinaryIO, total: int) -> Data | None:
 
             known = size > head and not unfinished(size)
             empty = size <= head and _ends_in_chunks(file, start + max(size, head), total, ">")
-            return Data(start + head, max(0, size - head) if known or empty else None, finish)
+            return Data(start + head, max(0, size - head) if known or empty else None, patches=finish)
     return None
 
 
@@ -165,7 +172,8 @@ def _caf(file: BinaryIO, total: int) -> Data | None:
         name, size = struct.unpack(">4sq", _at(file, at, 12))
         if name == b"data":
             there = size - 4 if size > 4 else None
-            return Data(at + 16, there, lambda size, at=at: [(at + 4, struct.pack(">q", size + 4))])
+            exact = _at(file, 28, 4) not in (b"lpcm", b"ulaw", b"alaw")
+            return Data(at + 16, there, exact, lambda size, at=at: [(at + 4, struct.pack(">q", size + 4))])
         if size < 0:
             break
         at += 12 + size
@@ -190,7 +198,7 @@ def _voc(file: BinaryIO, total: int) -> Data | None:
 def _au(file: BinaryIO, total: int) -> Data:
     order = ">" if _at(file, 0, 4) == b".snd" else "<"
     start, size = _number(file, 4, f"{order}I"), _number(file, 8, f"{order}I")
-    return Data(start, None if unfinished(size) else size, lambda size: [(8, b"\xff" * 4)])
+    return Data(start, None if unfinished(size) else size, patches=lambda size: [(8, b"\xff" * 4)])
 
 
 def _nist(file: BinaryIO, total: int) -> Data | None:

@@ -68,12 +68,14 @@ class Link:
       announced: frames that its index counts; None without one.
       ranges: offsets from and to which its frames lie, that of the index first.
       frames: how many there are, without the index.
+      torn: whether the file ends within one more.
     """
 
     first: Frame
     announced: int | None
     ranges: list[list[int]]
     frames: int = 0
+    torn: bool = False
 
     @property
     def samples(self) -> int:
@@ -94,13 +96,17 @@ class Link:
           UserError: there are fewer than the index counts.
         """
         ranges = [(start, end) for start, end in self.ranges]
-        if self.announced and self.frames < min(self.announced - 1, WHOLE * self.announced):
+        if self.announced and self.frames < self._least(self.announced):
             raise UserError(f"cut short: {self.frames} of {self.announced} MPEG frames are there; give the whole file")
         if self.announced and abs(self.announced - self.frames) <= 1 or self.first.format[1] != 3:
             return tuple(ranges)
         if self.announced is not None:
             ranges[0] = (ranges[0][0] + self.first.size, ranges[0][1])
         return (self._index(), *ranges)
+
+    def _least(self, announced: int) -> float:
+        """Frames that a whole file has; some encoders count the index as one."""
+        return announced if self.torn else min(announced - 1, WHOLE * announced)
 
     def _index(self) -> bytes:
         """A frame of silence that holds the number of frames, as encoders of a varying bit rate write it."""
@@ -121,6 +127,8 @@ def links(file: BinaryIO, start: int) -> list[Link]:
     while at < window.total:
         frame, last = window.frame(at), found[-1].first.format if found else None
         if frame is None or not (contiguous and frame.format == last or _begins(window, at, last)):
+            if contiguous and window.is_torn(at, last):
+                found[-1].torn = True
             skipped = _tag(window, at)
             joined, contiguous = joined and not skipped, False
             at = at + skipped if skipped else _sync(window, at + 1, last)
@@ -204,6 +212,11 @@ class _Window:
             self.file.seek(at)
             self.at, self.held, begin = at, self.file.read(max(count, BLOCK_BYTES)), 0
         return self.held[begin : begin + count]
+
+    def is_torn(self, at: int, format_: tuple) -> bool:
+        """Whether the file ends within a frame of this format that begins here."""
+        found = Frame.of(self.bytes(at, 4))
+        return bool(found) and found.format == format_ and at + found.size > self.total
 
     def frame(self, at: int) -> Frame | None:
         """The frame that begins here and is there whole."""

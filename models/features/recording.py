@@ -18,6 +18,7 @@ from models.features.containers import WHOLE
 BLOCK_FRAMES = 1 << 16  # samples a channel read from a container at a time
 RATES_HZ = (1000, 768000)  # a lower one is a wrong header, and takes gigabytes at the rate wanted
 MOST_CHANNELS = 64  # of which a block takes 16 MB
+LARGEST = 2.0**33  # beyond integers of 32 bits that are kept as floats
 UNKNOWN = (1 << 63) - 1  # samples, where libsndfile knows no number
 
 ENDINGS = {  # of the files that a header makes readable, by libsndfile's name of the container
@@ -170,6 +171,8 @@ def _mono(source: soundfile.SoundFile, announced: int, channel: int, meter: Chan
         mono = block.mean(axis=1) if channel < 0 else block[:, min(channel, source.channels - 1)]
         if not np.isfinite(mono).all():
             raise UserError("holds samples that are infinite or not a number")
+        if np.abs(mono).max() > LARGEST:
+            raise UserError(f"holds samples of {np.abs(mono).max():.3g}; wanted 1 at full scale: damaged?")
         if meter is not None:
             meter.add(block, source.samplerate)
         yield mono
