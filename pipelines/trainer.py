@@ -20,7 +20,19 @@ import tensorflow as tf
 import plugins
 from models.errors import UserError
 from models.features.spec import Spec
-from pipelines import checkpoint, config, console, dataset, distribution, export, imitation, logs, monitor, signatures
+from pipelines import (
+    checkpoint,
+    config,
+    console,
+    dataset,
+    distribution,
+    export,
+    imitation,
+    input_pipeline,
+    logs,
+    monitor,
+    signatures,
+)
 
 MAX_DIVERGENCES = 3
 EVAL_BATCHES = 8
@@ -99,7 +111,7 @@ class Trainer:
         dataset.check(data, self.plugin_class)
         self.data = imitation.imitated(data, self.config)
         self.watched = self.config.monitor or self.plugin_class.MONITOR
-        self.validates = dataset.can_draw(data, self.plugin_class, "val")
+        self.validates = input_pipeline.can_draw(data, self.plugin_class, "val")
         number, self.workers = distribution.place_of(strategy)
         self.chief = number == 0
         if run.jit_compile and strategy.num_replicas_in_sync > 1:
@@ -233,7 +245,7 @@ class Trainer:
         return call
 
     def _batches(self, split: str, start_step: int) -> Iterator:
-        made = dataset.batches(
+        made = input_pipeline.batches(
             self.data,
             self.plugin_class,
             self.config,

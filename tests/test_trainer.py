@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from testbed import ROOT, train
 
 import plugins
-from pipelines import checkpoint, dataset, export, logs, trainer
+from pipelines import checkpoint, dataset, export, input_pipeline, logs, trainer
 from plugins import autoencoder
 
 EAGERLY = trainer.Pace(log_steps=1, evaluations=3, save_s=0.0)
@@ -201,7 +201,7 @@ def test_what_cannot_be_watched_is_refused_before_training(plugin, changes, expo
 
 
 def test_without_validation_nothing_can_be_watched(speech_records, tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "can_draw", lambda *_: False)
+    monkeypatch.setattr(input_pipeline, "can_draw", lambda *_: False)
     with pytest.raises(ValueError, match="patience=2: the records hold nothing for validation"):
         train(str(tmp_path), speech_records, "ae", patience=2).fit()
 
