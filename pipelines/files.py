@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from models.errors import UserError
 
-NEXT, SWITCH = ".next", ".switch"  # endings: a folder that is to take another's place; the file that says it counts
+NEXT = "next_{}"  # name of the folder that is to take the place of another
+SWITCH = "use_next_{}"  # of the file that says that it counts; no name begins with another, as stores list by prefixes
 RENAME_EXCHANGE = 2  # of Linux's renameat2
 HERE = -100  # AT_FDCWD: paths are relative to the working directory
 
@@ -116,7 +117,12 @@ def current_folder(target: str) -> str:
     That is the folder itself, but for the time that a store without renaming takes to copy the new content there, or
     where that was cut off.
     """
-    return f"{target}{NEXT}" if tf.io.gfile.exists(f"{target}{SWITCH}") else target
+    return _beside(target, NEXT) if tf.io.gfile.exists(_beside(target, SWITCH)) else target
+
+
+def _beside(target: str, name: str) -> str:
+    folder, last = posixpath.split(target.rstrip("/"))
+    return posixpath.join(folder, name.format(last))
 
 
 @contextlib.contextmanager
@@ -137,20 +143,20 @@ def replace_folder(target: str) -> Iterator[str]:
     """
     with one_line(target):
         settle_folder(target)
-        fresh = f"{target}{NEXT}"
+        fresh = _beside(target, NEXT)
         tf.io.gfile.makedirs(fresh)
         yield fresh
         if "://" not in target and _exchanged(fresh, target):
             tf.io.gfile.rmtree(fresh)
         else:
-            with tf.io.gfile.GFile(f"{target}{SWITCH}", "w") as file:
+            with tf.io.gfile.GFile(_beside(target, SWITCH), "w") as file:  # that it exists is all that counts
                 file.write(posixpath.basename(fresh))
             settle_folder(target)
 
 
 def settle_folder(target: str) -> None:
     """Brings the replacement of a folder that was cut off to its end, or takes away what it left."""
-    fresh, switch = f"{target}{NEXT}", f"{target}{SWITCH}"
+    fresh, switch = _beside(target, NEXT), _beside(target, SWITCH)
     if tf.io.gfile.exists(switch):
         _copy_over(fresh, target)
         tf.io.gfile.remove(switch)
@@ -174,7 +180,7 @@ def _exchanged(fresh: str, target: str) -> bool:
 
 def _copy_over(fresh: str, target: str) -> None:
     """Replaces a folder's files by those of another: the top ones go first and come last."""
-    for name in reversed(_deepest_first(target)):
+    for name in reversed(_deepest_first(target) if tf.io.gfile.exists(target) else []):
         tf.io.gfile.remove(posixpath.join(target, name))
     for name in _deepest_first(fresh):
         path = posixpath.join(target, name)
