@@ -136,6 +136,16 @@ def build_plugin(run: Run, spec: Spec) -> base.Plugin:
         keras.config.set_dtype_policy(before)
 
 
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Turns whatever TensorFlow's readers raise where a checkpoint is broken into an OSError of one line."""
+    try:
+        with files.one_line(path):
+            yield
+    except (IndexError, RuntimeError) as error:  # of the reader that takes single tensors
+        raise OSError(f"{path}: {' '.join(str(error).split())}") from None
+
+
 class Keeper:
     """Saves and restores all that training goes on from: the plugin and the step.
 
@@ -185,7 +195,7 @@ class Keeper:
         if not newest:
             return 0
         try:
-            with files.one_line(newest):
+            with _readable(newest):
                 self.checkpoint.restore(newest).assert_existing_objects_matched()
         except (AssertionError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
@@ -197,7 +207,7 @@ class Keeper:
         newest = tf.train.latest_checkpoint(self.folder)
         if not newest:
             return math.inf
-        with files.one_line(newest):
+        with _readable(newest):
             return float(tf.train.load_checkpoint(newest).get_tensor("value/.ATTRIBUTES/VARIABLE_VALUE"))
 
 
@@ -211,7 +221,7 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
     if newest is None:
         raise UserError(f"{run_dir} has no checkpoint to begin with")
     try:
-        with files.one_line(newest):
+        with _readable(newest):
             status = tf.train.Checkpoint(plugin=_networks_in(plugin)).restore(newest)
             status.expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError) as error:

@@ -8,10 +8,11 @@ import re
 import numpy as np
 import PIL.Image
 import pytest
-from testbed import preprocess, script, train
+import soundfile
+from testbed import preprocess, script, train, voice
 
 from models import latent, outliers
-from models.features import image, procedural
+from models.features import audio, image, procedural
 from pipelines import conversion, corpus, dataset, screening, transforms, translation
 from pipelines.exploration import findings, interpolation, lab, outlying, perturbation, sampling
 
@@ -322,6 +323,22 @@ def test_a_detector_says_of_a_file_what_the_job_said(detecting, runs):
     scores = {row["id"]: float(row["combined"]) for row in rows}
     for source, x in dataset.whole(dataset.open_records(runs["pictures"][1]), "test", "drawn"):
         assert detector.score(x) == pytest.approx(scores[source.id], rel=1e-3)
+
+
+def test_a_long_file_is_looked_at_in_the_same_windows_by_all(bench, monkeypatch, tmp_path):
+    coder = bench("speech").coder
+    spec, long = coder.spec.features, tmp_path / "long.wav"
+    y = np.concatenate([voice(110.0, 4.0, 8000, seed=n) for n in range(20)])
+    soundfile.write(long, y, 8000)
+    gain = audio.survey(str(long), spec).gain()
+    whole = np.concatenate(list(audio.segments(str(long), spec, gain, 999)))
+    with open(long, "rb") as file:
+        of_file, starts = coder.units_of(file)
+    of_records, same = coder.units(whole)
+    np.testing.assert_array_equal(starts, same)
+    np.testing.assert_allclose(of_file, of_records, atol=1e-5)
+    assert len(starts) == screening.FRAMES // coder.frames < len(coder.units(whole, every=True)[0])
+    assert np.all(np.diff(starts) > 0) and starts[-1] > 0.9 * len(whole) and np.median(starts) > 0.3 * len(whole)
 
 
 def test_preprocess_leaves_out_what_is_unlike(detecting, tmp_path):
