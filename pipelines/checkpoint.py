@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import fcntl
 import glob
-import importlib.metadata
 import json
 import math
 import os
@@ -19,17 +18,19 @@ import sys
 from collections.abc import Iterator, Mapping
 
 import keras
+import librosa
+import numpy as np
 import tensorflow as tf
 
 import plugins
 from models.errors import UserError
 from models.features.spec import Spec
-from pipelines import config
+from pipelines import config, files, fingerprint
 from plugins import base
 
 KEPT = 3
 BOOKS = ("_self_", "_obj_")  # attributes in which TensorFlow keeps its books of the others
-MAY_CHANGE = ("versions", "strategy", "jit_compile")  # when a run goes on
+MAY_CHANGE = ("versions", "strategy", "jit_compile", "records")  # when a run goes on; of records see `fingerprint`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class Run:
       warm_start: the run whose networks it began with.
       sample_weights: file and hash of the weights that its records are drawn by; nothing for all alike.
       versions: of the packages that wrote it; may differ when it goes on.
+      records: fingerprint of the records, see `pipelines.fingerprint`; nothing in runs written before there was one.
     """
 
     plugin: str
@@ -61,11 +63,12 @@ class Run:
     warm_start: str = ""
     sample_weights: Mapping = dataclasses.field(default_factory=dict)
     versions: Mapping = dataclasses.field(default_factory=dict)
+    records: Mapping = dataclasses.field(default_factory=dict)
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide what a run computes."""
-    return {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy", "librosa")}
+    """Versions of the packages that decide what a run computes; TensorFlow's comes in several distributions."""
+    return {module.__name__: module.__version__ for module in (tf, keras, np, librosa)}
 
 
 def describe_spec(spec: Spec) -> dict:
@@ -75,11 +78,7 @@ def describe_spec(spec: Spec) -> dict:
 
 def write_run(run_dir: str, run: Run) -> None:
     """Writes `config.json`, whole or not at all."""
-    path = posixpath.join(run_dir, "config.json")
-    tf.io.gfile.makedirs(run_dir)
-    with tf.io.gfile.GFile(f"{path}.part", "w") as file:
-        file.write(json.dumps(config.to_json(run), indent=2) + "\n")
-    tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
+    files.write(posixpath.join(run_dir, "config.json"), (json.dumps(config.to_json(run), indent=2) + "\n").encode())
 
 
 def read_run(run_dir: str) -> Run | None:
@@ -91,18 +90,17 @@ def read_run(run_dir: str) -> Run | None:
     path = posixpath.join(run_dir, "config.json")
     if not tf.io.gfile.exists(path):
         return None
-    with tf.io.gfile.GFile(path) as file:
-        try:
-            return Run(**json.load(file))
-        except (json.JSONDecodeError, TypeError) as error:
-            raise UserError(f"{path} is not a run's configuration: {error}") from None
+    try:
+        return Run(**json.loads(files.read(path)))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is not a run's configuration: {error}") from None
 
 
 def continued(run_dir: str, run: Run) -> Run:
     """The run to go on with: the new one, if none is there or it is the same.
 
-    More or fewer steps may be asked for, and packages may have changed; nothing else. What the run that is
-    there began with need not be said again. One that was refused before its first checkpoint is none.
+    More or fewer steps may be asked for, and packages may have changed; nothing else, the records neither. What the
+    run that is there began with need not be said again. One that was refused before its first checkpoint is none.
 
     Raises:
       UserError: the directory holds another run; says what differs.
@@ -121,6 +119,9 @@ def continued(run_dir: str, run: Run) -> Run:
     changed = config.differences(*fixed)
     if changed:
         raise UserError(f"{run_dir} holds another run ({'; '.join(changed)}); take another --run_dir")
+    if old.records and (apart := fingerprint.differences(old.records, run.records)):
+        what = f"{run_dir} was trained on other records than {run.data_dir} holds now ({'; '.join(apart)})"
+        raise UserError(f"{what}; take another --run_dir, or preprocess as it was then")
     return run
 
 
@@ -133,6 +134,16 @@ def build_plugin(run: Run, spec: Spec) -> base.Plugin:
         return plugin_class(config.from_json(plugin_class.Config, run.config), spec)
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Turns whatever TensorFlow's readers raise where a checkpoint is broken into an OSError of one line."""
+    try:
+        with files.one_line(path):
+            yield
+    except (IndexError, RuntimeError) as error:  # of the reader that takes single tensors
+        raise OSError(f"{path}: {' '.join(str(error).split())}") from None
 
 
 class Keeper:
@@ -174,11 +185,21 @@ class Keeper:
             raise OSError(f"{self.folder}: no checkpoint of step {step} could be written: {reason}") from None
 
     def restore(self) -> int:
-        """Restores the newest complete checkpoint; the step it was saved at, 0 if there is none."""
+        """Restores the newest complete checkpoint; the step it was saved at, 0 if there is none.
+
+        Raises:
+          OSError: it cannot be read.
+          UserError: it is of other networks, as of another version of the plugin.
+        """
         newest = tf.train.latest_checkpoint(self.folder)  # another process may have written it
         if not newest:
             return 0
-        self.checkpoint.restore(newest).assert_existing_objects_matched()
+        try:
+            with _readable(newest):
+                self.checkpoint.restore(newest).assert_existing_objects_matched()
+        except (AssertionError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"{newest} does not fit this plugin: {reason}; wanted the version that wrote it") from None
         return int(self.step.numpy())
 
     def lowest(self) -> float:
@@ -186,7 +207,8 @@ class Keeper:
         newest = tf.train.latest_checkpoint(self.folder)
         if not newest:
             return math.inf
-        return float(tf.train.load_checkpoint(newest).get_tensor("value/.ATTRIBUTES/VARIABLE_VALUE"))
+        with _readable(newest):
+            return float(tf.train.load_checkpoint(newest).get_tensor("value/.ATTRIBUTES/VARIABLE_VALUE"))
 
 
 def warm_start(plugin: base.Plugin, run_dir: str) -> None:
@@ -199,8 +221,9 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
     if newest is None:
         raise UserError(f"{run_dir} has no checkpoint to begin with")
     try:
-        status = tf.train.Checkpoint(plugin=_networks_in(plugin)).restore(newest)
-        status.expect_partial().assert_existing_objects_matched()
+        with _readable(newest):
+            status = tf.train.Checkpoint(plugin=_networks_in(plugin)).restore(newest)
+            status.expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError) as error:
         other = read_run(run_dir)
         what = f"plugin {other.plugin}" if other else "no config.json"

@@ -95,13 +95,6 @@ def kind_of(corpus: Iterable[sources.Domain], asked: str | None) -> str:
     return kinds[0]
 
 
-def _probed(domain: sources.Domain) -> list[str]:
-    """Some files of a domain, chosen by a hash of their paths, so that no folder is left out for its place."""
-    relative = (entry.path.removeprefix(domain.root) for entry in domain.files)
-    order = sorted((records.stable_fraction(f"probe:{left_out.printable(path)}"), path) for path in relative)
-    return [f"{domain.root}{path}" for _, path in order[:PROBED_FILES]]
-
-
 def spec_of(kind: str, corpus: Iterable[sources.Domain], pairs: list[str]) -> config.AudioSpec | config.ImageSpec:
     """The front end: what suits the files, with ``KEY=VALUE`` pairs applied.
 
@@ -123,7 +116,7 @@ def spec_of(kind: str, corpus: Iterable[sources.Domain], pairs: list[str]) -> co
 def _probe(domain: sources.Domain, probe: Callable) -> list:
     """What the files of a domain say of themselves, those that say anything."""
     found, reason = [], "it is empty"
-    for path in _probed(domain):
+    for path in listing.sampled(domain.root, domain.files, PROBED_FILES, "probe"):
         try:
             with filesystem.open_file(path) as file:
                 found.append(probe(file))

@@ -1,17 +1,12 @@
-"""Records to batches: a function of the step alone, so that resuming needs no state but the step.
-
-Every epoch is the records of a split in an order that depends on (seed, epoch); every crop depends
-on (seed, row), where rows are numbered from the beginning of training. A run that resumes at step
-n begins in the right epoch and skips to its place in it; a worker of several takes its own rows.
-"""
+"""A finished data directory: its records one by one, crops of them, and whole sources or excerpts."""
 
 from __future__ import annotations
 
 import dataclasses
 import glob
-import json
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -19,10 +14,12 @@ import tensorflow as tf
 from models import spectral
 from models.errors import UserError
 from models.features.spec import Spec
-from pipelines import config, records, sources, weights
+from pipelines import config, files, records, sources
 
-CACHE_BYTES = 1 << 30  # a split up to this size is kept in memory
-SHUFFLE_BYTES = 256 << 20  # records that wait to be drawn from
+MANIFEST = "manifest.jsonl"
+EXCERPT_TURNS = 16
+WRITTEN = "what preprocess writes; run it again"
+HEAD = {"id": tf.io.FixedLenFeature([], tf.string), "segment": tf.io.FixedLenFeature([], tf.int64)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,20 +58,37 @@ def open_records(data_dir: str) -> Records:
     """Opens what `preprocess` wrote.
 
     Raises:
-      UserError: there is nothing, or `preprocess` did not finish.
+      UserError: there is nothing, `preprocess` did not finish, or a file of it is broken.
     """
     marker = posixpath.join(data_dir, "dataset_info.json")
     if not tf.io.gfile.exists(marker):
         what = "is not there" if not tf.io.gfile.exists(data_dir) else "is incomplete (no dataset_info.json)"
         raise UserError(f"{data_dir} {what}; wanted the --data_dir of a finished preprocess")
-    with tf.io.gfile.GFile(posixpath.join(data_dir, "statistics.json")) as file:
-        spec = config.spec_from_json(json.load(file))
-    with tf.io.gfile.GFile(posixpath.join(data_dir, "manifest.jsonl")) as file:
-        rows = [json.loads(line) for line in file]
-    found = tuple(map(sources.Source.from_json, rows))
-    with tf.io.gfile.GFile(posixpath.join(data_dir, "features.json")) as file:
-        held = json.load(file)["featuresDict"]["features"]
-    return Records(data_dir, spec, found, records.WAVEFORM in held)
+    statistics, features = (posixpath.join(data_dir, name) for name in ("statistics.json", "features.json"))
+    fields, held = files.read_json(statistics, WRITTEN), files.read_json(features, WRITTEN)
+    try:
+        spec, waveforms = config.spec_from_json(fields), records.WAVEFORM in held["featuresDict"]["features"]
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{statistics} or features.json lacks {error}; wanted {WRITTEN}") from None
+    return Records(data_dir, spec, read_manifest(data_dir), waveforms)
+
+
+def read_manifest(data_dir: str) -> tuple[sources.Source, ...]:
+    """The sources of a data directory, all splits.
+
+    Raises:
+      OSError: it has no manifest.
+      UserError: a line that is cut off, or not of this version.
+    """
+    path, found = posixpath.join(data_dir, MANIFEST), []
+    for row in files.read_rows(path, WRITTEN):
+        try:
+            found.append(sources.Source.from_json(row))
+        except TypeError as error:
+            raise UserError(f"{path}: {row.get('id', 'a line')}: {error}; wanted {WRITTEN}") from None
+    return tuple(found)
 
 
 def check(data: Records, plugin_class: type) -> None:
@@ -149,11 +163,12 @@ def crop_with_samples(example: dict, frames: int, data: Records, seed: tf.Tensor
     x = cut(example["features"], start - margin, frames + 2 * margin, spec)
     waveform = _stretch(example[records.WAVEFORM], start * hop, (frames - 1) * hop, beyond=0.0)
     if data.imitate:
-        x = tf.ensure_shape(data.imitate(x, _domain_of(example, spec), row), [frames, spec.bins])
+        x = tf.ensure_shape(data.imitate(x, domain_of(example, spec), row), [frames, spec.bins])
     return {"x": x, "waveform": waveform}
 
 
-def _domain_of(example: dict, spec: Spec) -> tf.Tensor:
+def domain_of(example: dict, spec: Spec) -> tf.Tensor:
+    """The number of a parsed example's domain."""
     return tf.cast(tf.argmax(example["domain"] == tf.constant(spec.domains)), tf.int32)
 
 
@@ -164,204 +179,109 @@ def crop_alike(pair: list[tf.Tensor], frames: int, spec: Spec, seed: tf.Tensor) 
     return [cut(x[:shorter], start, frames, spec) for x in pair]
 
 
-# ------------------------------------------------------------------ batches
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """Which rows of every global batch a worker takes, and in how many replicas' portions."""
-
-    worker: int = 0
-    workers: int = 1
-    replicas: int = 1
-
-
-def batches(
-    data: Records,
-    plugin_class: type,
-    plugin_config,
-    *,
-    batch_size: int,
-    split: str = "train",
-    start_step: int = 0,
-    share: Share | None = None,
-) -> tf.data.Dataset:
-    """Endless batches for a plugin from step `start_step` on; each replica's portion is an element.
-
-    Args:
-      data: the records.
-      plugin_class: its `BATCHES` says what a batch holds.
-      plugin_config: for `crop_frames` and `seed`.
-      batch_size: rows of a global batch.
-      split: train, val or test.
-      start_step: the first step.
-      share: this worker's; all rows if not given.
-
-    Raises:
-      UserError: a domain has no usable record in the split, there are no waveforms where the plugin wants
-        them, or the batch cannot be shared out.
-    """
-    check(data, plugin_class)
-    share = share or Share()
-    portion, rest = divmod(batch_size, share.workers * share.replicas)
-    if rest or not portion:
-        raise UserError(f"batch_size={batch_size}; wanted a multiple of {share.workers * share.replicas} replicas")
-    first, seed = start_step * batch_size, plugin_config.seed
-    domains = data.spec.domains
-    if plugin_class.BATCHES == "paired":
-        if data.weights is not None:
-            raise UserError("sample weights want a plugin that draws examples one by one, not in pairs")
-        rows = _pairs(data, split, plugin_config, first)
-    elif plugin_class.BATCHES == "unpaired":
-        streams = [_stream(data, split, name, plugin_config, first=first, salt=n) for n, name in enumerate(domains[:2])]
-        rows = tf.data.Dataset.zip(tuple(streams))
-    else:
-        firsts = [-(-(first - n) // len(domains)) for n in range(len(domains))]
-        streams = [
-            _stream(data, split, name, plugin_config, first=max(0, firsts[n]), salt=n) for n, name in enumerate(domains)
-        ]
-        turns = tf.data.Dataset.range(first, 2**62).map(lambda row: row % len(domains))
-        rows = tf.data.Dataset.choose_from_datasets(streams, turns).map(lambda record: (record,))
-    rows = rows.enumerate(start=first)
-    each = batch_size // share.workers
-    if share.workers > 1:
-        rows = rows.filter(lambda row, _: (row % batch_size) // each == share.worker)
-
-    @tf.autograph.experimental.do_not_convert
-    def example(row, found):
-        return _example(row, found, data, plugin_config.crop_frames, seed, batch_size, plugin_class.BATCHES)
-
-    made = rows.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return made.batch(portion, drop_remainder=True).prefetch(4)
-
-
-def can_draw(data: Records, plugin_class: type, split: str) -> bool:
-    """Whether a split has something for every domain that the plugin's batches draw from."""
-    domains = data.spec.domains[:2] if plugin_class.BATCHES in ("unpaired", "paired") else data.spec.domains
-    sounding = [{_stem(s.id) for s in data.of(split, name) if any(s.active)} for name in domains]
-    return bool(set.intersection(*sounding)) if plugin_class.BATCHES == "paired" else all(sounding)
-
-
-def _example(row, found, data: Records, frames: int, seed: int, batch_size: int, batches_of: str) -> dict:
-    spec, made = data.spec, {"index": tf.cast(row % batch_size, tf.int32), "step": row // batch_size}
-    parsed = [parse(record, spec, waveform=batches_of == "waveforms") for record in found]
-    features = [example["features"] for example in parsed]
-    if batches_of in ("mixed", "waveforms"):
-        made["domain"] = _domain_of(parsed[0], spec)
-    places = [tf.stack([row * 2 + salt, tf.constant(seed, tf.int64)]) for salt in range(2)]
-    if batches_of == "waveforms":
-        return made | crop_with_samples(parsed[0], frames, data, places[0], row)
-    if spec.kind == "audio":
-        if batches_of == "paired":
-            features = crop_alike(features, frames, spec, places[0])
-        else:
-            features = [crop(x, frames, spec, place) for x, place in zip(features, places, strict=False)]
-    return made | dict(zip(("x",) if batches_of == "mixed" else ("a", "b"), features, strict=True))
-
-
 def crops_of(active: int, frames: int) -> int:
     """How often an epoch draws from a record in which `active` frames sound; never from silence."""
     return max(1, round(active / frames)) if active else 0
 
 
-def _stream(data: Records, split: str, domain: str, plugin_config, *, first: int, salt: int) -> tf.data.Dataset:
-    """Serialised records of a domain, epoch after epoch, from draw number `first` on."""
-    frames = plugin_config.crop_frames if data.spec.kind == "audio" else 1
-    found = data.of(split, domain)
-    draws = sum(crops_of(active, frames) for source in found for active in source.active)
-    if not draws:
-        why = f"none of its {len(found)} files sounds" if found else "it has no files"
-        raise UserError(f"domain {domain}: nothing to draw from in the {split} split; {why}")
-    wide = sources.shape(data.spec.features, waveforms=data.waveforms)[1]
-    size = sum(2 * s.frames * wide if data.spec.kind == "audio" else s.length for s in found)
-    base = tf.data.TFRecordDataset(data.shards(split, domain))
-    if size <= CACHE_BYTES:
-        base = base.cache()
-
-    def repeated(record):
-        active = tf.io.parse_single_example(record, {"active": tf.io.FixedLenFeature([], tf.int64)})["active"]
-        times = tf.cast(tf.round(active / frames), tf.int64)
-        times = tf.where(active > 0, tf.maximum(times, 1), 0)
-        return tf.data.Dataset.from_tensors(record).repeat(times)
-
-    weighed = data.weights is not None and split == "train"
-    if weighed:
-        crops = [crops_of(active, frames) for _, _, active in weights.in_order(found)]
-        edges = tf.constant(weights.edges_of(found, data.weights, crops, domain), tf.float64)
-    buffer = int(np.clip(SHUFFLE_BYTES * len(found) / max(1, size), 64, draws))
-    seed = 2 * plugin_config.seed + 1000003 * salt
-
-    def epoch(number):
-        seeds = tf.stack([tf.constant(seed, tf.int64), number])
-        if not weighed:
-            return _shuffled(base.flat_map(repeated), buffer, seeds)
-        times = weights.times(edges, seeds)
-        drawn = base.enumerate().flat_map(lambda n, record: tf.data.Dataset.from_tensors(record).repeat(times[n]))
-        return _shuffled(drawn, buffer, seeds)
-
-    number, offset = divmod(first, draws)
-    return tf.data.Dataset.range(number, 2**62).flat_map(epoch).skip(offset)
-
-
-def _pairs(data: Records, split: str, plugin_config, first: int) -> tf.data.Dataset:
-    """Pairs of records of the same stem in the first two domains, epoch after epoch; held in memory."""
-    a, b = ({}, {})
-    for found, name in zip((a, b), data.spec.domains, strict=False):
-        for record in tf.data.TFRecordDataset(data.shards(split, name)):
-            example = parse(record, data.spec)
-            if int(example["active"]):
-                found[_stem(example["id"].numpy().decode()), int(example["segment"])] = record.numpy()
-    both = sorted(a.keys() & b.keys())
-    if not both:
-        names = " and ".join(data.spec.domains[:2])
-        raise UserError(f"no file of {names} has the same name in both, in the {split} split; pairs are found by name")
-    frames = plugin_config.crop_frames if data.spec.kind == "audio" else 1
-    actives = {_stem(s.id): s.active for s in data.of(split, data.spec.domains[0])}
-    drawn = [key for key in both for _ in range(crops_of(actives[key[0]][key[1]], frames))]
-    number, offset = divmod(first, len(drawn))
-
-    def epoch(number):
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(drawn)), [plugin_config.seed, number])
-        return tf.data.Dataset.from_tensor_slices(order)
-
-    a, b = (tf.constant([found[key] for key in drawn]) for found in (a, b))
-    order = tf.data.Dataset.range(number, 2**62).flat_map(epoch).skip(offset)
-    return order.map(lambda n: (a[n], b[n]))
-
-
-def _stem(identifier: str) -> str:
-    """What the files of a pair have in common: the path below their domain, without its ending."""
-    return posixpath.splitext(identifier.partition("/")[2])[0]
-
-
-def _shuffled(base: tf.data.Dataset, buffer: int, seeds: tf.Tensor) -> tf.data.Dataset:
-    """`Dataset.shuffle` whose seed may be a tensor, and which the global seed does not change."""
-    variant = tf.raw_ops.ShuffleDataset(
-        input_dataset=tf.data.experimental.to_variant(base),
-        buffer_size=tf.constant(buffer, tf.int64),
-        seed=seeds[0],
-        seed2=seeds[1] + 1,  # (0, 0) would mean a random seed
-        output_types=[tf.string],
-        output_shapes=[tf.TensorShape([])],
-        reshuffle_each_iteration=False,
-    )
-    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
-
-
 # ------------------------------------------------------------------ whole sources
 
 
-def whole(data: Records, split: str, domain: str) -> Iterator[tuple[sources.Source, np.ndarray]]:
+def stem(source: sources.Source) -> str:
+    """What parallel files have in common: the path below their domain, without its ending.
+
+    An accent may be a character of its own or part of its letter: both are one name (Unicode's NFC).
+    """
+    return unicodedata.normalize("NFC", posixpath.splitext(source.id.partition("/")[2])[0])
+
+
+def sounding(data: Records, split: str, domain: str) -> list[sources.Source]:
+    """The sources of a split of a domain in which something sounds, all pictures."""
+    return [source for source in data.of(split, domain) if any(source.active)]
+
+
+def chosen(found: Iterable[sources.Source], most: int | None, salt: str) -> list[sources.Source]:
+    """At most so many sources, those that a stable hash of their ids chooses, by id.
+
+    The first ones would be of the first folders alone: shards and manifests are in the order of ids.
+
+    Args:
+      found: the sources.
+      most: how many; None for all.
+      salt: another chooses others.
+    """
+    drawn = sorted(found, key=lambda source: (records.stable_fraction(f"{salt}:{source.id}"), source.id))[:most]
+    return sorted(drawn, key=lambda source: source.id)
+
+
+def whole(
+    data: Records, split: str, domain: str, only: Iterable[sources.Source] | None = None
+) -> Iterator[tuple[sources.Source, np.ndarray]]:
     """Every source of a split of a domain with its features, the parts of a long one joined.
 
     Shard after shard, by id in each.
+
+    Args:
+      data: the records.
+      split: train, val or test.
+      domain: its name.
+      only: the sources that are wanted; all if not given. Other shards are not read.
     """
-    waiting = {source.id: source for source in data.of(split, domain)}
     parts: list[np.ndarray] = []
-    for record in tf.data.TFRecordDataset(data.shards(split, domain)):
-        example = parse(record, data.spec)
-        parts.append(example["features"].numpy())
-        source = waiting[example["id"].numpy().decode()]
+    for source, segment, values in _segments(data, split, domain, only):
+        parts = [*parts, values] if segment else [values]
         if len(parts) == len(source.active):
             yield source, np.concatenate(parts)
             parts = []
+
+
+def excerpts(
+    data: Records, split: str, domain: str, only: Iterable[sources.Source], frames: int
+) -> Iterator[tuple[sources.Source, int, np.ndarray]]:
+    """Of each source a stretch of at most `frames` frames that sounds, with the number of its first frame.
+
+    Where it begins, see :func:`excerpt_start`. No more than the stretch is kept in memory. A picture is all there.
+    """
+    held, at, start = [], 0, 0
+    for source, segment, values in _segments(data, split, domain, only):
+        if data.spec.kind == "image":
+            yield source, 0, values
+            continue
+        if not segment:
+            held, at, start = [], 0, excerpt_start(source, frames, len(values))
+        held.append(values[max(0, start - at) : max(0, start + frames - at)])
+        at += len(values)
+        if segment == len(source.active) - 1:
+            yield source, start, np.concatenate(held)
+
+
+def excerpt_start(source: sources.Source, frames: int, each: int) -> int:
+    """The first frame of the excerpt of a recording whose records hold `each` frames.
+
+    A stable hash of the stem chooses among the frames at which it can begin, so that parallel recordings are looked
+    at in the same places; where a record that it reaches into is silent, it chooses again.
+    """
+    room = max(0, source.frames - frames)
+    for turn in range(EXCERPT_TURNS):
+        start = int(records.stable_fraction(f"excerpt {turn}:{stem(source)}") * (room + 1))
+        if all(source.active[start // each : -(-(start + frames) // each)]):
+            return start
+    return min(room, int(np.argmax(source.active)) * each)
+
+
+def _segments(
+    data: Records, split: str, domain: str, only: Iterable[sources.Source] | None
+) -> Iterator[tuple[sources.Source, int, np.ndarray]]:
+    """The records of sources: the source, the number of the record in it, and its features."""
+    wanted = {source.id: source for source in (data.of(split, domain) if only is None else only)}
+    shards = {int(path.rpartition("-of-")[0][-5:]): path for path in data.shards(split, domain)}
+    numbers = sorted({source.shard for source in wanted.values()})
+    if lost := [number for number in numbers if number not in shards]:
+        raise UserError(f"{data.data_dir}: shard {lost[0]} of {domain}-{split} is gone; wanted {WRITTEN}")
+    read = [shards[number] for number in numbers]
+    with files.one_line(data.data_dir):
+        for record in tf.data.TFRecordDataset(read):
+            head = tf.io.parse_single_example(record, HEAD)
+            source = wanted.get(head["id"].numpy().decode())
+            if source is not None:
+                yield source, int(head["segment"]), parse(record, data.spec)["features"].numpy()

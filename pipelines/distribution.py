@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from models.errors import UserError
 from pipelines import config
-from pipelines.dataset import Share
+from pipelines.input_pipeline import Share
 
 
 def strategy_of(name: str) -> tf.distribute.Strategy:

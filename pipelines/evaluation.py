@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import posixpath
 
-import tensorflow as tf
-
 from models import spectral
 from models.features.spec import Spec
-from pipelines import console, logs, report
-from pipelines.evaluator import Evaluator, Example, Way, recorded
+from pipelines import console, files, logs, report
+from pipelines.evaluator import Evaluator, Example, Way, chosen, recorded
 
-SHOWN = 4  # held-out files of each way that the report plays
+SHOWN = 4  # held-out files of each way that the report plays; a stable hash chooses
 
 
 def evaluate(run_dir: str, data_dir: str, output_dir: str, *, inverter: str = "griffin_lim", seed: int = 0) -> dict:
@@ -50,11 +48,9 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, inverter: str = "g
         metrics=logs.read_metrics(run_dir),
         configuration=facts["run"],
     )
-    tf.io.gfile.makedirs(output_dir)
     written |= {"metrics.json": json.dumps(metrics, indent=2).encode(), "report.html": page.encode()}
     for name, content in written.items():
-        with tf.io.gfile.GFile(posixpath.join(output_dir, name), "wb") as file:
-            file.write(content)
+        files.write(posixpath.join(output_dir, name), content)
     print(f"report: {posixpath.join(output_dir, 'report.html')}")
     return metrics
 
@@ -79,19 +75,20 @@ def _printed(section: report.Section) -> str:
 
 def _section(way: Way, targets: list[Example], spec: Spec) -> report.Section:
     heads, rows = report.tabled(way.table)
-    parallel = {x.stem: x for x in targets}
-    samples = []
-    for source, model in list(zip(way.examples["no_op"], way.examples["model"], strict=True))[:SHOWN]:
-        target = parallel.get(source.stem)
-        chosen = [(f"source: {source.id}", source), (f"converted to {way.target}", model)]
-        chosen.append((f"target: {target.id}", target) if target else (f"not parallel: {targets[0].id}", targets[0]))
-        samples.append({"parts": [_part(caption, x, spec) for caption, x in chosen], "pixel": spec.kind == "image"})
+    parallel, made = {x.stem: x for x in targets}, {x.id: x for x in way.examples["model"]}
+    others, samples = chosen(targets, SHOWN), []
+    for n, source in enumerate(chosen(way.examples["no_op"], SHOWN)):
+        target, other = parallel.get(source.stem), others[n % len(others)]
+        shown = [(f"source: {source.id}", source), (f"converted to {way.target}", made[source.id])]
+        shown.append((f"target: {target.id}", target) if target else (f"not parallel: {other.id}", other))
+        samples.append({"parts": [_part(caption, x, spec) for caption, x in shown], "pixel": spec.kind == "image"})
     return report.Section(f"{way.source} to {way.target}", way.verdict, heads, rows, samples, text=way.note)
 
 
 def _example(way: Way, targets: list[Example], spec: Spec) -> bytes:
-    """A PNG of the first source, what it became, and its parallel target if there is one."""
-    source, model = way.examples["no_op"][0], way.examples["model"][0]
+    """A PNG of a source, what it became, and its parallel target if there is one."""
+    (source,) = chosen(way.examples["no_op"], 1)
+    model = next(x for x in way.examples["model"] if x.id == source.id)
     panels = {f"source ({way.source})": source.features, f"converted to {way.target}": model.features}
     panels |= {f"target ({way.target})": x.features for x in targets if x.stem == source.stem}
     return logs.plotted(panels, spec.features)

@@ -12,26 +12,24 @@ Rows, each judged on held-out sources of one domain sent to another:
 from __future__ import annotations
 
 import dataclasses
-import io
-import posixpath
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 import scipy.stats
 import tensorflow as tf
 
 from models.errors import UserError
-from models.features import audio, recording, stats, transport
+from models.features import audio, stats, transport
 from models.features.spec import Spec
 from models.metrics import image as image_metrics
 from models.metrics import speech
-from pipelines import classifier, dataset, generation, report, resynthesis
-from pipelines.conversion import Model, vocoder_of
+from pipelines import classifier, dataset, files, fingerprint, generation, records, report, resynthesis, sources
+from pipelines.exported_model import Model, vocoder_of
 
-MAX_SOURCES = 200  # of each domain, tested and shown to the judge
-MAX_FRAMES = 1024  # of each that are looked at
-MAX_REMADE = 32  # recordings of each domain that every inverter makes again
+MAX_SOURCES = 200  # of each domain, tested and shown to the judge; a stable hash of their ids chooses
+MAX_FRAMES = 1024  # of each that are looked at, see `dataset.excerpts`
+MAX_REMADE = 32  # recordings of each domain that every inverter makes again; the hash chooses
 SIGNIFICANCE = 0.05
 FEWEST = 4  # files of which the best outcome is no chance at that level: 1 in 70
 ROWS = ("no_op", "mean_variance", "transport", "model", "copy_synthesis")
@@ -47,6 +45,8 @@ class Example:
       path: of the source file.
       features: as the judge hears them.
       waveform: samples at the spec's rate; None for pictures and for features never inverted.
+      first: the sample of the file that the first frame is centred on.
+      channel: that is looked at of a recording whose channels cancel; -1 for their average.
     """
 
     id: str
@@ -54,6 +54,8 @@ class Example:
     path: str
     features: np.ndarray
     waveform: np.ndarray | None = None
+    first: int = 0
+    channel: int = -1
 
 
 @dataclasses.dataclass
@@ -95,26 +97,19 @@ class Evaluator:
         self.data = dataset.open_records(data_dir)
         if (self.data.spec.features, self.data.spec.domains) != (self.spec.features, self.spec.domains):
             raise UserError(f"{data_dir} has another front end or other domains than {run_dir}")
-        seen, names = self._trained_on(), self.spec.domains
-        self.test = {name: _examples(self.data, "test", name, but=seen) for name in names}
-        known = {name: [s.id for s in self.data.of("test", name) if s.hash in seen] for name in names}
-        for name in names:
-            if known[name]:
-                some = f"{len(known[name])} test files of {name} are left out, such as {known[name][0]}"
+        data_dir_of_run, everyone = self.model.facts["run"]["data_dir"], self.data.sources
+        known = fingerprint.TrainedOn.of_run(run_dir, data_dir_of_run, (s for s in everyone if s.split == "test"))
+        self.test = {name: _examples(self.data, "test", name, but=known) for name in self.spec.domains}
+        for name in self.spec.domains:
+            seen = [s.id for s in self.data.of("test", name) if s in known]
+            if seen:
+                some = f"{len(seen)} test files of {name} are left out, such as {seen[0]}"
                 print(f"warning: {some}: {run_dir} was trained on the same bytes", file=sys.stderr)
             if not self.test[name]:
                 silent = " that sound" if self.spec.kind == "audio" else ""
-                left = " but those that the run was trained on" if known[name] else silent
+                left = " but those that the run was trained on" if seen else silent
                 what = f"has no test files{left}; see --test_fraction of preprocess, and train again"
                 raise UserError(f"{data_dir}: domain {name} {what}")
-
-    def _trained_on(self) -> set[str]:
-        """Hashes of the files that the run was trained on, as far as its records are still there."""
-        try:
-            data = dataset.open_records(self.model.facts["run"]["data_dir"])
-        except ValueError:
-            return set()
-        return {source.hash for source in data.sources if source.split == "train"}
 
     def judge(self, seed: int = 0) -> tuple[classifier.Classifier, dict]:
         """A judge trained on the run's records, and how well it knows held-out files, plain and inverted."""
@@ -131,13 +126,19 @@ class Evaluator:
         return made, facts
 
     def _training(self) -> dict[str, list[Example]]:
-        """The training split of the run's own records; of those given, where the run's are gone."""
+        """The training split of the run's own records; of those given, where the run's are gone.
+
+        Without what is tested here: records may have been cut anew since, or be others.
+        """
+        tested = fingerprint.TrainedOn.of(source for source in self.data.sources if source.split == "test")
         for data_dir in (self.model.facts["run"]["data_dir"], self.data.data_dir):
             try:
                 data = dataset.open_records(data_dir)
-            except ValueError:
+            except UserError:
                 continue
-            found = {name: _examples(data, "train", name) for name in self.spec.domains}
+            if (data.spec.features, data.spec.domains) != (self.spec.features, self.spec.domains):
+                continue
+            found = {name: _examples(data, "train", name, but=tested) for name in self.spec.domains}
             if all(found.values()):
                 return found
         raise UserError(f"{self.data.data_dir} has no training split to train the domain classifier on")
@@ -224,7 +225,7 @@ class Evaluator:
         spec, ways = self.spec.features, resynthesis.inverters(self.model, self.vocoder)
         rows = {}
         for domain, found in self.test.items():
-            read = (recorded(x, self.spec) for x in found[:MAX_REMADE])
+            read = (recorded(x, self.spec) for x in chosen(found, MAX_REMADE))
             if there := [audio.levelled(y, spec) for y in read if y is not None]:
                 rows |= {f"{domain}, {name}": resynthesis.row(invert, there, spec) for name, invert in ways.items()}
         return rows
@@ -304,24 +305,40 @@ def _moved(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: 
     return dataclasses.replace(example, features=moved)
 
 
-def _examples(data: dataset.Records, split: str, domain: str, *, but: Collection[str] = ()) -> list[Example]:
-    """The first sources of a split that sound, by id, but those of these hashes."""
+def _examples(data: dataset.Records, split: str, domain: str, *, but: Container[sources.Source] = ()) -> list[Example]:
+    """Sources of a split that sound, by id, but those in `but`; of a recording the stretch that is looked at."""
+    usable = [source for source in dataset.sounding(data, split, domain) if source not in but]
+    few = dataset.chosen(usable, MAX_SOURCES, "evaluate")
     found = []
-    for source, features in dataset.whole(data, split, domain):
-        if len(found) == MAX_SOURCES:
-            break
-        if any(source.active) and source.hash not in but:
-            stem = posixpath.splitext(source.id.removeprefix(f"{domain}/"))[0]
-            shown = features[:MAX_FRAMES] if data.spec.kind == "audio" else features
-            found.append(Example(source.id, stem, source.path, shown))
-    return found
+    for source, start, features in dataset.excerpts(data, split, domain, few, MAX_FRAMES):
+        first = _sample_of(source, start, data.spec.features) if data.spec.kind == "audio" else 0
+        place = {"first": first, "channel": source.channel}
+        found.append(Example(source.id, dataset.stem(source), source.path, features, **place))
+    return sorted(found, key=lambda example: example.id)
+
+
+def _sample_of(source: sources.Source, frame: int, spec: audio.AudioSpec) -> int:
+    """The sample of a file that a frame of it, or of a part of it, is centred on."""
+    begin = round(source.part[0] * spec.sample_rate_hz) if source.part else 0
+    return begin + frame * spec.hop_length
+
+
+def chosen(found: Sequence[Example], most: int) -> list[Example]:
+    """At most so many examples, those that a stable hash of their stems chooses: parallel ones together, in order."""
+    drawn = sorted(found, key=lambda example: (records.stable_fraction(f"some:{example.stem}"), example.id))[:most]
+    return sorted(drawn, key=lambda example: example.id)
 
 
 def recorded(example: Example, spec: Spec) -> np.ndarray | None:
-    """The source file's samples, as far as they are looked at; None where it is gone."""
+    """The source file's samples under the frames that are looked at; None where it is gone.
+
+    Earlier samples are read and forgotten, later ones are not read: an hour takes no more memory than a minute.
+    """
+    front_end = spec.features
+    last = example.first + len(example.features) * front_end.hop_length
     try:
-        with tf.io.gfile.GFile(example.path, "rb") as file:
-            y = recording.read(io.BytesIO(file.read()), spec.features.sample_rate_hz)
-    except (tf.errors.OpError, ValueError):
+        with files.opened(example.path) as file:
+            parts = list(audio.blocks(file, front_end, channel=example.channel, span=(example.first, last)))
+    except (tf.errors.OpError, OSError, UserError):
         return None
-    return y[: MAX_FRAMES * spec.features.hop_length]
+    return np.concatenate(parts) if parts else None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from models.errors import UserError
-from pipelines import checkpoint, config, signatures
+from pipelines import checkpoint, config, files, signatures
 from plugins import base
 
 
@@ -42,20 +42,23 @@ class Exported(tf.Module):
 def write(plugin: base.Plugin, run: checkpoint.Run, run_dir: str) -> str:
     """Writes ``RUN/export``, whole or not at all; in it ``encoded_audio``, which takes and gives whole files.
 
-    The second stands apart because it decodes by operations of tensorflow-io, without which it does not load.
+    The second stands apart because it decodes by operations of tensorflow-io, without which it does not load. What an
+    export that was cut off left is taken away or brought to its end, see `files.replace_folder`.
 
     Returns:
       Its path.
+
+    Raises:
+      OSError: it could not be written; the earlier one stays.
     """
     target = posixpath.join(run_dir, "export")
     module = Exported(plugin, run)
     made = module.signatures()
-    tf.saved_model.save(module, f"{target}.part", signatures=_named(made))
-    if encoded := signatures.of_bytes(made, plugin.spec.features):
-        tf.saved_model.save(module, f"{target}.part/encoded_audio", signatures=_named(encoded))
-    if tf.io.gfile.exists(target):
-        tf.io.gfile.rmtree(target)
-    tf.io.gfile.rename(f"{target}.part", target)
+    encoded = signatures.of_bytes(made, plugin.spec.features)
+    with files.replace_folder(target) as fresh:
+        tf.saved_model.save(module, fresh, signatures=_named(made))
+        if encoded:
+            tf.saved_model.save(module, posixpath.join(fresh, "encoded_audio"), signatures=_named(encoded))
     return target
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from models.errors import UserError
 from models.features.audio import AudioSpec
 from models.features.spec import Spec
-from pipelines import config
+from pipelines import config, files
 
 BATCH_FILES = 16  # short ones that go through the model together
 INVERTERS = ("griffin_lim", "source_phase", "vocoder:RUN")
@@ -30,7 +30,7 @@ class Model:
     """
 
     def __init__(self, run_dir: str):
-        path = posixpath.join(run_dir, "export")
+        path = files.current_folder(posixpath.join(run_dir, "export"))
         if not tf.io.gfile.exists(posixpath.join(path, "saved_model.pb")):
             if not tf.io.gfile.exists(posixpath.join(run_dir, "config.json")):
                 raise UserError(f"{run_dir} is no run: it has no config.json")

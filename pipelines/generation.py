@@ -17,7 +17,7 @@ from models.errors import UserError
 from models.features.spec import Spec
 from models.metrics.generation import Components, kernel_distance, nearer
 from pipelines import monitor, report
-from pipelines.conversion import Model
+from pipelines.exported_model import Model
 
 MOST = 512  # examples and samples that are compared
 SURE = 1.645  # standard errors: one time in twenty, chance alone is as good
@@ -57,11 +57,11 @@ def compared(model: Model, training: Mapping[str, list[np.ndarray]], held_out: M
 
 
 def _examples(found: Mapping[str, list[np.ndarray]], frames: int, spec: Spec) -> np.ndarray:
-    """Pictures, or windows of speech as long as a sample, of every domain in turn."""
-    domains = [
-        found[name] if spec.kind == "image" else [w for x in found[name] for w in _windows(x, frames, spec)]
-        for name in spec.domains
-    ]
+    """Pictures, or windows of speech as long as a sample, of every domain in turn, `MOST` that chance chooses."""
+    domains = []
+    for name in spec.domains:
+        every = found[name] if spec.kind == "image" else [w for x in found[name] for w in _windows(x, frames, spec)]
+        domains.append([every[n] for n in np.random.default_rng(0).permutation(len(every))])
     longest = max(map(len, domains))
     turns = [domain[n] for n in range(longest) for domain in domains if n < len(domain)]
     return np.stack(turns[:MOST])

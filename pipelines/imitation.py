@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from models.errors import UserError
 from models.features.spec import Spec
-from pipelines import config, conversion, dataset
+from pipelines import config, dataset, exported_model
 
 ROUND = {"translate_ab": "translate_ba", "translate_ba": "translate_ab"}  # the way back
 
@@ -36,7 +36,7 @@ class Imitation:
     """
 
     def __init__(self, run_dir: str, spec: Spec):
-        self.model, self.spec, self.run_dir = conversion.Model(run_dir), spec, run_dir
+        self.model, self.spec, self.run_dir = exported_model.Model(run_dir), spec, run_dir
         config.same_front_end(f"mels_from={run_dir}", self.model.spec.features, spec.features)
         self.places = [self._place_of(name) for name in spec.domains]
         ways = [self.ways_from(place) for place in self.places]

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.errors import UserError
+from pipelines import files
 from plugins import base
 
 OPSET = 17
@@ -45,16 +46,14 @@ def write(run_dir: str) -> list[str]:
     Raises:
       UserError: ONNX Runtime computes something else than TensorFlow; says where.
     """
-    export = posixpath.join(run_dir, "export")
+    export = files.current_folder(posixpath.join(run_dir, "export"))
     loaded = tf.saved_model.load(export)  # the signatures do not keep its variables
     signatures = loaded.signatures
     names = sorted(set(signatures) & set(base.SIGNATURES) - set(LEFT_OUT))
-    tf.io.gfile.makedirs(posixpath.join(export, "onnx"))
     for name in names:
         model = _converted(signatures[name])
         _check(name, model, signatures)
-        with tf.io.gfile.GFile(posixpath.join(export, "onnx", f"{name}.onnx"), "wb") as file:
-            file.write(model)
+        files.write(posixpath.join(export, "onnx", f"{name}.onnx"), model)
     return names
 
 

@@ -13,9 +13,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from models.errors import UserError
-from pipelines import globs, local_walk
+from pipelines import globs, local_walk, records
 from pipelines.beam import filesystem
-from pipelines.left_out import CAPITALS, ENDING, METADATA, RESULTS, LeftOut, is_metadata, is_metadata_folder
+from pipelines.left_out import CAPITALS, ENDING, METADATA, RESULTS, LeftOut, is_metadata, is_metadata_folder, printable
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,6 +126,22 @@ def _remote_glob(pattern: str, literal: str, left_out: LeftOut) -> Iterator[tupl
             left_out.add(METADATA, path)
         elif posixpath.basename(path):
             yield path, size
+
+
+def sampled(root: str, files: Iterable[FileEntry], most: int, purpose: str) -> list[str]:
+    """The paths of so many files at the most, chosen by a hash of their relative paths: the first are of one folder.
+
+    Args:
+      root: the folder that relative paths begin at.
+      files: to choose from.
+      most: how many.
+      purpose: another gives another choice.
+    """
+
+    def order(path: str) -> float:
+        return records.stable_fraction(f"{purpose}:{printable(path.removeprefix(root))}")
+
+    return sorted((entry.path for entry in files), key=order)[:most]
 
 
 def need_files(what: str, listing: Listing) -> None:

@@ -17,6 +17,7 @@ from tensorboard.plugins.hparams import api as hparams
 
 from models.features.audio import AudioSpec
 from models.features.spec import Spec
+from pipelines import files
 
 SAMPLED = 16  # that a model makes of noise, where it can
 
@@ -73,18 +74,18 @@ class Log:
         """Brings all lines to the disk."""
         if not self.writes:
             return
-        with tf.io.gfile.GFile(f"{self.path}.part", "w") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in self.rows))
-        tf.io.gfile.rename(f"{self.path}.part", self.path, overwrite=True)
+        files.write(self.path, "".join(json.dumps(row) + "\n" for row in self.rows).encode())
 
 
 def read_metrics(run_dir: str) -> list[dict]:
-    """The lines of a run's `metrics.jsonl`; none where there is no such file."""
+    """The lines of a run's `metrics.jsonl`; none where there is no such file.
+
+    Raises:
+      OSError: it cannot be read.
+      UserError: a line that is no JSON object.
+    """
     path = posixpath.join(run_dir, "metrics.jsonl")
-    if not tf.io.gfile.exists(path):
-        return []
-    with tf.io.gfile.GFile(path) as file:
-        return [json.loads(line) for line in file if line.strip()]
+    return list(files.read_rows(path, "a line of metrics; take it out")) if tf.io.gfile.exists(path) else []
 
 
 def plotted(panels: Mapping[str, np.ndarray], spec: AudioSpec) -> bytes:

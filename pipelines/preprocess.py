@@ -63,9 +63,11 @@ def main(argv: list[str]) -> int:
         if FLAGS[name].value:
             raise UserError(f"--{name}: these are pictures")
     if reject:
-        from pipelines import conversion, screening
+        from pipelines import exported_model, screening
 
-        screening.Detector.load(reject, conversion.Model(reject), kind=kind)  # says what is wrong before work begins
+        screening.Detector.load(
+            reject, exported_model.Model(reject), kind=kind
+        )  # says what is wrong before work begins
     asked = (FLAGS.val_fraction, FLAGS.test_fraction)
     job = Preprocess(
         kind=kind,

@@ -14,7 +14,7 @@ import numpy as np
 from models.features import audio
 from models.features.audio import AudioSpec
 from models.metrics import speech
-from pipelines.conversion import Model
+from pipelines.exported_model import Model
 
 Inverter = Callable[[np.ndarray, np.ndarray], np.ndarray]  # log-mels and samples they are of to samples
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import io
 import json
 import posixpath
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -16,14 +16,15 @@ import tensorflow as tf
 from models import outliers
 from models.errors import UserError
 from models.features import audio, image
+from pipelines import files, fingerprint, records
 
 if TYPE_CHECKING:
-    from pipelines.conversion import Model
+    from pipelines.exported_model import Model
 
 BATCH = 64  # units that are encoded at once
-FRAMES = 4096  # of a recording that are looked at
+FRAMES = 4096  # of a recording that are looked at, in windows that a stable hash chooses
+CHUNK_FRAMES = 1024  # about as many are read at a time; what sounds is told within them
 FACTS, ARRAYS = "outliers.json", "outliers.npz"
-WEIGHTS = "export/variables/variables.index"  # holds a checksum of every weight
 
 
 class Coder:
@@ -49,20 +50,62 @@ class Coder:
         """What distances between features are divided by: of speech each band's deviation."""
         return self.spec.overall.std.astype(np.float32) if self.spec.kind == "audio" else 1.0
 
-    def units(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def units(self, features: np.ndarray, *, every: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """What is coded at once, `[units, ...]`, and the frames at which it begins.
 
         A picture is one unit. Of a recording, the full windows in which something sounds; the last of a longer one
-        is left out where it is not full, and a short one is filled up with silence.
+        is left out where it is not full, and a short one is filled up with silence. Of a long one, as many windows
+        as make `FRAMES` frames: those that a stable hash of their places chooses, whether it is read from records or
+        from a file.
+
+        Args:
+          features: of a file, `[frames, mels]` or `[height, width, channels]`.
+          every: all windows of a recording, however long it is.
         """
         if self.spec.kind == "image":
             return features[None], np.zeros(1, int)
-        missing = max(0, self.frames - len(features))
-        x = np.pad(features, ((0, missing), (0, 0)), constant_values=self.spec.features.log_floor)
-        starts = np.arange(0, len(x) - self.frames + 1, self.frames)
-        sounding = audio.active_frames(x, self.spec.features)
-        kept = [start for start in starts if sounding[start : start + self.frames].any()] or starts[:1]
-        return np.stack([x[start : start + self.frames] for start in kept]), np.array(kept)
+        chunks = (features[n : n + self._chunk] for n in range(0, len(features), self._chunk))
+        return self._windows(chunks, None if every else self._most)
+
+    def units_of(self, file: BinaryIO) -> tuple[np.ndarray, np.ndarray]:
+        """The :meth:`units` of a file, at the front end's size or level; of a recording in constant memory.
+
+        Raises:
+          UserError: it cannot be read, and why.
+        """
+        if self.spec.kind == "image":
+            return self.units(image.to_unit(image.read(file, self.spec.features)))
+        meter = audio.survey(file, self.spec.features)
+        parts = audio.segments(file, self.spec.features, meter.gain(), self._chunk, channel=meter.channel)
+        return self._windows(parts, self._most)
+
+    @property
+    def _most(self) -> int:
+        """Windows of a recording that are looked at."""
+        return max(1, FRAMES // self.frames)
+
+    @property
+    def _chunk(self) -> int:
+        """Frames that are read at a time, whole windows."""
+        return self.frames * max(1, CHUNK_FRAMES // self.frames)
+
+    def _windows(self, chunks: Iterable[np.ndarray], most: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """The windows of a recording that arrives in chunks, `[windows, frames, mels]`, and where they begin."""
+        held: list[tuple[float, int, np.ndarray]] = []
+        first, at = None, 0
+        for chunk in chunks:
+            missing = 0 if at else max(0, self.frames - len(chunk))
+            x = np.pad(chunk, ((0, missing), (0, 0)), constant_values=self.spec.features.log_floor)
+            first = x[: self.frames] if first is None else first
+            sounding = audio.active_frames(x, self.spec.features)
+            for n in range(0, len(x) - self.frames + 1, self.frames):
+                if sounding[n : n + self.frames].any():
+                    place = records.stable_fraction(f"unit:{at + n}")
+                    held.append((place, at + n, np.array(x[n : n + self.frames])))
+            held = sorted(held, key=lambda each: each[0])[:most]
+            at += len(chunk)
+        kept = sorted(held, key=lambda each: each[1]) or [(0.0, 0, first)]
+        return np.stack([window for *_, window in kept]), np.array([start for _, start, _ in kept])
 
     def call(self, name: str, units: np.ndarray) -> np.ndarray:
         """A signature of features, on units: `[units, ...]`."""
@@ -87,18 +130,6 @@ class Coder:
             found["negative_elbo"] = self.call("negative_elbo", units)
         return found | {"sharpness": outliers.sharpness(units / self.deviation, made / self.deviation)}
 
-    def read(self, file: BinaryIO) -> np.ndarray:
-        """The features of a file, at the front end's size or level.
-
-        Raises:
-          UserError: it cannot be read, and why.
-        """
-        if self.spec.kind == "image":
-            return image.to_unit(image.read(file, self.spec.features))
-        gain = audio.survey(file, self.spec.features).gain()
-        file.seek(0)
-        return next(iter(audio.segments(file, self.spec.features, gain, FRAMES)))
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Detector:
@@ -118,7 +149,10 @@ class Detector:
 
     def score(self, features: np.ndarray) -> float:
         """How strange a file is, all scores together; of speech the scores' means over windows."""
-        units, _ = self.coder.units(features)
+        return self.score_units(self.coder.units(features)[0])
+
+    def score_units(self, units: np.ndarray) -> float:
+        """How strange the file is that these units `[units, ...]` are of."""
         scores = self.coder.scores(units, self.reference)
         return float(self.calibration.combined({name: found.mean()[None] for name, found in scores.items()})[0])
 
@@ -129,7 +163,7 @@ class Detector:
           UserError: it cannot be read.
         """
         file.seek(0)
-        found = self.score(self.coder.read(file))
+        found = self.score_units(self.coder.units_of(file)[0])
         if found <= self.threshold:
             return None
         return f"unlike the training data: outlier score {found:.3g}, threshold {self.threshold:.3g}"
@@ -145,10 +179,10 @@ class Detector:
         arrays = {f"reference_{k}": v.astype(np.float32) for k, v in dataclasses.asdict(self.reference).items()}
         out = io.BytesIO()
         np.savez_compressed(out, **arrays)
-        write(posixpath.join(run_dir, ARRAYS), out.getvalue())
+        files.write(posixpath.join(run_dir, ARRAYS), out.getvalue())
         fields = {k: np.asarray(v).tolist() for k, v in dataclasses.asdict(self.calibration).items()}
-        told = {"threshold": self.threshold, "weights": _weights_of(run_dir), **facts, "calibration": fields}
-        write(posixpath.join(run_dir, FACTS), json.dumps(told, indent=2).encode())
+        told = {"threshold": self.threshold, "weights": fingerprint.weights_of(run_dir), **facts, "calibration": fields}
+        files.write(posixpath.join(run_dir, FACTS), json.dumps(told, indent=2).encode())
 
     @classmethod
     def load(cls, run_dir: str, model: Model, *, kind: str | None = None) -> Detector:
@@ -167,27 +201,11 @@ class Detector:
         path = posixpath.join(run_dir, FACTS)
         if not tf.io.gfile.exists(path):
             raise UserError(f"{run_dir} has no {FACTS}; python -m pipelines.explore --do=outliers writes it")
-        with tf.io.gfile.GFile(path) as file:
-            told = json.load(file)
-        if told.get("weights") != _weights_of(run_dir):
+        told = files.read_json(path, "what explore --do=outliers writes")
+        if told.get("weights") != fingerprint.weights_of(run_dir):
             raise UserError(f"{path} is of other weights than {run_dir} has now; explore --do=outliers fits it anew")
-        with tf.io.gfile.GFile(posixpath.join(run_dir, ARRAYS), "rb") as file:
-            arrays = np.load(io.BytesIO(file.read()))
-            reference = outliers.Reference(*(arrays[f"reference_{name}"] for name in ("mean", "whitening", "codes")))
+        arrays = np.load(io.BytesIO(files.read(posixpath.join(run_dir, ARRAYS))))
+        reference = outliers.Reference(*(arrays[f"reference_{name}"] for name in ("mean", "whitening", "codes")))
         names = tuple(told["calibration"].pop("names"))
         calibration = outliers.Calibration(names, **{k: np.array(v) for k, v in told["calibration"].items()})
         return cls(Coder(model, run_dir), reference, calibration, told["threshold"])
-
-
-def _weights_of(run_dir: str) -> str:
-    """A hash by which the weights of an export are known."""
-    with tf.io.gfile.GFile(posixpath.join(run_dir, WEIGHTS), "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
-
-
-def write(path: str, content: bytes) -> None:
-    """Writes a file, and the folders above it, whole or not at all."""
-    tf.io.gfile.makedirs(posixpath.dirname(path) or ".")
-    with tf.io.gfile.GFile(f"{path}.part", "wb") as file:
-        file.write(content)
-    tf.io.gfile.rename(f"{path}.part", path, overwrite=True)

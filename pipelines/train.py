@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     """Trains; the exit code."""
     console.need(FLAGS, "data_dir", "plugin", "run_dir")
     console.no_more(argv)
-    from pipelines import checkpoint, dataset, distribution, interchange, trainer, weights
+    from pipelines import checkpoint, dataset, distribution, fingerprint, interchange, meter, pairs, trainer, weights
 
     if FLAGS.onnx:
         interchange.needs_extra()
@@ -77,7 +77,9 @@ def main(argv: list[str]) -> int:
     data = dataset.open_records(FLAGS.data_dir)
     if FLAGS.sample_weights:
         data = dataclasses.replace(data, weights=weights.read(FLAGS.sample_weights, data.sources))
-    run = checkpoint.continued(FLAGS.run_dir, new_run(data.spec))
+    run = checkpoint.continued(FLAGS.run_dir, new_run(data))
+    if plugins.load(run.plugin).BATCHES == "paired":
+        print(pairs.told(data), flush=True)
     if run.config["steps"] == 0:
         print(trainer.summary(run, data.spec))
         return 0
@@ -87,6 +89,7 @@ def main(argv: list[str]) -> int:
         with checkpoint.locked(FLAGS.run_dir) if writes else contextlib.nullcontext():
             if writes:
                 checkpoint.write_run(FLAGS.run_dir, run)
+                fingerprint.write_files(FLAGS.run_dir, data.sources, begun_with=run.warm_start)
             made = trainer.Trainer(run, data, FLAGS.run_dir, strategy, trainer.Pace())
             values = made.fit(exported=FLAGS.export)
             if FLAGS.onnx and writes:
@@ -95,32 +98,33 @@ def main(argv: list[str]) -> int:
     except (trainer.Diverged, trainer.WorkerLost) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    steps = int(made.keeper.step.numpy())
-    reached = f": {trainer.spoken(values)}" if values else ""
-    print(f"trained {run.plugin} for {steps} steps{reached}; exported to {FLAGS.run_dir}/export")
+    reached = f": {meter.spoken(values)}" if values else ""
+    print(f"trained {run.plugin} for {made.step} steps{reached}; exported to {FLAGS.run_dir}/export")
     return 0
 
 
-def new_run(spec):
-    """The run that the flags ask for."""
-    from pipelines import checkpoint, weights
+def new_run(data):
+    """The run on records that the flags ask for."""
+    from pipelines import checkpoint, fingerprint, weights
 
     plugin_class = plugins.load(FLAGS.plugin)
-    made = config.preset(plugin_class, FLAGS.preset, spec.kind)
+    made = config.preset(plugin_class, FLAGS.preset, data.spec.kind)
     pairs = [*FLAGS.set, f"seed={FLAGS.seed}"]
     pairs += [f"{key}={FLAGS[key].value}" for key in ("steps", "batch_size") if FLAGS[key].value is not None]
+    made = config.overridden(made, pairs)
     return checkpoint.Run(
         plugin=FLAGS.plugin,
         preset=FLAGS.preset,
-        config=config.to_json(config.overridden(made, pairs)),
+        config=config.to_json(made),
         data_dir=os.path.abspath(FLAGS.data_dir) if "://" not in FLAGS.data_dir else FLAGS.data_dir,
-        spec=checkpoint.describe_spec(spec),
+        spec=checkpoint.describe_spec(data.spec),
         precision=FLAGS.precision,
         strategy=FLAGS.strategy,
         jit_compile=FLAGS.jit_compile,
         warm_start=FLAGS.warm_start or "",
         sample_weights=weights.described(FLAGS.sample_weights),
         versions=checkpoint.versions(),
+        records=fingerprint.of_records(data.spec, data.sources, getattr(made, "mels_from", "")),
     )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import itertools
 import math
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -20,10 +19,23 @@ import tensorflow as tf
 import plugins
 from models.errors import UserError
 from models.features.spec import Spec
-from pipelines import checkpoint, config, console, dataset, distribution, export, imitation, logs, monitor, signatures
+from pipelines import (
+    checkpoint,
+    config,
+    console,
+    dataset,
+    distribution,
+    export,
+    imitation,
+    input_pipeline,
+    logs,
+    monitor,
+    signatures,
+    validation,
+)
+from pipelines.meter import Meter, spoken
 
 MAX_DIVERGENCES = 3
-EVAL_BATCHES = 8
 LOST = (  # what a collective operation ends with when another process is gone
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -32,8 +44,8 @@ LOST = (  # what a collective operation ends with when another process is gone
     tf.errors.InternalError,
     tf.errors.UnknownError,
 )
+UNREADABLE = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.PermissionDeniedError)  # of files
 GO_ON = "the same command on every worker goes on from the last checkpoint"
-SAMPLES = 4  # validation examples of each domain that are shown as pictures and sound
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,26 +71,6 @@ class WorkerLost(RuntimeError):
     """Another process of the cluster is gone."""
 
 
-class Meter:
-    """Means of the metrics since it was last read, steps a second, and the share of time spent waiting for input."""
-
-    def __init__(self):
-        self.sums, self.steps, self.waited_s, self.began = {}, 0, 0.0, time.monotonic()
-
-    def add(self, values: Mapping[str, tf.Tensor], waited_s: float) -> None:
-        """The metrics of one more step."""
-        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in values.items()}
-        self.steps, self.waited_s = self.steps + 1, self.waited_s + waited_s
-
-    def read(self) -> dict[str, float]:
-        """The means; begins anew."""
-        means = {name: float(total) / self.steps for name, total in self.sums.items()}
-        spent = max(1e-9, time.monotonic() - self.began)
-        means |= {"steps_per_s": self.steps / spent, "waiting": self.waited_s / spent}
-        self.__init__()
-        return means
-
-
 class Trainer:
     """Trains a run's plugin on records.
 
@@ -88,6 +80,9 @@ class Trainer:
       run_dir: where it is kept.
       strategy: how it is distributed.
       pace: how often things are written.
+
+    Attributes:
+      step: that was trained last, on every worker.
     """
 
     def __init__(
@@ -99,7 +94,7 @@ class Trainer:
         dataset.check(data, self.plugin_class)
         self.data = imitation.imitated(data, self.config)
         self.watched = self.config.monitor or self.plugin_class.MONITOR
-        self.validates = dataset.can_draw(data, self.plugin_class, "val")
+        self.validates = input_pipeline.can_draw(data, self.plugin_class, "val")
         number, self.workers = distribution.place_of(strategy)
         self.chief = number == 0
         if run.jit_compile and strategy.num_replicas_in_sync > 1:
@@ -114,7 +109,7 @@ class Trainer:
         self.signatures = self.plugin.signatures()
         if data.spec.kind == "audio":
             self.signatures |= {"invert": signatures.invert(data.spec.features)}
-        self.stopping, self.alarmed = False, set()
+        self.step, self.stopping, self.alarmed = 0, False, set()
 
     def fit(self, *, exported: str = "last") -> dict[str, float]:
         """Trains from the newest checkpoint to the configured number of steps, and exports.
@@ -135,7 +130,7 @@ class Trainer:
         step = self.keeper.restore()
         if self.run.warm_start and not step:
             checkpoint.warm_start(self.plugin, self.run.warm_start)
-        self.log = logs.Log(self.run_dir, step, writes=self.chief)
+        self.step, self.log = step, logs.Log(self.run_dir, step, writes=self.chief)
         if not step:
             self.log.configuration(self.run.plugin, self.run.config)
             self._save(0)
@@ -153,9 +148,9 @@ class Trainer:
                     if divergences > MAX_DIVERGENCES:
                         raise Diverged(f"{error}; gave up after {divergences} times") from None
                     step = self._return(str(error))
-        if exported == "best" and not self.best.restore():
-            raise UserError(f"--export=best: no validation of {self.watched} was kept")
-        if self.chief:
+        if self.chief:  # alone: others may be here before the best is saved
+            if exported == "best" and not self.best.restore():
+                raise UserError(f"--export=best: no validation of {self.watched} was kept")
             export.write(checkpoint.in_single_precision(self.plugin, self.run), self.run, self.run_dir)
         return values
 
@@ -170,7 +165,7 @@ class Trainer:
             raise UserError(f"{asked[0]}: {self.run.plugin} watches no metric; name one by --set=monitor=")
         if not self.validates:
             raise UserError(f"{asked[0]}: the records hold nothing for validation; see --val_fraction of preprocess")
-        batch = next(self._batches("val", 0))
+        batch = self._next(self._batches("val", 0))
         there = self.eval_step.get_concrete_function(batch).structured_outputs
         if self.watched not in there:
             raise UserError(f"monitor={self.watched}: no such metric; {config.nearest(self.watched, there)}")
@@ -184,11 +179,12 @@ class Trainer:
         values: dict[str, float] = {}
         for step in range(done + 1, 1 + (done if self._is_over() else steps)):
             before = time.monotonic()
-            batch = next(batches)
+            batch = self._next(batches)
             waited = time.monotonic() - before
             turns = tuple(player.turn_at(step) for player in self.plugin.players())
             meter.add(self.train_step(turns)(batch), waited)
             last = step == steps or self.stopping
+            self.step = step
             if last or step % self.pace.log_steps == 0:
                 values = self._checked(step, meter.read())
                 self.log.scalars("train", step, values)
@@ -233,7 +229,7 @@ class Trainer:
         return call
 
     def _batches(self, split: str, start_step: int) -> Iterator:
-        made = dataset.batches(
+        made = input_pipeline.batches(
             self.data,
             self.plugin_class,
             self.config,
@@ -243,6 +239,13 @@ class Trainer:
             share=distribution.share_of(self.strategy),
         )
         return iter(distribution.distributed(self.strategy, made))
+
+    def _next(self, batches: Iterator):
+        """The next batch; raises OSError where the records can no longer be read."""
+        try:
+            return next(batches)
+        except UNREADABLE as error:
+            raise OSError(f"{self.data.data_dir}: the records cannot be read: {_first_line(error)}") from None
 
     def _checked(self, step: int, values: dict[str, float]) -> dict[str, float]:
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
@@ -296,27 +299,22 @@ class Trainer:
         if not self.validates:
             return
         batches, meter = self._batches("val", 0), Meter()
-        sources = max(len(self.data.of("val", name)) for name in self.plugin.spec.domains)
-        for _ in range(min(EVAL_BATCHES, -(-sources // self.config.batch_size))):
-            meter.add(self.eval_step(next(batches)), 0.0)
+        for _ in range(validation.batches_of(self.data, self.plugin_class, self.config)):
+            meter.add(self.eval_step(self._next(batches)), 0.0)
         values = {name: value for name, value in meter.read().items() if name not in ("steps_per_s", "waiting")}
         if self.chief:
             made = logs.log_samples(self.log, self.plugin.spec, self.signatures, self.samples, step)
             several = [pair for pair in made if min(map(len, pair)) > 1]
             values |= {"diversity": min(monitor.diversity(*pair) for pair in several)} if several else {}
         self.log.scalars("val", step, values)
-        if values.get(self.watched, math.inf) < self.best.lowest():
+        if self.chief and values.get(self.watched, math.inf) < self.best.lowest():
             self.best.value.assign(values[self.watched])
             self._save(step, self.best)
 
     @functools.cached_property
     def samples(self) -> dict[str, np.ndarray]:
-        """A few validation examples of each domain, one crop each."""
-        found = {}
-        for name in (name for name in self.plugin.spec.domains if self.data.of("val", name)):
-            made = [features for _, features in itertools.islice(dataset.whole(self.data, "val", name), SAMPLES)]
-            found[name] = np.stack([_fitted(x, self.plugin.spec) for x in made])
-        return found
+        """A few validation examples of each domain, one excerpt each."""
+        return validation.samples(self.data)
 
     @contextlib.contextmanager
     def _stoppable(self) -> Iterator[None]:
@@ -336,25 +334,8 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-def _fitted(features: np.ndarray, spec: Spec, frames: int = 128) -> np.ndarray:
-    """Speech cut or filled up with silence to `frames`; pictures as they are."""
-    if spec.kind == "image":
-        return features
-    missing = ((0, max(0, frames - len(features))), (0, 0))
-    return np.pad(features[:frames], missing, constant_values=spec.features.log_floor)
-
-
 def _first_line(error: tf.errors.OpError) -> str:
     return (str(error.message).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def spoken(values: Mapping[str, float]) -> str:
-    """Metrics for the progress line.
-
-    >>> spoken({"cycle": 0.12345, "steps_per_s": 7.0})
-    'cycle 0.123'
-    """
-    return "  ".join(f"{k} {v:.3f}" for k, v in values.items() if k not in ("steps_per_s", "waiting"))
 
 
 def summary(run: checkpoint.Run, spec: Spec) -> str:

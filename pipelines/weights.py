@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from models.errors import UserError
-from pipelines import sources
+from pipelines import files, sources, tables
 
 FILE = "weights.csv"  # in DATA_DIR, where no other is named
 COLUMNS = ("id", "segment", "weight")
@@ -22,17 +23,13 @@ def described(path: str) -> dict[str, str]:
 
     Raises:
       UserError: there is no such file.
+      OSError: it cannot be read.
     """
     if not path:
         return {}
-    return {"file": path, "hash": hashlib.blake2b(_text(path).encode(), digest_size=8).hexdigest()}
-
-
-def _text(path: str) -> str:
     if not tf.io.gfile.exists(path):
         raise UserError(f"--sample_weights={path}: there is no such file; explore --do=debias writes one")
-    with tf.io.gfile.GFile(path) as file:
-        return file.read()
+    return {"file": path, "hash": hashlib.blake2b(files.read(path), digest_size=8).hexdigest()}
 
 
 def read(path: str, found: Iterable[sources.Source]) -> dict[tuple[str, int], float]:
@@ -45,23 +42,26 @@ def read(path: str, found: Iterable[sources.Source]) -> dict[tuple[str, int], fl
     Raises:
       UserError: no such file, a line that cannot be read, or one that is missing.
     """
-    rows = csv.DictReader(io.StringIO(_text(path)))
-    if set(COLUMNS) - set(rows.fieldnames or ()):
-        raise UserError(f"{path}: wanted the columns {', '.join(COLUMNS)}")
+    table = tables.read(path, COLUMNS)
     made: dict[tuple[str, int], float] = {}
-    for number, row in enumerate(rows, start=2):
+    for line, row in table.rows:
         try:
-            weight = float(row["weight"])
-            made[row["id"], int(row["segment"])] = weight
-        except (TypeError, ValueError):
-            raise UserError(f"{path}, line {number}: {row}; wanted id, whole number, number") from None
-        if not 0 <= weight < np.inf:
-            raise UserError(f"{path}, line {number}: weight {weight}; wanted 0 or more")
+            weight = table.number(row["weight"])
+            key = unicodedata.normalize("NFC", row["id"]), int(row["segment"])
+        except (KeyError, ValueError):
+            raise UserError(f"{path}, line {line}: {dict(row)}; wanted id, whole number, number") from None
+        if weight < 0:
+            raise UserError(f"{path}, line {line}: weight {weight}; wanted 0 or more")
+        if made.setdefault(key, weight) != weight:
+            raise UserError(f"{path}, line {line}: another weight for {key[0]}, segment {key[1]}; wanted one")
+    weights = {}
     for source in (s for s in found if s.split == "train"):
         for segment, active in enumerate(source.active):
-            if active and (source.id, segment) not in made:
+            weight = made.get((unicodedata.normalize("NFC", source.id), segment))
+            if active and weight is None:
                 raise UserError(f"{path}: no weight for {source.id}, segment {segment}; is it of other records?")
-    return made
+            weights[source.id, segment] = weight or 0.0
+    return weights
 
 
 def sidecar(rows: Iterable[tuple[str, int, float]]) -> str:
@@ -83,23 +83,28 @@ def in_order(found: Sequence[sources.Source]) -> list[tuple[str, int, int]]:
     return [(s.id, segment, active) for s in ordered for segment, active in enumerate(s.active)]
 
 
-def edges_of(found: Sequence[sources.Source], weights: Mapping, crops: Sequence[int], domain: str) -> np.ndarray:
-    """Where each record ends on a line as long as an epoch, `[records]`.
+def shares_of(found: Sequence[tuple[str, int, int]], weights: Mapping, crops: Sequence[int], domain: str) -> np.ndarray:
+    """How often an epoch draws from each record by its weight, `[records]`; all together as often as without weights.
 
     Args:
-      found: the sources of the split.
+      found: from :func:`in_order`.
       weights: (id, segment) to weight.
-      crops: how often an epoch without weights draws from each record, in their order.
+      crops: how often an epoch without weights draws from each record.
       domain: for errors.
 
     Raises:
       UserError: all weights are zero.
     """
-    shares = np.array([n * weights.get((i, s), 0.0) for (i, s, _), n in zip(in_order(found), crops, strict=True)])
+    shares = np.array([n * weights.get((i, s), 0.0) for (i, s, _), n in zip(found, crops, strict=True)])
     if not shares.sum():
         raise UserError(f"domain {domain}: all weights are zero; wanted some above")
-    edges = np.round(np.cumsum(shares) / shares.sum() * sum(crops), 6)
-    edges[-1] = sum(crops)
+    return shares / shares.sum() * sum(crops)
+
+
+def edges_of(shares: np.ndarray) -> np.ndarray:
+    """Where each record ends on a line as long as an epoch, `[records]`."""
+    edges = np.round(np.cumsum(shares), 6)
+    edges[-1] = round(float(np.sum(shares)))
     return edges
 
 

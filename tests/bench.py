@@ -28,7 +28,7 @@ import plugins
 from models import spectral
 from models.features import audio, recording
 from models.features.audio import AudioSpec
-from pipelines import config, dataset, distribution, resynthesis
+from pipelines import config, dataset, distribution, input_pipeline, resynthesis
 from tests import bench_vocoder, testbed
 
 REPEATS = 5
@@ -202,7 +202,7 @@ def shares(name: str, data: dataset.Records, most: int = 6) -> str:
     made = config.preset(plugin_class, "full", data.spec.kind)
     plugin = plugin_class(made, data.spec)
     step = tf.function(plugin.train_step, autograph=False)
-    batches = list(dataset.batches(data, plugin_class, made, batch_size=made.batch_size).take(3))
+    batches = list(input_pipeline.batches(data, plugin_class, made, batch_size=made.batch_size).take(3))
     step(batches[0], made.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
@@ -226,7 +226,7 @@ def trained(name: str, data: dataset.Records, steps: int, *, preset: str = "smal
     made = dataclasses.replace(config.preset(plugin_class, preset, data.spec.kind), steps=steps, **changes)
     plugin = plugin_class(made, data.spec)
     step = tf.function(plugin.train_step, autograph=False)
-    batches = iter(dataset.batches(data, plugin_class, made, batch_size=made.batch_size))
+    batches = iter(input_pipeline.batches(data, plugin_class, made, batch_size=made.batch_size))
     for _ in range(3):
         step(next(batches), made.batch_size)
     began, used, waited = time.perf_counter(), time.process_time(), 0.0

@@ -23,7 +23,7 @@ import PIL.Image
 
 from models.metrics.generation import kernel_distance
 from pipelines import logs
-from pipelines.conversion import Model
+from pipelines.exported_model import Model
 from tests.bench_pictures import classifier
 from tests.jobs import script
 

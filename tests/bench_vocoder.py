@@ -25,7 +25,7 @@ import tensorflow as tf
 from models import spectral, vocoder_networks
 from models.features import audio, recording
 from models.features.audio import AudioSpec
-from pipelines import conversion, resynthesis
+from pipelines import exported_model, resynthesis
 from tests.jobs import script
 
 ITERATIONS = 60  # of Griffin-Lim
@@ -67,7 +67,7 @@ def source_phase(spec: AudioSpec) -> resynthesis.Inverter:
     return lambda log_mels, y: invert(log_mels, np.float32(np.angle(audio.stft(y, spec)))).numpy()
 
 
-def inverters(vocoder: conversion.Model) -> dict[str, resynthesis.Inverter]:
+def inverters(vocoder: exported_model.Model) -> dict[str, resynthesis.Inverter]:
     """Name to such a function."""
     spec = vocoder.spec.features
 
@@ -107,7 +107,7 @@ def main() -> None:
     found = speakers(flags.speaker)
     if not os.path.exists(flags.output_dir / "run" / "export"):
         trained(flags.output_dir, found, flags.training)
-    vocoder = conversion.Model(f"{flags.output_dir}/run")
+    vocoder = exported_model.Model(f"{flags.output_dir}/run")
     spec = vocoder.spec.features
     for name, (training, held_out) in found.items():
         recordings = read(held_out, spec)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import importlib.metadata
 import os
 import resource
 import subprocess
@@ -30,6 +31,21 @@ def test_a_configuration_that_is_none_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="not a run's configuration"):
         checkpoint.read_run(str(tmp_path))
+
+
+def test_versions_are_those_of_the_packages_whatever_they_were_installed_as(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: pytest.fail("tensorflow-cpu is TensorFlow too"))
+    assert checkpoint.versions()["tensorflow"] == tf.__version__
+
+
+def test_a_checkpoint_that_cannot_be_read_is_named_in_one_line(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae")
+    made.keeper.save(1)
+    for path in (tmp_path / "checkpoints").glob("ckpt-1.data*"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(OSError, match="checkpoints/ckpt-1: ") as caught:
+        made.keeper.restore()
+    assert "\n" not in str(caught.value) and not isinstance(caught.value, tf.errors.OpError)
 
 
 def test_what_was_half_written_is_not_restored(speech_records, tmp_path):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import plugins
 from models import schedules
-from pipelines import checkpoint, config, dataset, export, signatures
+from pipelines import checkpoint, config, dataset, export, input_pipeline, signatures
 from plugins import base
 
 SMALL = {"batch_size": 4, "crop_frames": 16, "channels": 8, "critic_channels": 8, "blocks": 1, "latent": 4}
@@ -50,7 +50,7 @@ class Case:
     def batches(self):
         """The first three."""
         made = settings(self.plugin_class, self.kind)
-        return list(dataset.batches(self.data, self.plugin_class, made, batch_size=made.batch_size).take(3))
+        return list(input_pipeline.batches(self.data, self.plugin_class, made, batch_size=made.batch_size).take(3))
 
     def constant(self, value):
         """A batch of equal features, and of no sound where it holds waveforms."""

@@ -15,7 +15,7 @@ from testbed import laws, preprocess, write_voices
 
 from models.features import audio
 from models.features.spec import Spec
-from pipelines import dataset, records
+from pipelines import dataset, input_pipeline, records
 from plugins import base
 
 CONFIG = base.Config(crop_frames=16, seed=3)
@@ -45,7 +45,7 @@ def data_of(speech_records, picture_records):
 
 
 def batches(data, form, *, count, batch_size=4, config=CONFIG, **options):
-    made = dataset.batches(data, form, config, batch_size=batch_size, **options)
+    made = input_pipeline.batches(data, form, config, batch_size=batch_size, **options)
     return [{key: value.numpy() for key, value in batch.items()} for batch in made.take(count)]
 
 
@@ -76,12 +76,8 @@ def test_batches_from_a_step_on_are_those_after_so_many(data_of, kind, form):
 @FORMS
 def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
     def shares(replicas, workers=1):
-        each = [
-            batches(
-                data_of["speech"], form, count=3 * replicas, batch_size=8, share=dataset.Share(n, workers, replicas)
-            )
-            for n in range(workers)
-        ]
+        places = [input_pipeline.Share(n, workers, replicas) for n in range(workers)]
+        each = [batches(data_of["speech"], form, count=3 * replicas, batch_size=8, share=place) for place in places]
         steps = range(0, 3 * replicas, replicas)
         return [joined([part for mine in each for part in mine[step : step + replicas]]) for step in steps]
 
@@ -94,7 +90,7 @@ def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
 def test_a_batch_that_cannot_be_shared_out_is_refused(data_of):
     for batch_size in (0, 2, 6):
         with pytest.raises(ValueError, match=f"batch_size={batch_size}; wanted a multiple of 4 replicas"):
-            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, share=dataset.Share(0, 2, 2))
+            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, share=input_pipeline.Share(0, 2, 2))
 
 
 @KINDS
@@ -123,7 +119,7 @@ def test_an_epoch_of_speech_draws_a_record_as_often_as_it_has_crops(data_of):
     data = data_of["speech"]
     times = {s.id: dataset.crops_of(s.active[0], 16) for s in data.of("train", "low")}
     assert len(set(times.values())) > 1
-    stream = dataset._stream(data, "train", "low", CONFIG, first=0, salt=0)
+    stream = input_pipeline._stream(data, "train", "low", CONFIG, first=0, salt=0)
     for number in range(2):
         epoch = stream.skip(number * sum(times.values())).take(sum(times.values()))
         drawn = collections.Counter(dataset.parse(r, data.spec)["id"].numpy().decode() for r in epoch)
@@ -241,7 +237,7 @@ def test_the_kept_samples_of_a_recording_give_its_kept_frames(spoken):
 def test_batches_with_samples_are_a_function_of_the_step_and_shared_out(spoken):
     whole = batches(spoken, Waveforms, count=6)
     assert_same(batches(spoken, Waveforms, count=2, start_step=4), whole[4:])
-    halves = batches(spoken, Waveforms, count=12, share=dataset.Share(0, 1, 2))
+    halves = batches(spoken, Waveforms, count=12, share=input_pipeline.Share(0, 1, 2))
     assert_same([joined(halves[n : n + 2]) for n in range(0, 12, 2)], whole)
 
 
@@ -302,7 +298,7 @@ def test_whole_recordings_come_once_each_from_several_shards(scarce):
 
 def test_records_of_several_shards_are_drawn_alike(scarce):
     draws = sum(dataset.crops_of(active, 16) for source in scarce.of("train", "low") for active in source.active)
-    stream = dataset._stream(scarce, "train", "low", CONFIG, first=0, salt=0).take(draws)
+    stream = input_pipeline._stream(scarce, "train", "low", CONFIG, first=0, salt=0).take(draws)
     drawn = {dataset.parse(r, scarce.spec)["id"].numpy().decode() for r in stream}
     assert drawn == {source.id for source in scarce.of("train", "low")}
 
@@ -320,35 +316,12 @@ def test_a_split_with_nothing_to_draw_from_is_refused(scarce, split, complaint):
             batches(scarce, form, count=1, split=split)
 
 
-# ------------------------------------------------------------------ pairs
-
-
-def test_pairs_are_of_one_stem_and_run_alike(data_of):
-    pictures = joined(batches(data_of["picture"], Paired, count=8))
-    bright = pictures["a"].mean(axis=(1, 2, 3))
-    assert np.corrcoef(bright, pictures["b"].mean(axis=(1, 2, 3)))[0, 1] < -0.99  # the second are the first, inverted
-    assert len(np.unique(bright)) > 5
-    speech = joined(batches(data_of["speech"], Paired, count=8))
-    loud = [np.exp(speech[name]).sum(axis=-1) for name in "ab"]
-    agree = [np.corrcoef(a, b)[0, 1] for a, b in zip(*loud, strict=True)]
-    shifted = [np.corrcoef(a, np.roll(b, 5))[0, 1] for a, b in zip(*loud, strict=True)]
-    assert np.median(agree) > 0.5 > np.median(shifted)
-
-
-@KINDS
-def test_pairs_are_a_function_of_the_step(kind, data_of):
-    whole = batches(data_of[kind], Paired, count=9)
-    assert_same(batches(data_of[kind], Paired, count=3, start_step=6), whole[6:])
-
-
-def test_what_has_no_partner_is_no_pair(speech_folder, tmp_path):
-    for name in ("low", "high"):
-        (tmp_path / name).mkdir()
-        for n, path in enumerate(sorted((speech_folder / name).iterdir())[:6]):
-            shutil.copy(path, tmp_path / name / (path.name if n < 4 else f"{name}_{n}.wav"))
-    preprocess(tmp_path, tmp_path / "records", ("low", "high"), fractions=(0.0, 0.0), pairs=["n_fft=256", "n_mels=8"])
-    data = dataset.open_records(str(tmp_path / "records"))
-    assert dataset.can_draw(data, Paired, "train") and not dataset.can_draw(data, Paired, "val")
-    assert len(batches(data, Paired, count=3)) == 3
-    with pytest.raises(ValueError, match="no file of low and high has the same name in both, in the val split"):
-        batches(data, Paired, count=1, split="val")
+def test_a_broken_file_of_the_records_is_named(speech_records, tmp_path):
+    for name, said in (("statistics.json", "is broken"), ("features.json", "is broken"), ("manifest.jsonl", "line 3")):
+        shutil.copytree(speech_records, tmp_path / name)
+        path = tmp_path / name / name
+        text = path.read_text()
+        lines = text.splitlines(keepends=True)
+        path.write_text("".join([*lines[:2], lines[2][:50]]) if name == "manifest.jsonl" else text[: len(text) // 2])
+        with pytest.raises(ValueError, match=f"{name}.*{said}.*wanted what preprocess writes"):
+            dataset.open_records(str(tmp_path / name))

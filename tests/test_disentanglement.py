@@ -149,6 +149,23 @@ def test_detection_of_what_is_apart_is_perfect_and_of_the_same_is_chance(rng):
     assert detection.detection(usual, usual, seed=1)["auroc"][0] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("count", [2, 10, 100])
+def test_perfect_detection_of_few_is_less_sure_than_of_many(count):
+    found = detection.detection(np.arange(count), count + np.arange(count))
+    bound = 0.025 ** (1 / count)  # the least share that gives so many hits in a row one time in forty
+    assert found["auroc"] == pytest.approx([1, bound, 1]) and found["aupr"] == pytest.approx([1, bound, 1])
+    assert found["fpr95"] == pytest.approx([0, 0, 1 - bound])
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say(rng):
+    truth = 0.92135  # of normal scores two deviations apart
+    held = 0
+    for _ in range(100):
+        _, low, high = detection.detection(rng.normal(size=8), rng.normal(size=8) + 2)["auroc"]
+        held += low <= truth <= high
+    assert held >= 93
+
+
 @pytest.mark.parametrize("tied", [False, True])
 def test_measures_are_those_of_scikit_learn(rng, tied):
     usual, strange = rng.normal(size=50), rng.normal(size=70) + 1

@@ -8,11 +8,12 @@ import re
 import numpy as np
 import PIL.Image
 import pytest
-from testbed import preprocess, script, train
+import soundfile
+from testbed import preprocess, script, train, voice
 
 from models import latent, outliers
-from models.features import image, procedural
-from pipelines import conversion, corpus, dataset, dataset_writer, screening, translation
+from models.features import audio, image, procedural
+from pipelines import corpus, dataset, dataset_writer, exported_model, screening, translation
 from pipelines.beam import preprocess_job, runner
 from pipelines.exploration import findings, interpolation, lab, outlying, perturbation, sampling
 
@@ -267,14 +268,14 @@ def test_outliers_are_scored_and_the_threshold_stays_in_the_run(detecting):
     assert numbers["detection"]["noise"][numbers["best"]["noise"]]["auroc"][0] > 0.9
     above = [row["flagged"] == "True" for row in rows if row["kind"] == "usual"]
     assert np.mean(above) == numbers["flagged"]["usual"]
-    detector = screening.Detector.load(run_dir, conversion.Model(run_dir))
+    detector = screening.Detector.load(run_dir, exported_model.Model(run_dir))
     assert detector.threshold == numbers["threshold"]
 
 
 def test_a_detector_of_the_other_kind_is_refused(detecting):
     run_dir, *_ = detecting
     with pytest.raises(ValueError, match="knows files of the kind image; these are of the kind audio"):
-        screening.Detector.load(run_dir, conversion.Model(run_dir), kind="audio")
+        screening.Detector.load(run_dir, exported_model.Model(run_dir), kind="audio")
 
 
 def test_files_that_cannot_be_read_are_left_out_of_what_is_strange(explored, enough, tmp_path, capsys):
@@ -303,7 +304,7 @@ def test_a_detector_of_other_weights_is_refused(detecting):
     told = json.loads(path.read_text())
     path.write_text(json.dumps({**told, "weights": "those before"}))
     with pytest.raises(ValueError, match="of other weights than .* has now"):
-        screening.Detector.load(run_dir, conversion.Model(run_dir))
+        screening.Detector.load(run_dir, exported_model.Model(run_dir))
 
 
 @pytest.mark.parametrize("job", ["sample", "outliers"])
@@ -321,10 +322,26 @@ def test_some_are_chosen_from_everywhere_and_in_order(bench):
 
 def test_a_detector_says_of_a_file_what_the_job_said(detecting, runs):
     run_dir, _, rows, _ = detecting
-    detector = screening.Detector.load(run_dir, conversion.Model(run_dir))
+    detector = screening.Detector.load(run_dir, exported_model.Model(run_dir))
     scores = {row["id"]: float(row["combined"]) for row in rows}
     for source, x in dataset.whole(dataset.open_records(runs["pictures"][1]), "test", "drawn"):
         assert detector.score(x) == pytest.approx(scores[source.id], rel=1e-3)
+
+
+def test_a_long_file_is_looked_at_in_the_same_windows_by_all(bench, monkeypatch, tmp_path):
+    coder = bench("speech").coder
+    spec, long = coder.spec.features, tmp_path / "long.wav"
+    y = np.concatenate([voice(110.0, 4.0, 8000, seed=n) for n in range(20)])
+    soundfile.write(long, y, 8000)
+    gain = audio.survey(str(long), spec).gain()
+    whole = np.concatenate(list(audio.segments(str(long), spec, gain, 999)))
+    with open(long, "rb") as file:
+        of_file, starts = coder.units_of(file)
+    of_records, same = coder.units(whole)
+    np.testing.assert_array_equal(starts, same)
+    np.testing.assert_allclose(of_file, of_records, atol=1e-5)
+    assert len(starts) == screening.FRAMES // coder.frames < len(coder.units(whole, every=True)[0])
+    assert np.all(np.diff(starts) > 0) and starts[-1] > 0.9 * len(whole) and np.median(starts) > 0.3 * len(whole)
 
 
 def test_preprocess_leaves_out_what_is_unlike(detecting, tmp_path):

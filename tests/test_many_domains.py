@@ -11,7 +11,7 @@ import tensorflow as tf
 from testbed import OF_MELS, preprocess, train, voice
 
 from pipelines import classifier, evaluation, signatures, translation
-from pipelines.conversion import Model
+from pipelines.exported_model import Model
 
 VOICES = {"low": 100.0, "middle": 150.0, "high": 230.0}
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from testbed import train
 
+from pipelines import checkpoint, dataset, fingerprint
 from pipelines.exploration import drawings, findings, sweeping
 
 
@@ -74,6 +75,17 @@ def test_a_run_that_was_told_something_else_is_trained_again(tmp_path):
     assert sweeping._done(asked, point) == sweeping._command(asked, point)
     longer = dataclasses.replace(asked, training=("steps=9",))
     assert sweeping._done(longer, point) != sweeping._command(longer, point)
+
+
+def test_a_run_on_other_records_is_trained_again(picture_records, tmp_path):
+    (point,) = sweeping.grid(["ae"], ["latent=2"])
+    asked = findings.Asked(do="sweep", run_dir=str(tmp_path), data_dir=picture_records, output_dir="")
+    data = dataset.open_records(picture_records)
+    for kept, stale in ((data.sources, False), (data.sources[1:], True)):
+        made = fingerprint.of_records(data.spec, kept)
+        run = checkpoint.Run(plugin="ae", preset="small", config={}, data_dir="", spec={}, records=made)
+        checkpoint.write_run(str(tmp_path / point.name), run)
+        assert sweeping._stale(asked, point) == stale
 
 
 def test_keys_that_train_has_flags_for_become_flags():

@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import shutil
 import signal
 
 import keras
@@ -13,7 +14,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from testbed import ROOT, train
 
 import plugins
-from pipelines import checkpoint, dataset, export, logs, trainer
+from pipelines import checkpoint, dataset, export, input_pipeline, logs, trainer, validation
 from plugins import autoencoder
 
 EAGERLY = trainer.Pace(log_steps=1, evaluations=3, save_s=0.0)
@@ -162,6 +163,49 @@ def test_records_that_are_not_finished_are_refused(tmp_path):
         dataset.open_records(str(tmp_path))
 
 
+def test_validation_goes_through_the_whole_split_up_to_a_bound(speech_records, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "write", lambda *_: None)
+    made = train(str(tmp_path), speech_records, "ae", steps=1, batch_size=2, pace=EAGERLY)
+    draws = [
+        sum(dataset.crops_of(active, 16) for s in made.data.of("val", name) for active in s.active)
+        for name in made.data.spec.domains
+    ]
+    assert input_pipeline.rows_of_epoch(made.data, made.plugin_class, made.config, "val") == 2 * max(draws)
+    seen, step = [], made.eval_step
+    made.eval_step = lambda batch: (seen.append(batch["index"].shape[0]), step(batch))[1]
+    made.fit()
+    assert sum(seen) == 2 * max(draws)
+    monkeypatch.setattr(validation, "EXAMPLES", 5)
+    assert validation.batches_of(made.data, made.plugin_class, made.config) == 3
+
+
+def test_shown_samples_are_those_that_a_hash_chooses(speech_records, monkeypatch):
+    data = dataset.open_records(speech_records)
+    monkeypatch.setattr(validation, "SAMPLES", 1)
+    found = validation.samples(data)
+    for name, x in found.items():
+        assert x.shape == (1, validation.FRAMES, 32)
+        (source,) = dataset.chosen(data.of("val", name), 1, "sample")
+        ((_, start, wanted),) = dataset.excerpts(data, "val", name, [source], validation.FRAMES)
+        np.testing.assert_array_equal(x[0, : len(wanted)], wanted)
+
+
+def test_records_that_are_cut_off_end_training_with_their_name(speech_records, tmp_path):
+    shutil.copytree(speech_records, tmp_path / "records")
+    (shard,) = (tmp_path / "records").glob("low-train*")
+    shard.write_bytes(shard.read_bytes()[:-9])
+    with pytest.raises(OSError, match=f"{tmp_path}/records: the records cannot be read: "):
+        train(str(tmp_path / "run"), str(tmp_path / "records"), "ae", steps=9).fit()
+
+
+def test_a_worker_that_is_not_the_chief_counts_its_steps_and_restores_no_best(speech_records, tmp_path, monkeypatch):
+    made = train(str(tmp_path), speech_records, "ae", steps=2, pace=EAGERLY)
+    made.chief = False
+    monkeypatch.setattr(made.best, "restore", lambda: pytest.fail("before the chief has saved it"))
+    made.fit(exported="best")
+    assert made.step == 2 and int(made.keeper.step.numpy()) == 0 and not (tmp_path / "export").exists()
+
+
 def test_a_summary_names_networks_and_their_sizes(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records)
     told = trainer.summary(made.run, made.data.spec)
@@ -201,7 +245,7 @@ def test_what_cannot_be_watched_is_refused_before_training(plugin, changes, expo
 
 
 def test_without_validation_nothing_can_be_watched(speech_records, tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "can_draw", lambda *_: False)
+    monkeypatch.setattr(input_pipeline, "can_draw", lambda *_: False)
     with pytest.raises(ValueError, match="patience=2: the records hold nothing for validation"):
         train(str(tmp_path), speech_records, "ae", patience=2).fit()
 

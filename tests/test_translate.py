@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from testbed import DATAFLOW, VOICES_HZ, laws, voice
 
 from models.features import audio, inversion, pitch, recording, stats
-from pipelines import config, conversion, translation
+from pipelines import config, conversion, exported_model, translation
 from pipelines.beam import translate_job
 
 RATE_HZ = 8000
@@ -135,7 +135,7 @@ def test_a_long_recording_in_chunks_equals_the_whole(speech_run, tmp_path, monke
     translate(speech_run, tmp_path / "long.wav", tmp_path / "whole")
     monkeypatch.setattr(inversion, "CHUNK_FRAMES", 128)
     translate(speech_run, tmp_path / "long.wav", tmp_path / "chunks")
-    spec = conversion.Model(speech_run).spec.features
+    spec = exported_model.Model(speech_run).spec.features
     found, wanted = (
         audio.log_mel(np.float32(soundfile.read(tmp_path / name / "long.wav")[0]), spec) for name in ("chunks", "whole")
     )
@@ -164,7 +164,7 @@ def test_pitch_is_moved_to_the_targets_before_the_model_hears_it(speech_run, spe
     of_voices = {name: stats.Moments.of(np.log([[0.93 * f0], [1.07 * f0]])) for name, f0 in VOICES_HZ.items()}
     read = config.spec_from_json
     monkeypatch.setattr(config, "spec_from_json", lambda fields: dataclasses.replace(read(fields), pitch=of_voices))
-    monkeypatch.setattr(conversion.Model, "_function", lambda *_: lambda features: features)
+    monkeypatch.setattr(exported_model.Model, "_function", lambda *_: lambda features: features)
     source = speech_folder / "low" / "clip_01.wav"
     translate(speech_run, source, tmp_path / "out", pitch="mean_variance", inverter="source_phase")
     here, there = (soundfile.read(path)[0] for path in (source, tmp_path / "out" / source.name))
@@ -194,10 +194,10 @@ def test_a_model_that_does_not_translate_says_what_it_can(code_run, speech_folde
 
 def test_a_run_without_export_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is no run: it has no config.json"):
-        conversion.Model(str(tmp_path))
+        exported_model.Model(str(tmp_path))
     (tmp_path / "config.json").touch()
     with pytest.raises(ValueError, match="no export.* the same train command goes on"):
-        conversion.Model(str(tmp_path))
+        exported_model.Model(str(tmp_path))
 
 
 def test_nobodys_recordings_are_overwritten(speech_run, speech_folder, tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from testbed import laws
 
 from models import variational
-from pipelines import config, dataset
+from pipelines import config, dataset, input_pipeline
 from plugins import db_vae, vae
 
 NUMBERS = st.floats(-3, 3, width=32)
@@ -97,7 +97,7 @@ def test_capacity_pushes_the_divergence_up_from_below_and_down_from_above(data, 
 @pytest.mark.parametrize("plugin_class", [vae.VAE, vae.BetaVAE, vae.BetaTCVAE])
 def test_with_all_weights_at_one_the_family_is_one_model(plugin_class, data):
     weights = {"beta": 1.0, "batch_size": 4}
-    (batch,) = dataset.batches(data, plugin_class, made(plugin_class, data.spec).config, batch_size=4).take(1)
+    (batch,) = input_pipeline.batches(data, plugin_class, made(plugin_class, data.spec).config, batch_size=4).take(1)
     tf.keras.utils.set_random_seed(0)
     plugin = made(plugin_class, data.spec, **weights)
     tf.keras.utils.set_random_seed(0)
@@ -132,7 +132,7 @@ def test_the_deviation_is_learnt_only_where_none_is_given(data):
 
 
 def test_only_examples_of_the_coded_domain_are_coded(data):
-    batches = dataset.batches(data, db_vae.DBVAE, made(db_vae.DBVAE, data.spec).config, batch_size=4)
+    batches = input_pipeline.batches(data, db_vae.DBVAE, made(db_vae.DBVAE, data.spec).config, batch_size=4)
     (batch,) = batches.take(1)
     plugin = made(db_vae.DBVAE, data.spec, coded="low", sigma=1.0)
     for domain, is_coded in ((0, True), (1, False)):

@@ -12,7 +12,7 @@ from testbed import SMALL, train, voice
 
 from models import layers, spectral, vocoder_networks, waveform_losses
 from models.features import audio, inversion
-from pipelines import config, conversion, dataset, evaluator, imitation
+from pipelines import config, conversion, dataset, evaluator, exported_model, imitation, input_pipeline
 from plugins import vocoder
 
 FRAMES = 24
@@ -157,7 +157,7 @@ def test_without_weight_there_are_no_discriminators(waveform_records, monkeypatc
     assert len(alone.networks()) == 1 and len(alone.players()) == 1
     assert len(judged.players()) == 1 + 5 + 3
     monkeypatch.setattr(vocoder_networks, "waveform", None)  # nor is a waveform made that no term asks for
-    batch = next(iter(dataset.batches(data, vocoder.Vocoder, alone.config, batch_size=2)))
+    batch = next(iter(input_pipeline.batches(data, vocoder.Vocoder, alone.config, batch_size=2)))
     assert set(alone.eval_step(batch, 2)) == {"magnitude"}
 
 
@@ -178,9 +178,9 @@ def test_records_without_waveforms_are_refused_with_what_to_do(speech_records, t
 def test_mels_may_be_those_of_a_translator_there_and_back(waveform_records, speech_run, tmp_path):
     data = dataset.open_records(waveform_records)
     shown = imitation.imitated(data, vocoder.Config(mels_from=speech_run))
-    model, small = conversion.Model(speech_run), vocoder.Config(crop_frames=16, adversarial=0.0)
+    model, small = exported_model.Model(speech_run), vocoder.Config(crop_frames=16, adversarial=0.0)
     assert shown.imitate.margin == 2 * model.context
-    pair = [next(iter(dataset.batches(each, vocoder.Vocoder, small, batch_size=2))) for each in (data, shown)]
+    pair = [next(iter(input_pipeline.batches(each, vocoder.Vocoder, small, batch_size=2))) for each in (data, shown)]
     np.testing.assert_array_equal(pair[0]["waveform"], pair[1]["waveform"])
     source, log_mels = next(dataset.whole(data, "train", "low"))
     margin = np.pad(log_mels, ((shown.imitate.margin,) * 2, (0, 0)), constant_values=SMALL.log_floor)
@@ -277,7 +277,7 @@ def test_another_front_end_is_refused_and_what_is_different_said():
 
 
 def test_a_vocoder_gives_a_recording_of_the_same_length(vocoder_run, speech):
-    made = conversion.Model(vocoder_run).vocoded(list(spectral.log_mel(speech, SMALL).numpy()))
+    made = exported_model.Model(vocoder_run).vocoded(list(spectral.log_mel(speech, SMALL).numpy()))
     assert np.shape(made) == speech.shape and np.isfinite(made).all()
 
 
@@ -298,7 +298,7 @@ def test_an_evaluation_hears_through_the_vocoder_that_it_is_given(speech_run, vo
     )
     example = plain.test["low"][0]
     (heard,), (again,) = plain.heard([example]), vocoded.heard([example])
-    (alone,) = conversion.Model(vocoder_run).vocoded([example.features])
+    (alone,) = exported_model.Model(vocoder_run).vocoded([example.features])
     np.testing.assert_allclose(again.waveform / np.abs(again.waveform).max(), alone / np.abs(alone).max(), atol=1e-5)
     assert np.abs(heard.waveform - again.waveform).max() > 0.01
     with pytest.raises(ValueError, match="have no source"):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testbed import laws
 
-from pipelines import checkpoint, dataset, weights
+from pipelines import checkpoint, dataset, input_pipeline, weights
 from plugins import base
 
 CONFIG = base.Config(crop_frames=16, seed=3)
@@ -37,7 +37,7 @@ def weighed(data, weight):
 
 
 def batches(data, count, batch_size=4, form=Mixed, **options):
-    made = dataset.batches(data, form, CONFIG, batch_size=batch_size, **options)
+    made = input_pipeline.batches(data, form, CONFIG, batch_size=batch_size, **options)
     return [{key: value.numpy() for key, value in batch.items()} for batch in made.take(count)]
 
 

@@ -110,9 +110,9 @@ class _Survey(beam.DoFn):
 
     def setup(self):
         if run_dir := self.job.reject:
-            from pipelines import conversion, screening  # TensorFlow: only where files are screened
+            from pipelines import exported_model, screening  # TensorFlow: only where files are screened
 
-            self.detector = self.shared.acquire(lambda: screening.Detector.load(run_dir, conversion.Model(run_dir)))
+            self.detector = self.shared.acquire(lambda: screening.Detector.load(run_dir, exported_model.Model(run_dir)))
 
     def process(self, row):
         job = self.job

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from models import latent
 from models.errors import UserError
-from pipelines import dataset, records, report, screening, weights
-from pipelines.exploration import drawings, findings
+from pipelines import dataset, files, records, report, tables, weights
+from pipelines.exploration import drawings
 from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import File, Lab, joined, means_of, split_like
 
@@ -92,29 +92,28 @@ def rows_of(files: Sequence[File], found: Sequence[np.ndarray]) -> list[tuple[st
 def _write(path: str, content: bytes) -> None:
     """Writes the sidecar, and says so where it takes the place of another."""
     if tf.io.gfile.exists(path):
-        with tf.io.gfile.GFile(path, "rb") as file:
-            if file.read() != content:
-                what = "holds other weights, which are replaced; runs trained with them cannot go on"
-                print(f"warning: {path} {what}", file=sys.stderr)
-    screening.write(path, content)
+        if files.read(path) != content:
+            what = "holds other weights, which are replaced; runs trained with them cannot go on"
+            print(f"warning: {path} {what}", file=sys.stderr)
+    files.write(path, content)
 
 
 # ------------------------------------------------------------------ groups
 
 
-def groups_of(lab: Lab, files: Sequence[File]) -> list[str]:
+def groups_of(lab: Lab, found: Sequence[File]) -> list[str]:
     """The group of each file: from `--labels`, or the name of its folder.
 
     Raises:
       UserError: a file that the table lacks.
     """
     if not lab.asked.labels:
-        return [file.label for file in files]
-    known = {row["id"]: row["group"] for row in findings.read_table(lab.asked.labels, "id", "group")}
-    missing = [file.id for file in files if file.id not in known]
-    if missing:
-        raise UserError(f"{lab.asked.labels}: nothing on {missing[0]} and {len(missing) - 1} other files")
-    return [known[file.id] for file in files]
+        return [file.label for file in found]
+    table = tables.read(lab.asked.labels, ("id", "group"))
+    rows = table.by_id().of_all(lab.asked.labels, [file.id for file in found])
+    if lacking := [file.id for file, row in zip(found, rows, strict=True) if not row.get("group")]:
+        raise UserError(f"{lab.asked.labels}: no group for {lacking[0]}; wanted one for every file")
+    return [row["group"] for row in rows]
 
 
 def drawn_shares(lab: Lab, files: Sequence[File], each: np.ndarray) -> np.ndarray:

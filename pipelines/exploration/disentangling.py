@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from models.errors import UserError
 from models.metrics import disentanglement as dis
-from pipelines import procedural, records, report
-from pipelines.exploration import drawings, findings
+from pipelines import procedural, records, report, tables
+from pipelines.exploration import drawings
 from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import File, Lab, means_of
 
@@ -84,20 +84,20 @@ def known_factors(lab: Lab, files: Sequence[File]) -> dict[str, np.ndarray] | No
     paths = [lab.asked.labels] if lab.asked.labels else drawn
     if not lab.asked.labels and not all(tf.io.gfile.exists(path) for path in paths):
         return None
-    rows = {row["id"]: row for path in paths for row in findings.read_table(path, "id")}
-    missing = [file.id for file in files if file.id not in rows]
-    if missing:
-        raise UserError(f"{paths[0]}: nothing on {missing[0]} and {len(missing) - 1} other files")
-    names = [name for name in rows[files[0].id] if name not in ("id", "group")]
+    read = [tables.read(path, ("id",)) for path in paths]
+    known = tables.ById({name: row for table in read for name, row in table.by_id().rows.items()})
+    rows = known.of_all(paths[0], [file.id for file in files])
+    names = [name for name in read[0].columns if name and name not in ("id", "group")]
     if not names:
         return None
-    return {name: _numbers(paths[0], name, [rows[file.id].get(name) for file in files]) for name in names}
+    return {name: _numbers(read[0], name, [row.get(name) for row in rows]) for name in names}
 
 
-def _numbers(path: str, name: str, values: list[str | None]) -> np.ndarray:
+def _numbers(table: tables.Table, name: str, values: list[str | None]) -> np.ndarray:
+    path = table.path
     try:
-        return np.array([float(value) for value in values])
-    except (TypeError, ValueError):
+        return np.array([table.number(value) for value in values])
+    except (AttributeError, TypeError, ValueError):
         known = sorted({str(value) for value in values})
         if None in values or len(known) > dis.BINS:
             raise UserError(f"{path}: column {name}; wanted a number for every file, or few different words") from None

@@ -10,10 +10,8 @@ import json
 import posixpath
 from collections.abc import Mapping, Sequence
 
-import tensorflow as tf
-
 from models.errors import UserError
-from pipelines import config, console, report, screening
+from pipelines import config, console, files, report
 
 JOBS = {  # what --do names, and the file that does it
     "reconstruct": "reconstruction",
@@ -123,7 +121,7 @@ def explore(asked: Asked) -> Findings:
         **found.files,
     }
     for name, content in written.items():
-        screening.write(posixpath.join(asked.output_dir, name), content)
+        files.write(posixpath.join(asked.output_dir, name), content)
     print(found.summary)
     print(f"report: {posixpath.join(asked.output_dir, 'report.html')}")
     return found
@@ -140,19 +138,3 @@ def table(rows: Sequence[Mapping]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
-
-
-def read_table(path: str, *wanted: str) -> list[dict[str, str]]:
-    """The rows of a CSV.
-
-    Raises:
-      UserError: there is none, or a wanted column is missing.
-    """
-    if not tf.io.gfile.exists(path):
-        raise UserError(f"{path}: there is no such file; wanted a CSV with a column id")
-    with tf.io.gfile.GFile(path) as file:
-        rows = list(csv.DictReader(io.StringIO(file.read())))
-    for name in wanted:
-        if not rows or name not in rows[0]:
-            raise UserError(f"{path}: no column {name}; there are: {', '.join(rows[0]) if rows else 'no rows'}")
-    return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,10 +10,11 @@ import tensorflow as tf
 from models import latent
 from models.errors import UserError
 from models.metrics import latent as latent_metrics
-from pipelines import config, report
+from pipelines import config, records, report
 from pipelines.exploration import drawings
 from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import File, Lab
+from pipelines.files import opened
 
 PATHS: dict[str, Callable] = {"linear": latent.linear, "spherical": latent.spherical}
 PAIRS = 64  # of files whose paths are measured
@@ -44,7 +44,7 @@ def find(asked: Asked) -> Findings:
         raise UserError(f"--between was given {len(ends)} times; wanted two")
     if ends[0] == ends[1]:
         raise UserError(f"--between={ends[0]} was given twice; wanted two ends")
-    codes = _alike(*(end_of(lab, files, name) for name in ends))
+    codes = _alike(ends, [end_of(lab, files, name) for name in ends])
     measured, rows = measure(lab, files)
     sections = [report.Section("Continuity", **dict(zip(("heads", "table"), report.tabled(measured), strict=True)))]
     numbers = {"between": list(ends), "continuity": measured}
@@ -65,13 +65,14 @@ def find(asked: Asked) -> Findings:
 
 
 def _default_ends(lab: Lab, files: Sequence[File]) -> tuple[str, ...]:
-    """The first files of two domains, or two files of the only one."""
-    firsts = {file.source.domain: file.id for file in reversed(files)}
-    if len(firsts) > 1:
-        return tuple(firsts[name] for name in lab.data.spec.domains if name in firsts)[:2]
+    """A file of each of two domains, or two of the only one; a stable hash chooses."""
+    drawn = sorted(files, key=lambda file: (records.stable_fraction(f"end:{file.id}"), file.id))
+    ends = {file.source.domain: file.id for file in reversed(drawn)}
+    if len(ends) > 1:
+        return tuple(ends[name] for name in lab.data.spec.domains if name in ends)[:2]
     if len(files) < 2:
         raise UserError(f"{lab.data.data_dir}: one file in the {lab.asked.split} split; wanted two to go between")
-    return files[0].id, files[-1].id
+    return tuple(sorted(file.id for file in drawn[:2]))
 
 
 def end_of(lab: Lab, files: Sequence[File], name: str) -> np.ndarray:
@@ -89,26 +90,34 @@ def end_of(lab: Lab, files: Sequence[File], name: str) -> np.ndarray:
     if not tf.io.gfile.exists(name) or tf.io.gfile.isdir(name):
         hint = config.nearest(name, [*lab.data.spec.domains, *known])
         raise UserError(f"--between={name}: neither a file, nor a domain or id of the {lab.asked.split} split; {hint}")
-    with tf.io.gfile.GFile(name, "rb") as file:
-        try:
-            units, _ = lab.coder.units(lab.coder.read(io.BytesIO(file.read())))
-        except ValueError as error:
-            raise UserError(f"--between={name}: {error}") from None
+    try:
+        with opened(name) as file:
+            units, _ = lab.coder.units_of(file)
+    except (UserError, tf.errors.OpError) as error:
+        raise UserError(f"--between={name}: {error}") from None
     return lab.coder.call("encode", units)
 
 
-def _alike(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of as many units: the longer one cut, or the one of a domain repeated."""
-    shorter = min(len(a), len(b), MOST_UNITS)
-    longer = min(max(len(a), len(b)), MOST_UNITS)
-    units = longer if 1 in (len(a), len(b)) else shorter
-    return tuple(np.broadcast_to(x, (units, x.shape[1])) if len(x) == 1 else x[:units] for x in (a, b))
+def _alike(ends: Sequence[str], codes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of as many units, neighbours that a stable hash of the end's name chooses; of a domain its one, repeated.
+
+    Args:
+      ends: their names.
+      codes: of each, `[units, latent]`.
+    """
+    several = [len(x) for x in codes if len(x) > 1]
+    count = min([MOST_UNITS, *several]) if several else 1
+    found = []
+    for name, x in zip(ends, codes, strict=True):
+        first = int(records.stable_fraction(f"stretch:{name}") * (len(x) - count + 1)) if len(x) > 1 else 0
+        found.append(np.broadcast_to(x, (count, x.shape[1])) if len(x) == 1 else x[first : first + count])
+    return tuple(found)
 
 
 def measure(lab: Lab, files: Sequence[File]) -> tuple[dict, list[dict]]:
     """Continuity and straightness of paths between units of different random pairs of files: their means, and each."""
     rng = np.random.default_rng(lab.asked.seed)
-    codes, rows = [each[0] for each in lab.codes(files)], []
+    codes, rows = [_one(file.id, each) for file, each in zip(files, lab.codes(files), strict=True)], []
     if len(codes) < 2:
         raise UserError(f"one file in the {lab.asked.split} split; wanted two to go between")
     pairs: dict[tuple[int, int], None] = {}
@@ -121,6 +130,11 @@ def measure(lab: Lab, files: Sequence[File]) -> tuple[dict, list[dict]]:
             found["straightness"] = latent_metrics.straightness(decoded)
             rows.append({"path": name, "from": files[one].id, "to": files[other].id, **found})
     return {name: _summed([row for row in rows if row["path"] == name]) for name in PATHS}, rows
+
+
+def _one(identifier: str, codes: np.ndarray) -> np.ndarray:
+    """The code of one unit of a file, that a stable hash of its id chooses."""
+    return codes[int(records.stable_fraction(f"unit of {identifier}") * len(codes))]
 
 
 def _summed(rows: Sequence[dict]) -> dict[str, float]:

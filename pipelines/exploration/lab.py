@@ -6,16 +6,15 @@ What is coded at once is a picture, or of speech a window of `crop_frames` frame
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import posixpath
 from collections.abc import Sequence
 
 import numpy as np
 
 from models.errors import UserError
-from pipelines import dataset, records, screening, sources
-from pipelines.conversion import Model
+from pipelines import dataset, screening, sources
 from pipelines.exploration import findings
+from pipelines.exported_model import Model
 
 MOST_FILES = 2000  # of each domain that are looked at, unless all are wanted
 BATCH = 64
@@ -27,7 +26,7 @@ class File:
 
     Attributes:
       source: its line in the manifest.
-      x: its units, `[units, ...]`: one of a picture, the windows that sound of a recording.
+      x: its units, `[units, ...]`: one of a picture, windows that sound of a recording, see `screening.Coder.units`.
       starts: frames at which the windows begin; 0 of a picture.
       whole: all of it, `[frames, mels]` or `[height, width, channels]`.
     """
@@ -74,8 +73,8 @@ class Lab:
     def files(self, split: str, *, most: int | None = MOST_FILES) -> list[File]:
         """The files of a split of every domain, by domain and then by id; of speech those that sound.
 
-        Where there are more than `most` in a domain, those are taken that a hash of their ids chooses: shards are in
-        the order of ids, so the first ones would be of the first folders alone.
+        Where there are more than `most` in a domain, those are taken that a hash of their ids chooses. Where all are
+        asked for, by None, so are all windows of each.
 
         Raises:
           UserError: there is none.
@@ -87,14 +86,12 @@ class Lab:
         return found
 
     def _of(self, split: str, domain: str, most: int | None) -> list[File]:
-        sounding = [source.id for source in self.data.of(split, domain) if any(source.active)]
-        kept = set(sorted(sounding, key=lambda name: records.stable_fraction(f"lab:{name}"))[:most])
-        found = (pair for pair in dataset.whole(self.data, split, domain) if pair[0].id in kept)
-        return sorted(itertools.starmap(self._file, found), key=lambda file: file.id)
-
-    def _file(self, source: sources.Source, whole: np.ndarray) -> File:
-        x, starts = self.coder.units(whole)
-        return File(source, x, starts, whole)
+        kept = dataset.chosen(dataset.sounding(self.data, split, domain), most, "lab")
+        found = []
+        for source, whole in dataset.whole(self.data, split, domain, kept):
+            x, starts = self.coder.units(whole, every=most is None)
+            found.append(File(source, x, starts, whole))
+        return sorted(found, key=lambda file: file.id)
 
     def refuse_training(self, why: str) -> None:
         """Raises UserError where the looked-at split is the training split, with the reason."""

@@ -17,7 +17,7 @@ from pipelines.exploration import drawings
 from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import Lab, joined
 
-MOST_STRANGE = 200  # files of each kind
+MOST_STRANGE = 200  # files of each kind; a stable hash of their paths chooses
 LEAST_HELD_OUT = 20
 MEANINGS = (
     ("reconstruction", "squared error of the reconstruction, of speech in deviations of each mel band"),
@@ -43,7 +43,7 @@ def find(asked: Asked) -> Findings:
     lab.refuse_training("what was fitted to looks too usual")
     detector, calibrated = fitted(lab)
     usual = lab.files(asked.split)
-    kinds = {"usual": Scored(lab, detector, [file.whole for file in usual])}
+    kinds = {"usual": Scored(lab, detector, [file.x for file in usual])}
     names = {"usual": [file.id for file in usual]}
     for name, (ids, found) in strangers(lab).items():
         kinds[name], names[name] = Scored(lab, detector, found), ids
@@ -73,7 +73,7 @@ def fitted(lab: Lab) -> tuple[screening.Detector, int]:
     """The detector, and how many held-out files its threshold rests on."""
     training, held_out = lab.files("train"), lab.files("val")
     reference = outliers.Reference.of(lab.coder.call("encode", joined(training)), seed=lab.asked.seed)
-    raw = file_scores(lab, reference, [file.whole for file in held_out])
+    raw = file_scores(lab, reference, [file.x for file in held_out])
     if len(held_out) < LEAST_HELD_OUT:
         raise UserError(
             f"{lab.data.data_dir}: {len(held_out)} files in the val split; wanted {LEAST_HELD_OUT} or more to set a "
@@ -84,9 +84,8 @@ def fitted(lab: Lab) -> tuple[screening.Detector, int]:
     return screening.Detector(lab.coder, reference, calibration, threshold), len(held_out)
 
 
-def file_scores(lab: Lab, reference: outliers.Reference, wholes: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Raw scores of files by name, `[files]` each: means over their units."""
-    units = [lab.coder.units(whole)[0] for whole in wholes]
+def file_scores(lab: Lab, reference: outliers.Reference, units: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Raw scores of files by name, `[files]` each: means over the units of each, `[units, ...]`."""
     found = lab.coder.scores(np.concatenate(units), reference)
     ends = np.cumsum([len(each) for each in units])[:-1]
     return {name: np.array([part.mean() for part in np.split(values, ends)]) for name, values in found.items()}
@@ -101,8 +100,8 @@ class Scored:
       combined: `[files]`.
     """
 
-    def __init__(self, lab: Lab, detector: screening.Detector, wholes: Sequence[np.ndarray]):
-        self.raw = file_scores(lab, detector.reference, wholes)
+    def __init__(self, lab: Lab, detector: screening.Detector, units: Sequence[np.ndarray]):
+        self.raw = file_scores(lab, detector.reference, units)
         self.single, self.combined = detector.calibration.single(self.raw), detector.calibration.combined(self.raw)
 
     def rows(self, kind: str, ids: Sequence[str], threshold: float) -> list[dict]:
@@ -118,7 +117,7 @@ class Scored:
 
 
 def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
-    """Ids and features of strange files by kind: made ones, and those of `--against`.
+    """Ids and units of strange files by kind: made ones, and those of `--against`.
 
     Raises:
       UserError: files that are not there or cannot be read.
@@ -131,7 +130,8 @@ def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
         seconds = 4 * lab.frames / lab.spec.features.frame_rate_hz
         made = strange.sounds(MOST_STRANGE // 4, seconds, lab.spec.features, seed=lab.asked.seed)
     for name, examples in made.items():
-        found[name] = [f"{name} {n + 1}" for n in range(len(examples))], list(examples)
+        units = [lab.coder.units(example)[0] for example in examples]
+        found[name] = [f"{name} {n + 1}" for n in range(len(examples))], units
     for flag in lab.asked.against:
         name, _, pattern = flag.partition("=")
         if not name or not pattern or name in found or name == "usual":
@@ -143,12 +143,11 @@ def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
 def _read(lab: Lab, name: str, pattern: str) -> tuple[list[str], list[np.ndarray]]:
     listed = listing.list_files([pattern], corpus.known_suffixes(lab.spec.kind))
     listing.need_files(f"--against={name}={pattern}: no file matches", listed)
-    paths = listed.paths
-    chosen, read, found = paths[:: max(1, -(-len(paths) // MOST_STRANGE))], [], []
-    for path in chosen:
+    read, found = [], []
+    for path in sorted(listing.sampled(listed.root, listed.files, MOST_STRANGE, "against")):
         try:
             with filesystem.open_file(path) as file:
-                found.append(lab.coder.read(file))
+                found.append(lab.coder.units_of(file)[0])
         except (ValueError, OSError) as error:
             print(f"warning: --against={name}: {path}: {error}; left out", file=sys.stderr)
             continue

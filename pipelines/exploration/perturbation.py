@@ -28,7 +28,7 @@ def find(asked: Asked) -> Findings:
     files = lab.files(asked.split)
     order, ranks, by = traversal.ordered(lab, files)
     codes = traversal.coded(lab, files)
-    bases, deviation = codes[:: max(1, len(codes) // BASES)][:BASES], codes.std(axis=0)
+    bases, deviation = lab.some(codes, BASES), codes.std(axis=0)
     moved, maps = sensitivity(lab, bases, deviation)
     rows = [
         {

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 import plugins
 from models.errors import UserError
-from pipelines import config, console, report
+from pipelines import checkpoint, config, console, dataset, files, fingerprint, report
 from pipelines.exploration import drawings, reconstruction
 from pipelines.exploration.findings import Asked, Findings
 from pipelines.exploration.lab import Lab
@@ -125,7 +125,7 @@ def train(asked: Asked, points: Sequence[Point]) -> None:
       UserError: a training failed, and what it said.
     """
     processes = asked.processes or max(1, (os.cpu_count() or 1) // CORES_EACH)
-    waiting = [point for point in points if _done(asked, point) != _command(asked, point)]
+    waiting = [point for point in points if _done(asked, point) != _command(asked, point) or _stale(asked, point)]
     progress, lock = console.Progress("sweep", len(points), "runs", start=len(points) - len(waiting)), threading.Lock()
 
     def one(point: Point) -> None:
@@ -160,8 +160,16 @@ def _done(asked: Asked, point: Point) -> list[str] | None:
     """What a complete run was told; None of one that is not complete."""
     if not tf.io.gfile.exists(_marker(asked, point)):
         return None
-    with tf.io.gfile.GFile(_marker(asked, point)) as file:
-        return json.load(file)
+    return files.read_json(_marker(asked, point), "what a sweep writes; take it away")
+
+
+def _stale(asked: Asked, point: Point) -> bool:
+    """Whether a complete run was trained on other records than there are now; `train` then says which."""
+    run, data = checkpoint.read_run(_run_dir(asked, point)), dataset.open_records(asked.data_dir)
+    if not run or not run.records:
+        return False
+    now = fingerprint.of_records(data.spec, data.sources)
+    return bool(fingerprint.differences({**run.records, "mels_from": None}, now))
 
 
 def _train(asked: Asked, point: Point) -> None:
@@ -171,8 +179,7 @@ def _train(asked: Asked, point: Point) -> None:
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
         raise UserError(f"train {' '.join(command)} ended with exit code {done.returncode}: {said}")
-    with tf.io.gfile.GFile(_marker(asked, point), "w") as file:
-        json.dump(command, file)
+    files.write(_marker(asked, point), json.dumps(command).encode())
 
 
 def measured(asked: Asked, point: Point) -> dict:

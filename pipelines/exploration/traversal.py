@@ -36,7 +36,7 @@ def find(asked: Asked) -> Findings:
     files = lab.files(asked.split)
     order, ranks, by = ordered(lab, files)
     codes = coded(lab, files)
-    bases, deviation = codes[:: max(1, len(codes) // BASES)][:BASES], codes.std(axis=0)
+    bases, deviation = lab.some(codes, BASES), codes.std(axis=0)
     names, effects = effects_of(lab, files, bases, deviation)
     shown = order[: asked.count]
     rows = [
@@ -55,7 +55,8 @@ def find(asked: Asked) -> Findings:
         numbers["information"] = {name: known[:, n].tolist() for n, name in enumerate(factors)}
         drawn = drawings.heat_map("information on known factors", known[shown], labels, list(factors))
         sections.append(report.Section("What each dimension knows", samples=[{"parts": [drawn], "columns": 1}]))
-    sections += [_walk(lab, bases[0], int(n), codes, f"{by} {ranks[n]:.3g}") for n in shown]
+    (base,) = lab.some(codes, 1)
+    sections += [_walk(lab, base, int(n), codes, f"{by} {ranks[n]:.3g}") for n in shown]
     summary = f"{codes.shape[1]} dimensions, by {by}: {', '.join(f'{n} ({ranks[n]:.3g})' for n in shown)}."
     return Findings(summary, numbers, rows, sections, MEANINGS, configuration=lab.run)
 
