@@ -1,4 +1,4 @@
-"""The table of plugins, and a third party's plugin made from what README says."""
+"""The table of plugins, and a third party's plugin made from the plugin guide."""
 
 import importlib.metadata
 import pathlib
@@ -12,7 +12,7 @@ from testbed import ROOT, script
 import plugins
 from plugins import base
 
-README = (pathlib.Path(ROOT) / "README.md").read_text()
+GUIDE = (pathlib.Path(ROOT) / "docs" / "plugins.md").read_text()
 
 
 def test_every_built_in_plugin_loads_and_is_one():
@@ -46,9 +46,9 @@ def test_a_plugin_whose_module_is_gone_is_reported(monkeypatch):
 
 @pytest.fixture(scope="module")
 def third_party(tmp_path_factory):
-    """README's example as a distribution, installed into a folder of its own."""
+    """The guide's example as a distribution, installed into a folder of its own."""
     project, site = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("site")
-    blocks = dict(re.findall(r"```(?:python|toml)\n# (\S+)\n(.*?)```", README, re.DOTALL))
+    blocks = dict(re.findall(r"```(?:python|toml)\n# (\S+)\n(.*?)```", GUIDE, re.DOTALL))
     for name, text in {**blocks, "my_package/__init__.py": ""}.items():
         (project / name).parent.mkdir(exist_ok=True)
         (project / name).write_text(text)
@@ -57,7 +57,7 @@ def third_party(tmp_path_factory):
     return str(site)
 
 
-def test_readme_alone_suffices_to_add_a_plugin(third_party, speech_records, tmp_path, monkeypatch):
+def test_the_guide_alone_suffices_to_add_a_plugin(third_party, speech_records, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(third_party)
     assert plugins.summary("linear") == "A linear map of bands to bands."
     run = [f"--data_dir={speech_records}", "--plugin=linear", f"--run_dir={tmp_path}/run"]
