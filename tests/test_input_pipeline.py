@@ -44,7 +44,7 @@ def long_records(tmp_path_factory):
     moments = {name: stats.Moments.of(rng.normal(-4, 1, (64, 2)), lags=stats.LAGS) for name in "ab"}
     written = {
         "statistics.json": json.dumps(config.spec_to_json(Spec(front_end, ("a", "b"), moments))),
-        "manifest.jsonl": records.lines(rows),
+        "manifest.jsonl": "".join(records.lines(rows)),
         "features.json": json.dumps(records.features_json("audio", (None, 2))),
         "dataset_info.json": "{}",
     }

@@ -18,7 +18,7 @@ from models.features.containers import WHOLE
 BLOCK_FRAMES = 1 << 16  # samples a channel read from a container at a time
 RATES_HZ = (1000, 768000)  # a lower one is a wrong header, and takes gigabytes at the rate wanted
 MOST_CHANNELS = 64  # of which a block takes 16 MB
-LARGEST = 2.0**33  # beyond integers of 32 bits that are kept as floats
+LARGEST = 1e15  # of a sample: beyond any scale, and its spectrum could not be held in single precision
 UNKNOWN = (1 << 63) - 1  # samples, where libsndfile knows no number
 
 ENDINGS = {  # of the files that a header makes readable, by libsndfile's name of the container
