@@ -13,6 +13,7 @@ import hashlib
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,9 +89,13 @@ def disturbed(job: str, arguments, work: pathlib.Path, kills: int, rng: random.R
     seconds = run(arguments(whole))
     wanted, failures = contents(whole), 0
     for number in range(kills):
-        out, after_s = work / f"{job}-{number}", rng.uniform(0, seconds)
-        write_users(out)
-        running = kill(arguments(out), after_s)
+        out, running = work / f"{job}-{number}", False
+        while not running:  # a run that had ended by then is no test
+            shutil.rmtree(out, ignore_errors=True)
+            write_users(out)
+            after_s = rng.uniform(0, seconds)
+            running = kill(arguments(out), after_s)
+            seconds = seconds if running else after_s
         left = len(contents(out)) - len(USERS)
         run(arguments(out))
         found = contents(out)
