@@ -198,6 +198,7 @@ def test_a_job_that_left_nothing_here_says_so(voices, tmp_path):
 
 PORTABLE = ["--runner=PortableRunner", "--job_endpoint=localhost:1"]
 FLINK = ["--runner=FlinkRunner", "--flink_master=cluster:8081"]
+SPELT_ANOTHER_WAY = [["--runner=directrunner"], ["--runner=direct"], ["--runner=fnapirunner"]]  # Beam takes all
 
 
 @pytest.mark.parametrize("beam", [PORTABLE, FLINK, DATAFLOW[:1] + DATAFLOW[2:]], ids=lambda beam: beam[0])
@@ -209,7 +210,9 @@ def test_local_paths_are_refused_where_workers_run_elsewhere(beam):
         assert runner.check_paths(parsed, paths, shared=shared) == []
 
 
-@pytest.mark.parametrize("beam", [[], ["--runner=DirectRunner"], [*FLINK, "--environment_type=LOOPBACK"]])
+@pytest.mark.parametrize(
+    "beam", [[], ["--runner=DirectRunner"], [*FLINK, "--environment_type=LOOPBACK"], *SPELT_ANOTHER_WAY]
+)
 def test_local_paths_serve_workers_of_this_machine(beam):
     assert runner.check_paths(runner.options(beam), {"--data_dir": "out"}, shared=False) == []
 
@@ -221,6 +224,7 @@ def test_local_paths_serve_workers_of_this_machine(beam):
         (["--runner=PortableRunner"], "wanted --job_endpoint=HOST:PORT"),
         (["--runner=PortableRunner", "--job_endpoint=nowhere"], "wanted HOST:PORT"),
         (["--runner=FlinkRunner", "--flink_job_server_jar=/no.jar"], "/no.jar: there is no such file"),
+        (["--runner=flink", "--flink_job_server_jar=/no.jar"], "/no.jar: there is no such file"),
         (["--runner=Nonsense"], "Unexpected pipeline runner: Nonsense"),
         (["--runner=DataflowRunner"], "Missing required option: project"),
     ],
