@@ -40,7 +40,13 @@ def prepare(job: Preprocess, parsed) -> dict | None:
         return None
     runner.check(parsed)
     filesystem.need_output_folder("data_dir", job.data_dir)
-    begin(job)
+    with filesystem.exclusive("data_dir", job.data_dir):
+        begin(job)
+        _run(job, parsed)
+        return finish(job)
+
+
+def _run(job: Preprocess, parsed) -> None:
     job_rows.write_work(job.data_dir, WORK, _work(job))
     local = runner.is_local(parsed)
     with console.tally(local) as tally:
@@ -49,7 +55,6 @@ def prepare(job: Preprocess, parsed) -> dict | None:
         with console.watched(progress, tally.count):
             work_bytes = sum(entry.size for domain in job.domains for entry in domain.files) if local else 0
             runner.run(job.build, parsed, work_bytes=work_bytes)
-    return finish(job)
 
 
 def _work(job: Preprocess) -> Iterator[dict]:
@@ -71,7 +76,9 @@ def begin(job: Preprocess) -> None:
         )
     names = sorted({*(known or ()), *(domain.name for domain in job.domains)})
     job_rows.claim(job.data_dir, names)
-    shard = re.compile(rf"({'|'.join(names)})-({'|'.join(records.SPLITS)})\.tfrecord-\d{{5}}-of-\d{{5}}")
+    shard = re.compile(
+        rf"({'|'.join(map(re.escape, names))})-({'|'.join(records.SPLITS)})\.tfrecord-\d{{5}}-of-\d{{5}}"
+    )
     mine = [path for path in there if posixpath.basename(path) in FILES or shard.fullmatch(posixpath.basename(path))]
     filesystem.delete(sorted(mine, key=lambda path: not path.endswith(f"/{LAST_FILE}")))
     filesystem.delete_leftovers(job.data_dir)
