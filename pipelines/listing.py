@@ -115,6 +115,7 @@ def _remote(pattern: str, suffixes: frozenset[str], output_dir: str, left_out: L
     begin, output = posixpath.dirname(literal), output_dir.rstrip("/")
     objects = [(path, size) for path, size in filesystem.list_prefix(literal) if posixpath.basename(path)]
     results = _remote_results([path for path, _ in objects], begin, output)
+    meets_output = output != "" and not f"{begin}/".startswith(f"{output}/")
     for path, size in objects:  # of which some tools leave markers for folders, without a last part
         name = posixpath.basename(path)
         if not whole and not globs.regex_of(pattern).fullmatch(path):
@@ -122,7 +123,7 @@ def _remote(pattern: str, suffixes: frozenset[str], output_dir: str, left_out: L
                 left_out.add(CAPITALS, path)
         elif is_metadata(name) or is_metadata_folder(path.removeprefix(f"{begin}/").split("/")[:-1]):
             left_out.add(METADATA, path)
-        elif path in results or output not in ("", begin) and path.startswith(f"{output}/"):
+        elif path in results or meets_output and path.startswith(f"{output}/"):
             left_out.add(RESULTS, path)
         elif whole and posixpath.splitext(name)[1].lower() not in suffixes:
             left_out.add(ENDING, path)

@@ -218,6 +218,13 @@ def test_results_are_no_input_on_a_store_as_on_a_disk(place, form):
     assert names(found, root) == ["1.wav", "d/2.wav", "now/9.wav", "old/own.wav"]
 
 
+def test_what_lies_below_where_a_command_writes_is_input_where_the_user_names_it(place):
+    root = place({"sources/a/1.wav": "", "sources/a/d/2.wav": ""})
+    for form in ("{}/sources/a", "{}/sources/a/**.wav"):
+        found = listing.list_files([form.format(root)], SUFFIXES, output_dir=root)
+        assert names(found, f"{root}/sources/a") == ["1.wav", "d/2.wav"]
+
+
 def test_a_bucket_is_a_folder(monkeypatch):
     monkeypatch.setattr(store, "OBJECTS", {"store://bucket/1.wav": b"", "store://bucket/d/2.wav": b""})
     monkeypatch.setattr(store.Store, "exists", lambda *_: pytest.fail("a bucket is no object"))
