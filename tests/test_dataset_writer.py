@@ -45,6 +45,13 @@ def test_a_directory_of_somebody_elses_dataset_is_refused_and_stays(voices, tmp_
     assert contents(tmp_path) == before
 
 
+def test_a_directory_of_somebody_elses_dataset_gets_no_drawn_files_either(tmp_path):
+    (tmp_path / "manifest.jsonl").write_text("{}")
+    done = script("preprocess", "--domain=a=factors:pictures/2", f"--data_dir={tmp_path}")
+    assert done.returncode == 2 and "no preprocess wrote it" in done.stderr
+    assert contents(tmp_path).keys() == {"manifest.jsonl"}
+
+
 def test_files_that_are_no_dataset_survive_every_run(voices, tmp_path):
     mine = {"notes.txt": "mine", "incomplete/thesis.txt": "mine", ".crossfade-work/mine.txt": "mine"}
     for name, text in mine.items():
