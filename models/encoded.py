@@ -90,7 +90,7 @@ def resample(y: tf.Tensor, rate_hz: tf.Tensor, wanted_hz: int) -> tf.Tensor:
     fade = tf.cast(tf.square(tf.sin(np.pi / 2 * tf.clip_by_value(place, 0.0, 1.0))), tf.complex64)
 
     def block(number):
-        spectrum = tf.signal.rfft(y[number * BLOCK_S * rate_hz :][: seconds * rate_hz])
+        spectrum = tf.signal.rfft(tf.slice(y, [number * BLOCK_S * rate_hz], [seconds * rate_hz]))
         made = tf.signal.irfft(spectrum * fade, [seconds * wanted_hz])
         return made[BESIDE_S * wanted_hz : (BLOCK_S + BESIDE_S) * wanted_hz]
 

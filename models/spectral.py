@@ -184,7 +184,7 @@ def highpass(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     transfer = tf.constant(np.fft.rfft(kernel, length))
 
     def below(number):
-        block = tf.cast(padded[:, number * step :][:, :length], tf.float64)
+        block = tf.cast(tf.slice(padded, [0, number * step], [-1, length]), tf.float64)
         return tf.cast(tf.signal.irfft(tf.signal.rfft(block) * transfer, [length])[:, 2 * half :], tf.float32)
 
     blocks = tf.map_fn(below, tf.range(count), parallel_iterations=1, fn_output_signature=tf.float32)

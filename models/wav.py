@@ -74,7 +74,8 @@ def _data(audio: tf.Tensor, frame_bytes: tf.Tensor) -> tf.Tensor:
     """The bytes of the samples, whole frames; to the end of the file where the header was never finished."""
     at = _chunk(audio, "data")
     size, there = number(audio, at - 4, 4), _length(audio) - at
-    unfinished = tf.equal(size, 0) | (size >= 0xFFFFF000) | (tf.abs(size - 0x7FFFFFFF) <= 0x1000)
+    unfinished = (size >= 0xFFFFF000) | (tf.abs(size - 0x7FFFFFFF) <= 0x1000)
+    unfinished = unfinished | tf.equal(size, 0) & tf.logical_not(_ends_in_chunks(audio, at))
     size = tf.where(unfinished, there, size)
     least = WHOLE * tf.cast(size, tf.float64) - SLACK_BYTES
     size = checked(
@@ -102,6 +103,22 @@ def _chunk(audio: tf.Tensor, name: str) -> tf.Tensor:
     found = at + 8 <= total
     found = found & tf.logical_not(elsewhere(at))
     return checked(at, found, f"a WAV file without a chunk {name!r}") + 8
+
+
+def _ends_in_chunks(audio: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
+    """Whether from a place on nothing but chunks follows, up to the end of the file; the twin of `containers`."""
+    total = _length(audio)
+
+    def further(at, _):
+        name, size = raw(audio, at, 4), number(audio, at + 4, 4)
+        printable = tf.reduce_all((name >= ord(" ")) & (name <= ord("~")))
+        return at + 8 + size + size % 2, printable & (at + 8 + size <= total + 1)
+
+    state = [at, tf.constant(True)]
+    end, whole = tf.while_loop(
+        lambda at, whole: whole & (at + 8 <= total), further, state, maximum_iterations=MOST_CHUNKS
+    )
+    return whole & (total - end <= 1)
 
 
 def _length(audio: tf.Tensor) -> tf.Tensor:

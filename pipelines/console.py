@@ -260,10 +260,10 @@ class Tally:
 
     @staticmethod
     def add(folder: str) -> None:
-        """One more, from any process of this machine; nothing where there is no such folder."""
+        """One more, from any process of this machine; nothing where there is no such folder, or no room in it."""
         if folder and os.path.isdir(folder):
-            with open(os.path.join(folder, str(os.getpid())), "ab") as file:
-                file.write(b".")
+            with contextlib.suppress(OSError), open(os.path.join(folder, str(os.getpid())), "ab") as file:
+                file.write(b".")  # a progress line is no reason to end a job
 
     def count(self) -> int:
         """How many so far."""

@@ -22,6 +22,22 @@ LAST_FILE = "dataset_info.json"  # its presence says that the directory is compl
 FILES = (LAST_FILE, "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl")
 
 
+def check(data_dir: str, parsed) -> None:
+    """Refuses what could not be finished, before anything is read, exported or drawn.
+
+    Args:
+      data_dir: where the records go.
+      parsed: Beam's options, from `runner.options`.
+
+    Raises:
+      UserError: the job could not start, or the directory holds somebody else's files or is none.
+    """
+    console.need_folder("data_dir", data_dir)
+    if not runner.is_dry_run(parsed):
+        runner.check(parsed)
+        _own_files(data_dir, _known_domains(data_dir))
+
+
 def prepare(job: Preprocess, parsed) -> dict | None:
     """Runs the job and finishes the directory.
 
@@ -40,7 +56,13 @@ def prepare(job: Preprocess, parsed) -> dict | None:
         return None
     runner.check(parsed)
     filesystem.need_output_folder("data_dir", job.data_dir)
-    begin(job)
+    with filesystem.exclusive("data_dir", job.data_dir):
+        begin(job)
+        _run(job, parsed)
+        return finish(job)
+
+
+def _run(job: Preprocess, parsed) -> None:
     job_rows.write_work(job.data_dir, WORK, _work(job))
     local = runner.is_local(parsed)
     with console.tally(local) as tally:
@@ -49,7 +71,6 @@ def prepare(job: Preprocess, parsed) -> dict | None:
         with console.watched(progress, tally.count):
             work_bytes = sum(entry.size for domain in job.domains for entry in domain.files) if local else 0
             runner.run(job.build, parsed, work_bytes=work_bytes)
-    return finish(job)
 
 
 def _work(job: Preprocess) -> Iterator[dict]:
@@ -63,19 +84,31 @@ def begin(job: Preprocess) -> None:
       UserError: files of the names that are to be written are there, and this program did not write them.
     """
     known = _known_domains(job.data_dir)
-    there = [path for path in filesystem.files_in(job.data_dir) if _is_of_a_dataset(posixpath.basename(path))]
-    if known is None and there:
-        raise UserError(
-            f"--data_dir={job.data_dir}: {posixpath.basename(there[0])} is there, and no preprocess wrote it; wanted a "
-            "new or empty folder"
-        )
+    paths = _own_files(job.data_dir, known)
     names = sorted({*(known or ()), *(domain.name for domain in job.domains)})
     job_rows.claim(job.data_dir, names)
-    shard = re.compile(rf"({'|'.join(names)})-({'|'.join(records.SPLITS)})\.tfrecord-\d{{5}}-of-\d{{5}}")
-    mine = [path for path in there if posixpath.basename(path) in FILES or shard.fullmatch(posixpath.basename(path))]
-    filesystem.delete(sorted(mine, key=lambda path: not path.endswith(f"/{LAST_FILE}")))
+    shard = re.compile(
+        rf"({'|'.join(map(re.escape, names))})-({'|'.join(records.SPLITS)})\.tfrecord-\d{{5}}-of-\d{{5}}"
+    )
+    own = [path for path in paths if posixpath.basename(path) in FILES or shard.fullmatch(posixpath.basename(path))]
+    filesystem.delete(sorted(own, key=lambda path: not path.endswith(f"/{LAST_FILE}")))
     filesystem.delete_leftovers(job.data_dir)
     job_rows.clear(job.data_dir, keep_claim=True)
+
+
+def _own_files(data_dir: str, known: list[str] | None) -> list[str]:
+    """The files of a directory that have names as in a dataset.
+
+    Raises:
+      UserError: there are such, and no earlier command is known to have written domains there.
+    """
+    paths = [path for path in filesystem.files_in(data_dir) if _is_of_a_dataset(posixpath.basename(path))]
+    if known is None and paths:
+        raise UserError(
+            f"--data_dir={data_dir}: {posixpath.basename(paths[0])} is there, and no preprocess wrote it; wanted a new "
+            "or empty folder"
+        )
+    return paths
 
 
 def _is_of_a_dataset(name: str) -> bool:

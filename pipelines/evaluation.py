@@ -8,7 +8,8 @@ import posixpath
 from models import spectral
 from models.features.spec import Spec
 from pipelines import console, files, logs, report
-from pipelines.evaluator import Evaluator, Example, Way, chosen, recorded
+from pipelines.evaluator import Evaluator, Way
+from pipelines.examples import Example, chosen, recorded
 
 SHOWN = 4  # held-out files of each way that the report plays; a stable hash chooses
 

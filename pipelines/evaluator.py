@@ -13,49 +13,20 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
-import scipy.stats
-import tensorflow as tf
 
 from models.errors import UserError
 from models.features import audio, stats, transport
-from models.features.spec import Spec
 from models.metrics import image as image_metrics
 from models.metrics import speech
-from pipelines import classifier, dataset, files, fingerprint, generation, records, report, resynthesis, sources
+from pipelines import classifier, dataset, fingerprint, generation, report, resynthesis
+from pipelines.examples import Example, chosen, examples_of, recorded
 from pipelines.exported_model import Model, vocoder_of
+from pipelines.verdict import gained, verdict
 
-MAX_SOURCES = 200  # of each domain, tested and shown to the judge; a stable hash of their ids chooses
-MAX_FRAMES = 1024  # of each that are looked at, see `dataset.excerpts`
-MAX_REMADE = 32  # recordings of each domain that every inverter makes again; the hash chooses
-SIGNIFICANCE = 0.05
-FEWEST = 4  # files of which the best outcome is no chance at that level: 1 in 70
+MAX_REMADE = 32  # recordings of each domain that every inverter makes again; a stable hash chooses
 ROWS = ("no_op", "mean_variance", "transport", "model", "copy_synthesis")
-
-
-@dataclasses.dataclass
-class Example:
-    """A held-out source in one row: what it became.
-
-    Attributes:
-      id: of the source.
-      stem: its name without domain and ending; equal stems are parallel.
-      path: of the source file.
-      features: as the judge hears them.
-      waveform: samples at the spec's rate; None for pictures and for features never inverted.
-      first: the sample of the file that the first frame is centred on.
-      channel: that is looked at of a recording whose channels cancel; -1 for their average.
-    """
-
-    id: str
-    stem: str
-    path: str
-    features: np.ndarray
-    waveform: np.ndarray | None = None
-    first: int = 0
-    channel: int = -1
 
 
 @dataclasses.dataclass
@@ -99,7 +70,7 @@ class Evaluator:
             raise UserError(f"{data_dir} has another front end or other domains than {run_dir}")
         data_dir_of_run, everyone = self.model.facts["run"]["data_dir"], self.data.sources
         known = fingerprint.TrainedOn.of_run(run_dir, data_dir_of_run, (s for s in everyone if s.split == "test"))
-        self.test = {name: _examples(self.data, "test", name, but=known) for name in self.spec.domains}
+        self.test = {name: examples_of(self.data, "test", name, but=known) for name in self.spec.domains}
         for name in self.spec.domains:
             seen = [s.id for s in self.data.of("test", name) if s in known]
             if seen:
@@ -138,7 +109,7 @@ class Evaluator:
                 continue
             if (data.spec.features, data.spec.domains) != (self.spec.features, self.spec.domains):
                 continue
-            found = {name: _examples(data, "train", name, but=tested) for name in self.spec.domains}
+            found = {name: examples_of(data, "train", name, but=tested) for name in self.spec.domains}
             if all(found.values()):
                 return found
         raise UserError(f"{self.data.data_dir} has no training split to train the domain classifier on")
@@ -252,50 +223,6 @@ class Evaluator:
         return sections
 
 
-def verdict(model: np.ndarray, no_op: np.ndarray) -> str:
-    """What the judge's answers say, in words.
-
-    Args:
-      model: bool `[n]`, heard as the target after conversion.
-      no_op: the same of the sources themselves.
-
-    >>> verdict(np.ones(20, bool), np.zeros(20, bool))
-    'converts: 100 % heard as the target, no-op 0 %'
-    """
-    counts = [[int(x.sum()), int((~x).sum())] for x in (model, no_op)]
-    chance = scipy.stats.fisher_exact(counts, alternative="greater").pvalue
-    shares = f"{100 * model.mean():.0f} % heard as the target, no-op {100 * no_op.mean():.0f} %"
-    if len(model) < FEWEST:
-        return f"too few files to tell: {len(model)} where {FEWEST} are the least that can ({shares})"
-    if chance >= SIGNIFICANCE:
-        return f"does not convert: within noise of no-op ({shares})"
-    return f"{'converts' if model.mean() >= 0.5 else 'converts in part'}: {shares}"
-
-
-def gained(heard: Mapping[str, np.ndarray], mcd: Mapping[str, float]) -> str:
-    """What the model gained over the better of the closed forms, in words; nothing where there is none.
-
-    Args:
-      heard: by row, bool `[n]`: heard as the target.
-      mcd: by row, the distortion to parallel targets in dB, where there are such.
-
-    >>> print(gained({"transport": np.ones(50, bool), "model": np.ones(50, bool)}, {"transport": 5, "model": 4.5}))
-    This classifier hears no difference between the model and transport, which needs no training; MCD 4.5 dB and 5 dB.
-    """
-    forms = [name for name in ("mean_variance", "transport") if name in heard]
-    if not forms:
-        return ""
-    best, model = max(forms, key=lambda name: (heard[name].mean(), -mcd.get(name, 0.0))), heard["model"]
-    counts = [[int(x.sum()), int((~x).sum())] for x in (model, heard[best])]
-    distances = f"; MCD {mcd['model']:.3g} dB and {mcd[best]:.3g} dB" if best in mcd else ""
-    if scipy.stats.fisher_exact(counts).pvalue >= SIGNIFICANCE:
-        what = f"This classifier hears no difference between the model and {best}"
-    else:
-        more = "more" if model.mean() > heard[best].mean() else "less"
-        what = f"The model is heard as the target {more} often than {best}"
-    return f"{what}, which needs no training{distances}."
-
-
 def _moved(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: float) -> Example:
     """A source moved to the target's statistics, band by band or by a filter."""
     z = stats.normalise(example.features, a)
@@ -303,42 +230,3 @@ def _moved(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: 
         z = transport.filtered(z, kernel)
     moved = np.clip(stats.denormalise(z, b), floor, b.highest)
     return dataclasses.replace(example, features=moved)
-
-
-def _examples(data: dataset.Records, split: str, domain: str, *, but: Container[sources.Source] = ()) -> list[Example]:
-    """Sources of a split that sound, by id, but those in `but`; of a recording the stretch that is looked at."""
-    usable = [source for source in dataset.sounding(data, split, domain) if source not in but]
-    few = dataset.chosen(usable, MAX_SOURCES, "evaluate")
-    found = []
-    for source, start, features in dataset.excerpts(data, split, domain, few, MAX_FRAMES):
-        first = _sample_of(source, start, data.spec.features) if data.spec.kind == "audio" else 0
-        place = {"first": first, "channel": source.channel}
-        found.append(Example(source.id, dataset.stem(source), source.path, features, **place))
-    return sorted(found, key=lambda example: example.id)
-
-
-def _sample_of(source: sources.Source, frame: int, spec: audio.AudioSpec) -> int:
-    """The sample of a file that a frame of it, or of a part of it, is centred on."""
-    begin = round(source.part[0] * spec.sample_rate_hz) if source.part else 0
-    return begin + frame * spec.hop_length
-
-
-def chosen(found: Sequence[Example], most: int) -> list[Example]:
-    """At most so many examples, those that a stable hash of their stems chooses: parallel ones together, in order."""
-    drawn = sorted(found, key=lambda example: (records.stable_fraction(f"some:{example.stem}"), example.id))[:most]
-    return sorted(drawn, key=lambda example: example.id)
-
-
-def recorded(example: Example, spec: Spec) -> np.ndarray | None:
-    """The source file's samples under the frames that are looked at; None where it is gone.
-
-    Earlier samples are read and forgotten, later ones are not read: an hour takes no more memory than a minute.
-    """
-    front_end = spec.features
-    last = example.first + len(example.features) * front_end.hop_length
-    try:
-        with files.opened(example.path) as file:
-            parts = list(audio.blocks(file, front_end, channel=example.channel, span=(example.first, last)))
-    except (tf.errors.OpError, OSError, UserError):
-        return None
-    return np.concatenate(parts) if parts else None

@@ -95,11 +95,17 @@ def new(path: str) -> Iterator[BinaryIO]:
     Raises:
       OSError: it cannot be written.
     """
+    temporary = f"{path}.part"
     with one_line(path):
         tf.io.gfile.makedirs(posixpath.dirname(path) or ".")
-        with tf.io.gfile.GFile(f"{path}.part", "wb") as file:
-            yield file
-        tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
+        try:
+            with tf.io.gfile.GFile(temporary, "wb") as file:
+                yield file
+            tf.io.gfile.rename(temporary, path, overwrite=True)
+        except BaseException:
+            with contextlib.suppress(tf.errors.OpError):
+                tf.io.gfile.remove(temporary)
+            raise
 
 
 def write(path: str, content: bytes) -> None:

@@ -72,10 +72,29 @@ def regex_of(pattern: str, flags: int = 0) -> re.Pattern:
             out, at = out + "[^/]*", at + 1
         elif pattern[at] == "?":
             out, at = out + "[^/]", at + 1
-        elif pattern[at] == "[" and (end := pattern.find("]", at + 2)) > 0:
-            inside = pattern[at + 1 : end].replace("\\", r"\\").replace("[", r"\[")
-            inside = f"^{inside[1:]}" if inside.startswith("!") else re.sub(r"^\^", r"\\^", inside)
-            out, at = f"{out}[{inside}]", end + 1
+        elif pattern[at] == "[" and (end := pattern.find("]", at + (3 if pattern[at + 1 : at + 2] == "!" else 2))) > 0:
+            out, at = out + _characters(pattern[at + 1 : end]), end + 1
         else:
             out, at = out + re.escape(pattern[at]), at + 1
     return re.compile(out, re.DOTALL | flags)
+
+
+def _characters(inside: str) -> str:
+    r"""The regular expression of what is between brackets; a range that runs backwards holds nothing, as in shells.
+
+    >>> _characters("a-c-"), _characters("!]"), _characters("c-a")
+    ('[a-c\\-]', '[^\\]]', '(?!)')
+    """
+    negated, inside = inside.startswith("!"), inside.removeprefix("!")
+    ranges, at = [], 0
+    while at < len(inside):
+        if inside[at + 1 : at + 2] == "-" and at + 2 < len(inside):
+            first, last = inside[at], inside[at + 2]
+            ranges += [f"{re.escape(first)}-{re.escape(last)}"] if first <= last else []
+            at += 3
+        else:
+            ranges.append(re.escape(inside[at]))
+            at += 1
+    if not ranges:
+        return "." if negated else "(?!)"
+    return f"[{'^' if negated else ''}{''.join(ranges)}]"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import collections
+import json
 import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pipelines.beam import filesystem
 
@@ -73,3 +74,16 @@ def is_metadata(name: str) -> bool:
 def is_metadata_folder(names: Iterable[str]) -> bool:
     """Whether one of these folders belongs to an operating system or a tool."""
     return not METADATA_FOLDERS.isdisjoint(name.lower() for name in names)
+
+
+def translated_names(folder: str) -> Iterator[str]:
+    """The results, relative to the folder, that `translate` lists there; none where the file is somebody else's."""
+    try:
+        with filesystem.open_file(posixpath.join(folder, TRANSLATIONS)) as file:
+            for line in file:
+                name = json.loads(line)["output"]
+                if not isinstance(name, str) or "\0" in name:
+                    return
+                yield name
+    except (OSError, ValueError, KeyError, TypeError):
+        return

@@ -15,7 +15,18 @@ from collections.abc import Collection, Iterable, Iterator
 from models.errors import UserError
 from pipelines import globs, local_walk, records
 from pipelines.beam import filesystem
-from pipelines.left_out import CAPITALS, ENDING, METADATA, RESULTS, LeftOut, is_metadata, is_metadata_folder, printable
+from pipelines.left_out import (
+    CAPITALS,
+    ENDING,
+    METADATA,
+    RESULTS,
+    TRANSLATIONS,
+    LeftOut,
+    is_metadata,
+    is_metadata_folder,
+    printable,
+    translated_names,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,23 +81,24 @@ def list_files(patterns: Iterable[str], suffixes: Collection[str], *, output_dir
     """
     patterns = [_as_folder(filesystem.expanded(pattern)) for pattern in patterns]
     left_out = LeftOut()
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for pattern in dict.fromkeys(patterns):
         walk = _remote if filesystem.is_remote(pattern) else local_walk.files_of
-        for path, size in walk(pattern, frozenset(suffixes), filesystem.expanded(output_dir), left_out):
-            found[path] = size
-    files = [FileEntry(path, found[path]) for path in sorted(found)]
+        sizes.update(walk(pattern, frozenset(suffixes), filesystem.expanded(output_dir), left_out))
+    files = [FileEntry(path, sizes[path]) for path in sorted(sizes)]
     return Listing(globs.root_of(patterns), files, left_out)
 
 
 def _as_folder(pattern: str) -> str:
     """The pattern; a folder gets a final slash, and a local name that is there is escaped.
 
-    What is no object of a remote store stands for what is below it.
+    What is no object of a remote store stands for what is below it, and so does the name of a bucket.
     """
     if filesystem.is_remote(pattern):
-        named = globs.is_glob(pattern) or pattern.endswith("/")
-        return pattern if named or filesystem.size_of(globs.literal_prefix(pattern)) is not None else f"{pattern}/"
+        if globs.is_glob(pattern) or pattern.endswith("/"):
+            return pattern
+        named = "/" in pattern.partition("://")[2]
+        return pattern if named and filesystem.size_of(globs.literal_prefix(pattern)) is not None else f"{pattern}/"
     pattern = re.sub("//+", "/", pattern)
     if os.path.isdir(pattern):
         return f"{globs.escape(pattern.rstrip('/'))}/"
@@ -94,38 +106,37 @@ def _as_folder(pattern: str) -> str:
 
 
 def _remote(pattern: str, suffixes: frozenset[str], output_dir: str, left_out: LeftOut) -> Iterator[tuple[str, int]]:
-    """Objects of a store that knows names but no folders: a glob, an object, or all below a name."""
+    """Paths and sizes of objects of a store that knows names but no folders: of a glob, of a name, or below a name."""
     literal = globs.literal_prefix(pattern)
-    if globs.is_glob(pattern):
-        yield from _remote_glob(pattern, literal, left_out)
-        return
-    if not literal.endswith("/"):
+    whole = not globs.is_glob(pattern)
+    if whole and not literal.endswith("/"):
         yield literal, filesystem.size_of(literal) or 0
         return
-    output = f"{output_dir.rstrip('/')}/"
-    for path, size in filesystem.list_prefix(literal):
+    begin, output = posixpath.dirname(literal), output_dir.rstrip("/")
+    objects = [(path, size) for path, size in filesystem.list_prefix(literal) if posixpath.basename(path)]
+    results = _remote_results([path for path, _ in objects], begin, output)
+    meets_output = output != "" and not f"{begin}/".startswith(f"{output}/")
+    for path, size in objects:  # of which some tools leave markers for folders, without a last part
         name = posixpath.basename(path)
-        if not name:
-            continue  # the marker that some tools leave for a folder
-        if is_metadata(name) or is_metadata_folder(path.removeprefix(literal).split("/")[:-1]):
+        if not whole and not globs.regex_of(pattern).fullmatch(path):
+            if globs.regex_of(pattern, re.IGNORECASE).fullmatch(path):
+                left_out.add(CAPITALS, path)
+        elif is_metadata(name) or is_metadata_folder(path.removeprefix(f"{begin}/").split("/")[:-1]):
             left_out.add(METADATA, path)
-        elif output_dir and output != literal and path.startswith(output):
+        elif path in results or meets_output and path.startswith(f"{output}/"):
             left_out.add(RESULTS, path)
-        elif posixpath.splitext(name)[1].lower() not in suffixes:
+        elif whole and posixpath.splitext(name)[1].lower() not in suffixes:
             left_out.add(ENDING, path)
         else:
             yield path, size
 
 
-def _remote_glob(pattern: str, literal: str, left_out: LeftOut) -> Iterator[tuple[str, int]]:
-    for path, size in filesystem.list_prefix(literal):
-        if not globs.regex_of(pattern).fullmatch(path):
-            if globs.regex_of(pattern, re.IGNORECASE).fullmatch(path):
-                left_out.add(CAPITALS, path)
-        elif is_metadata(posixpath.basename(path)) or is_metadata_folder(path.removeprefix(literal).split("/")[:-1]):
-            left_out.add(METADATA, path)
-        elif posixpath.basename(path):
-            yield path, size
+def _remote_results(paths: Iterable[str], begin: str, output: str) -> set[str]:
+    """The results of `translate` among objects; of the folder that the user names only where it is written to too."""
+    folders = {posixpath.dirname(path) for path in paths if posixpath.basename(path) == TRANSLATIONS} - {begin}
+    if output == begin and filesystem.exists(posixpath.join(begin, TRANSLATIONS)):
+        folders.add(begin)
+    return {posixpath.join(folder, name) for folder in folders for name in translated_names(folder)}
 
 
 def sampled(root: str, files: Iterable[FileEntry], most: int, purpose: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import json
 import os
 import posixpath
 import re
@@ -22,12 +21,12 @@ from pipelines.left_out import (
     NAMED_FOLDER,
     RESULTS,
     SEEN_FOLDER,
+    TRANSLATIONS,
     UNREADABLE,
     LeftOut,
     is_metadata,
+    translated_names,
 )
-
-TRANSLATIONS = "translations.jsonl"  # lies beside results of `translate`, which are no input of the next job
 
 
 def files_of(pattern: str, suffixes: frozenset[str], output_dir: str, left_out: LeftOut) -> Iterator[tuple[str, int]]:
@@ -83,9 +82,9 @@ class _Walk:
         if not os.path.isdir(self.start or "."):
             return
         count = 0
-        for found in self._below([(self.start, self.whole)]):
+        for path_and_size in self._below([(self.start, self.whole)]):
             count += 1
-            yield found
+            yield path_and_size
         if count:
             for path in self.named:
                 self.left_out.add(NAMED_FOLDER, path)
@@ -180,13 +179,3 @@ class _Walk:
             return True
         self.left_out.add(reason, path)
         return False
-
-
-def translated_names(folder: str) -> Iterator[str]:
-    """The results, relative to the folder, that `translate` lists there; none where the file is somebody else's."""
-    try:
-        with open(os.path.join(folder, TRANSLATIONS), encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)["output"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return

@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
     paths = {"--data_dir": data_dir, "--reject_outliers_with": reject}
     paths |= {f"--domain={name}": path for name, path in _read_paths(FLAGS.domain)}
     _warn(runner.check_paths(parsed, paths, shared=FLAGS.shared_paths))
-    console.need_folder("data_dir", data_dir)
+    dataset_writer.check(data_dir, parsed)
     domains = corpus.domains(FLAGS.domain, data_dir)
     kind = corpus.kind_of(domains, FLAGS.kind)
     for name in ("keep_waveforms", "pitch") if kind == "image" else ():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import posixpath
 
 import numpy as np
@@ -12,7 +11,7 @@ import soundfile
 
 from models.errors import UserError
 from models.features import image, procedural
-from pipelines import config, console, globs, listing
+from pipelines import config, console, globs, source_folder
 from pipelines.beam import filesystem
 
 PREFIX = "factors:"
@@ -42,7 +41,7 @@ def drawn(pattern: str, domain: str, data_dir: str) -> str:
         raise UserError(f"--domain={domain}={pattern}; wanted factors:{kind}/COUNT, such as factors:{kind}/5000")
     folder = posixpath.join(data_dir, "sources", domain)
     wanted = {"set": kind, "count": int(count)}
-    if _left(folder) != wanted:
+    if source_folder.facts_of(folder) != wanted:
         _draw(folder, domain, wanted)
     return f"{globs.escape(folder)}/*{SUFFIXES[kind]}"
 
@@ -52,24 +51,16 @@ def table_of(data_dir: str, domain: str) -> str:
     return posixpath.join(data_dir, "sources", f"{domain}.csv")
 
 
-def _left(folder: str) -> dict | None:
-    """What an earlier, complete drawing left, or None."""
-    marker = f"{folder}.json"
-    return json.loads(filesystem.read_text(marker)) if filesystem.exists(marker) else None
-
-
 def _draw(folder: str, domain: str, wanted: dict) -> None:
     """Writes the examples, then their factors, then the marker that says that all are there."""
-    marker, kind = f"{folder}.json", wanted["set"]
-    if filesystem.exists(marker):
-        filesystem.delete([marker])
-    filesystem.delete(listing.all_below(folder))
+    kind, table = wanted["set"], f"{folder}.csv"
+    source_folder.begin(folder, [table])
     progress, rows = console.Progress(f"draw {kind}", wanted["count"], "examples"), []
     for number in range(wanted["count"]):
-        made, factors = procedural.example(kind, number)
+        example, factors = procedural.example(kind, number)
         name = f"{number:06d}{SUFFIXES[kind]}"
         with filesystem.new_file(posixpath.join(folder, name)) as file:
-            file.write(_png(made) if kind == "pictures" else _wav(made))
+            file.write(_png(example) if kind == "pictures" else _wav(example))
         rows.append({"id": f"{domain}/{name}", **factors})
         progress.show(number + 1)
     progress.close()
@@ -77,9 +68,8 @@ def _draw(folder: str, domain: str, wanted: dict) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    for path, content in ((f"{folder}.csv", text.getvalue()), (marker, json.dumps(wanted))):
-        with filesystem.new_file(path) as file:
-            file.write(content.encode())
+    filesystem.write_text(table, text.getvalue())
+    source_folder.finish(folder, wanted)
 
 
 def _png(pixels: np.ndarray) -> bytes:

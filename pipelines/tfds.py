@@ -11,7 +11,6 @@ import functools
 import hashlib
 import io
 import itertools
-import json
 import logging
 import os
 import posixpath
@@ -23,7 +22,7 @@ import numpy as np
 import scipy.io.wavfile
 
 from models.errors import UserError
-from pipelines import config, console, globs, listing
+from pipelines import config, console, globs, listing, source_folder
 from pipelines.beam import filesystem
 
 PREFIX = "tfds:"
@@ -55,6 +54,7 @@ def exported(pattern: str, domain: str, data_dir: str) -> str:
     if not dataset or not split:
         raise UserError(f"--domain={domain}={pattern}; wanted tfds:DATASET/SPLIT, such as tfds:mnist/train[:10%]")
     folder = posixpath.join(data_dir, "sources", domain)
+    dataset = filesystem.expanded(dataset)
     wanted = {"dataset": dataset, "split": split, "fingerprint": _fingerprint(dataset)}
     suffix = _left(folder, wanted) or _export(_opened(dataset), split, folder, wanted)
     return f"{globs.escape(folder)}/**{suffix}"
@@ -63,26 +63,16 @@ def exported(pattern: str, domain: str, data_dir: str) -> str:
 def _fingerprint(dataset: str) -> str:
     """Another one where a dataset was prepared anew in the same folder; nothing for a name."""
     path = posixpath.join(dataset, INFO_FILE)
-    told = filesystem.read_text(path) if filesystem.exists(path) else ""
-    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest() if told else ""
-
-
-def _marker(folder: str) -> str:
-    """The file beside the examples that says what they are and that they are complete."""
-    return f"{folder}.json"
+    info = filesystem.read_text(path) if filesystem.exists(path) else ""
+    return hashlib.blake2b(info.encode(), digest_size=8).hexdigest() if info else ""
 
 
 def _left(folder: str, wanted: dict) -> str | None:
     """The ending of the files that an earlier, complete export of the same split left, or None."""
-    if not filesystem.exists(_marker(folder)):
+    facts = source_folder.facts_of(folder)
+    if facts is None or {**facts, **wanted} != facts or facts["files"] != len(listing.all_below(folder)):
         return None
-    said = json.loads(filesystem.read_text(_marker(folder)))
-    whole = said["files"] == len(_files(folder))
-    return said["suffix"] if whole and said == {**said, **wanted} else None
-
-
-def _files(folder: str) -> list[str]:
-    return listing.all_below(folder)
+    return facts["suffix"]
 
 
 def _export(builder, split: str, folder: str, wanted: dict) -> str:
@@ -92,9 +82,7 @@ def _export(builder, split: str, folder: str, wanted: dict) -> str:
     total = _split_info(info, split).num_examples
     if not total:
         raise UserError(f"{info.full_name}: its split {split} holds no examples")
-    if filesystem.exists(_marker(folder)):
-        filesystem.delete([_marker(folder)])
-    filesystem.delete(_files(folder))
+    source_folder.begin(folder)
     labels = [name for name, feature in info.features.items() if isinstance(feature, tfds.features.ClassLabel)]
     label = labels[0] if len(labels) == 1 else None
 
@@ -117,9 +105,8 @@ def _export(builder, split: str, folder: str, wanted: dict) -> str:
             done += len(list(pool.map(write, chunk)))
             progress.show(done)
     progress.close()
-    said = {**wanted, "version": info.full_name, "suffix": suffix, "files": len(_files(folder))}
-    with filesystem.new_file(_marker(folder)) as file:
-        file.write(json.dumps(said, sort_keys=True).encode())
+    facts = {**wanted, "version": info.full_name, "suffix": suffix, "files": len(listing.all_below(folder))}
+    source_folder.finish(folder, facts)
     return suffix
 
 
@@ -170,8 +157,8 @@ def _known(dataset: str) -> list[str]:
     names = tfds.list_builders(with_community_datasets=False)
     name = re.split("[/:]", dataset)[0]
     if name in names:
-        made = tfds.builder_cls(name)
-        names = [name, *(f"{name}/{which}" for which in (*made.builder_configs, made.VERSION) if which)]
+        builder = tfds.builder_cls(name)
+        names = [name, *(f"{name}/{which}" for which in (*builder.builder_configs, builder.VERSION) if which)]
     return [posixpath.dirname(path) for path in found] or names
 
 

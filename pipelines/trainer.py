@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -26,11 +23,13 @@ from pipelines import (
     dataset,
     distribution,
     export,
+    feed,
     imitation,
     input_pipeline,
     logs,
     monitor,
     signatures,
+    stopping,
     validation,
 )
 from pipelines.meter import Meter, spoken
@@ -44,7 +43,6 @@ LOST = (  # what a collective operation ends with when another process is gone
     tf.errors.InternalError,
     tf.errors.UnknownError,
 )
-UNREADABLE = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.PermissionDeniedError)  # of files
 GO_ON = "the same command on every worker goes on from the last checkpoint"
 
 
@@ -92,7 +90,7 @@ class Trainer:
         self.plugin_class = plugins.load(run.plugin)
         self.config = config.from_json(self.plugin_class.Config, run.config)
         dataset.check(data, self.plugin_class)
-        self.data = imitation.imitated(data, self.config)
+        self.feed = feed.Feed(imitation.imitated(data, self.config), self.plugin_class, self.config, strategy)
         self.watched = self.config.monitor or self.plugin_class.MONITOR
         self.validates = input_pipeline.can_draw(data, self.plugin_class, "val")
         number, self.workers = distribution.place_of(strategy)
@@ -110,6 +108,11 @@ class Trainer:
         if data.spec.kind == "audio":
             self.signatures |= {"invert": signatures.invert(data.spec.features)}
         self.step, self.stopping, self.alarmed = 0, False, set()
+
+    @property
+    def data(self) -> dataset.Records:
+        """The records that are trained on."""
+        return self.feed.data
 
     def fit(self, *, exported: str = "last") -> dict[str, float]:
         """Trains from the newest checkpoint to the configured number of steps, and exports.
@@ -135,7 +138,7 @@ class Trainer:
             self.log.configuration(self.run.plugin, self.run.config)
             self._save(0)
         values: dict[str, float] = {}
-        with self._stoppable():
+        with stopping.deferred(self._stop):
             for divergences in range(1, MAX_DIVERGENCES + 2):
                 try:
                     values = self._train(step)
@@ -143,7 +146,7 @@ class Trainer:
                 except LOST as error:
                     if self.workers == 1:
                         raise
-                    raise WorkerLost(f"another worker is gone ({_first_line(error)}); {GO_ON}") from None
+                    raise WorkerLost(f"another worker is gone ({feed.first_line(error)}); {GO_ON}") from None
                 except FloatingPointError as error:
                     if divergences > MAX_DIVERGENCES:
                         raise Diverged(f"{error}; gave up after {divergences} times") from None
@@ -153,6 +156,10 @@ class Trainer:
                 raise UserError(f"--export=best: no validation of {self.watched} was kept")
             export.write(checkpoint.in_single_precision(self.plugin, self.run), self.run, self.run_dir)
         return values
+
+    def _stop(self) -> None:
+        """Ends training after the step that is at work, when it has been saved."""
+        self.stopping = True
 
     def _check_watched(self, exported: str) -> None:
         """Refuses, before anything is trained, to watch a metric that there will not be."""
@@ -165,21 +172,21 @@ class Trainer:
             raise UserError(f"{asked[0]}: {self.run.plugin} watches no metric; name one by --set=monitor=")
         if not self.validates:
             raise UserError(f"{asked[0]}: the records hold nothing for validation; see --val_fraction of preprocess")
-        batch = self._next(self._batches("val", 0))
-        there = self.eval_step.get_concrete_function(batch).structured_outputs
-        if self.watched not in there:
-            raise UserError(f"monitor={self.watched}: no such metric; {config.nearest(self.watched, there)}")
+        batch = self.feed.next(self.feed.batches("val", 0))
+        metrics = self.eval_step.get_concrete_function(batch).structured_outputs
+        if self.watched not in metrics:
+            raise UserError(f"monitor={self.watched}: no such metric; {config.nearest(self.watched, metrics)}")
 
     def _train(self, done: int) -> dict[str, float]:
         """Trains on from step `done` to the end; raises FloatingPointError where losses are not finite."""
         steps = self.config.steps
         every = max(self.pace.log_steps, steps // max(1, self.pace.evaluations))
-        batches, meter, saved = self._batches("train", done), Meter(), time.monotonic()
+        batches, meter, saved = self.feed.batches("train", done), Meter(), time.monotonic()
         progress = console.Progress(f"train {self.run.plugin}", steps, "steps", start=done)
         values: dict[str, float] = {}
         for step in range(done + 1, 1 + (done if self._is_over() else steps)):
             before = time.monotonic()
-            batch = self._next(batches)
+            batch = self.feed.next(batches)
             waited = time.monotonic() - before
             turns = tuple(player.turn_at(step) for player in self.plugin.players())
             meter.add(self.train_step(turns)(batch), waited)
@@ -227,25 +234,6 @@ class Trainer:
             return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in values.items()}
 
         return call
-
-    def _batches(self, split: str, start_step: int) -> Iterator:
-        made = input_pipeline.batches(
-            self.data,
-            self.plugin_class,
-            self.config,
-            batch_size=self.config.batch_size,
-            split=split,
-            start_step=start_step,
-            share=distribution.share_of(self.strategy),
-        )
-        return iter(distribution.distributed(self.strategy, made))
-
-    def _next(self, batches: Iterator):
-        """The next batch; raises OSError where the records can no longer be read."""
-        try:
-            return next(batches)
-        except UNREADABLE as error:
-            raise OSError(f"{self.data.data_dir}: the records cannot be read: {_first_line(error)}") from None
 
     def _checked(self, step: int, values: dict[str, float]) -> dict[str, float]:
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
@@ -298,9 +286,9 @@ class Trainer:
         """Adds the metrics and samples of the validation split, if there is one."""
         if not self.validates:
             return
-        batches, meter = self._batches("val", 0), Meter()
+        batches, meter = self.feed.batches("val", 0), Meter()
         for _ in range(validation.batches_of(self.data, self.plugin_class, self.config)):
-            meter.add(self.eval_step(self._next(batches)), 0.0)
+            meter.add(self.eval_step(self.feed.next(batches)), 0.0)
         values = {name: value for name, value in meter.read().items() if name not in ("steps_per_s", "waiting")}
         if self.chief:
             made = logs.log_samples(self.log, self.plugin.spec, self.signatures, self.samples, step)
@@ -315,27 +303,6 @@ class Trainer:
     def samples(self) -> dict[str, np.ndarray]:
         """A few validation examples of each domain, one excerpt each."""
         return validation.samples(self.data)
-
-    @contextlib.contextmanager
-    def _stoppable(self) -> Iterator[None]:
-        """Interrupts and terminations end training after the step, when it has been saved."""
-
-        def stop(*_):
-            self.stopping = True
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def _first_line(error: tf.errors.OpError) -> str:
-    return (str(error.message).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def summary(run: checkpoint.Run, spec: Spec) -> str:

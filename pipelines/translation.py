@@ -49,14 +49,15 @@ def translate(
         return None
     runner.check(parsed)
     filesystem.need_output_folder("output_dir", output_dir)
-    rows.clear(output_dir)
-    _delete_leftovers(plan, output_dir)
-    rows.write_work(output_dir, translate_job.WORK, batches)
-    with console.tally(runner.is_local(parsed)) as tally:
-        progress = console.Progress(f"translate to {conversion.target}", len(plan), "files")
-        with console.watched(progress, tally.count):
-            runner.run(dataclasses.replace(job, tally=tally.folder).build, parsed)
-    return _finish(output_dir)
+    with filesystem.exclusive("output_dir", output_dir):
+        rows.clear(output_dir)
+        filesystem.delete_leftovers(output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row))
+        rows.write_work(output_dir, translate_job.WORK, batches)
+        with console.tally(runner.is_local(parsed)) as tally:
+            progress = console.Progress(f"translate to {conversion.target}", len(plan), "files")
+            with console.watched(progress, tally.count):
+                runner.run(dataclasses.replace(job, tally=tally.folder).build, parsed)
+        return _finish(output_dir)
 
 
 def _paths(conversion: Conversion, pattern: str, output_dir: str) -> dict[str, str]:
@@ -94,13 +95,6 @@ def _refuse_overwriting(plan: Iterable[dict], inputs: Sequence[str], output_dir:
     for result in results:
         if hit := known.get(result):
             raise UserError(f"--output_dir={output_dir}: {hit} would be overwritten; take another folder")
-
-
-def _delete_leftovers(plan: Iterable[dict], output_dir: str) -> None:
-    """Removes what an attempt that was killed left beside its results under temporary names."""
-    folders = {posixpath.dirname(row["output"]) for row in plan if "output" in row}
-    for folder in sorted({"", *folders}):
-        filesystem.delete_leftovers(posixpath.join(output_dir, folder) if folder else output_dir)
 
 
 def _finish(output_dir: str) -> dict:

@@ -43,21 +43,23 @@ def read(path: str, found: Iterable[sources.Source]) -> dict[tuple[str, int], fl
       UserError: no such file, a line that cannot be read, or one that is missing.
     """
     table = tables.read(path, COLUMNS)
-    made: dict[tuple[str, int], float] = {}
+    written: dict[tuple[str, int], float] = {}
     for line, row in table.rows:
         try:
             weight = table.number(row["weight"])
-            key = unicodedata.normalize("NFC", row["id"]), int(row["segment"])
+            key = row["id"], int(row["segment"])
         except (KeyError, ValueError):
             raise UserError(f"{path}, line {line}: {dict(row)}; wanted id, whole number, number") from None
         if weight < 0:
             raise UserError(f"{path}, line {line}: weight {weight}; wanted 0 or more")
-        if made.setdefault(key, weight) != weight:
+        if written.setdefault(key, weight) != weight:
             raise UserError(f"{path}, line {line}: another weight for {key[0]}, segment {key[1]}; wanted one")
+    composed = {(unicodedata.normalize("NFC", name), segment): weight for (name, segment), weight in written.items()}
     weights = {}
     for source in (s for s in found if s.split == "train"):
         for segment, active in enumerate(source.active):
-            weight = made.get((unicodedata.normalize("NFC", source.id), segment))
+            alike = composed.get((unicodedata.normalize("NFC", source.id), segment))
+            weight = written.get((source.id, segment), alike)
             if active and weight is None:
                 raise UserError(f"{path}: no weight for {source.id}, segment {segment}; is it of other records?")
             weights[source.id, segment] = weight or 0.0

@@ -237,6 +237,11 @@ def test_a_tally_adds_up_over_processes():
     console.Tally.add(tally.folder)  # a straggler finds the folder gone
 
 
+def test_a_job_does_not_end_where_its_tally_finds_no_room(tmp_path):
+    (tmp_path / str(os.getpid())).mkdir()  # in the place of the file: it cannot be written
+    console.Tally.add(str(tmp_path))
+
+
 def test_a_tally_of_another_machine_counts_nothing():
     with console.tally(local=False) as tally:
         console.Tally.add(tally.folder)

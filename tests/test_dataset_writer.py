@@ -45,6 +45,13 @@ def test_a_directory_of_somebody_elses_dataset_is_refused_and_stays(voices, tmp_
     assert contents(tmp_path) == before
 
 
+def test_a_directory_of_somebody_elses_dataset_gets_no_drawn_files_either(tmp_path):
+    (tmp_path / "manifest.jsonl").write_text("{}")
+    done = script("preprocess", "--domain=a=factors:pictures/2", f"--data_dir={tmp_path}")
+    assert done.returncode == 2 and "no preprocess wrote it" in done.stderr
+    assert contents(tmp_path).keys() == {"manifest.jsonl"}
+
+
 def test_files_that_are_no_dataset_survive_every_run(voices, tmp_path):
     mine = {"notes.txt": "mine", "incomplete/thesis.txt": "mine", ".crossfade-work/mine.txt": "mine"}
     for name, text in mine.items():
@@ -198,6 +205,7 @@ def test_a_job_that_left_nothing_here_says_so(voices, tmp_path):
 
 PORTABLE = ["--runner=PortableRunner", "--job_endpoint=localhost:1"]
 FLINK = ["--runner=FlinkRunner", "--flink_master=cluster:8081"]
+SPELT_ANOTHER_WAY = [["--runner=directrunner"], ["--runner=direct"], ["--runner=fnapirunner"]]  # Beam takes all
 
 
 @pytest.mark.parametrize("beam", [PORTABLE, FLINK, DATAFLOW[:1] + DATAFLOW[2:]], ids=lambda beam: beam[0])
@@ -209,7 +217,9 @@ def test_local_paths_are_refused_where_workers_run_elsewhere(beam):
         assert runner.check_paths(parsed, paths, shared=shared) == []
 
 
-@pytest.mark.parametrize("beam", [[], ["--runner=DirectRunner"], [*FLINK, "--environment_type=LOOPBACK"]])
+@pytest.mark.parametrize(
+    "beam", [[], ["--runner=DirectRunner"], [*FLINK, "--environment_type=LOOPBACK"], *SPELT_ANOTHER_WAY]
+)
 def test_local_paths_serve_workers_of_this_machine(beam):
     assert runner.check_paths(runner.options(beam), {"--data_dir": "out"}, shared=False) == []
 
@@ -221,6 +231,7 @@ def test_local_paths_serve_workers_of_this_machine(beam):
         (["--runner=PortableRunner"], "wanted --job_endpoint=HOST:PORT"),
         (["--runner=PortableRunner", "--job_endpoint=nowhere"], "wanted HOST:PORT"),
         (["--runner=FlinkRunner", "--flink_job_server_jar=/no.jar"], "/no.jar: there is no such file"),
+        (["--runner=flink", "--flink_job_server_jar=/no.jar"], "/no.jar: there is no such file"),
         (["--runner=Nonsense"], "Unexpected pipeline runner: Nonsense"),
         (["--runner=DataflowRunner"], "Missing required option: project"),
     ],

@@ -160,6 +160,16 @@ def test_broken_files_are_refused(decode, audio):
         decode(audio)
 
 
+def test_chunks_after_an_empty_recording_are_no_sound(decode):
+    audio = written(8000, "WAV", "PCM_16")
+    begin = audio.index(b"data") + 4
+    empty = audio[:begin] + bytes(4) + b"LIST" + (2000).to_bytes(4, "little") + b"INFO" * 500
+    with pytest.raises(tf.errors.OpError, match="empty"):
+        decode(empty)
+    with pytest.raises(ValueError, match="empty"):
+        recording.read(io.BytesIO(empty), 8000)
+
+
 def test_odd_chunks_are_padded(decode):
     listed = b"LIST" + (3).to_bytes(4, "little") + b"abc\0"
     np.testing.assert_array_equal(decode(WHOLE[:12] + listed + WHOLE[12:]), decode(WHOLE))

@@ -13,7 +13,7 @@ import soundfile
 from testbed import preprocess, voice, write_voices
 
 from models.features import audio, recording, strange
-from pipelines import classifier, dataset, evaluation, evaluator, report
+from pipelines import classifier, dataset, evaluation, evaluator, examples, report, verdict
 
 
 def shares(heard, of=50):
@@ -25,18 +25,18 @@ def shares(heard, of=50):
     [(50, 0, "converts: "), (20, 0, "converts in part: "), (2, 0, "does not convert"), (40, 40, "does not convert")],
 )
 def test_the_verdict_compares_with_doing_nothing(model, no_op, said):
-    assert evaluator.verdict(shares(model), shares(no_op)).startswith(said)
+    assert verdict.verdict(shares(model), shares(no_op)).startswith(said)
 
 
 def test_of_too_few_files_nothing_is_said():
-    assert evaluator.verdict(shares(3, 3), shares(0, 3)).startswith("too few files to tell: 3 where 4")
-    assert evaluator.verdict(shares(4, 4), shares(0, 4)).startswith("converts")
+    assert verdict.verdict(shares(3, 3), shares(0, 3)).startswith("too few files to tell: 3 where 4")
+    assert verdict.verdict(shares(4, 4), shares(0, 4)).startswith("converts")
 
 
 @pytest.mark.parametrize(("model", "said"), [(50, "more often than transport"), (20, "less"), (41, "no difference")])
 def test_what_training_gained_is_said_beside_the_verdict(model, said):
     heard = {"mean_variance": shares(10), "transport": shares(40), "model": shares(model)}
-    assert said in evaluator.gained(heard, {})
+    assert said in verdict.gained(heard, {})
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +62,12 @@ def test_files_that_the_run_was_trained_on_are_left_out(speech_run, speech_folde
 def test_examples_are_those_that_a_hash_chooses_and_not_the_first(speech_records, monkeypatch):
     data = dataset.open_records(speech_records)
     everyone = [source.id for source in data.of("train", "low")]
-    monkeypatch.setattr(evaluator, "MAX_SOURCES", 3)
-    found = {name: evaluator._examples(data, "train", name) for name in ("low", "high")}
+    monkeypatch.setattr(examples, "MAX_SOURCES", 3)
+    found = {name: examples.examples_of(data, "train", name) for name in ("low", "high")}
     ids = [x.id for x in found["low"]]
     assert len(ids) == 3 and ids == sorted(ids) and ids != everyone[:3] and set(ids) < set(everyone)
-    again = evaluator.chosen(found["low"], 2)
-    assert [x.stem for x in again] == [x.stem for x in evaluator.chosen(list(reversed(found["low"])), 2)]
+    again = examples.chosen(found["low"], 2)
+    assert [x.stem for x in again] == [x.stem for x in examples.chosen(list(reversed(found["low"])), 2)]
 
 
 def test_what_is_listened_to_is_what_is_looked_at(speech_folder, tmp_path, monkeypatch):
@@ -76,8 +76,8 @@ def test_what_is_listened_to_is_what_is_looked_at(speech_folder, tmp_path, monke
     soundfile.write(tmp_path / "long" / "x.wav", y, 8000)
     preprocess(tmp_path, tmp_path / "records", ["long"], pairs=["n_fft=256", "n_mels=32"], fractions=(0.0, 1.0))
     data = dataset.open_records(str(tmp_path / "records"))
-    monkeypatch.setattr(evaluator, "MAX_FRAMES", 200)
-    (example,) = evaluator._examples(data, "test", "long")
+    monkeypatch.setattr(examples, "MAX_FRAMES", 200)
+    (example,) = examples.examples_of(data, "test", "long")
     spec, (source,) = data.spec.features, data.sources
     assert len(example.features) == 200 and example.first % spec.hop_length == 0 < example.first
     read, taken = [], recording.blocks
@@ -89,12 +89,12 @@ def test_what_is_listened_to_is_what_is_looked_at(speech_folder, tmp_path, monke
 
     monkeypatch.setattr(recording, "blocks", blocks)
     monkeypatch.setattr(recording, "BLOCK_FRAMES", 1024)
-    heard = evaluator.recorded(example, data.spec)
+    heard = examples.recorded(example, data.spec)
     assert len(heard) == 200 * spec.hop_length
     assert sum(read) <= example.first + len(heard) + 2 * (1024 + spec.n_fft + 200 * spec.hop_length)
     apart = np.abs(audio.log_mel(source.gain * heard, spec)[4:196] - example.features[4:196])
     assert np.median(apart.max(axis=1)) < 0.05
-    assert evaluator.recorded(dataclasses.replace(example, path=str(tmp_path / "gone.wav")), data.spec) is None
+    assert examples.recorded(dataclasses.replace(example, path=str(tmp_path / "gone.wav")), data.spec) is None
 
 
 def test_the_judge_hears_the_voice_and_not_the_inversion(speech_run, held_out):

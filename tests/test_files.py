@@ -120,3 +120,14 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path):
         with pytest.raises(OSError, match=str(path)) as caught:
             files.read(str(path))
         assert "\n" not in str(caught.value) and not isinstance(caught.value, tf.errors.OpError)
+
+
+@pytest.mark.parametrize("folder", ["{}", "ram://{}"])
+def test_of_a_file_that_could_not_be_written_nothing_is_left(tmp_path, folder):
+    path = f"{folder.format(tmp_path)}/x"
+    files.write(path, b"old")
+    with pytest.raises(KeyError):
+        with files.new(path) as file:
+            file.write(b"half of the n")
+            raise KeyError
+    assert files.read(path) == b"old" and tf.io.gfile.listdir(folder.format(tmp_path)) == ["x"]

@@ -3,7 +3,9 @@
 import collections
 import json
 import os
+import pathlib
 import sys
+import warnings
 
 import pytest
 import store
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from testbed import laws
 
 from pipelines import globs, left_out, listing
+from pipelines.beam import filesystem
 
 SUFFIXES = (".wav", ".png")
 
@@ -179,6 +182,81 @@ def test_somebody_elses_file_called_translations_changes_nothing(tree):
     root = tree("1.wav", "out/1.wav", "out/translations.jsonl", "more/2.wav")
     (listing_before) = names(listing.list_files([root], SUFFIXES), root)
     assert listing_before == ["1.wav", "more/2.wav", "out/1.wav"]
+
+
+@pytest.mark.parametrize("line", ["5", "null", "[1]", '{"output": 5}', '{"output": null}', '{"output": "\\u0000"}'])
+def test_whatever_stands_in_a_file_called_translations_the_listing_goes_on(tree, line):
+    root = tree("1.wav", "out/1.wav")
+    (pathlib.Path(root) / "out" / "translations.jsonl").write_text(line)
+    assert names(listing.list_files([root], SUFFIXES), root) == ["1.wav", "out/1.wav"]
+
+
+@pytest.fixture(params=["disk", "store"])
+def place(request, tmp_path, monkeypatch):
+    """Writes files below a folder on a disk or a store; the folder."""
+    monkeypatch.setattr(store, "OBJECTS", {})
+    root = str(tmp_path) if request.param == "disk" else "store://bucket/in"
+
+    def make(contents):
+        for name, text in contents.items():
+            filesystem.write_text(f"{root}/{name}", text)
+        return root
+
+    return make
+
+
+@pytest.mark.parametrize("form", ["{}", "{}/", "{}/**.wav", "{}/**/*.wav"])
+def test_results_are_no_input_on_a_store_as_on_a_disk(place, form):
+    row = json.dumps({"output": "d/1.wav"})
+    root = place({"1.wav": "", "d/1.wav": "", "d/2.wav": "", "old/translations.jsonl": row, "old/d/1.wav": "x"})
+    place({"old/own.wav": "", "now/9.wav": ""})
+    found = listing.list_files([form.format(root)], SUFFIXES, output_dir=f"{root}/now")
+    assert names(found, root) == ["1.wav", "d/1.wav", "d/2.wav", "old/own.wav"]
+    place({"translations.jsonl": row})
+    assert "d/1.wav" in names(listing.list_files([form.format(root)], SUFFIXES), root), "what the user names is meant"
+    found = listing.list_files([form.format(root)], SUFFIXES, output_dir=root)
+    assert names(found, root) == ["1.wav", "d/2.wav", "now/9.wav", "old/own.wav"]
+
+
+def test_what_lies_below_where_a_command_writes_is_input_where_the_user_names_it(place):
+    root = place({"sources/a/1.wav": "", "sources/a/d/2.wav": ""})
+    for form in ("{}/sources/a", "{}/sources/a/**.wav"):
+        found = listing.list_files([form.format(root)], SUFFIXES, output_dir=root)
+        assert names(found, f"{root}/sources/a") == ["1.wav", "d/2.wav"]
+
+
+def test_a_bucket_is_a_folder(monkeypatch):
+    monkeypatch.setattr(store, "OBJECTS", {"store://bucket/1.wav": b"", "store://bucket/d/2.wav": b""})
+    monkeypatch.setattr(store.Store, "exists", lambda *_: pytest.fail("a bucket is no object"))
+    for pattern in ("store://bucket", "store://bucket/"):
+        found = listing.list_files([pattern], SUFFIXES)
+        assert found.root == "store://bucket/" and names(found, "store://bucket") == ["1.wav", "d/2.wav"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches", "others"),
+    [
+        ("[a-c]", "abc", "d-["),
+        ("[c-a]", "", "abc"),
+        ("[!c-a]", "ab]", ""),
+        ("[!]]", "a!", "]"),
+        ("[]!]", "]!", "a"),
+        ("[^a]", "^a", "b"),
+        ("[a-]", "a-", "b"),
+        ("[a||b&&c~~-]", "a|b&c~-", "x"),
+        ("[\\d]", "\\d", "5"),
+    ],
+)
+def test_brackets_in_globs_stand_for_characters_as_in_shells(pattern, matches, others):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "".join(c for c in matches + others if globs.regex_of(pattern).fullmatch(c)) == matches
+
+
+@laws
+@given(pattern=st.text("ab[]!^-*?\\/&|~", max_size=8))
+def test_every_text_is_a_glob(pattern):
+    globs.regex_of(pattern).fullmatch("ab")
 
 
 def test_a_store_without_folders_is_listed_by_one_request(monkeypatch):

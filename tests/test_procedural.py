@@ -104,6 +104,32 @@ def test_what_was_drawn_stays_and_is_drawn_anew_for_another_count(tmp_path, monk
     )
 
 
+@pytest.mark.parametrize("name", ["a/mine.wav", "a/deeper/mine.wav", "a.json", "a.csv"])
+def test_files_that_no_command_drew_stay(tmp_path, name):
+    path = tmp_path / "sources" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(ValueError, match=f"{name} is there, and no preprocess wrote it"):
+        folders.drawn("factors:pictures/3", "a", str(tmp_path))
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path] and path.read_text() == "mine"
+
+
+def test_what_was_cut_off_is_drawn_anew(tmp_path, monkeypatch):
+    left, example = iter(range(2)), procedural.example
+
+    def failing(*arguments):
+        if next(left, None) is None:
+            raise OSError("disk full")
+        return example(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr(procedural, "example", failing)
+        folders.drawn("factors:pictures/5", "a", str(tmp_path))
+    folders.drawn("factors:sounds/1", "a", str(tmp_path))
+    names = sorted(path.name for path in (tmp_path / "sources").rglob("*") if path.is_file())
+    assert names == ["000000.wav", "a.csv", "a.json"]
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

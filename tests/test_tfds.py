@@ -224,6 +224,21 @@ def test_an_export_that_was_cut_off_is_not_taken_for_whole(prepared, tmp_path, b
     assert sum(path.endswith(".png") for path in of_folder(tmp_path / "sources")) == 10
 
 
+def test_files_that_no_command_exported_stay(prepared, tmp_path):
+    path = tmp_path / "sources" / "a" / "mine.png"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(ValueError, match="mine.png is there, and no preprocess wrote it"):
+        export(tmp_path, prepared["pictures"])
+    assert of_folder(tmp_path / "sources") == ["a/mine.png"]
+
+
+def test_the_home_directory_is_expanded_in_the_folder_of_a_dataset(prepared, tmp_path, monkeypatch):
+    home, folder = os.path.split(prepared["pictures"])
+    monkeypatch.setenv("HOME", home)
+    assert len(export(tmp_path, f"~/{folder}")) == 10
+
+
 def test_the_marker_says_what_was_exported(prepared, tmp_path):
     export(tmp_path, prepared["sounds"], "train[:2]")
     said = json.loads((tmp_path / "sources" / "a.json").read_text())

@@ -316,7 +316,7 @@ def test_bfloat16_moves_as_single_precision_does_but_for_rounding(speech_records
     moved = {}
     for precision in ("float32", "mixed_bfloat16"):
         made = train(str(tmp_path / precision), speech_records, "ae", precision=precision)
-        batch = next(made._batches("train", 0))
+        batch = next(made.feed.batches("train", 0))
         values = made.plugin.train_step(batch, 2)
         assert values["reconstruction"].dtype == tf.float32
         moved[precision] = made.plugin.mover.first.numpy()

@@ -131,3 +131,13 @@ def test_a_run_goes_on_with_the_same_weights_only(tmp_path):
         checkpoint.continued(str(tmp_path), run())
     with pytest.raises(ValueError, match=r"--sample_weights=none.csv: there is no such file"):
         weights.described("none.csv")
+
+
+def test_two_files_that_differ_in_how_accents_are_encoded_have_weights_of_their_own(data_of, tmp_path):
+    source = next(source for source in data_of["picture"].sources if source.split == "train")
+    spelt = ["a/\u00e9.png", "a/e\u0301.png"]
+    found = [dataclasses.replace(source, id=name) for name in spelt]
+    (tmp_path / "weights.csv").write_text(weights.sidecar((name, 0, 1.0 + n) for n, name in enumerate(spelt)))
+    assert weights.read(str(tmp_path / "weights.csv"), found) == {(spelt[0], 0): 1.0, (spelt[1], 0): 2.0}
+    (tmp_path / "weights.csv").write_text(weights.sidecar([(spelt[1], 0, 3.0)]))
+    assert weights.read(str(tmp_path / "weights.csv"), found[:1]) == {(spelt[0], 0): 3.0}

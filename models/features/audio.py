@@ -1,139 +1,24 @@
 """Samples to log-mel spectrograms: the NumPy front end that Beam workers run.
 
-Everything downstream (losses, inversion, export) is defined on what this file returns, so its
-parameters live in one frozen :class:`AudioSpec` that travels with the records and with the model.
-`models.spectral` is the TensorFlow twin; a test holds the two, and librosa, to 1e-4.
+Everything downstream (losses, inversion, export) is defined on what this file returns; its parameters are
+:class:`models.features.audio_spec.AudioSpec`. `models.spectral` is the TensorFlow twin; a test holds the two, and
+librosa, to 1e-4.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import itertools
-import math
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import librosa
 import numpy as np
 
-from models.errors import UserError
 from models.features import recording
+from models.features.audio_spec import AudioSpec, mel_matrix, window
 from models.features.channels import Channels
 from models.features.highpass import highpass
 from models.features.level import LevelMeter, active_power, block_powers, level_gain  # noqa: F401 (all of the front end)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AudioSpec:
-    """The front end, complete: two equal specs give the same features for the same file.
-
-    Attributes:
-      sample_rate_hz: rate every recording is resampled to.
-      n_fft: samples in one analysis frame; even, so that frames can be centred.
-      hop_length: samples from one frame to the next.
-      win_length: samples under the window, centred in the frame; at most ``n_fft``.
-      window: a SciPy window name.
-      n_mels: triangular bands, Slaney scale and area norm as in librosa.
-      fmin_hz: lower edge of the first band.
-      fmax_hz: upper edge of the last band; at most half the sample rate.
-      floor: mel magnitudes below this are raised to it before the logarithm.
-      level_db: dB re full scale RMS that the active part of a recording is brought to.
-    """
-
-    sample_rate_hz: int = 16000
-    n_fft: int = 1024
-    hop_length: int = 256
-    win_length: int = 1024
-    window: str = "hann"
-    n_mels: int = 80
-    fmin_hz: float = 40.0
-    fmax_hz: float = 7600.0
-    floor: float = 1e-4
-    level_db: float = -23.0
-
-    def __post_init__(self):
-        for name in ("sample_rate_hz", "n_fft", "hop_length", "win_length", "n_mels", "floor"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name}={getattr(self, name)}; wanted a positive number")
-        if not (self.level_db <= 0 and math.isfinite(self.level_db)):
-            raise UserError(f"level_db={self.level_db}; wanted 0 or less, dB re full scale")
-        if not self.floor <= 1:
-            raise UserError(f"floor={self.floor}; wanted 1 at most")
-        if self.n_fft % 2:
-            raise UserError(f"n_fft={self.n_fft}; wanted an even number; near it: {self.n_fft + 1}")
-        if self.win_length > self.n_fft:
-            raise UserError(f"win_length={self.win_length}; wanted at most n_fft={self.n_fft}")
-        if self.hop_length > self.win_length // 2:
-            raise UserError(
-                f"hop_length={self.hop_length}; wanted at most half of win_length={self.win_length}, "
-                "or the spectrogram cannot be inverted"
-            )
-        if not 0 <= self.fmin_hz < self.fmax_hz <= self.sample_rate_hz / 2:
-            raise UserError(
-                f"fmin_hz={self.fmin_hz}, fmax_hz={self.fmax_hz}; "
-                f"wanted 0 <= fmin < fmax <= {self.sample_rate_hz / 2} Hz (half the sample rate)"
-            )
-        if not mel_matrix(self).max(axis=1).all():
-            raise UserError(
-                f"n_mels={self.n_mels}: some bands are narrower than a bin of n_fft={self.n_fft}; "
-                "wanted fewer mels or a longer n_fft"
-            )
-        try:
-            window(self)
-        except ValueError as error:  # SciPy knows no such name
-            raise UserError(f"window={self.window}: {error}") from None
-
-    @classmethod
-    def at(cls, sample_rate_hz: int, **changes) -> AudioSpec:
-        """The default front end at another rate, then `changes`.
-
-        A frame lasts 32 to 64 ms (a power of two samples), a hop a quarter of it. Lengths follow
-        `n_fft` and the upper band edge follows the rate, unless they are given too.
-
-        >>> AudioSpec.at(8000).n_fft, AudioSpec.at(8000).hop_length, AudioSpec.at(22050).n_fft
-        (512, 128, 1024)
-        """
-        n_fft = changes.get("n_fft") or 1 << int(0.064 * sample_rate_hz).bit_length() - 1
-        defaults = {
-            "n_fft": n_fft,
-            "hop_length": max(1, n_fft // 4),
-            "win_length": n_fft,
-            "fmax_hz": round(0.475 * sample_rate_hz, 1),
-        }
-        return cls(sample_rate_hz=sample_rate_hz, **{**defaults, **changes})
-
-    @property
-    def frame_rate_hz(self) -> float:
-        """Frames a second."""
-        return self.sample_rate_hz / self.hop_length
-
-    @property
-    def log_floor(self) -> float:
-        """The value of a log-mel bin that holds nothing."""
-        return float(np.log(np.float32(self.floor)))
-
-    def frames(self, samples: int) -> int:
-        """Frames that `samples` samples give (centred framing)."""
-        return 1 + samples // self.hop_length
-
-
-@functools.lru_cache(maxsize=16)
-def mel_matrix(spec: AudioSpec) -> np.ndarray:
-    """Mel filter bank `[mels, n_fft // 2 + 1]`, float32; Slaney (1998) as in librosa."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of empty bands librosa warns; AudioSpec refuses them
-        return librosa.filters.mel(
-            sr=spec.sample_rate_hz, n_fft=spec.n_fft, n_mels=spec.n_mels, fmin=spec.fmin_hz, fmax=spec.fmax_hz
-        )
-
-
-@functools.lru_cache(maxsize=16)
-def window(spec: AudioSpec) -> np.ndarray:
-    """The periodic analysis window, centred in `n_fft` samples, float32."""
-    short = librosa.filters.get_window(spec.window, spec.win_length, fftbins=True)
-    return librosa.util.pad_center(short, size=spec.n_fft).astype(np.float32)
 
 
 def levelled(y: np.ndarray, spec: AudioSpec) -> np.ndarray:

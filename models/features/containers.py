@@ -205,11 +205,13 @@ def _nist(file: BinaryIO, total: int) -> Data | None:
     """NIST SPHERE: lines of ``name -type value`` in a header whose size is its second line."""
     try:
         start = int(_at(file, 8, 8))
+        if start < 16:  # less than what was read of the header so far
+            return None
         lines = _at(file, 16, min(start, 1 << 16)).split(b"end_head")[0].decode("latin1").split("\n")
         fields = {row[0]: row[2] for row in (line.split(None, 2) for line in lines) if len(row) == 3}
         if "," in fields.get("sample_coding", ""):  # compressed
             return None
-        sizes = [int(fields[f"{name}"]) for name in ("sample_count", "channel_count", "sample_n_bytes")]
+        sizes = [int(fields[name]) for name in ("sample_count", "channel_count", "sample_n_bytes")]
     except (KeyError, ValueError):
         return None
     return Data(start, sizes[0] * sizes[1] * sizes[2])

@@ -6,17 +6,20 @@ Workers import this module by name, so nothing here depends on flags.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import errno
+import fcntl
 import logging
 import os
 import posixpath
-import re
+import secrets
 import shutil
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from models.errors import UserError
+from pipelines import globs
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients announce the Python versions they will drop
@@ -27,6 +30,7 @@ with warnings.catch_warnings():
     logging.disable(logging.NOTSET)
 
 PART = ".crossfade-part-"  # begins the name of a file that is being written
+IN_MEMORY_BYTES = 8 << 20  # of a remote file; a larger one lies on the disk while it is read
 
 
 def is_remote(path: str) -> bool:
@@ -45,17 +49,13 @@ def list_prefix(prefix: str) -> Iterator[tuple[str, int]]:
     Raises:
       UserError: no such store is known, or it refuses the listing.
     """
-    return ((metadata.path, metadata.size_in_bytes) for metadata in _matched(f"{_escaped(prefix)}**", prefix))
+    return ((metadata.path, metadata.size_in_bytes) for metadata in _matched(f"{globs.escape(prefix)}**", prefix))
 
 
 def size_of(path: str) -> int | None:
     """Bytes of an object of a remote store; None where there is none of that name. Errors as :func:`list_prefix`."""
-    found = [metadata for metadata in _matched(_escaped(path), path) if metadata.path == path]
-    return found[0].size_in_bytes if found else None
-
-
-def _escaped(path: str) -> str:
-    return re.sub(r"([\[*?])", r"[\1]", path)
+    sizes = [metadata.size_in_bytes for metadata in _matched(globs.escape(path), path) if metadata.path == path]
+    return sizes[0] if sizes else None
 
 
 def _matched(pattern: str, name: str) -> list:
@@ -75,12 +75,25 @@ def reason_of(error: Exception) -> str:
 def open_file(path: str) -> BinaryIO:
     """A file to read, seekable, its bytes as they are.
 
+    A remote one is fetched whole and once: readers of recordings go through a file several times and back and forth,
+    and on a store each of these would be a request of its own.
+
     Raises:
       OSError: it cannot be opened, or is no regular file: a named pipe would block for ever.
     """
-    if not is_remote(path) and os.path.exists(path) and not os.path.isfile(path):
-        raise OSError(f"{path}: not a regular file")
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    if not is_remote(path):
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(f"{path}: not a regular file")
+        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    local = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # the caller closes it
+    try:
+        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as remote:
+            shutil.copyfileobj(remote, local, IN_MEMORY_BYTES)
+    except BaseException:
+        local.close()
+        raise
+    local.seek(0)
+    return local
 
 
 def read_text(path: str) -> str:
@@ -93,17 +106,16 @@ def read_text(path: str) -> str:
 def new_file(path: str) -> Iterator[BinaryIO]:
     """A file to write, with the folders above it, that appears whole when the block ends, or not at all.
 
-    It is written beside its place under a short name of its own (see `PART`), whatever the length of its name.
+    It is written beside its place under a short random name (see `PART`), whatever the length of its name: threads,
+    processes and containers that write the same file, as after a retry, do not write into each other's.
 
     Raises:
       OSError: it cannot be written.
     """
     folder = posixpath.dirname(path)
-    if folder and not FileSystems.exists(folder):
-        with contextlib.suppress(OSError):  # another worker was faster, or the store knows no folders
-            FileSystems.mkdirs(folder)
-    digest = hashlib.blake2b(f"{path}\0{os.uname().nodename}\0{os.getpid()}".encode("utf-8", "surrogateescape"))
-    temporary = posixpath.join(folder, f"{PART}{digest.hexdigest()[:16]}")
+    if folder and not is_remote(path):  # stores make folders by themselves, or know none
+        os.makedirs(folder, exist_ok=True)
+    temporary = posixpath.join(folder, f"{PART}{secrets.token_hex(8)}")
     try:
         with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             yield file
@@ -155,13 +167,20 @@ def files_in(folder: str) -> list[str]:
         return []
 
 
-def delete_leftovers(folder: str) -> None:
-    """Removes what writers that were killed left in a folder under temporary names."""
+def delete_leftovers(folder: str, below: Iterable[str] = ()) -> None:
+    """Removes what writers that were killed left under temporary names.
+
+    Args:
+      folder: where they wrote.
+      below: folders, relative to it, in which they wrote too; a store is asked once for all of them.
+    """
+    below = {"", *below}
     if is_remote(folder):
-        paths = [path for path, _ in list_prefix(f"{folder.rstrip('/')}/{PART}")]
+        names = PART if below == {""} else ""
+        paths = [path for path, _ in list_prefix(f"{folder.rstrip('/')}/{names}")]
     else:
-        paths = [path for path in files_in(folder) if posixpath.basename(path).startswith(PART)]
-    delete(paths)
+        paths = [path for name in sorted(below) for path in files_in(posixpath.join(folder, name))]
+    delete([path for path in paths if posixpath.basename(path).startswith(PART)])
 
 
 def need_output_folder(flag: str, path: str) -> None:
@@ -182,7 +201,29 @@ def need_output_folder(flag: str, path: str) -> None:
         raise UserError(f"--{flag}={path} cannot be written to: permission denied")
 
 
-def copy_into(source: BinaryIO, path: str) -> None:
-    """Copies an open file from where it stands to a new file."""
-    with new_file(path) as out:
-        shutil.copyfileobj(source, out)
+@contextlib.contextmanager
+def exclusive(flag: str, folder: str) -> Iterator[None]:
+    """Keeps other commands of this machine from writing to a folder, that is there, while the block runs.
+
+    The folder itself is locked: no file is left, and the lock goes with the process. Stores have no locks, and some
+    network file systems none for folders: there nothing is kept.
+
+    Raises:
+      UserError: another command writes to it.
+    """
+    if is_remote(folder):
+        yield
+        return
+    descriptor = os.open(folder or ".", os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
+            os.close(descriptor)
+            raise UserError(
+                f"--{flag}={folder}: another command is writing there; wait for its end, or take another folder"
+            ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -29,8 +29,8 @@ with warnings.catch_warnings():
     logging.disable(logging.NOTSET)
 
 PROCESSES_FROM_BYTES = 64 << 20  # below, starting worker processes costs more than it saves
-OF_THIS_MACHINE = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner")
-JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
+OF_THIS_MACHINE = ("directrunner", "fnapirunner", "bundlebaseddirectrunner", "switchingdirectrunner")
+JOB_SERVER_JARS = {"flinkrunner": "flink_job_server_jar", "sparkrunner": "spark_job_server_jar"}
 ANSWER_S = 10.0  # within which a job service has to accept a connection
 OF_THE_SYSTEM = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
 USERS_ERROR = re.compile(rf"\b(?:UserError|{OF_THE_SYSTEM}): (.*?)(?: \[while running '|$)", re.MULTILINE)
@@ -75,9 +75,14 @@ def is_dry_run(parsed: PipelineOptions) -> bool:
 
 def runs_elsewhere(parsed: PipelineOptions) -> bool:
     """Whether workers may run on other machines, where local paths mean other files or none."""
-    runner = (parsed.view_as(StandardOptions).runner or OF_THIS_MACHINE[0]).rpartition(".")[2]
     loopback = str(parsed.get_all_options().get("environment_type")).upper() == "LOOPBACK"
-    return runner not in OF_THIS_MACHINE and not loopback
+    return _runner_key(parsed) not in OF_THIS_MACHINE and not loopback
+
+
+def _runner_key(parsed: PipelineOptions) -> str:
+    """The runner as Beam looks it up: its class name in lower case, of which the user may leave out the last part."""
+    name = (parsed.view_as(StandardOptions).runner or OF_THIS_MACHINE[0]).rpartition(".")[2].lower()
+    return name if name.endswith("runner") else f"{name}runner"
 
 
 def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bool) -> list[str]:
@@ -155,12 +160,11 @@ def check(parsed: PipelineOptions) -> None:
     if is_local(parsed):
         return
     _pipeline(None, parsed)
-    values = parsed.get_all_options()
-    runner = values["runner"].rpartition(".")[2]
+    values, runner = parsed.get_all_options(), _runner_key(parsed)
     if endpoint := values.get("job_endpoint"):
         _need_answer(endpoint)
         return
-    if runner == "PortableRunner":
+    if runner == "portablerunner":
         raise UserError("--runner=PortableRunner: wanted --job_endpoint=HOST:PORT of a job service")
     option = JOB_SERVER_JARS.get(runner, "")
     jar = values.get(option)
@@ -216,7 +220,7 @@ def _failed_elsewhere(parsed: PipelineOptions, error: Exception) -> str:
     """Why a job on another engine did not end well, in one line: the last exception that its traceback names."""
     lines = TYPE_AND_MESSAGE.findall(str(error)) or str(error).strip().splitlines() or [type(error).__name__]
     runner = parsed.view_as(StandardOptions).runner
-    option = JOB_SERVER_JARS.get(runner.rpartition(".")[2])
+    option = JOB_SERVER_JARS.get(_runner_key(parsed))
     if option and "job server jar" in lines[-1]:
         lines[-1] += f"; without a network, --{option}=PATH names the jar"
     return f"the job on {runner} failed: {type(error).__name__}: {lines[-1].strip()[:600]}"
