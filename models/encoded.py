@@ -91,13 +91,13 @@ def resample(y: tf.Tensor, rate_hz: tf.Tensor, wanted_hz: int) -> tf.Tensor:
 
     def block(number):
         spectrum = tf.signal.rfft(tf.slice(y, [number * BLOCK_S * rate_hz], [seconds * rate_hz]))
-        made = tf.signal.irfft(spectrum * fade, [seconds * wanted_hz])
-        return made[BESIDE_S * wanted_hz : (BLOCK_S + BESIDE_S) * wanted_hz]
+        resampled = tf.signal.irfft(spectrum * fade, [seconds * wanted_hz])
+        return resampled[BESIDE_S * wanted_hz : (BLOCK_S + BESIDE_S) * wanted_hz]
 
     shape = tf.TensorSpec([BLOCK_S * wanted_hz], tf.float32)
-    made = tf.reshape(tf.map_fn(block, tf.range(blocks), parallel_iterations=1, fn_output_signature=shape), [-1])
+    resampled = tf.reshape(tf.map_fn(block, tf.range(blocks), parallel_iterations=1, fn_output_signature=shape), [-1])
     factor = tf.cast(wanted_hz, tf.float32) / tf.cast(rate_hz, tf.float32)
-    return made[: tf.maximum(tf.ones_like(count), (2 * count * wanted_hz + rate_hz) // (2 * rate_hz))] * factor
+    return resampled[: tf.maximum(tf.ones_like(count), (2 * count * wanted_hz + rate_hz) // (2 * rate_hz))] * factor
 
 
 def encode(samples: tf.Tensor, spec: AudioSpec) -> tf.Tensor:

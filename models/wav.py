@@ -73,16 +73,16 @@ def _format(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tenso
 def _data(audio: tf.Tensor, frame_bytes: tf.Tensor) -> tf.Tensor:
     """The bytes of the samples, whole frames; to the end of the file where the header was never finished."""
     at = _chunk(audio, "data")
-    size, there = number(audio, at - 4, 4), _length(audio) - at
+    size, available = number(audio, at - 4, 4), _length(audio) - at
     unfinished = (size >= 0xFFFFF000) | (tf.abs(size - 0x7FFFFFFF) <= 0x1000)
     unfinished = unfinished | tf.equal(size, 0) & tf.logical_not(_ends_in_chunks(audio, at))
-    size = tf.where(unfinished, there, size)
+    size = tf.where(unfinished, available, size)
     least = WHOLE * tf.cast(size, tf.float64) - SLACK_BYTES
     size = checked(
-        size, tf.cast(there, tf.float64) >= least, "a WAV file cut short: bytes there, announced", there, size
+        size, tf.cast(available, tf.float64) >= least, "a WAV file cut short: bytes there, announced", available, size
     )
     size = checked(size, size > 0, "an empty WAV file")
-    size = tf.minimum(size, there) // tf.cast(frame_bytes, tf.int64) * tf.cast(frame_bytes, tf.int64)
+    size = tf.minimum(size, available) // tf.cast(frame_bytes, tf.int64) * tf.cast(frame_bytes, tf.int64)
     return tf.strings.substr(audio, tf.cast(at, tf.int32), tf.cast(size, tf.int32))
 
 

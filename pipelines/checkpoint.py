@@ -238,19 +238,19 @@ def _networks_in(value):
     if isinstance(value, keras.Model):
         return value
     if isinstance(value, tf.Module):
-        found = _found(vars(value))
-        return tf.train.Checkpoint(**found) if found else None
+        networks = _networks_of(vars(value))
+        return tf.train.Checkpoint(**networks) if networks else None
     if isinstance(value, Mapping):
-        return _found(value) or None
+        return _networks_of(value) or None
     if isinstance(value, (list, tuple)):
-        return _found({str(n): each for n, each in enumerate(value)}) or None
+        return _networks_of({str(n): each for n, each in enumerate(value)}) or None
     return None
 
 
-def _found(named: Mapping) -> dict:
+def _networks_of(named: Mapping) -> dict:
     own = {name: value for name, value in named.items() if isinstance(name, str) and not name.startswith(BOOKS)}
-    made = {name: _networks_in(value) for name, value in own.items()}
-    return {name: value for name, value in made.items() if value is not None}
+    networks = {name: _networks_in(value) for name, value in own.items()}
+    return {name: value for name, value in networks.items() if value is not None}
 
 
 def in_single_precision(plugin: base.Plugin, run: Run) -> base.Plugin:

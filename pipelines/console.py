@@ -197,15 +197,15 @@ class Progress:
 
     def __init__(self, what: str, total: int | None, unit: str, *, start: int = 0, every_s: float = 15.0):
         self.what, self.total, self.unit, self.every_s = what, total, unit, every_s
-        self.start, self.done, self.began, self.said = start, start, time.monotonic(), 0.0
+        self.start, self.done, self.began, self.shown_at = start, start, time.monotonic(), 0.0
         self.terminal = sys.stderr.isatty()
 
     def show(self, done: int, note: str = "") -> None:
         """Says that `done` units are done, unless it spoke only just now."""
         self.done = done
         now = time.monotonic()
-        if now - self.said >= (0.2 if self.terminal else self.every_s):
-            self.said = now
+        if now - self.shown_at >= (0.2 if self.terminal else self.every_s):
+            self.shown_at = now
             self._write(note, end="\r" if self.terminal else "\n")
 
     def close(self, note: str = "") -> None:

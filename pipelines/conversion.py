@@ -128,23 +128,23 @@ class Converter:
             return _Picture(image.to_unit(pixels), notes)
         return _Recording(source, audio.survey(source, self.spec.features), self.moved)
 
-    def _write(self, item: Item, loaded, made) -> dict:
+    def _write(self, item: Item, loaded, translated) -> dict:
         if self.spec.kind == "image":
             with item.create() as out:
-                image.write(out, image.to_pixels(made))
-            row = {"height": made.shape[0], "width": made.shape[1]}
+                image.write(out, image.to_pixels(translated))
+            row = {"height": translated.shape[0], "width": translated.shape[1]}
             return {**row, "notes": list(loaded.notes)} if loaded.notes else row
         spec = self.spec.features
-        with tempfile.TemporaryFile() as raw, tempfile.TemporaryFile() as held:
-            meter = _keep(made, raw, spec)
+        with tempfile.TemporaryFile() as raw, tempfile.TemporaryFile() as wav_file:
+            meter = _keep(translated, raw, spec)
             as_loud = (loaded.power / max(meter.power(), 1e-20)) ** 0.5
             factor = min(as_loud, 1 / max(meter.peak, 1e-9))  # never clipped
-            with soundfile.SoundFile(held, "w", spec.sample_rate_hz, 1, "PCM_16", format="WAV") as wave:
+            with soundfile.SoundFile(wav_file, "w", spec.sample_rate_hz, 1, "PCM_16", format="WAV") as wave:
                 while len(part := np.frombuffer(raw.read(4 * recording.BLOCK_FRAMES), np.float32)):
                     wave.write(part * factor)
-            held.seek(0)
+            wav_file.seek(0)
             with item.create() as out:
-                shutil.copyfileobj(held, out)
+                shutil.copyfileobj(wav_file, out)
         notes = {"notes": list(loaded.notes)} if loaded.notes else {}
         seconds = round(loaded.samples / spec.sample_rate_hz, 6)
         return {"seconds": seconds, "sample_rate_hz": spec.sample_rate_hz, **notes}
@@ -179,11 +179,11 @@ class Converter:
         rate_hz, empty = self.spec.features.sample_rate_hz, Moments.empty(1)
         voices = {name: self.spec.pitch.get(name, empty) for name in (self.source, self.target)}
         for name in (name for name, voice in voices.items() if not voice.count):
-            found = f"nothing of {name} is voiced" if self.spec.pitch else "preprocess with --pitch and train again"
-            raise UserError(f"--pitch={rule}: the run's records hold no pitch of {name}; {found}")
+            reason = f"nothing of {name} is voiced" if self.spec.pitch else "preprocess with --pitch and train again"
+            raise UserError(f"--pitch={rule}: the run's records hold no pitch of {name}; {reason}")
         return lambda parts: pitch.moved(parts, rate_hz, voices[self.source], voices[self.target])
 
-    def _made(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:
+    def _converted(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:
         """Waveforms `[batch, (most frames - 1) * hop]` of `[batch, most frames + 2 * context, bins]`."""
         inside = slice(self.model.context, spectrogram.shape[1] - self.model.context)
         mels = audio.log_mel_of(spectrogram, self.spec.features)
@@ -191,18 +191,18 @@ class Converter:
 
     def _short(self, recordings: list[_Recording]) -> list[list[np.ndarray]]:
         """Converted samples of recordings that fit into one chunk, batched with others of like length."""
-        made: dict[int, list[np.ndarray]] = {}
+        waveforms: dict[int, list[np.ndarray]] = {}
         order = sorted(range(len(recordings)), key=lambda n: recordings[n].frames)
         for start in range(0, len(order), BATCH_FILES):
             group = [n for n in order[start : start + BATCH_FILES] if not recordings[n].silent]
-            made |= {n: [np.zeros(recordings[n].samples, np.float32)] for n in order[start : start + BATCH_FILES]}
+            waveforms |= {n: [np.zeros(recordings[n].samples, np.float32)] for n in order[start : start + BATCH_FILES]}
             if group:
                 frames = [recordings[n].frames + 1 for n in group]  # and one more, to invert to the last sample
                 most = max(frames) + 2 * self.context
                 windows = [recordings[n].window(self.context).frames(0, most) for n in group]
-                for n, y in zip(group, self._made(np.stack(windows), frames, 0), strict=True):
-                    made[n] = [y[: recordings[n].samples]]
-        return [made[n] for n in range(len(recordings))]
+                for n, y in zip(group, self._converted(np.stack(windows), frames, 0), strict=True):
+                    waveforms[n] = [y[: recordings[n].samples]]
+        return [waveforms[n] for n in range(len(recordings))]
 
     def _long(self, opened: _Recording) -> Iterator[np.ndarray]:
         """Converted samples of a recording in parts, in constant memory."""
@@ -221,7 +221,7 @@ class Converter:
         window = opened.window(self.context)
         for first, count in inversion.chunks(opened.frames):
             frames = count + 1  # and one more, to invert to the last sample
-            yield self._made(window.frames(first, frames + 2 * self.context)[None], [frames], first)[0]
+            yield self._converted(window.frames(first, frames + 2 * self.context)[None], [frames], first)[0]
 
 
 def _attempted(work: Callable, *arguments):
@@ -269,15 +269,15 @@ class _Window:
     """Frames of a stream by number, zeros before and after it; those no longer asked for are forgotten."""
 
     def __init__(self, stream: Iterator[np.ndarray], before: int, bins: int):
-        self.held, self.start, self.stream = np.zeros((before, bins), np.complex64), 0, stream
+        self.buffered, self.start, self.stream = np.zeros((before, bins), np.complex64), 0, stream
 
     def frames(self, first: int, count: int) -> np.ndarray:
         """`count` frames from number `first` on, where 0 is the first zero before the stream."""
-        parts, self.start = [self.held[first - self.start :]], first
+        parts, self.start = [self.buffered[first - self.start :]], first
         size = len(parts[0])
         while size < count:
             part = next(self.stream, None)
-            parts.append(np.zeros((count - size, self.held.shape[1]), np.complex64) if part is None else part)
+            parts.append(np.zeros((count - size, self.buffered.shape[1]), np.complex64) if part is None else part)
             size += len(parts[-1])
-        self.held = np.concatenate(parts)
-        return self.held[:count]
+        self.buffered = np.concatenate(parts)
+        return self.buffered[:count]

@@ -54,9 +54,9 @@ def domains(flags: Iterable[str], data_dir: str = ".") -> tuple[sources.Domain, 
 
 
 def _listed(name: str, patterns: list[str], data_dir: str) -> sources.Domain:
-    found = listing.list_files(_as_files(name, patterns, data_dir), known_suffixes(), output_dir=data_dir)
-    listing.need_files(f"domain {name}: no file matches {', '.join(patterns)}", found)
-    return sources.Domain(name, found.root, tuple(found.files), found.left_out.described())
+    listed = listing.list_files(_as_files(name, patterns, data_dir), known_suffixes(), output_dir=data_dir)
+    listing.need_files(f"domain {name}: no file matches {', '.join(patterns)}", listed)
+    return sources.Domain(name, listed.root, tuple(listed.files), listed.left_out.described())
 
 
 def _as_files(name: str, patterns: list[str], data_dir: str) -> list[str]:
@@ -104,27 +104,27 @@ def spec_of(kind: str, corpus: Iterable[sources.Domain], pairs: list[str]) -> co
       UserError: no file could be read, or a key or value that is wrong.
     """
     changes = config.parsed(config.KINDS[kind], pairs)
-    found = [_probe(domain, recording.probe if kind == "audio" else image.probe) for domain in corpus]
+    probes = [_probe(domain, recording.probe if kind == "audio" else image.probe) for domain in corpus]
     if kind == "audio":
-        rate_hz = changes.pop("sample_rate_hz", min(recording.suggested_rate(rates) for rates in found))
+        rate_hz = changes.pop("sample_rate_hz", min(recording.suggested_rate(rates) for rates in probes))
         if rate_hz < LOWEST_RATE_HZ:
             raise UserError(f"sample_rate_hz={rate_hz}; wanted at least {LOWEST_RATE_HZ}")
         return audio.AudioSpec.at(rate_hz, **changes)
-    return dataclasses.replace(image.suggested_spec(itertools.chain(*found)), **changes)
+    return dataclasses.replace(image.suggested_spec(itertools.chain(*probes)), **changes)
 
 
 def _probe(domain: sources.Domain, probe: Callable) -> list:
     """What the files of a domain say of themselves, those that say anything."""
-    found, reason = [], "it is empty"
+    probes, reason = [], "it is empty"
     for path in listing.sampled(domain.root, domain.files, PROBED_FILES, "probe"):
         try:
             with filesystem.open_file(path) as file:
-                found.append(probe(file))
+                probes.append(probe(file))
         except (UserError, OSError) as error:
             reason = f"{path}: {error}"
-    if not found:
+    if not probes:
         raise UserError(f"domain {domain.name}: no file could be read; the last: {reason}")
-    return found
+    return probes
 
 
 # ------------------------------------------------------------------ splits
@@ -145,11 +145,11 @@ def fractions(
     """
     val, test = asked
     positions = [sorted({records.place_of(key) for key in _split_keys(domain, split_by, seed)}) for domain in corpus]
-    spared = [found for found in positions if len(found) >= SPARING_FROM]
+    spared = [places for places in positions if len(places) >= SPARING_FROM]
     if test:
-        test = max([test, *(each for found in spared if (each := _just_over(found[0])) <= MOST_SPARED)])
+        test = max([test, *(each for places in spared if (each := _just_over(places[0])) <= MOST_SPARED)])
     if val:
-        beyond = [_just_over(min((x for x in found if x >= test), default=1.0)) - test for found in spared]
+        beyond = [_just_over(min((x for x in places if x >= test), default=1.0)) - test for places in spared]
         val = max([val, *(each for each in beyond if each <= MOST_SPARED)])
     return val, test
 

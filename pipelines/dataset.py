@@ -65,9 +65,9 @@ def open_records(data_dir: str) -> Records:
         what = "is not there" if not tf.io.gfile.exists(data_dir) else "is incomplete (no dataset_info.json)"
         raise UserError(f"{data_dir} {what}; wanted the --data_dir of a finished preprocess")
     statistics, features = (posixpath.join(data_dir, name) for name in ("statistics.json", "features.json"))
-    fields, held = files.read_json(statistics, WRITTEN), files.read_json(features, WRITTEN)
+    fields, features_fields = files.read_json(statistics, WRITTEN), files.read_json(features, WRITTEN)
     try:
-        spec, waveforms = config.spec_from_json(fields), records.WAVEFORM in held["featuresDict"]["features"]
+        spec, waveforms = config.spec_from_json(fields), records.WAVEFORM in features_fields["featuresDict"]["features"]
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -82,13 +82,13 @@ def read_manifest(data_dir: str) -> tuple[sources.Source, ...]:
       OSError: it has no manifest.
       UserError: a line that is cut off, or not of this version.
     """
-    path, found = posixpath.join(data_dir, MANIFEST), []
+    path, manifest = posixpath.join(data_dir, MANIFEST), []
     for row in files.read_rows(path, WRITTEN):
         try:
-            found.append(sources.Source.from_json(row))
+            manifest.append(sources.Source.from_json(row))
         except TypeError as error:
             raise UserError(f"{path}: {row.get('id', 'a line')}: {error}; wanted {WRITTEN}") from None
-    return tuple(found)
+    return tuple(manifest)
 
 
 def check(data: Records, plugin_class: type) -> None:
@@ -200,17 +200,17 @@ def sounding(data: Records, split: str, domain: str) -> list[sources.Source]:
     return [source for source in data.of(split, domain) if any(source.active)]
 
 
-def chosen(found: Iterable[sources.Source], most: int | None, salt: str) -> list[sources.Source]:
+def chosen(candidates: Iterable[sources.Source], most: int | None, salt: str) -> list[sources.Source]:
     """At most so many sources, those that a stable hash of their ids chooses, by id.
 
     The first ones would be of the first folders alone: shards and manifests are in the order of ids.
 
     Args:
-      found: the sources.
+      candidates: the sources.
       most: how many; None for all.
       salt: another chooses others.
     """
-    drawn = sorted(found, key=lambda source: (records.stable_fraction(f"{salt}:{source.id}"), source.id))[:most]
+    drawn = sorted(candidates, key=lambda source: (records.stable_fraction(f"{salt}:{source.id}"), source.id))[:most]
     return sorted(drawn, key=lambda source: source.id)
 
 
@@ -242,17 +242,17 @@ def excerpts(
 
     Where it begins, see :func:`excerpt_start`. No more than the stretch is kept in memory. A picture is all there.
     """
-    held, at, start = [], 0, 0
+    parts, at, start = [], 0, 0
     for source, segment, values in _segments(data, split, domain, only):
         if data.spec.kind == "image":
             yield source, 0, values
             continue
         if not segment:
-            held, at, start = [], 0, excerpt_start(source, frames, len(values))
-        held.append(values[max(0, start - at) : max(0, start + frames - at)])
+            parts, at, start = [], 0, excerpt_start(source, frames, len(values))
+        parts.append(values[max(0, start - at) : max(0, start + frames - at)])
         at += len(values)
         if segment == len(source.active) - 1:
-            yield source, start, np.concatenate(held)
+            yield source, start, np.concatenate(parts)
 
 
 def excerpt_start(source: sources.Source, frames: int, each: int) -> int:

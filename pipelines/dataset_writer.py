@@ -251,9 +251,9 @@ def _duplicates(job: Preprocess) -> Iterator[str]:
         yield f"{count} files have the same bytes in two {what}, such as {first[what]}{leak}"
 
 
-def _moments(found: list[dict], domain: str, of: str) -> stats.Moments:
+def _moments(rows: list[dict], domain: str, of: str) -> stats.Moments:
     """Of features or pitch of the training split; of all splits where there is none, as of test files."""
-    mine = [row for row in found if (row["domain"], row["of"]) == (domain, of)]
+    mine = [row for row in rows if (row["domain"], row["of"]) == (domain, of)]
     kept = [row for row in mine if row["split"] == "train"] or sorted(mine, key=lambda row: row["split"])
     return functools.reduce(stats.merge, (stats.Moments.from_json(row) for row in kept))
 

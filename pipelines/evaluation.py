@@ -70,17 +70,17 @@ def _printed(section: report.Section) -> str:
     rows = [section.heads, *section.table]
     widths = [max(len(row[n]) for row in rows) for n in range(len(section.heads))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    said = [f"=> {section.verdict}"] * bool(section.verdict) + [f"   {section.text}"] * bool(section.text)
-    return "\n".join([section.title, *lines, *said, ""])
+    remarks = [f"=> {section.verdict}"] * bool(section.verdict) + [f"   {section.text}"] * bool(section.text)
+    return "\n".join([section.title, *lines, *remarks, ""])
 
 
 def _section(way: Way, targets: list[Example], spec: Spec) -> report.Section:
     heads, rows = report.tabled(way.table)
-    parallel, made = {x.stem: x for x in targets}, {x.id: x for x in way.examples["model"]}
+    parallel, converted = {x.stem: x for x in targets}, {x.id: x for x in way.examples["model"]}
     others, samples = chosen(targets, SHOWN), []
     for n, source in enumerate(chosen(way.examples["no_op"], SHOWN)):
         target, other = parallel.get(source.stem), others[n % len(others)]
-        shown = [(f"source: {source.id}", source), (f"converted to {way.target}", made[source.id])]
+        shown = [(f"source: {source.id}", source), (f"converted to {way.target}", converted[source.id])]
         shown.append((f"target: {target.id}", target) if target else (f"not parallel: {other.id}", other))
         samples.append({"parts": [_part(caption, x, spec) for caption, x in shown], "pixel": spec.kind == "image"})
     return report.Section(f"{way.source} to {way.target}", way.verdict, heads, rows, samples, text=way.note)

@@ -85,16 +85,18 @@ class Evaluator:
     def judge(self, seed: int = 0) -> tuple[classifier.Classifier, dict]:
         """A judge trained on the run's records, and how well it knows held-out files, plain and inverted."""
         training = self._training()
-        shown = {name: [x.features for x in found] for name, found in training.items()}
+        shown = {name: [x.features for x in examples] for name, examples in training.items()}
         if self.spec.kind == "audio":
-            for name, found in training.items():
-                shown[name] += [x.features for x in self.heard(found)]
-        made = classifier.fit(shown, self.spec, seed=seed)
-        facts = {"accuracy": made.accuracy({name: [x.features for x in found] for name, found in self.test.items()})}
+            for name, examples in training.items():
+                shown[name] += [x.features for x in self.heard(examples)]
+        judge = classifier.fit(shown, self.spec, seed=seed)
+        facts = {
+            "accuracy": judge.accuracy({name: [x.features for x in examples] for name, examples in self.test.items()})
+        }
         if self.spec.kind == "audio":
-            inverted = {name: [x.features for x in self.heard(found)] for name, found in self.test.items()}
-            facts["accuracy_inverted"] = made.accuracy(inverted)
-        return made, facts
+            inverted = {name: [x.features for x in self.heard(examples)] for name, examples in self.test.items()}
+            facts["accuracy_inverted"] = judge.accuracy(inverted)
+        return judge, facts
 
     def _training(self) -> dict[str, list[Example]]:
         """The training split of the run's own records; of those given, where the run's are gone.
@@ -109,9 +111,9 @@ class Evaluator:
                 continue
             if (data.spec.features, data.spec.domains) != (self.spec.features, self.spec.domains):
                 continue
-            found = {name: examples_of(data, "train", name, but=tested) for name in self.spec.domains}
-            if all(found.values()):
-                return found
+            examples = {name: examples_of(data, "train", name, but=tested) for name in self.spec.domains}
+            if all(examples.values()):
+                return examples
         raise UserError(f"{self.data.data_dir} has no training split to train the domain classifier on")
 
     def heard(self, examples: list[Example]) -> list[Example]:
@@ -127,43 +129,43 @@ class Evaluator:
 
     def way(self, source: str, target: str, judge: classifier.Classifier) -> Way:
         """All rows of one direction, their table, and the verdict."""
-        found = self.test[source]
-        rows = {"no_op": found, "model": self.heard(self._translated(found, source, target))}
+        inputs = self.test[source]
+        rows = {"no_op": inputs, "model": self.heard(self._translated(inputs, source, target))}
         if self.spec.kind == "audio":
             a, b = self.spec.moments[source], self.spec.moments[target]
             kernel = transport.kernel(a, b, self.spec.features)
             for name, filtered in (("mean_variance", None), ("transport", kernel)):
-                rows[name] = self.heard([_moved(x, a, b, filtered, self.spec.features.log_floor) for x in found])
+                rows[name] = self.heard([_moved(x, a, b, filtered, self.spec.features.log_floor) for x in inputs])
         rows["copy_synthesis"] = self.heard(self.test[target])
-        made = Way(source, target, {name: rows[name] for name in ROWS if name in rows}, {})
-        judged = {name: judge.judge([x.features for x in examples]) for name, examples in made.examples.items()}
+        way = Way(source, target, {name: rows[name] for name in ROWS if name in rows}, {})
+        judged = {name: judge.judge([x.features for x in examples]) for name, examples in way.examples.items()}
         heard = {name: answers == self.spec.domains.index(target) for name, answers in judged.items()}
-        for name, examples in made.examples.items():
-            made.table[name] = {"n": len(examples), "heard_as_target": float(np.mean(heard[name]))}
+        for name, examples in way.examples.items():
+            way.table[name] = {"n": len(examples), "heard_as_target": float(np.mean(heard[name]))}
             if self.spec.kind == "image":
-                made.table[name]["heard_as_neither"] = float(np.mean(judged[name] == len(self.spec.domains)))
-            made.table[name] |= self._distances(examples, found, self.test[target], name)
-        mcd = {name: row["mcd_db"] for name, row in made.table.items() if "mcd_db" in row}
-        made.verdict, made.note = verdict(heard["model"], heard["no_op"]), gained(heard, mcd)
-        return made
+                way.table[name]["heard_as_neither"] = float(np.mean(judged[name] == len(self.spec.domains)))
+            way.table[name] |= self._distances(examples, inputs, self.test[target], name)
+        mcd = {name: row["mcd_db"] for name, row in way.table.items() if "mcd_db" in row}
+        way.verdict, way.note = verdict(heard["model"], heard["no_op"]), gained(heard, mcd)
+        return way
 
-    def _translated(self, found: list[Example], source: str, target: str) -> list[Example]:
+    def _translated(self, examples: list[Example], source: str, target: str) -> list[Example]:
         _, translate = self.model.translation(target, source)
         if self.spec.kind == "image":
-            made = translate(np.stack([x.features for x in found]))
-            return [dataclasses.replace(x, features=y) for x, y in zip(found, made, strict=True)]
+            translated = translate(np.stack([x.features for x in examples]))
+            return [dataclasses.replace(x, features=y) for x, y in zip(examples, translated, strict=True)]
         context, floor = self.model.context, self.spec.features.log_floor
         out = []
-        for x in found:
+        for x in examples:
             padded = np.pad(x.features, ((context, context), (0, 0)), constant_values=floor).astype(np.float32)
-            made = translate(padded[None])[0]
-            out.append(dataclasses.replace(x, features=made[context : len(made) - context]))
+            translated = translate(padded[None])[0]
+            out.append(dataclasses.replace(x, features=translated[context : len(translated) - context]))
         return out
 
-    def _distances(self, made: list[Example], sources: list[Example], targets: list[Example], row: str) -> dict:
+    def _distances(self, results: list[Example], sources: list[Example], targets: list[Example], row: str) -> dict:
         """Means over examples: to the parallel target where there is one, and to the source."""
         parallel = {x.stem: x for x in targets}
-        pairs = [(x, parallel[x.stem]) for x in made if x.stem in parallel]
+        pairs = [(x, parallel[x.stem]) for x in results if x.stem in parallel]
         out = {}
         if self.spec.kind == "audio":
             if pairs:
@@ -171,7 +173,9 @@ class Evaluator:
                 mcd = [speech.mel_cepstral_distortion(x.features, y.features, spec) for x, y in pairs]
                 out["mcd_db"] = float(np.mean(mcd))
             if row != "copy_synthesis":
-                lsd = [speech.log_spectral_distance(x.features, y.features) for x, y in zip(made, sources, strict=True)]
+                lsd = [
+                    speech.log_spectral_distance(x.features, y.features) for x, y in zip(results, sources, strict=True)
+                ]
                 out["lsd_to_source_db"] = float(np.mean(lsd))
         elif pairs:
             stacked = [np.stack([pair[n].features for pair in pairs]) for n in (0, 1)]
@@ -182,31 +186,35 @@ class Evaluator:
     def reconstruction(self) -> dict[str, dict[str, float]]:
         """For models that encode and decode: the squared error of normalised features, beside the mean's."""
         table: dict[str, dict[str, float]] = {}
-        for name, found in self.test.items():
-            made = [self.model.call("reconstruct", features=x.features[None].astype(np.float32))[0] for x in found]
+        for name, examples in self.test.items():
+            reconstructed = [
+                self.model.call("reconstruct", features=x.features[None].astype(np.float32))[0] for x in examples
+            ]
             scale = self.spec.overall.std if self.spec.kind == "audio" else 1.0
             mean = self.spec.overall.mean
-            error = [np.mean(np.square((x.features - y) / scale)) for x, y in zip(found, made, strict=True)]
-            blank = [np.mean(np.square((x.features - mean) / scale)) for x in found]
-            table[name] = {"n": len(found), "model": float(np.mean(error)), "mean_of_data": float(np.mean(blank))}
+            error = [np.mean(np.square((x.features - y) / scale)) for x, y in zip(examples, reconstructed, strict=True)]
+            blank = [np.mean(np.square((x.features - mean) / scale)) for x in examples]
+            table[name] = {"n": len(examples), "model": float(np.mean(error)), "mean_of_data": float(np.mean(blank))}
         return table
 
     def copy_synthesis(self) -> dict[str, dict[str, float]]:
         """Held-out recordings made again of their log-mels by each inverter; of a domain whose files are gone, none."""
         spec, ways = self.spec.features, resynthesis.inverters(self.model, self.vocoder)
         rows = {}
-        for domain, found in self.test.items():
-            read = (recorded(x, self.spec) for x in chosen(found, MAX_REMADE))
-            if there := [audio.levelled(y, spec) for y in read if y is not None]:
-                rows |= {f"{domain}, {name}": resynthesis.row(invert, there, spec) for name, invert in ways.items()}
+        for domain, examples in self.test.items():
+            read = (recorded(x, self.spec) for x in chosen(examples, MAX_REMADE))
+            if recordings := [audio.levelled(y, spec) for y in read if y is not None]:
+                rows |= {
+                    f"{domain}, {name}": resynthesis.row(invert, recordings, spec) for name, invert in ways.items()
+                }
         return rows
 
     def remade(self, metrics: dict) -> list[report.Section]:
         """The section on what each inverter loses, of speech whose recordings are still there."""
-        if self.spec.kind == "image" or not (found := self.copy_synthesis()):
+        if self.spec.kind == "image" or not (table := self.copy_synthesis()):
             return []
-        metrics["copy_synthesis"] = found
-        heads, rows = report.tabled(found)
+        metrics["copy_synthesis"] = table
+        heads, rows = report.tabled(table)
         return [report.Section("Copy synthesis", heads=heads, table=rows)]
 
     def coding(self, metrics: dict) -> list[report.Section]:
@@ -217,7 +225,9 @@ class Evaluator:
             heads, rows = report.tabled(metrics["reconstruction"])
             sections.append(report.Section("Reconstruction", heads=heads, table=rows))
         if "sample" in self.model.signatures:
-            plain = [{d: [x.features for x in v] for d, v in found.items()} for found in (self._training(), self.test)]
+            plain = [
+                {d: [x.features for x in v] for d, v in examples.items()} for examples in (self._training(), self.test)
+            ]
             metrics["samples"] = generation.compared(self.model, *plain)
             sections.append(generation.section(self.model, metrics["samples"]))
         return sections

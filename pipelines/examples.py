@@ -46,12 +46,12 @@ def examples_of(
     """Sources of a split that sound, by id, but those in `but`; of a recording the stretch that is looked at."""
     usable = [source for source in dataset.sounding(data, split, domain) if source not in but]
     few = dataset.chosen(usable, MAX_SOURCES, "evaluate")
-    found = []
+    examples = []
     for source, start, features in dataset.excerpts(data, split, domain, few, MAX_FRAMES):
         first = _sample_of(source, start, data.spec.features) if data.spec.kind == "audio" else 0
         place = {"first": first, "channel": source.channel}
-        found.append(Example(source.id, dataset.stem(source), source.path, features, **place))
-    return sorted(found, key=lambda example: example.id)
+        examples.append(Example(source.id, dataset.stem(source), source.path, features, **place))
+    return sorted(examples, key=lambda example: example.id)
 
 
 def _sample_of(source: sources.Source, frame: int, spec: audio.AudioSpec) -> int:
@@ -60,9 +60,9 @@ def _sample_of(source: sources.Source, frame: int, spec: audio.AudioSpec) -> int
     return begin + frame * spec.hop_length
 
 
-def chosen(found: Sequence[Example], most: int) -> list[Example]:
+def chosen(examples: Sequence[Example], most: int) -> list[Example]:
     """At most so many examples, those that a stable hash of their stems chooses: parallel ones together, in order."""
-    drawn = sorted(found, key=lambda example: (records.stable_fraction(f"some:{example.stem}"), example.id))[:most]
+    drawn = sorted(examples, key=lambda example: (records.stable_fraction(f"some:{example.stem}"), example.id))[:most]
     return sorted(drawn, key=lambda example: example.id)
 
 

@@ -19,7 +19,7 @@ class Exported(tf.Module):
 
     def __init__(self, plugin: base.Plugin, run: checkpoint.Run):
         super().__init__(name="crossfade")
-        self.spec, self.context, self.made = plugin.spec, plugin.context, plugin.signatures()
+        self.spec, self.context, self.functions = plugin.spec, plugin.context, plugin.signatures()
         self.kept = [v.value for network in plugin.networks() for v in network.variables]
         self.averages = [player.average for player in plugin.players() if player.average is not None]
         facts = {"run": config.to_json(run), "spec": config.spec_to_json(plugin.spec), "context": plugin.context}
@@ -32,11 +32,13 @@ class Exported(tf.Module):
 
     def signatures(self) -> dict[str, Callable]:
         """All signatures by name; for speech, ``NAME_waveform`` beside each translation."""
-        made = {"describe": self.describe, **self.made}
-        strange = sorted(set(made) - {*base.SIGNATURES, "describe"})
+        functions = {"describe": self.describe, **self.functions}
+        strange = sorted(set(functions) - {*base.SIGNATURES, "describe"})
         if strange:
             raise UserError(f"plugin has the signature {strange[0]!r}; {config.nearest(strange[0], base.SIGNATURES)}")
-        return made | (signatures.around(made, self.spec.features, self.context) if self.spec.kind == "audio" else {})
+        return functions | (
+            signatures.around(functions, self.spec.features, self.context) if self.spec.kind == "audio" else {}
+        )
 
 
 def write(plugin: base.Plugin, run: checkpoint.Run, run_dir: str) -> str:
@@ -53,18 +55,18 @@ def write(plugin: base.Plugin, run: checkpoint.Run, run_dir: str) -> str:
     """
     target = posixpath.join(run_dir, "export")
     module = Exported(plugin, run)
-    made = module.signatures()
-    encoded = signatures.of_bytes(made, plugin.spec.features)
+    functions = module.signatures()
+    encoded = signatures.of_bytes(functions, plugin.spec.features)
     with files.replace_folder(target) as fresh:
-        tf.saved_model.save(module, fresh, signatures=_named(made))
+        tf.saved_model.save(module, fresh, signatures=_named(functions))
         if encoded:
             tf.saved_model.save(module, posixpath.join(fresh, "encoded_audio"), signatures=_named(encoded))
     return target
 
 
-def _named(made: dict[str, Callable]) -> dict:
+def _named(functions: dict[str, Callable]) -> dict:
     """Concrete functions that return dicts, as SavedModel signatures must."""
-    return {name: _as_dict(name, fn).get_concrete_function() for name, fn in made.items()}
+    return {name: _as_dict(name, fn).get_concrete_function() for name, fn in functions.items()}
 
 
 def _as_dict(name: str, fn):

@@ -69,12 +69,12 @@ class Model:
         if not ways:
             able = sorted(set(self.signatures) - {"describe"})
             raise UserError(f"plugin {run} does not translate; it offers {', '.join(able)}")
-        found = [way for way in ways if way[1] == target and source in (None, way[0])]
-        if not found:
+        matching = [way for way in ways if way[1] == target and source in (None, way[0])]
+        if not matching:
             raise UserError(f"plugin {run} translates {', '.join(' to '.join(way) for way in ways)}; not to {target}")
-        if len(found) > 1:
-            raise UserError(f"--target={target} from which of {', '.join(way[0] for way in found)}? give --source")
-        return found[0][0], self._function(*found[0])
+        if len(matching) > 1:
+            raise UserError(f"--target={target} from which of {', '.join(way[0] for way in matching)}? give --source")
+        return matching[0][0], self._function(*matching[0])
 
     def _function(self, source: str, target: str) -> Callable[[np.ndarray], np.ndarray]:
         if "translate_to" in self.signatures:
@@ -86,8 +86,8 @@ class Model:
     def vocode(self, log_mels: np.ndarray) -> np.ndarray:
         """Waveforms `[batch, (frames - 1) * hop_length]` of `[batch, frames + 2 * context, mels]`."""
         beyond = self.context * self.spec.features.hop_length
-        made = self.call("vocode", features=log_mels)
-        return made[:, beyond : made.shape[1] - beyond]
+        waveforms = self.call("vocode", features=log_mels)
+        return waveforms[:, beyond : waveforms.shape[1] - beyond]
 
     def vocoded(self, mels: list[np.ndarray]) -> list[np.ndarray]:
         """Waveforms `[(frames - 1) * hop_length]` of log-mels `[frames, mels]` of any lengths, by a vocoder."""
@@ -101,17 +101,17 @@ class Model:
 
     def inverted(self, mels: list[np.ndarray]) -> list[np.ndarray]:
         """Waveforms `[(frames - 1) * hop_length]` of log-mels `[frames, bins]` of any lengths, in batches."""
-        made: dict[int, np.ndarray] = {}
+        waveforms: dict[int, np.ndarray] = {}
         order = sorted(range(len(mels)), key=lambda n: len(mels[n]))
         for start in range(0, len(order), BATCH_FILES):
             group = order[start : start + BATCH_FILES]
             frames = np.array([len(mels[n]) for n in group], np.int32)
             padded = np.stack([np.pad(np.float32(mels[n]), [(0, max(frames) - len(mels[n])), (0, 0)]) for n in group])
             waves = self.call("invert", features=padded, frames=frames, first_frame=np.int32(0))
-            made |= {
+            waveforms |= {
                 n: y[: (len(mels[n]) - 1) * self.spec.features.hop_length] for n, y in zip(group, waves, strict=True)
             }
-        return [made[n] for n in range(len(mels))]
+        return [waveforms[n] for n in range(len(mels))]
 
     def call(self, name: str, **inputs) -> np.ndarray:
         """The one output of a signature."""

@@ -197,8 +197,8 @@ def _copy_over(fresh: str, target: str) -> None:
 
 def _deepest_first(folder: str) -> list[str]:
     """The files in and below a folder by their paths from it; `saved_model.pb` is the last of an export."""
-    found = []
+    paths = []
     for place, _, names in tf.io.gfile.walk(folder):
         below = place[len(folder.rstrip("/")) :].strip("/")
-        found += [posixpath.join(below, name) for name in names]
-    return sorted(found, key=lambda name: (-name.count("/"), name))
+        paths += [posixpath.join(below, name) for name in names]
+    return sorted(paths, key=lambda name: (-name.count("/"), name))

@@ -23,12 +23,12 @@ TOLERANCE = 1e-5  # of statistics, relative: machines add up in another order, a
 Part = tuple[float, ...]
 
 
-def of_records(spec: Spec, found: Iterable[sources.Source], mels_from: str = "") -> dict:
+def of_records(spec: Spec, manifest: Iterable[sources.Source], mels_from: str = "") -> dict:
     """The fingerprint of records, as `config.json` keeps it.
 
     Args:
       spec: of the records.
-      found: their manifest.
+      manifest: their manifest.
       mels_from: the run that the log-mels of training go through, or nothing.
 
     Returns:
@@ -36,12 +36,12 @@ def of_records(spec: Spec, found: Iterable[sources.Source], mels_from: str = "")
       their order; of each domain the sums over bands of its mean and deviation; and the hash of that run's weights.
     """
     lines: dict[str, list[str]] = {split: [] for split in records.SPLITS}
-    for source in found:
+    for source in manifest:
         lines[source.split].append(json.dumps([getattr(source, name) for name in COUNTS]))
-    made: dict = {split: {"files": len(each), "hash": _hash(sorted(each))} for split, each in lines.items()}
+    fingerprint: dict = {split: {"files": len(each), "hash": _hash(sorted(each))} for split, each in lines.items()}
     sums = {name: [float(np.sum(m.mean)), float(np.sum(m.std))] for name, m in spec.moments.items()}
-    made["statistics"] = {name: [float(f"{value:.9g}") for value in pair] for name, pair in sums.items()}
-    return made | ({"mels_from": weights_of(mels_from)} if mels_from else {})
+    fingerprint["statistics"] = {name: [float(f"{value:.9g}") for value in pair] for name, pair in sums.items()}
+    return fingerprint | ({"mels_from": weights_of(mels_from)} if mels_from else {})
 
 
 def _hash(lines: Iterable[str]) -> str:
@@ -70,33 +70,33 @@ def differences(old: Mapping, new: Mapping) -> list[str]:
     >>> differences({"train": {"files": 5, "hash": "a"}}, {"train": {"files": 4, "hash": "b"}})
     ['other training files: 5 then, 4 now']
     """
-    found, names = [], {"train": "training", "val": "validation", "test": "test"}
+    apart, names = [], {"train": "training", "val": "validation", "test": "test"}
     for split, name in names.items():
         was, now = old.get(split, {}), new.get(split, {})
         if was.get("hash") != now.get("hash"):
-            found.append(f"other {name} files: {was.get('files')} then, {now.get('files')} now")
+            apart.append(f"other {name} files: {was.get('files')} then, {now.get('files')} now")
     was, now = old.get("statistics", {}), new.get("statistics", {})
     for name in sorted({*was, *now}):
         if not (name in was and name in now and np.allclose(was[name], now[name], rtol=TOLERANCE, atol=1e-6)):
-            found.append(f"other statistics of {name}")
+            apart.append(f"other statistics of {name}")
     if old.get("mels_from") != new.get("mels_from"):
-        found.append("other weights of the run that mels_from names")
-    return found
+        apart.append("other weights of the run that mels_from names")
+    return apart
 
 
 # ------------------------------------------------------------------ training files
 
 
-def write_files(run_dir: str, found: Iterable[sources.Source], begun_with: str = "") -> None:
+def write_files(run_dir: str, manifest: Iterable[sources.Source], begun_with: str = "") -> None:
     """Writes ``RUN/training_files.txt``: of each training file its hash, and the seconds of a part; whole or not.
 
     Args:
       run_dir: the run.
-      found: the manifest of its records.
+      manifest: the manifest of its records.
       begun_with: the run whose networks it began with, whose training files are its own too; or nothing.
     """
     with files.new(posixpath.join(run_dir, FILE)) as out:
-        for source in (source for source in found if source.split == "train"):
+        for source in (source for source in manifest if source.split == "train"):
             out.write((" ".join([source.hash, *map(repr, map(float, source.part))]) + "\n").encode())
         earlier = posixpath.join(begun_with, FILE)
         if begun_with and tf.io.gfile.exists(earlier):
@@ -124,25 +124,25 @@ class TrainedOn:
           data_dir: the records that it was trained on.
           among: the files that are asked about; no others are kept in memory.
         """
-        asked, found = {source.hash for source in among}, {}
+        asked, parts = {source.hash for source in among}, {}
         path = posixpath.join(run_dir, FILE)
         if tf.io.gfile.exists(path):
             with files.one_line(path), tf.io.gfile.GFile(path) as file:
                 for line in file:
                     name, *part = line.split()
                     if name in asked:
-                        found.setdefault(name, set()).add(tuple(map(float, part)))
+                        parts.setdefault(name, set()).add(tuple(map(float, part)))
         else:
             for source in _training_sources(data_dir):
                 if source.hash in asked:
-                    found.setdefault(source.hash, set()).add(source.part)
-        return cls(found)
+                    parts.setdefault(source.hash, set()).add(source.part)
+        return cls(parts)
 
     @classmethod
-    def of(cls, found: Iterable[sources.Source]) -> TrainedOn:
+    def of(cls, manifest: Iterable[sources.Source]) -> TrainedOn:
         """As if a run had been trained on these files."""
         parts: dict[str, set[Part]] = {}
-        for source in found:
+        for source in manifest:
             parts.setdefault(source.hash, set()).add(source.part)
         return cls(parts)
 

@@ -56,11 +56,13 @@ def compared(model: Model, training: Mapping[str, list[np.ndarray]], held_out: M
     return table
 
 
-def _examples(found: Mapping[str, list[np.ndarray]], frames: int, spec: Spec) -> np.ndarray:
+def _examples(features: Mapping[str, list[np.ndarray]], frames: int, spec: Spec) -> np.ndarray:
     """Pictures, or windows of speech as long as a sample, of every domain in turn, `MOST` that chance chooses."""
     domains = []
     for name in spec.domains:
-        every = found[name] if spec.kind == "image" else [w for x in found[name] for w in _windows(x, frames, spec)]
+        every = features[name]
+        if spec.kind == "audio":
+            every = [window for x in every for window in _windows(x, frames, spec)]
         domains.append([every[n] for n in np.random.default_rng(0).permutation(len(every))])
     longest = max(map(len, domains))
     turns = [domain[n] for n in range(longest) for domain in domains if n < len(domain)]

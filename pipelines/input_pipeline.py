@@ -68,11 +68,11 @@ def batches(
         rows = rows.filter(lambda row, _: (row % batch_size) // each == share.worker)
 
     @tf.autograph.experimental.do_not_convert
-    def example(row, found):
-        return _example(row, found, data, plugin_config.crop_frames, seed, batch_size, plugin_class.BATCHES)
+    def example(row, serialised):
+        return _example(row, serialised, data, plugin_config.crop_frames, seed, batch_size, plugin_class.BATCHES)
 
-    made = rows.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return made.batch(portion, drop_remainder=True).prefetch(4)
+    examples = rows.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return examples.batch(portion, drop_remainder=True).prefetch(4)
 
 
 def _rows(data: Records, plugin_class: type, plugin_config, split: str, first: int) -> tf.data.Dataset:
@@ -109,7 +109,9 @@ def cached(sizes: dict[str, int]) -> set[str]:
     {'b'}
     """
     order = sorted(sizes, key=sizes.get)
-    return {name for name, held in zip(order, np.cumsum([sizes[n] for n in order]), strict=True) if held <= CACHE_BYTES}
+    return {
+        name for name, total in zip(order, np.cumsum([sizes[n] for n in order]), strict=True) if total <= CACHE_BYTES
+    }
 
 
 def can_draw(data: Records, plugin_class: type, split: str) -> bool:
@@ -135,15 +137,15 @@ def _frames(data: Records, plugin_config) -> int:
     return plugin_config.crop_frames if data.spec.kind == "audio" else 1
 
 
-def _bytes(data: Records, found: list[sources.Source]) -> int:
+def _bytes(data: Records, manifest: list[sources.Source]) -> int:
     """What the records of sources hold."""
     wide = sources.shape(data.spec.features, waveforms=data.waveforms)[1]
-    return sum(int(2 * s.frames * wide if data.spec.kind == "audio" else s.length) for s in found)
+    return sum(int(2 * s.frames * wide if data.spec.kind == "audio" else s.length) for s in manifest)
 
 
-def _example(row, found, data: Records, frames: int, seed: int, batch_size: int, batches_of: str) -> dict:
+def _example(row, serialised, data: Records, frames: int, seed: int, batch_size: int, batches_of: str) -> dict:
     spec, made = data.spec, {"index": tf.cast(row % batch_size, tf.int32), "step": row // batch_size}
-    parsed = [dataset.parse(record, spec, waveform=batches_of == "waveforms") for record in found]
+    parsed = [dataset.parse(record, spec, waveform=batches_of == "waveforms") for record in serialised]
     features = [example["features"] for example in parsed]
     if batches_of in ("mixed", "waveforms"):
         made["domain"] = dataset.domain_of(parsed[0], spec)
@@ -165,8 +167,8 @@ def _stream(
     data: Records, split: str, domain: str, plugin_config, *, first: int, salt: int, cache: bool = True
 ) -> tf.data.Dataset:
     """Serialised records of a domain, epoch after epoch, from draw number `first` on."""
-    found = weights.in_order(data.of(split, domain))
-    crops = [dataset.crops_of(active, _frames(data, plugin_config)) for _, _, active in found]
+    in_order = weights.in_order(data.of(split, domain))
+    crops = [dataset.crops_of(active, _frames(data, plugin_config)) for _, _, active in in_order]
     if not sum(crops):
         count = len(data.of(split, domain))
         why = f"none of its {count} files sounds" if count else "it has no files"
@@ -176,9 +178,9 @@ def _stream(
     base = base.cache() if cache else base
     shares = crops
     if data.weights is not None and split == "train":
-        shares = weights.shares_of(found, data.weights, crops, domain)
+        shares = weights.shares_of(in_order, data.weights, crops, domain)
     plan = rounds.Rounds(shares, seed=2 * plugin_config.seed + 1000003 * salt)
-    buffer = int(np.clip(SHUFFLE_BYTES * len(found) / max(1, size), 64, max(64, len(found))))
+    buffer = int(np.clip(SHUFFLE_BYTES * len(in_order) / max(1, size), 64, max(64, len(in_order))))
 
     def one_round(number):
         if plan.every:  # every record once

@@ -10,6 +10,7 @@ import dataclasses
 import os
 import posixpath
 import re
+import sys
 from collections.abc import Collection, Iterable, Iterator
 
 from models.errors import UserError
@@ -160,6 +161,12 @@ def need_files(what: str, listing: Listing) -> None:
     if not listing.files:
         met = listing.left_out.described()
         raise UserError(f"{what}{f'; left out: {met}' if met else ''}")
+
+
+def say_left_out(pattern: str, listing: Listing) -> None:
+    """Counts on stderr, in one line, what was met and is no input; nothing where there is nothing."""
+    if account := listing.left_out.described():
+        print(f"left out of {pattern}: {account}", file=sys.stderr)
 
 
 def matching(pattern: str) -> list[str]:

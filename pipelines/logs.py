@@ -135,31 +135,31 @@ def log_samples(log: Log, spec: Spec, signatures: Mapping, samples: Mapping[str,
       Pairs of what was made and what it is to be held against, `[n, ...]` features.
     """
     pairs = []
-    for title, made, given in _made(spec, signatures, samples):
-        pairs.append((made, given))
+    for title, converted, given in _converted(spec, signatures, samples):
+        pairs.append((converted, given))
         if spec.kind == "image":
-            log.pictures(title, step, made)
+            log.pictures(title, step, converted)
         else:
-            log.spectrogram(title, step, np.concatenate(made), spec.features)
-            frames = np.full(len(made), made.shape[1], np.int32)
-            sound = np.clip(signatures["invert"](made, frames, 0)["waveform"], -1, 1)
+            log.spectrogram(title, step, np.concatenate(converted), spec.features)
+            frames = np.full(len(converted), converted.shape[1], np.int32)
+            sound = np.clip(signatures["invert"](converted, frames, 0)["waveform"], -1, 1)
             log.audio(f"{title}/sound", step, sound, spec.features)
     return pairs
 
 
-def _made(spec: Spec, signatures: Mapping, samples: Mapping) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def _converted(spec: Spec, signatures: Mapping, samples: Mapping) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """What and from which domain, the features that came out, and those to hold them against."""
     sources = {"translate_ab": spec.domains[:1], "translate_ba": spec.domains[1:2], "reconstruct": spec.domains}
     for name, domains in sources.items():
         for domain in (d for d in domains if name in signatures and d in samples):
             yield f"{name}/{domain}", signatures[name](samples[domain]).numpy(), samples[domain]
-    there = [n for n, name in enumerate(spec.domains) if name in samples and "translate_to" in signatures]
-    for source, target in itertools.product(there, range(len(spec.domains))):
+    numbers = [n for n, name in enumerate(spec.domains) if name in samples and "translate_to" in signatures]
+    for source, target in itertools.product(numbers, range(len(spec.domains))):
         if source == target:
             continue
-        made = signatures["translate_to"](samples[spec.domains[source]], source, target).numpy()
-        yield f"translate_to_{spec.domains[target]}/{spec.domains[source]}", made, samples[spec.domains[source]]
+        converted = signatures["translate_to"](samples[spec.domains[source]], source, target).numpy()
+        yield f"translate_to_{spec.domains[target]}/{spec.domains[source]}", converted, samples[spec.domains[source]]
     if "sample" in signatures:
         everything = np.concatenate(list(samples.values()))
-        made = signatures["sample"](SAMPLED, 0).numpy()
-        yield "sample", made, everything[:, : made.shape[1]]
+        converted = signatures["sample"](SAMPLED, 0).numpy()
+        yield "sample", converted, everything[:, : converted.shape[1]]

@@ -19,14 +19,14 @@ def named(data: Records, split: str, domain: str) -> dict[Name, sources.Source]:
     Raises:
       UserError: two files of one name, of which nobody knows which one the partner belongs to.
     """
-    found: dict[Name, sources.Source] = {}
+    by_name: dict[Name, sources.Source] = {}
     for source in dataset.sounding(data, split, domain):
         name = dataset.stem(source), source.part[0] if source.part else 0.0
-        if name in found:
-            both = f"{found[name].id} and {source.id}"
+        if name in by_name:
+            both = f"{by_name[name].id} and {source.id}"
             raise UserError(f"{both} have one name but for the ending or the accents; wanted one file for a pair")
-        found[name] = source
-    return found
+        by_name[name] = source
+    return by_name
 
 
 def names(data: Records, split: str) -> list[Name]:
@@ -46,12 +46,12 @@ def keys(data: Records, split: str, frames: int) -> dict[tuple[str, int, str, in
       frames: of a crop; 1 of a picture.
     """
     a, b = (named(data, split, domain) for domain in data.spec.domains[:2])
-    found = {}
+    draws = {}
     for one, other in ((a[name], b[name]) for name in sorted(a.keys() & b.keys())):
         for segment, (active, beside) in enumerate(zip(one.active, other.active, strict=False)):
             if active and beside:
-                found[one.id, segment, other.id, segment] = dataset.crops_of(active, frames)
-    return found
+                draws[one.id, segment, other.id, segment] = dataset.crops_of(active, frames)
+    return draws
 
 
 def stream(data: Records, split: str, plugin_config, *, first: int) -> tf.data.Dataset:
@@ -65,7 +65,7 @@ def stream(data: Records, split: str, plugin_config, *, first: int) -> tf.data.D
     if not drawn:
         both = " and ".join(data.spec.domains[:2])
         raise UserError(f"no file of {both} has the same name in both, in the {split} split; pairs are found by name")
-    held = [_held(data, split, domain, n, list(drawn)) for n, domain in enumerate(data.spec.domains[:2])]
+    serialised = [_serialised(data, split, domain, n, list(drawn)) for n, domain in enumerate(data.spec.domains[:2])]
     plan = rounds.Rounds(list(drawn.values()), seed=plugin_config.seed)
 
     def one_round(number):
@@ -74,32 +74,32 @@ def stream(data: Records, split: str, plugin_config, *, first: int) -> tf.data.D
 
     number, offset = plan.place_of(first)
     order = tf.data.Dataset.range(number, 2**62).flat_map(one_round).skip(offset)
-    return order.map(lambda n: tuple(each[n] for each in held))
+    return order.map(lambda n: tuple(each[n] for each in serialised))
 
 
-def _held(data: Records, split: str, domain: str, n: int, drawn: Sequence[tuple]) -> tf.Tensor:
+def _serialised(data: Records, split: str, domain: str, n: int, drawn: Sequence[tuple]) -> tf.Tensor:
     """The serialised records of the first or second domain of each pair, `[pairs]`."""
     wanted = {key[2 * n : 2 * n + 2]: number for number, key in enumerate(drawn)}
-    found: list[bytes] = [b""] * len(drawn)
+    serialised: list[bytes] = [b""] * len(drawn)
     with files.one_line(data.data_dir):
         for record in tf.data.TFRecordDataset(data.shards(split, domain)):
             head = tf.io.parse_single_example(record, dataset.HEAD)
             number = wanted.get((head["id"].numpy().decode(), int(head["segment"])))
             if number is not None:
-                found[number] = record.numpy()
-    if missing := [key for key, number in wanted.items() if not found[number]]:
+                serialised[number] = record.numpy()
+    if missing := [key for key, number in wanted.items() if not serialised[number]]:
         raise UserError(f"{data.data_dir}: no record of {missing[0][0]}; wanted {dataset.WRITTEN}")
-    return tf.constant(found)
+    return tf.constant(serialised)
 
 
-def told(data: Records) -> str:
+def described(data: Records) -> str:
     """How many pairs there are, and how many files of each domain have no partner in their split, in words."""
     splits, alone = {}, {domain: 0 for domain in data.spec.domains[:2]}
     for split in records.SPLITS:
-        found = {domain: named(data, split, domain) for domain in alone}
-        both = set.intersection(*(set(each) for each in found.values()))
+        by_domain = {domain: named(data, split, domain) for domain in alone}
+        both = set.intersection(*(set(each) for each in by_domain.values()))
         splits[split] = len(both)
-        for domain, each in found.items():
+        for domain, each in by_domain.items():
             alone[domain] += len(each) - len(both)
     counts = ", ".join(f"{count} {split}" for split, count in splits.items())
     rest = ", ".join(f"{count} of {domain}" for domain, count in alone.items())

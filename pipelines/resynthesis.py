@@ -27,11 +27,11 @@ def inverters(model: Model, vocoder: Model | None = None) -> dict[str, Inverter]
     Each makes samples `[(frames - 1) * hop_length]` of log-mels `[frames, mels]` and the samples that these are of.
     """
     spec = model.spec.features
-    made: dict[str, Inverter] = {
+    inverters: dict[str, Inverter] = {
         "griffin_lim": lambda log_mels, _: model.inverted([log_mels])[0],
         "source_phase": lambda log_mels, y: model.inverted_from(log_mels, audio.stft(y, spec)),
     }
-    return made | ({"vocoder": lambda log_mels, _: vocoder.vocoded([log_mels])[0]} if vocoder else {})
+    return inverters | ({"vocoder": lambda log_mels, _: vocoder.vocoded([log_mels])[0]} if vocoder else {})
 
 
 def row(invert: Inverter, recordings: Sequence[np.ndarray], spec: AudioSpec) -> dict[str, float | None]:

@@ -31,12 +31,12 @@ class Rounds:
     """
 
     def __init__(self, shares: Sequence[float], *, seed: int):
-        found = np.asarray(shares, np.float64)
-        self.seed, self.draws = seed, round(float(found.sum()))
-        most = max(1, int(np.ceil(found.max() - 1e-6)))
-        self.rounds = min(most, max(1, -(-RECORDS_A_DRAW * self.draws // len(found))))
-        self.every = self.rounds == 1 and bool(np.allclose(found, 1, atol=1e-6))
-        self.edges = tf.constant(weights.edges_of(found), tf.float64)
+        per_record = np.asarray(shares, np.float64)
+        self.seed, self.draws = seed, round(float(per_record.sum()))
+        most = max(1, int(np.ceil(per_record.max() - 1e-6)))
+        self.rounds = min(most, max(1, -(-RECORDS_A_DRAW * self.draws // len(per_record))))
+        self.every = self.rounds == 1 and bool(np.allclose(per_record, 1, atol=1e-6))
+        self.edges = tf.constant(weights.edges_of(per_record), tf.float64)
 
     def seeds(self, number: tf.Tensor) -> tf.Tensor:
         """`[2]` int64: a seed of its own for each round."""

@@ -91,7 +91,7 @@ class Coder:
 
     def _windows(self, chunks: Iterable[np.ndarray], most: int | None) -> tuple[np.ndarray, np.ndarray]:
         """The windows of a recording that arrives in chunks, `[windows, frames, mels]`, and where they begin."""
-        held: list[tuple[float, int, np.ndarray]] = []
+        nearest: list[tuple[float, int, np.ndarray]] = []
         first, at = None, 0
         for chunk in chunks:
             missing = 0 if at else max(0, self.frames - len(chunk))
@@ -101,18 +101,18 @@ class Coder:
             for n in range(0, len(x) - self.frames + 1, self.frames):
                 if sounding[n : n + self.frames].any():
                     place = records.stable_fraction(f"unit:{at + n}")
-                    held.append((place, at + n, np.array(x[n : n + self.frames])))
-            held = sorted(held, key=lambda each: each[0])[:most]
+                    nearest.append((place, at + n, np.array(x[n : n + self.frames])))
+            nearest = sorted(nearest, key=lambda each: each[0])[:most]
             at += len(chunk)
-        kept = sorted(held, key=lambda each: each[1]) or [(0.0, 0, first)]
+        kept = sorted(nearest, key=lambda each: each[1]) or [(0.0, 0, first)]
         return np.stack([window for *_, window in kept]), np.array([start for _, start, _ in kept])
 
     def call(self, name: str, units: np.ndarray) -> np.ndarray:
         """A signature of features, on units: `[units, ...]`."""
         parts = [units[n : n + BATCH].astype(np.float32) for n in range(0, len(units), BATCH)]
-        found = np.concatenate([self.model.call(name, features=part) for part in parts])
+        outputs = np.concatenate([self.model.call(name, features=part) for part in parts])
         windowed = self.spec.kind == "audio" and name != "reconstruct"
-        return found[:, 0] if windowed else found
+        return outputs[:, 0] if windowed else outputs
 
     def scores(self, units: np.ndarray, reference: outliers.Reference, codes: np.ndarray | None = None) -> dict:
         """Raw scores of units by name, `[units]` each.
@@ -123,12 +123,12 @@ class Coder:
           codes: of the units, if they are there already.
         """
         codes = self.call("encode", units) if codes is None else codes
-        made = self.call("reconstruct", units)
-        error = np.square((units - made) / self.deviation).reshape(len(units), -1).mean(axis=1)
-        found = {"reconstruction": error, "mahalanobis": reference.mahalanobis(codes), "knn": reference.nearest(codes)}
+        reconstructed = self.call("reconstruct", units)
+        error = np.square((units - reconstructed) / self.deviation).reshape(len(units), -1).mean(axis=1)
+        scores = {"reconstruction": error, "mahalanobis": reference.mahalanobis(codes), "knn": reference.nearest(codes)}
         if "negative_elbo" in self.model.signatures:
-            found["negative_elbo"] = self.call("negative_elbo", units)
-        return found | {"sharpness": outliers.sharpness(units / self.deviation, made / self.deviation)}
+            scores["negative_elbo"] = self.call("negative_elbo", units)
+        return scores | {"sharpness": outliers.sharpness(units / self.deviation, reconstructed / self.deviation)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -154,7 +154,7 @@ class Detector:
     def score_units(self, units: np.ndarray) -> float:
         """How strange the file is that these units `[units, ...]` are of."""
         scores = self.coder.scores(units, self.reference)
-        return float(self.calibration.combined({name: found.mean()[None] for name, found in scores.items()})[0])
+        return float(self.calibration.combined({name: values.mean()[None] for name, values in scores.items()})[0])
 
     def why_unlike(self, file: BinaryIO) -> str | None:
         """Why a file is unlike the training files; None where it is like them.
@@ -163,10 +163,10 @@ class Detector:
           UserError: it cannot be read.
         """
         file.seek(0)
-        found = self.score_units(self.coder.units_of(file)[0])
-        if found <= self.threshold:
+        score = self.score_units(self.coder.units_of(file)[0])
+        if score <= self.threshold:
             return None
-        return f"unlike the training data: outlier score {found:.3g}, threshold {self.threshold:.3g}"
+        return f"unlike the training data: outlier score {score:.3g}, threshold {self.threshold:.3g}"
 
     def refuse(self, file: BinaryIO) -> None:
         """Raises UserError where a file is unlike the training files, or cannot be read."""
@@ -181,8 +181,13 @@ class Detector:
         np.savez_compressed(out, **arrays)
         files.write(posixpath.join(run_dir, ARRAYS), out.getvalue())
         fields = {k: np.asarray(v).tolist() for k, v in dataclasses.asdict(self.calibration).items()}
-        told = {"threshold": self.threshold, "weights": fingerprint.weights_of(run_dir), **facts, "calibration": fields}
-        files.write(posixpath.join(run_dir, FACTS), json.dumps(told, indent=2).encode())
+        content = {
+            "threshold": self.threshold,
+            "weights": fingerprint.weights_of(run_dir),
+            **facts,
+            "calibration": fields,
+        }
+        files.write(posixpath.join(run_dir, FACTS), json.dumps(content, indent=2).encode())
 
     @classmethod
     def load(cls, run_dir: str, model: Model, *, kind: str | None = None) -> Detector:
@@ -201,11 +206,11 @@ class Detector:
         path = posixpath.join(run_dir, FACTS)
         if not tf.io.gfile.exists(path):
             raise UserError(f"{run_dir} has no {FACTS}; python -m pipelines.explore --do=outliers writes it")
-        told = files.read_json(path, "what explore --do=outliers writes")
-        if told.get("weights") != fingerprint.weights_of(run_dir):
+        content = files.read_json(path, "what explore --do=outliers writes")
+        if content.get("weights") != fingerprint.weights_of(run_dir):
             raise UserError(f"{path} is of other weights than {run_dir} has now; explore --do=outliers fits it anew")
         arrays = np.load(io.BytesIO(files.read(posixpath.join(run_dir, ARRAYS))))
         reference = outliers.Reference(*(arrays[f"reference_{name}"] for name in ("mean", "whitening", "codes")))
-        names = tuple(told["calibration"].pop("names"))
-        calibration = outliers.Calibration(names, **{k: np.array(v) for k, v in told["calibration"].items()})
-        return cls(Coder(model, run_dir), reference, calibration, told["threshold"])
+        names = tuple(content["calibration"].pop("names"))
+        calibration = outliers.Calibration(names, **{k: np.array(v) for k, v in content["calibration"].items()})
+        return cls(Coder(model, run_dir), reference, calibration, content["threshold"])

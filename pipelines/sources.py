@@ -182,13 +182,13 @@ def _survey_audio(file: BinaryIO, spec: AudioSpec, meter: audio.LevelMeter, span
 
 def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
     pixels, notes = image.read_with_notes(file, spec)
-    found = {"length": float(pixels.size), "gain": 1.0, "frames": len(pixels), "active": (1,), "notes": notes}
-    return found | {"moments": stats.Moments.of(image.to_unit(pixels))}
+    facts = {"length": float(pixels.size), "gain": 1.0, "frames": len(pixels), "active": (1,), "notes": notes}
+    return facts | {"moments": stats.Moments.of(image.to_unit(pixels))}
 
 
-def to_shard(source: Source, sizes: dict, held: tuple[int | None, ...]) -> tuple[tuple, Source]:
+def to_shard(source: Source, sizes: dict, example_shape: tuple[int | None, ...]) -> tuple[tuple, Source]:
     """A source with its domain, split, shard and number of shards, by the examples and :func:`shape` of the split."""
-    shards = records.shard_count(sizes[source.domain, source.split], held)
+    shards = records.shard_count(sizes[source.domain, source.split], example_shape)
     return (source.domain, source.split, int(records.stable_fraction(f"shard:{source.id}") * shards), shards), source
 
 

@@ -63,11 +63,11 @@ class Table:
         Raises:
           UserError: two rows of one id that differ.
         """
-        found: dict[str, Mapping[str, str]] = {}
+        rows: dict[str, Mapping[str, str]] = {}
         for line, row in self.rows:
-            if found.setdefault(row["id"], row) != row:
+            if rows.setdefault(row["id"], row) != row:
                 raise UserError(f"{self.path}, line {line}: {row['id']} again, with other values; wanted it once")
-        return ById(found)
+        return ById(rows)
 
 
 class ById:
@@ -87,10 +87,10 @@ class ById:
         Raises:
           UserError: some have none.
         """
-        found = {name: self.get(name) for name in identifiers}
-        if missing := [name for name, row in found.items() if row is None]:
+        rows = {name: self.get(name) for name in identifiers}
+        if missing := [name for name, row in rows.items() if row is None]:
             raise UserError(f"{path}: nothing on {missing[0]} and {len(missing) - 1} other files")
-        return list(found.values())
+        return list(rows.values())
 
 
 def read(path: str, wanted: Sequence[str]) -> Table:
@@ -113,16 +113,16 @@ def read(path: str, wanted: Sequence[str]) -> Table:
         raise UserError(f"{path}: there is no such file; wanted a CSV with the columns {columns}")
     lines = _text(path, files.read(path)).splitlines(keepends=True)
     first = lines[0].strip('\r\n"') if lines else ""
-    told = first[-1] if len(first) == 5 and first.lower().startswith("sep=") else ""
-    text = "".join(lines[len(told) :])
-    heads = {delimiter: _head(text, delimiter) for delimiter in told or DELIMITERS}
+    named = first[-1] if len(first) == 5 and first.lower().startswith("sep=") else ""
+    text = "".join(lines[len(named) :])
+    heads = {delimiter: _head(text, delimiter) for delimiter in named or DELIMITERS}
     delimiter = max(heads, key=lambda each: (len(set(wanted) & set(heads[each])), len(heads[each])))
     head = heads[delimiter]
     if lacking := [name for name in wanted if name not in head]:
         raise UserError(f"{path}: no column {lacking[0]}; wanted the columns {columns}; there are: {', '.join(head)}")
     if twice := [name for n, name in enumerate(head) if name and name in head[:n]]:
         raise UserError(f"{path}: two columns are called {twice[0]}; wanted each once")
-    return Table(path, tuple(head), tuple(_rows(path, text, head, delimiter, above=len(told))), delimiter)
+    return Table(path, tuple(head), tuple(_rows(path, text, head, delimiter, above=len(named))), delimiter)
 
 
 def _text(path: str, content: bytes) -> str:

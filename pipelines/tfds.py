@@ -153,13 +153,13 @@ def _known(dataset: str) -> list[str]:
     """Names that could have been meant: prepared folders nearby, what the dataset comes as, or all datasets."""
     tfds = _library()
     places = [place for place in (dataset, posixpath.dirname(dataset)) if place]
-    found = [path for place in places for path in listing.matching(f"{globs.escape(place)}/*/{INFO_FILE}")]
+    paths = [path for place in places for path in listing.matching(f"{globs.escape(place)}/*/{INFO_FILE}")]
     names = tfds.list_builders(with_community_datasets=False)
     name = re.split("[/:]", dataset)[0]
     if name in names:
         builder = tfds.builder_cls(name)
         names = [name, *(f"{name}/{which}" for which in (*builder.builder_configs, builder.VERSION) if which)]
-    return [posixpath.dirname(path) for path in found] or names
+    return [posixpath.dirname(path) for path in paths] or names
 
 
 def _split_info(info, split: str):
@@ -173,11 +173,11 @@ def _split_info(info, split: str):
 def _encoding(info) -> tuple[str, str, Callable[[np.ndarray], bytes]]:
     """Name of the one feature that is a picture or sound, ending of its files, and their bytes of a value."""
     tfds = _library()
-    found = {k: f for k, f in info.features.items() if isinstance(f, (tfds.features.Image, tfds.features.Audio))}
-    if len(found) != 1:
-        what = f"several ({', '.join(found)})" if found else f"none among {', '.join(info.features)}"
+    candidates = {k: f for k, f in info.features.items() if isinstance(f, (tfds.features.Image, tfds.features.Audio))}
+    if len(candidates) != 1:
+        what = f"several ({', '.join(candidates)})" if candidates else f"none among {', '.join(info.features)}"
         raise UserError(f"{info.full_name}: wanted exactly one feature that is an image or audio; there are {what}")
-    ((key, feature),) = found.items()
+    ((key, feature),) = candidates.items()
     kind, about = np.dtype(feature.np_dtype), f"{info.full_name}: its feature {key}"
     if isinstance(feature, tfds.features.Image):
         if kind not in (np.uint8, np.uint16):

@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
         data = dataclasses.replace(data, weights=weights.read(FLAGS.sample_weights, data.sources))
     run = checkpoint.continued(FLAGS.run_dir, new_run(data))
     if plugins.load(run.plugin).BATCHES == "paired":
-        print(pairs.told(data), flush=True)
+        print(pairs.described(data), flush=True)
     if run.config["steps"] == 0:
         print(trainer.summary(run, data.spec))
         return 0
@@ -90,8 +90,8 @@ def main(argv: list[str]) -> int:
             if writes:
                 checkpoint.write_run(FLAGS.run_dir, run)
                 fingerprint.write_files(FLAGS.run_dir, data.sources, begun_with=run.warm_start)
-            made = trainer.Trainer(run, data, FLAGS.run_dir, strategy, trainer.Pace())
-            values = made.fit(exported=FLAGS.export)
+            trained = trainer.Trainer(run, data, FLAGS.run_dir, strategy, trainer.Pace())
+            values = trained.fit(exported=FLAGS.export)
             if FLAGS.onnx and writes:
                 names = interchange.write(FLAGS.run_dir)
                 print(f"as ONNX: {', '.join(names) or f'nothing, which {run.plugin} has no functions for'}")
@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     reached = f": {meter.spoken(values)}" if values else ""
-    print(f"trained {run.plugin} for {made.step} steps{reached}; exported to {FLAGS.run_dir}/export")
+    print(f"trained {run.plugin} for {trained.step} steps{reached}; exported to {FLAGS.run_dir}/export")
     return 0
 
 
@@ -108,14 +108,14 @@ def new_run(data):
     from pipelines import checkpoint, fingerprint, weights
 
     plugin_class = plugins.load(FLAGS.plugin)
-    made = config.preset(plugin_class, FLAGS.preset, data.spec.kind)
+    run = config.preset(plugin_class, FLAGS.preset, data.spec.kind)
     pairs = [*FLAGS.set, f"seed={FLAGS.seed}"]
     pairs += [f"{key}={FLAGS[key].value}" for key in ("steps", "batch_size") if FLAGS[key].value is not None]
-    made = config.overridden(made, pairs)
+    run = config.overridden(run, pairs)
     return checkpoint.Run(
         plugin=FLAGS.plugin,
         preset=FLAGS.preset,
-        config=config.to_json(made),
+        config=config.to_json(run),
         data_dir=os.path.abspath(FLAGS.data_dir) if "://" not in FLAGS.data_dir else FLAGS.data_dir,
         spec=checkpoint.describe_spec(data.spec),
         precision=FLAGS.precision,
@@ -124,7 +124,7 @@ def new_run(data):
         warm_start=FLAGS.warm_start or "",
         sample_weights=weights.described(FLAGS.sample_weights),
         versions=checkpoint.versions(),
-        records=fingerprint.of_records(data.spec, data.sources, getattr(made, "mels_from", "")),
+        records=fingerprint.of_records(data.spec, data.sources, getattr(run, "mels_from", "")),
     )
 
 

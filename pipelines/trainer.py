@@ -276,11 +276,11 @@ class Trainer:
     def _watch(self) -> None:
         """Says, once, what looks wrong."""
         differences = getattr(self.config, "adversary", None) == "wgan"
-        found = monitor.alarms(self.log.rows, self.watched, differences=differences)
-        for name in found.keys() - self.alarmed:
+        alarms = monitor.alarms(self.log.rows, self.watched, differences=differences)
+        for name in alarms.keys() - self.alarmed:
             if self.chief:
-                print(f"alarm: {found[name]}", file=sys.stderr, flush=True)
-        self.alarmed |= found.keys()
+                print(f"alarm: {alarms[name]}", file=sys.stderr, flush=True)
+        self.alarmed |= alarms.keys()
 
     def _evaluate(self, step: int) -> None:
         """Adds the metrics and samples of the validation split, if there is one."""
@@ -291,8 +291,8 @@ class Trainer:
             meter.add(self.eval_step(self.feed.next(batches)), 0.0)
         values = {name: value for name, value in meter.read().items() if name not in ("steps_per_s", "waiting")}
         if self.chief:
-            made = logs.log_samples(self.log, self.plugin.spec, self.signatures, self.samples, step)
-            several = [pair for pair in made if min(map(len, pair)) > 1]
+            pairs = logs.log_samples(self.log, self.plugin.spec, self.signatures, self.samples, step)
+            several = [pair for pair in pairs if min(map(len, pair)) > 1]
             values |= {"diversity": min(monitor.diversity(*pair) for pair in several)} if several else {}
         self.log.scalars("val", step, values)
         if self.chief and values.get(self.watched, math.inf) < self.best.lowest():

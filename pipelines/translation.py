@@ -39,10 +39,10 @@ def translate(
     for warning in runner.check_paths(parsed, _paths(conversion, pattern, output_dir), shared=shared_paths):
         print(f"warning: {warning}", file=sys.stderr)
     converter = Converter(conversion)  # says what is wrong before any work begins
-    found = _inputs(pattern, converter.spec.kind, output_dir)
-    plan = list(result_names.settled(found.paths, found.root, converter.suffix, output_dir))
-    _refuse_overwriting(plan, found.paths, output_dir)
-    batches = list(translate_job.batches(plan, {entry.path: entry.size for entry in found.files}))
+    listed = _inputs(pattern, converter.spec.kind, output_dir)
+    plan = list(result_names.settled(listed.paths, listed.root, converter.suffix, output_dir))
+    _refuse_overwriting(plan, listed.paths, output_dir)
+    batches = list(translate_job.batches(plan, {entry.path: entry.size for entry in listed.files}))
     job = translate_job.Translate(conversion, converter.source, output_dir, len(batches))
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
@@ -74,14 +74,13 @@ def _inputs(pattern: str, kind: str, output_dir: str) -> listing.Listing:
     Raises:
       UserError: there are none.
     """
-    found = listing.list_files([pattern], corpus.known_suffixes(kind), output_dir=output_dir)
-    if not found.files and left_out.ENDING in found.left_out.counts:
-        met = found.left_out.described()
+    listed = listing.list_files([pattern], corpus.known_suffixes(kind), output_dir=output_dir)
+    if not listed.files and left_out.ENDING in listed.left_out.counts:
+        met = listed.left_out.described()
         raise UserError(f"--input={pattern}: files, but none of a kind that this run is of ({kind}): {met}")
-    listing.need_files(f"--input={pattern}: no file matches", found)
-    if account := found.left_out.described():
-        print(f"left out of {pattern}: {account}", file=sys.stderr)
-    return found
+    listing.need_files(f"--input={pattern}: no file matches", listed)
+    listing.say_left_out(pattern, listed)
+    return listed
 
 
 def _refuse_overwriting(plan: Iterable[dict], inputs: Sequence[str], output_dir: str) -> None:
@@ -102,11 +101,11 @@ def _finish(output_dir: str) -> dict:
     counts, first = {}, {}
 
     def counted(name: str) -> Iterator[dict]:
-        said = 0
+        named = 0
         for row in rows.read(output_dir, name, order=translate_job.ORDER):
             counts[name] = counts.get(name, 0) + 1
             first.setdefault(name, row)
-            if "unlike" in row and (said := said + 1) <= MOST_SAID:
+            if "unlike" in row and (named := named + 1) <= MOST_SAID:
                 print(f"warning: {row['path']}: {row['unlike']}", file=sys.stderr)
             yield row
 

@@ -23,12 +23,12 @@ def batches_of(data: dataset.Records, plugin_class: type, plugin_config) -> int:
 
 def samples(data: dataset.Records) -> dict[str, np.ndarray]:
     """A few validation examples of each domain that a stable hash chooses, `[n, ...]`; of speech a stretch each."""
-    found = {}
+    samples = {}
     for name in data.spec.domains:
         if few := dataset.chosen(dataset.sounding(data, "val", name), SAMPLES, "sample"):
-            made = dataset.excerpts(data, "val", name, few, FRAMES)
-            found[name] = np.stack([_filled(x, data.spec) for _, _, x in made])
-    return found
+            excerpts = dataset.excerpts(data, "val", name, few, FRAMES)
+            samples[name] = np.stack([_filled(x, data.spec) for _, _, x in excerpts])
+    return samples
 
 
 def _filled(x: np.ndarray, spec: Spec) -> np.ndarray:

@@ -32,12 +32,12 @@ def described(path: str) -> dict[str, str]:
     return {"file": path, "hash": hashlib.blake2b(files.read(path), digest_size=8).hexdigest()}
 
 
-def read(path: str, found: Iterable[sources.Source]) -> dict[tuple[str, int], float]:
+def read(path: str, manifest: Iterable[sources.Source]) -> dict[tuple[str, int], float]:
     """The weights of a sidecar by id and segment.
 
     Args:
       path: the sidecar.
-      found: the manifest; every record of its training split in which something sounds must be there.
+      manifest: the sources; every record of its training split in which something sounds must be there.
 
     Raises:
       UserError: no such file, a line that cannot be read, or one that is missing.
@@ -56,7 +56,7 @@ def read(path: str, found: Iterable[sources.Source]) -> dict[tuple[str, int], fl
             raise UserError(f"{path}, line {line}: another weight for {key[0]}, segment {key[1]}; wanted one")
     composed = {(unicodedata.normalize("NFC", name), segment): weight for (name, segment), weight in written.items()}
     weights = {}
-    for source in (s for s in found if s.split == "train"):
+    for source in (s for s in manifest if s.split == "train"):
         for segment, active in enumerate(source.active):
             alike = composed.get((unicodedata.normalize("NFC", source.id), segment))
             weight = written.get((source.id, segment), alike)
@@ -79,17 +79,19 @@ def sidecar(rows: Iterable[tuple[str, int, float]]) -> str:
     return out.getvalue()
 
 
-def in_order(found: Sequence[sources.Source]) -> list[tuple[str, int, int]]:
+def in_order(manifest: Sequence[sources.Source]) -> list[tuple[str, int, int]]:
     """Id, segment and sounding frames of the records of a split of a domain, in the order of its shards."""
-    ordered = sorted(found, key=lambda source: (source.shard, source.id))
+    ordered = sorted(manifest, key=lambda source: (source.shard, source.id))
     return [(s.id, segment, active) for s in ordered for segment, active in enumerate(s.active)]
 
 
-def shares_of(found: Sequence[tuple[str, int, int]], weights: Mapping, crops: Sequence[int], domain: str) -> np.ndarray:
+def shares_of(
+    in_order: Sequence[tuple[str, int, int]], weights: Mapping, crops: Sequence[int], domain: str
+) -> np.ndarray:
     """How often an epoch draws from each record by its weight, `[records]`; all together as often as without weights.
 
     Args:
-      found: from :func:`in_order`.
+      in_order: from :func:`in_order`.
       weights: (id, segment) to weight.
       crops: how often an epoch without weights draws from each record.
       domain: for errors.
@@ -97,7 +99,7 @@ def shares_of(found: Sequence[tuple[str, int, int]], weights: Mapping, crops: Se
     Raises:
       UserError: all weights are zero.
     """
-    shares = np.array([n * weights.get((i, s), 0.0) for (i, s, _), n in zip(found, crops, strict=True)])
+    shares = np.array([n * weights.get((i, s), 0.0) for (i, s, _), n in zip(in_order, crops, strict=True)])
     if not shares.sum():
         raise UserError(f"domain {domain}: all weights are zero; wanted some above")
     return shares / shares.sum() * sum(crops)

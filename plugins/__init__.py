@@ -70,5 +70,5 @@ def summary(name: str) -> str:
     table = available()
     module = table[name].module
     alone = [point.module for point in table.values()].count(module) == 1
-    said = importlib.import_module(module) if alone else load(name)
-    return (said.__doc__ or "").strip().partition("\n")[0]
+    documented = importlib.import_module(module) if alone else load(name)
+    return (documented.__doc__ or "").strip().partition("\n")[0]

@@ -285,9 +285,12 @@ def test_files_that_cannot_be_read_are_left_out_of_what_is_strange(explored, eno
     with pytest.raises(ValueError, match="--against=odd=.*: no file could be read"):
         explored("outliers", "pictures", **options)
     PIL.Image.new("RGB", (16, 16)).save(tmp_path / "odd" / "whole.png")
+    (tmp_path / "odd" / "notes.txt").write_text("no picture either")
     numbers, rows, _ = explored("outliers", "pictures", **options)
     assert [row["id"] for row in rows if row["kind"] == "odd"] == [str(tmp_path / "odd" / "whole.png")]
-    assert "broken.png: not readable as a picture" in capsys.readouterr().err and "odd" in numbers["detection"]
+    said = capsys.readouterr().err
+    assert "broken.png: not readable as a picture" in said and "odd" in numbers["detection"]
+    assert "1 of other endings (1 .txt)" in said
 
 
 def test_one_end_given_twice_and_a_file_for_a_folder_are_refused(explored, tmp_path):

@@ -109,7 +109,7 @@ def test_what_has_no_partner_is_no_pair(speech_folder, tmp_path):
 def test_pairs_hold_a_record_once(long_records):
     drawn = pairs.keys(long_records, "train", 128)
     assert set(drawn.values()) == {7, 8} and len(drawn) == 74
-    assert pairs._held(long_records, "train", "a", 0, list(drawn)).shape == (74,)
+    assert pairs._serialised(long_records, "train", "a", 0, list(drawn)).shape == (74,)
 
 
 def renamed(data, **changes):
@@ -124,12 +124,12 @@ def test_accents_of_either_form_make_one_name(long_records):
     data = dataclasses.replace(long_records, sources=tuple(found))
     assert data.sources[0].id != data.sources[2].id.replace("b/", "a/")
     assert len(pairs.names(data, "train")) == 2
-    assert pairs.told(data).startswith("2 pairs of files of one name (2 train, 0 val, 0 test); files without a")
+    assert pairs.described(data).startswith("2 pairs of files of one name (2 train, 0 val, 0 test); files without a")
 
 
 def test_pairs_are_counted_and_so_is_what_has_no_partner(long_records):
     data = renamed(long_records, id="a/z.wav")
-    assert pairs.told(data).startswith("1 pairs") and pairs.told(data).endswith("partner: 1 of a, 1 of b")
+    assert pairs.described(data).startswith("1 pairs") and pairs.described(data).endswith("partner: 1 of a, 1 of b")
 
 
 def test_two_files_of_one_name_are_no_pair_of_a_third(long_records):

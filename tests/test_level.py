@@ -115,8 +115,11 @@ def test_floats_in_units_of_integers_are_scaled_and_it_is_said(bits, peak):
 
 
 def test_floats_of_no_integers_are_scaled_to_full_scale():
-    found = audio.survey(file_of(np.float64(SPEECH) * 1e12), SMALL)
+    unit = np.float64(SPEECH) / np.abs(SPEECH).max()
+    found = audio.survey(file_of(6e9 * unit), SMALL)
     assert 0.1 < found.peak <= 1 and "scaled down" in found.notes[0]
+    with pytest.raises(ValueError, match="holds samples of .*damaged"):
+        audio.survey(file_of(1e12 * unit), SMALL)
 
 
 @pytest.mark.parametrize("peak", [0.01, 1.0, 1.5, 7.9])

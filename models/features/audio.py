@@ -59,17 +59,17 @@ def stft_stream(parts: Iterable[np.ndarray], spec: AudioSpec, gain: float = 1.0)
     Yields:
       Complex arrays `[frames, n_fft // 2 + 1]` that concatenate to ``stft(gain * concatenate(parts), spec)``.
     """
-    held, total, done = np.zeros(spec.n_fft // 2, np.float32), 0, 0
+    waiting, total, done = np.zeros(spec.n_fft // 2, np.float32), 0, 0
     for part in parts:
         total += len(part)
-        held = np.concatenate([held, np.float32(gain) * part])
-        ready = max(0, (len(held) - spec.n_fft) // spec.hop_length + 1)
+        waiting = np.concatenate([waiting, np.float32(gain) * part])
+        ready = max(0, (len(waiting) - spec.n_fft) // spec.hop_length + 1)
         if ready:
-            yield _stft_of_padded(held[: spec.n_fft + (ready - 1) * spec.hop_length], spec)
-            held, done = held[ready * spec.hop_length :], done + ready
+            yield _stft_of_padded(waiting[: spec.n_fft + (ready - 1) * spec.hop_length], spec)
+            waiting, done = waiting[ready * spec.hop_length :], done + ready
     rest = spec.frames(total) - done
     if rest:
-        tail = np.pad(held, (0, max(0, spec.n_fft + (rest - 1) * spec.hop_length - len(held))))
+        tail = np.pad(waiting, (0, max(0, spec.n_fft + (rest - 1) * spec.hop_length - len(waiting))))
         yield _stft_of_padded(tail, spec)
 
 
@@ -197,13 +197,13 @@ def regrouped(parts: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
     >>> [part.tolist() for part in regrouped([np.arange(3), np.arange(3, 4), np.arange(4, 7)], 2)]
     [[0, 1], [2, 3], [4, 5], [6]]
     """
-    held: list[np.ndarray] = []
+    waiting: list[np.ndarray] = []
     for part in parts:
-        held.append(part)
-        while sum(map(len, held)) >= rows:
-            joined = np.concatenate(held)
+        waiting.append(part)
+        while sum(map(len, waiting)) >= rows:
+            joined = np.concatenate(waiting)
             yield joined[:rows]
-            held = [joined[rows:]]
-    rest = np.concatenate(held)
+            waiting = [joined[rows:]]
+    rest = np.concatenate(waiting)
     if len(rest):
         yield rest

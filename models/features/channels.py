@@ -53,10 +53,10 @@ class Channels:
 
     def notes(self) -> tuple[str, ...]:
         """What is unusual, and what is made of it, for people; channels are counted from 1."""
-        found = []
+        notes = []
         if self.best() >= 0:
-            found.append(f"channels cancel out when averaged: channel {self.best() + 1} is used")
+            notes.append(f"channels cancel out when averaged: channel {self.best() + 1} is used")
         if self.depth():
             read = f"read as {self.depth()}-bit integers" if self.depth() > 0 else "scaled down to full scale"
-            found.append(f"float samples reach {self.peak:.0f}: {read}")
-        return tuple(found)
+            notes.append(f"float samples reach {self.peak:.0f}: {read}")
+        return tuple(notes)

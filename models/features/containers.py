@@ -53,12 +53,12 @@ def patches(file: BinaryIO) -> list[tuple[int, bytes]]:
     data = reader(file, total) if reader else None
     if data is None:
         return []
-    there = max(0, total - data.start)
+    available = max(0, total - data.start)
     if data.size is None:
-        return data.patches(there)
+        return data.patches(available)
     tolerance = 0 if data.exact else max(SLACK_BYTES, min((1 - WHOLE) * data.size, MOST_MISSING_BYTES))
-    if data.size - there > tolerance:
-        raise UserError(f"cut short: {there} of {data.size} bytes are there; give the whole file")
+    if data.size - available > tolerance:
+        raise UserError(f"cut short: {available} of {data.size} bytes are there; give the whole file")
     return []
 
 
@@ -141,8 +141,8 @@ def _w64(file: BinaryIO, total: int) -> Data | None:
             break
         size = _number(file, at + 16, "<Q")
         if _at(file, at, 16) == W64_DATA:
-            there = None if size <= 24 or size >> 62 else size - 24
-            return Data(at + 24, there, patches=lambda size, at=at: [(at + 16, struct.pack("<Q", size + 24))])
+            announced = None if size <= 24 or size >> 62 else size - 24
+            return Data(at + 24, announced, patches=lambda size, at=at: [(at + 16, struct.pack("<Q", size + 24))])
         at += max(24, size + -size % 8)
     return None
 
@@ -171,9 +171,9 @@ def _caf(file: BinaryIO, total: int) -> Data | None:
             break
         name, size = struct.unpack(">4sq", _at(file, at, 12))
         if name == b"data":
-            there = size - 4 if size > 4 else None
+            announced = size - 4 if size > 4 else None
             exact = _at(file, 28, 4) not in (b"lpcm", b"ulaw", b"alaw")
-            return Data(at + 16, there, exact, lambda size, at=at: [(at + 4, struct.pack(">q", size + 4))])
+            return Data(at + 16, announced, exact, lambda size, at=at: [(at + 4, struct.pack(">q", size + 4))])
         if size < 0:
             break
         at += 12 + size

@@ -161,8 +161,8 @@ def _significant_bits(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
     """Bits of the original by a PNG's chunk sBIT; 0 where it says none."""
     if picture.format != "PNG":
         return 0
-    found = picture_file.png_chunks(file).get(b"sBIT", b"")
-    return max(found[: 1 if len(found) < 3 else 3], default=0)  # the others are of alpha
+    depths = picture_file.png_chunks(file).get(b"sBIT", b"")
+    return max(depths[: 1 if len(depths) < 3 else 3], default=0)  # the others are of alpha
 
 
 def _by_bits(bits: int, samples: np.ndarray, level: float) -> float:
@@ -191,7 +191,7 @@ def to_eight_bits(deep: Deep, asked: float) -> tuple[PIL.Image.Image, tuple[str,
     """
     white, notes = white_of(deep.depth, asked)
     flat = deep.samples.reshape(-1)
-    made, bad, above, below = np.empty(flat.size, np.uint8), 0, 0, 0
+    eight_bits, bad, above, below = np.empty(flat.size, np.uint8), 0, 0, 0
     for start in range(0, flat.size, BLOCK):
         x = flat[start : start + BLOCK].astype(np.float64) / white
         odd = ~np.isfinite(x)
@@ -199,7 +199,7 @@ def to_eight_bits(deep: Deep, asked: float) -> tuple[PIL.Image.Image, tuple[str,
         bad, above, below = bad + odd.sum(), above + (x > 1 + 0.5 / 255).sum(), below + (x < -0.5 / 255).sum()
         x = np.clip(x, 0, 1)
         x = np.where(odd, 0, 1 - x if deep.inverted else x)
-        made[start : start + BLOCK] = np.uint8(x * 255 + 0.5)
+        eight_bits[start : start + BLOCK] = np.uint8(x * 255 + 0.5)
     total = flat.size
     if bad:
         notes += (f"{bad} of {total} samples are not a number or infinite: read as black",)
@@ -207,7 +207,7 @@ def to_eight_bits(deep: Deep, asked: float) -> tuple[PIL.Image.Image, tuple[str,
         notes += (f"brighter than white={white:g}: {100 * above / total:.2g} % of the samples are clipped",)
     if below:
         notes += (f"below 0: {100 * below / total:.2g} % of the samples are clipped",)
-    picture = PIL.Image.fromarray(made.reshape(deep.samples.shape))
+    picture = PIL.Image.fromarray(eight_bits.reshape(deep.samples.shape))
     if deep.alpha is not None:
         opaque = white if 0 < deep.alpha.max() <= white else 65535.0
         picture.putalpha(PIL.Image.fromarray(np.uint8(np.clip(deep.alpha / opaque, 0, 1) * 255 + 0.5)))

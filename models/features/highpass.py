@@ -43,23 +43,23 @@ def highpass(parts: Iterable[np.ndarray], sample_rate_hz: int) -> Iterator[np.nd
       Arrays `[samples]` float32, as many samples altogether.
     """
     kernel = low_pass(sample_rate_hz)
-    half, held, first, begun = len(kernel) // 2, np.zeros(0), 0.0, False
+    half, waiting, first, begun = len(kernel) // 2, np.zeros(0), 0.0, False
     for part in (part for part in parts if len(part)):
-        first = first if len(held) else float(part[0])
-        held = np.concatenate([held, part - first])
-        if not begun and len(held) >= half:
-            held, begun = np.pad(held, (half, 0), mode="symmetric"), True
-        if begun and len(held) > 4 * half:
-            yield _filtered(held, kernel)
-            held = held[len(held) - 2 * half :]
-    if len(held):
-        yield _filtered(np.pad(held, (0 if begun else half, half), mode="symmetric"), kernel)
+        first = first if len(waiting) else float(part[0])
+        waiting = np.concatenate([waiting, part - first])
+        if not begun and len(waiting) >= half:
+            waiting, begun = np.pad(waiting, (half, 0), mode="symmetric"), True
+        if begun and len(waiting) > 4 * half:
+            yield _filtered(waiting, kernel)
+            waiting = waiting[len(waiting) - 2 * half :]
+    if len(waiting):
+        yield _filtered(np.pad(waiting, (0 if begun else half, half), mode="symmetric"), kernel)
 
 
-def _filtered(held: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+def _filtered(samples: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Of samples with `len(kernel) // 2` around them to either side."""
     half = len(kernel) // 2
-    if not held.any():
-        return np.zeros(len(held) - 2 * half, np.float32)
-    below = scipy.signal.oaconvolve(held, kernel, mode="valid")
-    return (held[half : len(held) - half] - below).astype(np.float32)
+    if not samples.any():
+        return np.zeros(len(samples) - 2 * half, np.float32)
+    below = scipy.signal.oaconvolve(samples, kernel, mode="valid")
+    return (samples[half : len(samples) - half] - below).astype(np.float32)

@@ -66,16 +66,16 @@ class LevelMeter:
     def __init__(self, spec):
         self.spec, self.samples, self.peak = spec, 0, 0.0
         self.scale, self.channel, self.notes = 1.0, -1, ()
-        self.held, self.powers = np.zeros(0, np.float32), []
+        self.partial_block, self.powers = np.zeros(0, np.float32), []
 
     def add(self, part: np.ndarray) -> None:
         """The next samples."""
         self.samples += len(part)
         self.peak = max(self.peak, self.scale * float(np.abs(part).max(initial=0.0)))
-        self.held = np.concatenate([self.held, part])
-        whole = len(self.held) - len(self.held) % _block_samples(self.spec.sample_rate_hz)
-        self.powers.append(block_powers(self.held[:whole], self.spec.sample_rate_hz))
-        self.held = self.held[whole:]
+        self.partial_block = np.concatenate([self.partial_block, part])
+        whole = len(self.partial_block) - len(self.partial_block) % _block_samples(self.spec.sample_rate_hz)
+        self.powers.append(block_powers(self.partial_block[:whole], self.spec.sample_rate_hz))
+        self.partial_block = self.partial_block[whole:]
 
     def describe(self, *, channel: int, scale: float, notes: tuple[str, ...]) -> None:
         """Says how what was added is to be read: which channel it is, its scale, what is unusual about it."""
@@ -83,8 +83,8 @@ class LevelMeter:
         self.channel, self.scale, self.notes = channel, scale, notes
 
     def _blocks(self) -> np.ndarray:
-        found = np.concatenate([*self.powers, block_powers(self.held, self.spec.sample_rate_hz)])
-        return self.scale**2 * found
+        powers = np.concatenate([*self.powers, block_powers(self.partial_block, self.spec.sample_rate_hz)])
+        return self.scale**2 * powers
 
     def gain(self) -> float:
         """The factor that brings what was added to the spec's level, its scale included."""

@@ -122,24 +122,24 @@ def links(file: BinaryIO, start: int) -> list[Link]:
 
     A link ends where another index stands, where tags do, or where the format changes.
     """
-    window, found, at = _Window(file), [], start
+    window, found_links, at = _Window(file), [], start
     joined = contiguous = False  # with the frame before: in one link, and without a gap
     while at < window.total:
-        frame, last = window.frame(at), found[-1].first.format if found else None
+        frame, last = window.frame(at), found_links[-1].first.format if found_links else None
         if frame is None or not (contiguous and frame.format == last or _begins(window, at, last)):
             if contiguous and window.is_torn(at, last):
-                found[-1].torn = True
+                found_links[-1].torn = True
             skipped = _tag(window, at)
             joined, contiguous = joined and not skipped, False
             at = at + skipped if skipped else _sync(window, at + 1, last)
             continue
         count = _count(window.bytes(at, frame.index_offset + 12)[frame.index_offset :])
         if not joined or count is not None or frame.format != last:
-            found.append(Link(frame, count, [[at, at]]))
-        found[-1].add(at, frame, is_index=count is not None)
+            found_links.append(Link(frame, count, [[at, at]]))
+        found_links[-1].add(at, frame, is_index=count is not None)
         joined = contiguous = True
         at += frame.size
-    return [link for link in found if link.frames]
+    return [link for link in found_links if link.frames]
 
 
 def _count(index: bytes) -> int | None:
@@ -203,22 +203,22 @@ class _Window:
     """A file, some of which is held in memory."""
 
     def __init__(self, file: BinaryIO):
-        self.file, self.total, self.at, self.held = file, file.seek(0, os.SEEK_END), 0, b""
+        self.file, self.total, self.at, self.block = file, file.seek(0, os.SEEK_END), 0, b""
 
     def bytes(self, at: int, count: int) -> bytes:
         """So many from a place on, fewer at the end of the file."""
         begin = at - self.at
-        if begin < 0 or begin + count > len(self.held):
+        if begin < 0 or begin + count > len(self.block):
             self.file.seek(at)
-            self.at, self.held, begin = at, self.file.read(max(count, BLOCK_BYTES)), 0
-        return self.held[begin : begin + count]
+            self.at, self.block, begin = at, self.file.read(max(count, BLOCK_BYTES)), 0
+        return self.block[begin : begin + count]
 
     def is_torn(self, at: int, format_: tuple) -> bool:
         """Whether the file ends within a frame of this format that begins here."""
-        found = Frame.of(self.bytes(at, 4))
-        return bool(found) and found.format == format_ and at + found.size > self.total
+        frame = Frame.of(self.bytes(at, 4))
+        return bool(frame) and frame.format == format_ and at + frame.size > self.total
 
     def frame(self, at: int) -> Frame | None:
         """The frame that begins here and is there whole."""
-        found = Frame.of(self.bytes(at, 4))
-        return found if found and at + found.size <= self.total else None
+        frame = Frame.of(self.bytes(at, 4))
+        return frame if frame and at + frame.size <= self.total else None

@@ -21,7 +21,7 @@ def links(file: BinaryIO) -> list[tuple[int, int]]:
     Raises:
       UserError: a stream that has begun does not reach its last page.
     """
-    found: list[list[int]] = []
+    spans: list[list[int]] = []
     streams: dict[bytes, bool] = {}  # of this link by serial number: whether the last page has come
     heads, reached = False, 0  # whether all pages of the link so far begin a stream; where the page before ends
     for start, end, flags, serial in _pages(file):
@@ -29,7 +29,7 @@ def links(file: BinaryIO) -> list[tuple[int, int]]:
             _refuse(streams)
         if flags & FIRST and not heads:
             _refuse(streams)
-            found.append([start, end])
+            spans.append([start, end])
             streams = {}
         heads, reached = bool(flags & FIRST), end
         if heads:
@@ -37,9 +37,9 @@ def links(file: BinaryIO) -> list[tuple[int, int]]:
         elif serial not in streams:
             _refuse({serial: False})
         streams[serial] = streams[serial] or bool(flags & LAST)
-        found[-1][1] = end
+        spans[-1][1] = end
     _refuse(streams)
-    return [(start, end) for start, end in found]
+    return [(start, end) for start, end in spans]
 
 
 def _refuse(streams: dict[bytes, bool]) -> None:
@@ -69,9 +69,9 @@ def _next(file: BinaryIO, at: int) -> int:
     """Where the next page may begin, the end of the file if nowhere."""
     file.seek(at)
     while block := file.read(SEARCH_BYTES):
-        found = block.find(b"OggS")
-        if found >= 0:
-            return at + found
+        place = block.find(b"OggS")
+        if place >= 0:
+            return at + place
         if len(block) < 4:
             return at + len(block)
         at += len(block) - 3

@@ -41,13 +41,13 @@ def _raster_formats() -> dict[str, list[str]]:
 
         pillow_heif.register_heif_opener()
     missing = {name for name, feature in OPTIONAL.items() if not PIL.features.check(feature)}
-    found: dict[str, list[str]] = {}
+    endings: dict[str, list[str]] = {}
     for suffix, name in PIL.Image.registered_extensions().items():
         name = "JPEG" if name == "MPO" else name  # which it opens as JPEG
         if name in PIL.Image.OPEN and name not in NOT_RASTER | missing:
-            found.setdefault(name, []).append(suffix)
-    sure = [name for name in found if PIL.Image.OPEN[name][1]]  # known by their first bytes: these are asked first
-    return {name: found[name] for name in [*sure, *(name for name in found if name not in sure)]}
+            endings.setdefault(name, []).append(suffix)
+    sure = [name for name in endings if PIL.Image.OPEN[name][1]]  # known by their first bytes: these are asked first
+    return {name: endings[name] for name in [*sure, *(name for name in endings if name not in sure)]}
 
 
 _ENDINGS = _raster_formats()
@@ -79,9 +79,9 @@ def _reason(error: Exception) -> str:
         return f"it has more than {MAX_PIXELS} pixels; make it smaller"
     if isinstance(error, MemoryError):
         return "it does not fit into memory"
-    said = " ".join(str(error).split())
-    expected = isinstance(error, (OSError, SyntaxError, ValueError)) and said
-    return said if expected else f"its {type(error).__name__} says that it is damaged: {said}"
+    message = " ".join(str(error).split())
+    expected = isinstance(error, (OSError, SyntaxError, ValueError)) and message
+    return message if expected else f"its {type(error).__name__} says that it is damaged: {message}"
 
 
 @contextlib.contextmanager
@@ -148,10 +148,10 @@ def orientation(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
         if isinstance(block := picture.info.get("exif"), bytes):
             PIL.Image.Exif().load(block)  # of one that is broken, getexif says nothing when it is asked again
         if picture.format == "PNG" and "exif" not in picture.info and b"eXIf" not in png_chunks(file):
-            found = PIL.Image.Image.getexif(picture)  # PngImageFile's own decodes the pixels to look behind them
+            exif = PIL.Image.Image.getexif(picture)  # PngImageFile's own decodes the pixels to look behind them
         else:
-            found = picture.getexif()
-        value = found.get(ORIENTATION, 1)
+            exif = picture.getexif()
+        value = exif.get(ORIENTATION, 1)
     return value if value in UPRIGHT else 1
 
 
@@ -177,7 +177,7 @@ def frames(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
 
 def png_chunks(file: str | BinaryIO) -> dict[bytes, bytes]:
     """The chunks of a PNG by name, the pixels' and those above 64 kB without their content."""
-    found = {}
+    chunks = {}
     with _binary(file) as stream:
         stream.seek(8, io.SEEK_SET)
         while len(head := stream.read(8)) == 8:
@@ -185,7 +185,7 @@ def png_chunks(file: str | BinaryIO) -> dict[bytes, bytes]:
             small = name != b"IDAT" and size <= 1 << 16
             content = stream.read(size) if small else b""
             stream.seek(4 if small else size + 4, io.SEEK_CUR)
-            found.setdefault(name, content)
+            chunks.setdefault(name, content)
             if name == b"IEND":
                 break
-    return found
+    return chunks

@@ -59,20 +59,20 @@ def pieces(parts: Iterable[np.ndarray], sample_rate_hz: int) -> Iterator[tuple[n
       Samples, which concatenate to the recording, and their F0 in Hz as :func:`track` gives it, a frame
       for each `hop_length` of them that has begun.
     """
-    hop, held, before = hop_length(sample_rate_hz), np.zeros(0, np.float32), 0
+    hop, waiting, before = hop_length(sample_rate_hz), np.zeros(0, np.float32), 0
     for part in parts:
-        held = np.concatenate([held, part])
-        while len(held) >= before + (PIECE_FRAMES + CONTEXT_FRAMES) * hop:
-            seen = held[: before + (PIECE_FRAMES + CONTEXT_FRAMES) * hop]
+        waiting = np.concatenate([waiting, part])
+        while len(waiting) >= before + (PIECE_FRAMES + CONTEXT_FRAMES) * hop:
+            seen = waiting[: before + (PIECE_FRAMES + CONTEXT_FRAMES) * hop]
             f0_hz = track(seen, sample_rate_hz)[before // hop :][:PIECE_FRAMES]
             frames = _end(f0_hz)
             reached = before + frames * hop
-            yield held[before:reached], f0_hz[:frames]
+            yield waiting[before:reached], f0_hz[:frames]
             forgotten = max(0, reached - CONTEXT_FRAMES * hop)
-            held, before = held[forgotten:], reached - forgotten
-    if len(held) > before:
-        frames = -(-(len(held) - before) // hop)
-        yield held[before:], track(held, sample_rate_hz)[before // hop :][:frames]
+            waiting, before = waiting[forgotten:], reached - forgotten
+    if len(waiting) > before:
+        frames = -(-(len(waiting) - before) // hop)
+        yield waiting[before:], track(waiting, sample_rate_hz)[before // hop :][:frames]
 
 
 def _end(f0_hz: np.ndarray) -> int:
@@ -92,10 +92,10 @@ def survey(file: str | BinaryIO, sample_rate_hz: int, *, channel: int = -1) -> M
     Arguments and errors as :func:`models.features.recording.blocks`; offset and rumble are taken out.
     """
     parts = highpass(recording.blocks(file, sample_rate_hz, channel=channel), sample_rate_hz)
-    found = Moments.empty(1)
+    moments = Moments.empty(1)
     for _, f0_hz in pieces(parts, sample_rate_hz):
-        found = merge(found, Moments.of(np.log(f0_hz[~np.isnan(f0_hz)])[:, None]))
-    return found
+        moments = merge(moments, Moments.of(np.log(f0_hz[~np.isnan(f0_hz)])[:, None]))
+    return moments
 
 
 def mean_variance(f0_hz: np.ndarray, source: Moments, target: Moments) -> np.ndarray:

@@ -131,7 +131,7 @@ def blocks(
       UserError: not a recording, empty, cut short, of an absurd rate or number of channels, or holding
         infinities or NaNs.
     """
-    made = False
+    any_samples = False
     with _explained(), _opened(file) as opened:
         for stream in streams.of(opened):
             unchanged = isinstance(file, str) and not stream.pieces  # libsndfile reads a path faster
@@ -139,9 +139,9 @@ def blocks(
                 _refuse_absurd(source.samplerate, source.channels)
                 parts = _mono(source, _announced(source, stream), channel, meter)
                 for part in _resampled(parts, source.samplerate, sample_rate_hz):
-                    made = made or len(part) > 0
+                    any_samples = any_samples or len(part) > 0
                     yield part
-    if not made:
+    if not any_samples:
         raise UserError("empty: the header announces no samples")
 
 
@@ -193,13 +193,13 @@ def _resampled(parts: Iterable[np.ndarray], rate_hz: int, wanted_hz: int) -> Ite
     if rate_hz == wanted_hz:
         yield from parts
         return
-    stream, made, mono = soxr.ResampleStream(rate_hz, wanted_hz, 1, dtype="float32"), 0, np.zeros(0, np.float32)
+    stream, resampled, mono = soxr.ResampleStream(rate_hz, wanted_hz, 1, dtype="float32"), 0, np.zeros(0, np.float32)
     for mono in parts:
         part = stream.resample_chunk(mono)
-        made += len(part)
+        resampled += len(part)
         yield part
     rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)
-    yield rest if made or len(rest) else mono[:1]  # less than half a sample is still a recording
+    yield rest if resampled or len(rest) else mono[:1]  # less than half a sample is still a recording
 
 
 def read(file: str | BinaryIO, sample_rate_hz: int, *, channel: int = -1) -> np.ndarray:

@@ -92,15 +92,15 @@ def of(file: BinaryIO) -> list[Stream]:
         start = min(total, start + skipped)
     magic = _at(file, start, 4)
     if magic == b"OggS":
-        found = [Stream((link,)) for link in ogg.links(file)]
+        streams = [Stream((link,)) for link in ogg.links(file)]
     elif magic == b"fLaC":
-        found = _flac(file, start, total)
+        streams = _flac(file, start, total)
     elif start or mpeg.Frame.of(magic):
-        found = [Stream(link.pieces(), link.samples) for link in mpeg.links(file, start)]
+        streams = [Stream(link.pieces(), link.samples) for link in mpeg.links(file, start)]
     else:
-        found = [Stream(_patched(containers.patches(file), total))]
-    as_it_is = [Stream(samples=stream.samples) for stream in found if stream.pieces == ((0, total),)]
-    return as_it_is or found or [Stream()]
+        streams = [Stream(_patched(containers.patches(file), total))]
+    as_it_is = [Stream(samples=stream.samples) for stream in streams if stream.pieces == ((0, total),)]
+    return as_it_is or streams or [Stream()]
 
 
 def _at(file: BinaryIO, offset: int, count: int) -> bytes:
@@ -122,8 +122,8 @@ def _flac(file: BinaryIO, start: int, total: int) -> list[Stream]:
     starts, at = [], start
     while at < total:
         block = _at(file, at, SEARCH_BYTES)
-        found = sorted(place for mark in FLAC_INFO for place in _places(block, mark))
-        starts += [at + place for place in found]
+        places = sorted(place for mark in FLAC_INFO for place in _places(block, mark))
+        starts += [at + place for place in places]
         at += max(1, len(block) - len(FLAC_INFO[0]) + 1)
     if not starts:
         return [Stream()]

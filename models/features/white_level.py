@@ -54,8 +54,8 @@ def level_of(samples: np.ndarray) -> float:
     flat = samples.reshape(-1)
     flat = flat[:: max(1, flat.size // SAMPLES)]
     real = flat.dtype.kind == "f"
-    found = flat[(flat > 0) & np.isfinite(flat)] if real else flat[flat > 0]
-    return float(np.quantile(found, FLOAT_LEVEL if real else LEVEL, method="lower")) if found.size else 0.0
+    positive = flat[(flat > 0) & np.isfinite(flat)] if real else flat[flat > 0]
+    return float(np.quantile(positive, FLOAT_LEVEL if real else LEVEL, method="lower")) if positive.size else 0.0
 
 
 def guessed_white(kind: str, level: float) -> float:

@@ -68,12 +68,12 @@ def detection(usual: np.ndarray, strange: np.ndarray, *, seed: int = 0) -> dict[
     drawn = [side[rng.integers(len(side), size=(DRAWS, len(side)))] for side in sides]
     whole = [_counts(side[None], len(values)) for side in sides]
     resampled = [_counts(side, len(values)) for side in drawn]
-    made = {}
+    measures = {}
     for name, measure in MEASURES.items():
         value, trials = float(measure(*whole)[0]), len(strange) if name == "fpr95" else min(len(usual), len(strange))
         (low, high), (least, most) = np.quantile(measure(*resampled), INTERVAL), exact_interval(value, trials)
-        made[name] = [value, min(float(low), least), max(float(high), most)]
-    return made
+        measures[name] = [value, min(float(low), least), max(float(high), most)]
+    return measures
 
 
 def exact_interval(share: float, trials: int) -> tuple[float, float]:

@@ -87,8 +87,8 @@ class Preprocess:
             "statistics": moments
             | beam.MapTuple(lambda of, m: {**dict(zip(MOMENTS, of, strict=True)), **m.to_json("<f8")}),
         }
-        for name, found in outcomes.items():
-            rows.write(found, self.data_dir, name, order=ORDER.get(name, ()))
+        for name, outcome in outcomes.items():
+            rows.write(outcome, self.data_dir, name, order=ORDER.get(name, ()))
 
 
 def _duplicates(digest: str, places: Iterable[tuple[str, str, str]]) -> Iterator[dict]:
@@ -120,16 +120,16 @@ class _Survey(beam.DoFn):
             if "reason" in row:
                 raise UserError(row["reason"])
             with filesystem.open_file(row["path"]) as file:
-                found = list(sources.survey(file, row, job.spec, job.fractions))
+                surveyed = list(sources.survey(file, row, job.spec, job.fractions))
                 if job.reject:
                     self.detector.refuse(file)
-                channel = found[0][0].channel
+                channel = surveyed[0][0].channel
                 tracked = pitch.survey(file, job.spec.sample_rate_hz, channel=channel) if job.pitch else None
-            for source, moments in found:
+            for source, moments in surveyed:
                 yield source
                 yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split, "features"), moments))
             if tracked:
-                yield beam.pvalue.TaggedOutput("moments", ((row["domain"], found[0][0].split, "pitch"), tracked))
+                yield beam.pvalue.TaggedOutput("moments", ((row["domain"], surveyed[0][0].split, "pitch"), tracked))
         except Exception as error:  # one bad file must not end the job, whatever is wrong with it
             yield beam.pvalue.TaggedOutput("failures", sources.failure(row["domain"], row["path"], error))
             Tally.add(job.tally)  # for the second pass, which it will not see
@@ -143,12 +143,12 @@ class _WriteShard(beam.DoFn):
         self.job = job
 
     def process(self, element):
-        job, ((domain, split, shard, shards), found) = self.job, element
+        job, ((domain, split, shard, shards), surveyed) = self.job, element
         path = posixpath.join(job.data_dir, records.shard_name(domain, split, shard, shards))
         kept, failures, lengths = [], [], []
         try:
             with filesystem.new_file(path) as out:
-                for source in sorted(found, key=lambda s: s.id):
+                for source in sorted(surveyed, key=lambda s: s.id):
                     encoded = self._encoded(source, failures)
                     if encoded is not None:
                         out.write(b"".join(encoded))

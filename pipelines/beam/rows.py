@@ -91,17 +91,17 @@ def _lines(path: str) -> Iterator[dict]:
         yield from map(json.loads, file)
 
 
-def write(found: beam.PCollection, folder: str, name: str, *, order: tuple[str, ...] = ()) -> None:
+def write(collection: beam.PCollection, folder: str, name: str, *, order: tuple[str, ...] = ()) -> None:
     """Adds the step that writes the rows of a collection, for :func:`read`.
 
     Args:
-      found: dictionaries.
+      collection: dictionaries.
       folder: of the results.
       name: of the rows.
       order: keys whose values they are sorted by.
     """
     place = posixpath.join(work_folder(folder), name)
-    texts = found | f"{name} as JSON" >> beam.Map(lambda row: (_key_of(row, order), json.dumps(row)))
+    texts = collection | f"{name} as JSON" >> beam.Map(lambda row: (_key_of(row, order), json.dumps(row)))
     keyed = texts | f"{name} keys" >> beam.WithKeys(lambda pair: int(ROW_FILES * records.stable_fraction(pair[1])))
     _ = keyed | f"{name} groups" >> beam.GroupByKey() | f"{name} out" >> beam.Map(_write_lines, place)
 

@@ -71,8 +71,8 @@ class Translate:
         converted = rows.read_work(pipeline, self.output_dir, WORK, self.batch_count) | "Convert" >> beam.ParDo(
             _Convert(self, Shared())
         ).with_outputs("failures", main="translations")
-        for name, found in (("translations", converted.translations), ("failures", converted.failures)):
-            rows.write(found, self.output_dir, name, order=ORDER)
+        for name, outcome in (("translations", converted.translations), ("failures", converted.failures)):
+            rows.write(outcome, self.output_dir, name, order=ORDER)
 
 
 class _Convert(beam.DoFn):

@@ -143,6 +143,7 @@ def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
 def _read(lab: Lab, name: str, pattern: str) -> tuple[list[str], list[np.ndarray]]:
     listed = listing.list_files([pattern], corpus.known_suffixes(lab.spec.kind))
     listing.need_files(f"--against={name}={pattern}: no file matches", listed)
+    listing.say_left_out(pattern, listed)
     read, found = [], []
     for path in sorted(listing.sampled(listed.root, listed.files, MOST_STRANGE, "against")):
         try:
