@@ -149,6 +149,17 @@ def test_channels_that_do_not_cancel_are_averaged(rng):
         assert (meter.channel, meter.notes) == (-1, ())
 
 
+@pytest.mark.parametrize("part", [slice(0, 0.5), slice(0.4, 0.8)], ids=str)
+def test_of_channels_that_cancel_in_a_part_of_the_recording_no_part_is_lost(part):
+    sign = np.ones(len(SPEECH))
+    sign[int(part.start * len(sign)) : int(part.stop * len(sign))] = -1
+    file = file_of(np.stack([SPEECH, 0.9 * sign * SPEECH], 1))
+    meter = audio.survey(file, SMALL)
+    assert meter.channel == 0 and "cancel" in meter.notes[0]
+    found = np.concatenate(list(audio.segments(file, SMALL, meter.gain(), 1000, channel=meter.channel)))
+    np.testing.assert_allclose(found, mels(SPEECH), atol=0.05)
+
+
 def test_an_ordinary_file_is_read_once_and_an_odd_one_twice(monkeypatch):
     calls, blocks = [], recording.blocks
     monkeypatch.setattr(recording, "blocks", lambda *args, **given: calls.append(given) or blocks(*args, **given))
