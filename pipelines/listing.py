@@ -7,6 +7,7 @@ known files in and below them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import posixpath
 import re
@@ -15,7 +16,17 @@ from collections.abc import Collection, Iterable, Iterator
 from models.errors import UserError
 from pipelines import globs, local_walk, records
 from pipelines.beam import filesystem
-from pipelines.left_out import CAPITALS, ENDING, METADATA, RESULTS, LeftOut, is_metadata, is_metadata_folder, printable
+from pipelines.left_out import (
+    CAPITALS,
+    ENDING,
+    METADATA,
+    RESULTS,
+    SEEN_FILE,
+    LeftOut,
+    is_metadata,
+    is_metadata_folder,
+    printable,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,14 +80,27 @@ def list_files(patterns: Iterable[str], suffixes: Collection[str], *, output_dir
       UserError: a remote store refuses the listing.
     """
     patterns = [_as_folder(filesystem.expanded(pattern)) for pattern in patterns]
-    left_out = LeftOut()
+    left_out, endings, output_dir = LeftOut(), frozenset(suffixes), filesystem.expanded(output_dir)
     found: dict[str, int] = {}
     for pattern in dict.fromkeys(patterns):
         walk = _remote if filesystem.is_remote(pattern) else local_walk.files_of
-        for path, size in walk(pattern, frozenset(suffixes), filesystem.expanded(output_dir), left_out):
-            found[path] = size
-    files = [FileEntry(path, found[path]) for path in sorted(found)]
-    return Listing(globs.root_of(patterns), files, left_out)
+        found |= walk(pattern, endings, output_dir, left_out)
+    paths = sorted(_named_once(found, left_out) if len(patterns) > 1 else found)
+    return Listing(globs.root_of(patterns), [FileEntry(path, found[path]) for path in paths], left_out)
+
+
+def _named_once(paths: Iterable[str], left_out: LeftOut) -> Iterator[str]:
+    """Of the spellings of a local path by several patterns, such as ``a/x`` and ``./b/../a/x``, the first."""
+    real_folder = functools.cache(os.path.realpath)
+    known: set[tuple[str, str]] = set()
+    for path in paths:
+        folder, name = posixpath.split(path)
+        place = (folder if filesystem.is_remote(path) else real_folder(folder), name)
+        if place in known:
+            left_out.add(SEEN_FILE, path)
+        else:
+            known.add(place)
+            yield path
 
 
 def _as_folder(pattern: str) -> str:
