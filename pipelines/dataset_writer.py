@@ -33,15 +33,22 @@ def prepare(job: Preprocess, parsed) -> dict | None:
       Numbers for the user: sources, examples, failures, sources by domain and split, and warnings; None for a dry run.
 
     Raises:
-      UserError: the directory holds somebody else's files, or nothing of a domain could be read.
+      UserError: the directory holds somebody else's files, another command writes to it, or nothing of a domain could
+        be read.
     """
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
         return None
     runner.check(parsed)
     filesystem.need_output_folder("data_dir", job.data_dir)
-    begin(job)
-    job_rows.write_work(job.data_dir, WORK, _work(job))
+    with filesystem.locked(job.data_dir):
+        begin(job)
+        job_rows.write_work(job.data_dir, WORK, _work(job))
+        _run(job, parsed)
+        return finish(job)
+
+
+def _run(job: Preprocess, parsed) -> None:
     local = runner.is_local(parsed)
     with console.tally(local) as tally:
         job = dataclasses.replace(job, tally=tally.folder)
@@ -49,7 +56,6 @@ def prepare(job: Preprocess, parsed) -> dict | None:
         with console.watched(progress, tally.count):
             work_bytes = sum(entry.size for domain in job.domains for entry in domain.files) if local else 0
             runner.run(job.build, parsed, work_bytes=work_bytes)
-    return finish(job)
 
 
 def _work(job: Preprocess) -> Iterator[dict]:
@@ -84,7 +90,7 @@ def _is_of_a_dataset(name: str) -> bool:
 
 def _known_domains(data_dir: str) -> list[str] | None:
     """The domains whose records an earlier command wrote or began to write here; None where none did."""
-    if (claimed := job_rows.claimed(data_dir)) is not None:
+    if claimed := job_rows.claimed(data_dir):  # an empty one is of translate
         return claimed
     path = posixpath.join(data_dir, LAST_FILE)
     if not filesystem.exists(path):

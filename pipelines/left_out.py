@@ -13,7 +13,6 @@ METADATA_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\
 METADATA_PREFIXES = ("._", filesystem.PART)
 METADATA_FOLDERS = {"__macosx", "@eadir", ".git", ".svn", ".hg", ".trashes", ".spotlight-v100", ".fseventsd"}
 METADATA_FOLDERS |= {".ipynb_checkpoints", ".appledouble", ".crossfade-work"}
-TRANSLATIONS = "translations.jsonl"  # lies beside results of `translate`, which are no input of the next job
 
 ENDING = "of other endings"
 METADATA = "of metadata of an operating system or a tool"

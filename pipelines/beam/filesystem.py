@@ -6,12 +6,14 @@ Workers import this module by name, so nothing here depends on flags.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
 import posixpath
 import re
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -180,6 +182,32 @@ def need_output_folder(flag: str, path: str) -> None:
         raise UserError(f"--{flag}={path} cannot be made: {error.strerror or error}") from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise UserError(f"--{flag}={path} cannot be written to: permission denied")
+
+
+@contextlib.contextmanager
+def locked(folder: str) -> Iterator[None]:
+    """Keeps other commands of this machine from writing to a folder; they would take each other's files away.
+
+    The lock is one of the folder itself: it leaves no file, and ends with the process whatever ends that. Stores of
+    objects have no locks, nor have some file systems.
+
+    Raises:
+      UserError: another command is writing there.
+    """
+    if is_remote(folder):
+        yield
+        return
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another command is writing there; wait, or take another folder") from None
+        except OSError as error:
+            print(f"warning: {folder}: {error}: a second command would not be kept from it", file=sys.stderr)
+        yield
+    finally:
+        os.close(number)
 
 
 def copy_into(source: BinaryIO, path: str) -> None:
