@@ -115,7 +115,7 @@ def test_floats_in_units_of_integers_are_scaled_and_it_is_said(bits, peak):
 
 
 def test_floats_of_no_integers_are_scaled_to_full_scale():
-    found = audio.survey(file_of(np.float64(SPEECH) * 1e12), SMALL)
+    found = audio.survey(file_of(np.float64(SPEECH) * 2.5e10), SMALL)
     assert 0.1 < found.peak <= 1 and "scaled down" in found.notes[0]
 
 
@@ -124,6 +124,12 @@ def test_floats_a_little_above_one_stay_as_they_are(peak):
     unit = SPEECH / np.abs(SPEECH).max()
     found = audio.survey(file_of(peak * unit), SMALL)
     assert found.peak == pytest.approx(peak, rel=0.1) and not found.notes
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1e-5, "too quiet"), (0.0, "nothing sounds"), (1e-2, "")])
+def test_what_no_gain_brings_to_its_level_is_named(factor, said):
+    notes = audio.survey(file_of(factor * SPEECH + 0.1), SMALL).notes
+    assert len(notes) == bool(said) and said in "".join(notes)
 
 
 # ------------------------------------------------------------------ channels
