@@ -57,10 +57,12 @@ def mixed(samples: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:
     size = tf.minimum(tf.shape(samples)[0], tf.cast(channels.BLOCK_S * tf.cast(rate_hz, tf.float32), tf.int32))
     both = tf.concat([samples, mean[:, None]], axis=1)
     parts = tf.reshape(both[: tf.shape(both)[0] // size * size], [-1, size, tf.shape(both)[1]])
-    powers = tf.reduce_sum(tf.math.reduce_variance(parts, axis=1), axis=0)
+    powers = tf.math.reduce_variance(parts, axis=1)  # `[blocks, channels and their mean]`
     count = tf.cast(tf.shape(samples)[1], tf.float32)
-    cancels = (count > 1) & (powers[-1] < channels.CANCELS * tf.reduce_sum(powers[:-1]) / count**2)
-    loudest = tf.argmax(powers[:-1], output_type=tf.int32)
+    unrelated = tf.reduce_sum(powers[:, :-1], axis=1) / count**2
+    lost = tf.where(powers[:, -1] < channels.CANCELS * unrelated, unrelated, 0.0)
+    cancels = (count > 1) & (tf.reduce_sum(lost) > channels.LOST * tf.reduce_sum(unrelated))
+    loudest = tf.argmax(tf.reduce_sum(powers[:, :-1], axis=0), output_type=tf.int32)
     mono = tf.cond(cancels, lambda: tf.gather(samples, loudest, axis=1), lambda: mean)
     peak = tf.reduce_max(tf.abs(samples))
     depths = tf.constant(channels.DEPTHS, tf.float32)

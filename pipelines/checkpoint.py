@@ -103,9 +103,11 @@ def continued(run_dir: str, run: Run) -> Run:
     run that is there began with need not be said again. One that was refused before its first checkpoint is none.
 
     Raises:
-      UserError: the directory holds another run; says what differs.
+      UserError: the directory holds another run, and what differs; or folders of a run that no run is known of.
     """
     old = read_run(run_dir)
+    if old is None:
+        _refuse_foreign(run_dir)
     if old is None or not tf.train.latest_checkpoint(posixpath.join(run_dir, "checkpoints")):
         return run
     for key in ("plugin", "data_dir"):  # of which all else follows
@@ -123,6 +125,14 @@ def continued(run_dir: str, run: Run) -> Run:
         what = f"{run_dir} was trained on other records than {run.data_dir} holds now ({'; '.join(apart)})"
         raise UserError(f"{what}; take another --run_dir, or preprocess as it was then")
     return run
+
+
+def _refuse_foreign(run_dir: str) -> None:
+    """Refuses folders that training would replace, empty or go on with, where no `config.json` says whose they are."""
+    for name in ("checkpoints", "best", "export", files.NEXT.format("export")):
+        path = posixpath.join(run_dir, name)
+        if tf.io.gfile.isdir(path) and tf.io.gfile.listdir(path):
+            raise UserError(f"{run_dir}: {name} is there and no config.json of a run; take another --run_dir")
 
 
 def build_plugin(run: Run, spec: Spec) -> base.Plugin:

@@ -49,7 +49,8 @@ def prepare(job: Preprocess, parsed) -> dict | None:
       Numbers for the user: sources, examples, failures, sources by domain and split, and warnings; None for a dry run.
 
     Raises:
-      UserError: the directory holds somebody else's files, or nothing of a domain could be read.
+      UserError: the directory holds somebody else's files, another command writes to it, or nothing of a domain could
+        be read.
     """
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
@@ -117,7 +118,7 @@ def _is_of_a_dataset(name: str) -> bool:
 
 def _known_domains(data_dir: str) -> list[str] | None:
     """The domains whose records an earlier command wrote or began to write here; None where none did."""
-    if (claimed := job_rows.claimed(data_dir)) is not None:
+    if claimed := job_rows.claimed(data_dir):  # an empty one is of translate
         return claimed
     path = posixpath.join(data_dir, LAST_FILE)
     if not filesystem.exists(path):

@@ -14,12 +14,14 @@ METADATA_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\
 METADATA_PREFIXES = ("._", filesystem.PART)
 METADATA_FOLDERS = {"__macosx", "@eadir", ".git", ".svn", ".hg", ".trashes", ".spotlight-v100", ".fseventsd"}
 METADATA_FOLDERS |= {".ipynb_checkpoints", ".appledouble", ".crossfade-work"}
+
 TRANSLATIONS = "translations.jsonl"  # lies beside results of `translate`, which are no input of the next job
 
 ENDING = "of other endings"
 METADATA = "of metadata of an operating system or a tool"
 BROKEN = "broken links"
 SEEN_FOLDER = "links to a folder that is listed already"
+SEEN_FILE = "that another pattern names already, spelt in another way"
 UNREADABLE = "folders or files that cannot be read"
 IRREGULAR = "neither files nor folders (pipes, devices)"
 CAPITALS = "that differ from the pattern in capitals only"

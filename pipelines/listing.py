@@ -7,6 +7,7 @@ known files in and below them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import posixpath
 import re
@@ -21,6 +22,7 @@ from pipelines.left_out import (
     ENDING,
     METADATA,
     RESULTS,
+    SEEN_FILE,
     TRANSLATIONS,
     LeftOut,
     is_metadata,
@@ -81,13 +83,27 @@ def list_files(patterns: Iterable[str], suffixes: Collection[str], *, output_dir
       UserError: a remote store refuses the listing.
     """
     patterns = [_as_folder(filesystem.expanded(pattern)) for pattern in patterns]
-    left_out = LeftOut()
+    left_out, endings, output_dir = LeftOut(), frozenset(suffixes), filesystem.expanded(output_dir)
     sizes: dict[str, int] = {}
     for pattern in dict.fromkeys(patterns):
         walk = _remote if filesystem.is_remote(pattern) else local_walk.files_of
-        sizes.update(walk(pattern, frozenset(suffixes), filesystem.expanded(output_dir), left_out))
-    files = [FileEntry(path, sizes[path]) for path in sorted(sizes)]
-    return Listing(globs.root_of(patterns), files, left_out)
+        sizes.update(walk(pattern, endings, output_dir, left_out))
+    paths = sorted(_named_once(sizes, left_out) if len(patterns) > 1 else sizes)
+    return Listing(globs.root_of(patterns), [FileEntry(path, sizes[path]) for path in paths], left_out)
+
+
+def _named_once(paths: Iterable[str], left_out: LeftOut) -> Iterator[str]:
+    """Of the spellings of a local path by several patterns, such as ``a/x`` and ``./b/../a/x``, the first."""
+    real_folder = functools.cache(os.path.realpath)
+    known: set[tuple[str, str]] = set()
+    for path in paths:
+        folder, name = posixpath.split(path)
+        place = (folder if filesystem.is_remote(path) else real_folder(folder), name)
+        if place in known:
+            left_out.add(SEEN_FILE, path)
+        else:
+            known.add(place)
+            yield path
 
 
 def _as_folder(pattern: str) -> str:

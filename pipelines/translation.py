@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import posixpath
 import sys
@@ -12,7 +13,10 @@ from models.errors import UserError
 from pipelines import console, corpus, left_out, listing, records, result_names
 from pipelines.beam import filesystem, rows, runner, translate_job
 from pipelines.conversion import Conversion, Converter
+from pipelines.left_out import TRANSLATIONS
 
+FAILURES = "failures.jsonl"
+RESULT_KEYS = {"path", "output", "source", "target"}  # of a line of `TRANSLATIONS`
 MOST_SAID = 20  # files unlike the training data that are named on stderr; `translations.jsonl` has them all
 
 
@@ -50,7 +54,9 @@ def translate(
     runner.check(parsed)
     filesystem.need_output_folder("output_dir", output_dir)
     with filesystem.exclusive("output_dir", output_dir):
-        rows.clear(output_dir)
+        _refuse_foreign(plan, output_dir)
+        rows.claim(output_dir, [])
+        rows.clear(output_dir, keep_claim=True)
         filesystem.delete_leftovers(output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row))
         rows.write_work(output_dir, translate_job.WORK, batches)
         with console.tally(runner.is_local(parsed)) as tally:
@@ -94,6 +100,39 @@ def _refuse_overwriting(plan: Iterable[dict], inputs: Sequence[str], output_dir:
     for result in results:
         if hit := known.get(result):
             raise UserError(f"--output_dir={output_dir}: {hit} would be overwritten; take another folder")
+
+
+def _refuse_foreign(plan: Iterable[dict], output_dir: str) -> None:
+    """Raises UserError where a result would take the place of a file, and no `translate` wrote to the folder before.
+
+    That one did is said by its list of results, or by the mark that one leaves which does not end well.
+    """
+    if rows.claimed(output_dir) == [] or _is_list_of_results(posixpath.join(output_dir, TRANSLATIONS)):
+        return
+    names = [TRANSLATIONS, FAILURES, *(row["output"] for row in plan if "output" in row)]
+    if filesystem.is_remote(output_dir):
+        folder = f"{output_dir.rstrip('/')}/"
+        there = {path.removeprefix(folder) for path, _ in filesystem.list_prefix(folder)}
+        hit = next((name for name in names if name in there), None)
+    else:
+        hit = next((name for name in names if os.path.lexists(os.path.join(output_dir, name))), None)
+    if hit:
+        raise UserError(
+            f"--output_dir={output_dir}: {hit} is there, and no translate wrote it; wanted a folder without files of "
+            "the names of results"
+        )
+
+
+def _is_list_of_results(path: str) -> bool:
+    """Whether a file is a list of results as :func:`_finish` writes it; an empty one tells of failures alone."""
+    if not filesystem.exists(path):
+        return False
+    with filesystem.open_file(path) as file:
+        first = file.readline()
+    try:
+        return not first or RESULT_KEYS <= json.loads(first).keys()
+    except (ValueError, AttributeError):
+        return False
 
 
 def _finish(output_dir: str) -> dict:

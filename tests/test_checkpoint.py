@@ -142,6 +142,17 @@ def test_another_run_is_refused_by_what_matters_most(speech_records, tmp_path):
         checkpoint.continued(str(tmp_path), other)
 
 
+@pytest.mark.parametrize("name", ["export", "next_export", "checkpoints", "best"])
+def test_folders_of_somebody_else_are_no_run(speech_records, tmp_path, name):
+    made = train(str(tmp_path / "other"), speech_records, "ae")
+    place = tmp_path / "mine" / name
+    place.mkdir(parents=True)
+    assert checkpoint.continued(str(tmp_path / "mine"), made.run) == made.run  # an empty one is nobody's
+    (place / "photo.png").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=f"mine: {name} is there and no config.json of a run; take another"):
+        checkpoint.continued(str(tmp_path / "mine"), made.run)
+
+
 def test_a_failed_save_is_nothing_to_restore(speech_records, tmp_path, monkeypatch):
     made = train(str(tmp_path), speech_records, "ae")
     monkeypatch.setattr(made.keeper.manager, "save", _full)

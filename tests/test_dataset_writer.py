@@ -52,6 +52,19 @@ def test_a_directory_of_somebody_elses_dataset_gets_no_drawn_files_either(tmp_pa
     assert contents(tmp_path).keys() == {"manifest.jsonl"}
 
 
+def test_a_second_command_on_a_directory_that_one_is_writing_is_refused(voices, tmp_path):
+    prepare(tmp_path, low=voices / "low")
+    before = contents(tmp_path)
+    with (
+        filesystem.exclusive("data_dir", str(tmp_path)),
+        pytest.raises(ValueError, match="another command is writing there"),
+    ):
+        prepare(tmp_path, low=voices / "high")
+    assert contents(tmp_path) == before
+    prepare(tmp_path, low=voices / "high")
+    assert contents(tmp_path) != before
+
+
 def test_files_that_are_no_dataset_survive_every_run(voices, tmp_path):
     mine = {"notes.txt": "mine", "incomplete/thesis.txt": "mine", ".crossfade-work/mine.txt": "mine"}
     for name, text in mine.items():

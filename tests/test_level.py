@@ -116,10 +116,10 @@ def test_floats_in_units_of_integers_are_scaled_and_it_is_said(bits, peak):
 
 def test_floats_of_no_integers_are_scaled_to_full_scale():
     unit = np.float64(SPEECH) / np.abs(SPEECH).max()
-    found = audio.survey(file_of(6e9 * unit), SMALL)
+    found = audio.survey(file_of(1e12 * unit), SMALL)
     assert 0.1 < found.peak <= 1 and "scaled down" in found.notes[0]
     with pytest.raises(ValueError, match="holds samples of .*damaged"):
-        audio.survey(file_of(1e12 * unit), SMALL)
+        audio.survey(file_of(1e16 * unit), SMALL)
 
 
 @pytest.mark.parametrize("peak", [0.01, 1.0, 1.5, 7.9])
@@ -127,6 +127,12 @@ def test_floats_a_little_above_one_stay_as_they_are(peak):
     unit = SPEECH / np.abs(SPEECH).max()
     found = audio.survey(file_of(peak * unit), SMALL)
     assert found.peak == pytest.approx(peak, rel=0.1) and not found.notes
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1e-5, "too quiet"), (0.0, "nothing sounds"), (1e-2, "")])
+def test_what_no_gain_brings_to_its_level_is_named(factor, said):
+    notes = audio.survey(file_of(factor * SPEECH + 0.1), SMALL).notes
+    assert len(notes) == bool(said) and said in "".join(notes)
 
 
 # ------------------------------------------------------------------ channels
@@ -150,6 +156,17 @@ def test_channels_that_do_not_cancel_are_averaged(rng):
     for stereo in ([SPEECH, SPEECH], [SPEECH, 0 * SPEECH], [SPEECH, noise], [SPEECH + noise, noise - 0.3 * SPEECH]):
         meter = audio.survey(file_of(np.stack(stereo, 1)), SMALL)
         assert (meter.channel, meter.notes) == (-1, ())
+
+
+@pytest.mark.parametrize("part", [slice(0, 0.5), slice(0.4, 0.8)], ids=str)
+def test_of_channels_that_cancel_in_a_part_of_the_recording_no_part_is_lost(part):
+    sign = np.ones(len(SPEECH))
+    sign[int(part.start * len(sign)) : int(part.stop * len(sign))] = -1
+    file = file_of(np.stack([SPEECH, 0.9 * sign * SPEECH], 1))
+    meter = audio.survey(file, SMALL)
+    assert meter.channel == 0 and "cancel" in meter.notes[0]
+    found = np.concatenate(list(audio.segments(file, SMALL, meter.gain(), 1000, channel=meter.channel)))
+    np.testing.assert_allclose(found, mels(SPEECH), atol=0.05)
 
 
 def test_an_ordinary_file_is_read_once_and_an_odd_one_twice(monkeypatch):

@@ -55,6 +55,15 @@ def test_links_to_folders_are_followed_once_and_loops_are_not(tree, form):
     assert found.left_out.counts[left_out.SEEN_FOLDER] >= (form != "{}//*/x.wav" and form != "{}/*/*.wav")
 
 
+def test_a_file_that_patterns_spell_in_several_ways_is_listed_once(tree, monkeypatch):
+    root = tree("a/x.wav", "a/b/y.wav", "c/z.wav")
+    os.symlink("a", os.path.join(root, "link"))
+    monkeypatch.chdir(root)
+    found = listing.list_files(["a", "c/../a", f"{root}/a/*.wav", "./a/x.wav", "link/b", "a/*"], SUFFIXES)
+    assert found.paths == ["a/b/y.wav", "a/x.wav"]
+    assert found.left_out.counts[left_out.SEEN_FILE] == 5
+
+
 def test_a_folder_is_listed_under_its_own_name_also_where_a_link_comes_first(tree):
     root = tree("z/x.wav")
     os.symlink("z", os.path.join(root, "a"))

@@ -17,7 +17,9 @@ from testbed import DATAFLOW, VOICES_HZ, laws, voice
 
 from models.features import audio, inversion, pitch, recording, stats
 from pipelines import config, conversion, exported_model, translation
-from pipelines.beam import translate_job
+from pipelines.beam import filesystem, rows, translate_job
+from pipelines.local_walk import TRANSLATIONS
+from pipelines.translation import FAILURES
 
 RATE_HZ = 8000
 
@@ -67,6 +69,35 @@ def test_good_files_are_converted_and_bad_ones_named(speech_run, odd_folder, tmp
         levels = [10 * np.log10(audio.active_power(audio.block_powers(y, RATE_HZ)) + 1e-9) for y in (source, made)]
         assert abs(levels[0] - levels[1]) < 3, name
     assert not soundfile.read(out / "zeros.wav")[0].any()
+
+
+@pytest.mark.parametrize("name", ["000.wav", "translations.jsonl", "failures.jsonl"])
+def test_a_file_that_no_translate_wrote_is_not_replaced(speech_run, tmp_path, name):
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "000.wav", voice(110.0, 0.5, RATE_HZ, seed=0), RATE_HZ)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("somebody's")
+    with pytest.raises(ValueError, match=f"{name} is there, and no translate wrote it"):
+        translate(speech_run, tmp_path / "in", out)
+    assert {path.name: path.read_text() for path in out.iterdir()} == {name: "somebody's"}
+    (out / name).unlink()
+    for _ in range(2):  # results of an earlier command are replaced
+        assert translate(speech_run, tmp_path / "in", out)["translations"] == 1
+    with (
+        filesystem.exclusive("output_dir", str(out)),
+        pytest.raises(ValueError, match="another command is writing there"),
+    ):
+        translate(speech_run, tmp_path / "in", out)
+
+
+def test_results_of_an_attempt_that_did_not_end_are_replaced(speech_run, tmp_path):
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "000.wav", voice(110.0, 0.5, RATE_HZ, seed=0), RATE_HZ)
+    rows.claim(str(tmp_path / "out"), [])
+    (tmp_path / "out" / "000.wav").write_text("of the first attempt")
+    assert translate(speech_run, tmp_path / "in", tmp_path / "out") == {"translations": 1, "failures": 0}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000.wav", FAILURES, TRANSLATIONS]
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 ACTIVE_RANGE_DB = 20.0  # a block this far below the loud ones does not count as speech
+UNHEARD_DB = 6.0  # that a recording may stay below the level without a word
 MAX_GAIN_DB = 40.0  # noise alone must not be blown up to the level of speech
 
 
@@ -80,7 +81,18 @@ class LevelMeter:
     def describe(self, *, channel: int, scale: float, notes: tuple[str, ...]) -> None:
         """Says how what was added is to be read: which channel it is, its scale, what is unusual about it."""
         self.peak *= scale / self.scale
-        self.channel, self.scale, self.notes = channel, scale, notes
+        self.channel, self.scale = channel, scale
+        self.notes = (*notes, *self._remarks())
+
+    def _remarks(self) -> tuple[str, ...]:
+        """What is unusual about the level of what was added."""
+        power = self.power()
+        if power <= 0:
+            return ("nothing sounds: silence, or what is below hearing",)
+        level_db = 10 * np.log10(power)
+        if level_db + MAX_GAIN_DB >= self.spec.level_db - UNHEARD_DB:
+            return ()
+        return (f"of {level_db:.0f} dB re full scale: raised by {MAX_GAIN_DB:.0f} dB, too quiet all the same",)
 
     def _blocks(self) -> np.ndarray:
         powers = np.concatenate([*self.powers, block_powers(self.partial_block, self.spec.sample_rate_hz)])

@@ -35,7 +35,7 @@ def claim(folder: str, domains: list[str]) -> None:
 
     Args:
       folder: of the results.
-      domains: whose records are there or will be.
+      domains: whose records are there or will be; none where results of `translate` are.
 
     Raises:
       OSError: nothing can be written there.
