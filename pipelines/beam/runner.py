@@ -21,7 +21,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients announce the Python versions they will drop
     logging.disable(logging.WARNING)
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, TestOptions
     from apache_beam.portability.api import beam_provision_api_pb2
     from apache_beam.runners.portability.fn_api_runner import fn_runner
     from apache_beam.runners.portability.portable_runner import JobServiceHandle
@@ -31,6 +31,8 @@ with warnings.catch_warnings():
 PROCESSES_FROM_BYTES = 64 << 20  # below, starting worker processes costs more than it saves
 OF_THIS_MACHINE = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner")
 JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
+DRY, NOT_DRY = ("true", "yes", "1"), ("", "false", "no", "0")
+DRY_RUNNERS = ("DataflowRunner",)
 ANSWER_S = 10.0  # within which a job service has to accept a connection
 OF_THE_SYSTEM = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
 USERS_ERROR = re.compile(rf"\b(?:UserError|{OF_THE_SYSTEM}): (.*?)(?: \[while running '|$)", re.MULTILINE)
@@ -60,7 +62,31 @@ def options(arguments: list[str]) -> PipelineOptions:
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise UserError(f"Beam has no option --{unknown[0]}; {config.nearest(unknown[0], known)}")
+    standard = parsed.view_as(StandardOptions)
+    standard.runner = standard.runner and _runner_named(standard.runner)
+    _settle_dry_run(parsed.view_as(TestOptions))
     return parsed
+
+
+def _settle_dry_run(found: TestOptions) -> None:
+    """Makes yes or no of ``--dry_run``, of which Beam takes any text for yes, ``False`` too.
+
+    Raises:
+      UserError: it is neither.
+    """
+    text = str(found.dry_run or "").lower()
+    if text not in (*DRY, *NOT_DRY):
+        raise UserError(f"--dry_run={found.dry_run}; wanted true or false")
+    found.dry_run = "True" if text in DRY else None
+
+
+def _runner_named(name: str) -> str:
+    """A runner as Beam spells it, which takes capitals for small letters and a name without ``Runner`` too."""
+    known = StandardOptions.KNOWN_RUNNER_NAMES
+    short = [each for each in known if each.lower() in (name.lower(), f"{name.lower()}runner")]
+    if not short and "." not in name:
+        raise UserError(f"Beam has no runner {name}; {config.nearest(name, known)}")
+    return short[0] if short else name
 
 
 def is_local(parsed: PipelineOptions) -> bool:
@@ -70,7 +96,7 @@ def is_local(parsed: PipelineOptions) -> bool:
 
 def is_dry_run(parsed: PipelineOptions) -> bool:
     """Whether the job is only to be built."""
-    return str(parsed.get_all_options().get("dry_run")).lower() == "true"
+    return bool(parsed.view_as(TestOptions).dry_run)
 
 
 def runs_elsewhere(parsed: PipelineOptions) -> bool:
@@ -134,6 +160,8 @@ def run(build: Callable[[beam.Pipeline], None], parsed: PipelineOptions, *, work
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it logs of a failure is raised here as well
     pipeline = _pipeline(runner, parsed)
     build(pipeline)
+    if is_dry_run(parsed) and not (parsed.view_as(StandardOptions).runner or "").endswith(DRY_RUNNERS):
+        return  # others know no such option and would run
     workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
     try:
         with _worker_output_kept() if workers else contextlib.nullcontext():
