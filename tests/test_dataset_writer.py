@@ -218,7 +218,6 @@ def test_a_job_that_left_nothing_here_says_so(voices, tmp_path):
 
 PORTABLE = ["--runner=PortableRunner", "--job_endpoint=localhost:1"]
 FLINK = ["--runner=FlinkRunner", "--flink_master=cluster:8081"]
-SPELT_ANOTHER_WAY = [["--runner=directrunner"], ["--runner=direct"], ["--runner=fnapirunner"]]  # Beam takes all
 
 
 @pytest.mark.parametrize("beam", [PORTABLE, FLINK, DATAFLOW[:1] + DATAFLOW[2:]], ids=lambda beam: beam[0])
@@ -230,9 +229,10 @@ def test_local_paths_are_refused_where_workers_run_elsewhere(beam):
         assert runner.check_paths(parsed, paths, shared=shared) == []
 
 
-@pytest.mark.parametrize(
-    "beam", [[], ["--runner=DirectRunner"], [*FLINK, "--environment_type=LOOPBACK"], *SPELT_ANOTHER_WAY]
-)
+LOCAL = [[], *([f"--runner={name}"] for name in ("DirectRunner", "directrunner", "direct", "fnapirunner"))]
+
+
+@pytest.mark.parametrize("beam", [*LOCAL, [*FLINK, "--environment_type=LOOPBACK"]])
 def test_local_paths_serve_workers_of_this_machine(beam):
     assert runner.check_paths(runner.options(beam), {"--data_dir": "out"}, shared=False) == []
 
@@ -245,7 +245,7 @@ def test_local_paths_serve_workers_of_this_machine(beam):
         (["--runner=PortableRunner", "--job_endpoint=nowhere"], "wanted HOST:PORT"),
         (["--runner=FlinkRunner", "--flink_job_server_jar=/no.jar"], "/no.jar: there is no such file"),
         (["--runner=flink", "--flink_job_server_jar=/no.jar"], "/no.jar: there is no such file"),
-        (["--runner=Nonsense"], "Unexpected pipeline runner: Nonsense"),
+        (["--runner=DirctRunner"], r"Beam has no runner DirctRunner; did you mean DirectRunner\?"),
         (["--runner=DataflowRunner"], "Missing required option: project"),
     ],
 )
@@ -256,6 +256,18 @@ def test_a_runner_that_could_not_start_is_refused_before_anything_is_deleted(voi
     with pytest.raises(ValueError, match=complaint):
         prepare(out, *beam, low=voices / "low")
     assert contents(out) == before
+
+
+@pytest.mark.parametrize("beam", LOCAL[:2])
+def test_a_dry_run_on_this_machine_builds_the_job_and_touches_nothing(voices, tmp_path, beam):
+    prepare(tmp_path / "out", low=voices / "low")
+    before = contents(tmp_path)
+    assert prepare(tmp_path / "out", *beam, "--dry_run=yes", low=voices / "high") is None
+    assert prepare(tmp_path / "new", *beam, "--dry_run=True", low=voices / "high") is None
+    assert contents(tmp_path) == before
+    with pytest.raises(ValueError, match="--dry_run=maybe; wanted true or false"):
+        prepare(tmp_path / "out", *beam, "--dry_run=maybe", low=voices / "high")
+    assert not runner.is_dry_run(runner.options([*DATAFLOW[:1], "--dry_run=False"]))
 
 
 def test_the_scripts_refuse_what_cannot_be_a_directory_of_results_in_one_line(voices, tmp_path):

@@ -21,7 +21,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients announce the Python versions they will drop
     logging.disable(logging.WARNING)
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, TestOptions
     from apache_beam.portability.api import beam_provision_api_pb2
     from apache_beam.runners.portability.fn_api_runner import fn_runner
     from apache_beam.runners.portability.portable_runner import JobServiceHandle
@@ -29,8 +29,10 @@ with warnings.catch_warnings():
     logging.disable(logging.NOTSET)
 
 PROCESSES_FROM_BYTES = 64 << 20  # below, starting worker processes costs more than it saves
-OF_THIS_MACHINE = ("directrunner", "fnapirunner", "bundlebaseddirectrunner", "switchingdirectrunner")
-JOB_SERVER_JARS = {"flinkrunner": "flink_job_server_jar", "sparkrunner": "spark_job_server_jar"}
+OF_THIS_MACHINE = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner")
+JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
+DRY, NOT_DRY = ("true", "yes", "1"), ("", "false", "no", "0")
+DRY_RUNNERS = ("DataflowRunner",)
 ANSWER_S = 10.0  # within which a job service has to accept a connection
 OF_THE_SYSTEM = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
 USERS_ERROR = re.compile(rf"\b(?:UserError|{OF_THE_SYSTEM}): (.*?)(?: \[while running '|$)", re.MULTILINE)
@@ -60,7 +62,31 @@ def options(arguments: list[str]) -> PipelineOptions:
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise UserError(f"Beam has no option --{unknown[0]}; {config.nearest(unknown[0], known)}")
+    standard = parsed.view_as(StandardOptions)
+    standard.runner = standard.runner and _runner_named(standard.runner)
+    _settle_dry_run(parsed.view_as(TestOptions))
     return parsed
+
+
+def _settle_dry_run(found: TestOptions) -> None:
+    """Makes yes or no of ``--dry_run``, of which Beam takes any text for yes, ``False`` too.
+
+    Raises:
+      UserError: it is neither.
+    """
+    text = str(found.dry_run or "").lower()
+    if text not in (*DRY, *NOT_DRY):
+        raise UserError(f"--dry_run={found.dry_run}; wanted true or false")
+    found.dry_run = "True" if text in DRY else None
+
+
+def _runner_named(name: str) -> str:
+    """A runner as Beam spells it, which takes capitals for small letters and a name without ``Runner`` too."""
+    known = StandardOptions.KNOWN_RUNNER_NAMES
+    short = [each for each in known if each.lower() in (name.lower(), f"{name.lower()}runner")]
+    if not short and "." not in name:
+        raise UserError(f"Beam has no runner {name}; {config.nearest(name, known)}")
+    return short[0] if short else name
 
 
 def is_local(parsed: PipelineOptions) -> bool:
@@ -70,19 +96,18 @@ def is_local(parsed: PipelineOptions) -> bool:
 
 def is_dry_run(parsed: PipelineOptions) -> bool:
     """Whether the job is only to be built."""
-    return str(parsed.get_all_options().get("dry_run")).lower() == "true"
+    return bool(parsed.view_as(TestOptions).dry_run)
 
 
 def runs_elsewhere(parsed: PipelineOptions) -> bool:
     """Whether workers may run on other machines, where local paths mean other files or none."""
     loopback = str(parsed.get_all_options().get("environment_type")).upper() == "LOOPBACK"
-    return _runner_key(parsed) not in OF_THIS_MACHINE and not loopback
+    return _runner_class(parsed) not in OF_THIS_MACHINE and not loopback
 
 
-def _runner_key(parsed: PipelineOptions) -> str:
-    """The runner as Beam looks it up: its class name in lower case, of which the user may leave out the last part."""
-    name = (parsed.view_as(StandardOptions).runner or OF_THIS_MACHINE[0]).rpartition(".")[2].lower()
-    return name if name.endswith("runner") else f"{name}runner"
+def _runner_class(parsed: PipelineOptions) -> str:
+    """The name of the runner's class, without the modules of one that is not Beam's own."""
+    return (parsed.view_as(StandardOptions).runner or OF_THIS_MACHINE[0]).rpartition(".")[2]
 
 
 def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bool) -> list[str]:
@@ -139,6 +164,8 @@ def run(build: Callable[[beam.Pipeline], None], parsed: PipelineOptions, *, work
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it logs of a failure is raised here as well
     pipeline = _pipeline(runner, parsed)
     build(pipeline)
+    if is_dry_run(parsed) and _runner_class(parsed) not in DRY_RUNNERS:
+        return  # others know no such option and would run
     workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
     try:
         with _worker_output_kept() if workers else contextlib.nullcontext():
@@ -160,11 +187,11 @@ def check(parsed: PipelineOptions) -> None:
     if is_local(parsed):
         return
     _pipeline(None, parsed)
-    values, runner = parsed.get_all_options(), _runner_key(parsed)
+    values, runner = parsed.get_all_options(), _runner_class(parsed)
     if endpoint := values.get("job_endpoint"):
         _need_answer(endpoint)
         return
-    if runner == "portablerunner":
+    if runner == "PortableRunner":
         raise UserError("--runner=PortableRunner: wanted --job_endpoint=HOST:PORT of a job service")
     option = JOB_SERVER_JARS.get(runner, "")
     jar = values.get(option)
@@ -220,7 +247,7 @@ def _failed_elsewhere(parsed: PipelineOptions, error: Exception) -> str:
     """Why a job on another engine did not end well, in one line: the last exception that its traceback names."""
     lines = TYPE_AND_MESSAGE.findall(str(error)) or str(error).strip().splitlines() or [type(error).__name__]
     runner = parsed.view_as(StandardOptions).runner
-    option = JOB_SERVER_JARS.get(_runner_key(parsed))
+    option = JOB_SERVER_JARS.get(_runner_class(parsed))
     if option and "job server jar" in lines[-1]:
         lines[-1] += f"; without a network, --{option}=PATH names the jar"
     return f"the job on {runner} failed: {type(error).__name__}: {lines[-1].strip()[:600]}"
