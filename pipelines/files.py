@@ -98,6 +98,7 @@ def new(path: str) -> Iterator[BinaryIO]:
     with one_line(path):
         tf.io.gfile.makedirs(posixpath.dirname(path) or ".")
         with tf.io.gfile.GFile(f"{path}.part", "wb") as file:
+            file.write(b"")  # or there is no file where nothing follows
             yield file
         tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
 
