@@ -21,6 +21,7 @@ import psutil
 from absl import logging
 
 from models.errors import UserError
+from pipelines import globs
 
 USER_ERRORS = (UserError, OSError)
 PATH_FLAGS = {"data_dir", "run_dir", "output_dir", "input", "inverter", "sample_weights", "warm_start", "labels"}
@@ -53,7 +54,10 @@ def parser(flags, script: str, summary: str, example: str) -> Callable[[list[str
             raise SystemExit(complain(str(error).replace("flag --", "--"))) from None
         if rest:
             raise SystemExit(complain(_unknown(rest[0], flags)))
-        _expand_paths(flags)
+        try:
+            _expand_paths(flags)
+        except UserError as error:
+            raise SystemExit(complain(str(error))) from None
         return [argv[0], *beam]
 
     return parse
@@ -64,9 +68,9 @@ def _expand_paths(flags) -> None:
     for name in PATH_FLAGS & set(flags):
         value = flags[name].value
         if value and value.startswith(VOCODER):
-            flags[name].value = VOCODER + os.path.expanduser(value.removeprefix(VOCODER))
+            flags[name].value = VOCODER + globs.expanded(value.removeprefix(VOCODER))
         elif value:
-            flags[name].value = os.path.expanduser(value)
+            flags[name].value = globs.expanded(value)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:

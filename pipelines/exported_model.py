@@ -26,7 +26,7 @@ class Model:
       run_dir: the run.
 
     Raises:
-      UserError: nothing was exported there.
+      UserError: nothing was exported there, or not all of it is there.
     """
 
     def __init__(self, run_dir: str):
@@ -38,7 +38,7 @@ class Model:
                 f"{run_dir} has no export/saved_model.pb; the same train command goes on with it to the end, "
                 "and with --steps no higher than those it has done exports what there is"
             )
-        self.loaded = tf.saved_model.load(path)
+        self.loaded = _loaded(path)
         self.signatures = self.loaded.signatures
         self.facts = json.loads(self.signatures["describe"]()["json"].numpy())
         self.spec: Spec = config.spec_from_json(self.facts["spec"])
@@ -117,6 +117,16 @@ class Model:
         """The one output of a signature."""
         (output,) = self.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()}).values()
         return output.numpy()
+
+
+def _loaded(path: str):
+    """A SavedModel; whatever TensorFlow's readers raise where a file of it is cut off or gone becomes one line."""
+    try:
+        return tf.saved_model.load(path)
+    except (tf.errors.OpError, OSError, IndexError, KeyError, ValueError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(getattr(error, "message", error)).split())[:200]
+        what = f"{path} is broken or not whole ({type(error).__name__}: {reason})"
+        raise UserError(f"{what}; the train command of the run exports it anew") from None
 
 
 def vocoder_of(name: str, spec: AudioSpec) -> Model:

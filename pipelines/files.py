@@ -100,6 +100,7 @@ def new(path: str) -> Iterator[BinaryIO]:
         tf.io.gfile.makedirs(posixpath.dirname(path) or ".")
         try:
             with tf.io.gfile.GFile(temporary, "wb") as file:
+                file.write(b"")  # or there is no file where nothing follows
                 yield file
             tf.io.gfile.rename(temporary, path, overwrite=True)
         except BaseException:

@@ -7,9 +7,25 @@ is one of these characters; ``[[]``, ``[*]`` and ``[?]`` stand for themselves, a
 from __future__ import annotations
 
 import functools
+import os
 import posixpath
 import re
 from collections.abc import Iterable
+
+from models.errors import UserError
+
+
+def expanded(path: str) -> str:
+    """A path with ``~`` and ``~user`` replaced by the home directory, as a shell does at the beginning of a word.
+
+    Raises:
+      UserError: there is no such user, and nothing of that name here: a new folder would be called ``~user``.
+    """
+    full = os.path.expanduser(path)
+    first = full.partition("/")[0]
+    if full.startswith("~") and not is_glob(first) and not os.path.lexists(first):
+        raise UserError(f"{path}: no home directory of {first} is known; ./{first} would be a name of this folder")
+    return full
 
 
 def escape(path: str) -> str:

@@ -82,8 +82,8 @@ def list_files(patterns: Iterable[str], suffixes: Collection[str], *, output_dir
     Raises:
       UserError: a remote store refuses the listing.
     """
-    patterns = [_as_folder(filesystem.expanded(pattern)) for pattern in patterns]
-    left_out, endings, output_dir = LeftOut(), frozenset(suffixes), filesystem.expanded(output_dir)
+    patterns = [_as_folder(globs.expanded(pattern)) for pattern in patterns]
+    left_out, endings, output_dir = LeftOut(), frozenset(suffixes), globs.expanded(output_dir)
     sizes: dict[str, int] = {}
     for pattern in dict.fromkeys(patterns):
         walk = _remote if filesystem.is_remote(pattern) else local_walk.files_of

@@ -54,7 +54,7 @@ def exported(pattern: str, domain: str, data_dir: str) -> str:
     if not dataset or not split:
         raise UserError(f"--domain={domain}={pattern}; wanted tfds:DATASET/SPLIT, such as tfds:mnist/train[:10%]")
     folder = posixpath.join(data_dir, "sources", domain)
-    dataset = filesystem.expanded(dataset)
+    dataset = globs.expanded(dataset)
     wanted = {"dataset": dataset, "split": split, "fingerprint": _fingerprint(dataset)}
     suffix = _left(folder, wanted) or _export(_opened(dataset), split, folder, wanted)
     return f"{globs.escape(folder)}/**{suffix}"

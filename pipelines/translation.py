@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from models.errors import UserError
-from pipelines import console, corpus, left_out, listing, records, result_names
+from pipelines import console, corpus, globs, left_out, listing, records, result_names
 from pipelines.beam import filesystem, rows, runner, translate_job
 from pipelines.conversion import Conversion, Converter
 from pipelines.left_out import TRANSLATIONS
@@ -39,7 +39,7 @@ def translate(
       UserError: nothing could be done, and why.
     """
     parsed = runner.options(list(beam_arguments))
-    output_dir, conversion = filesystem.expanded(output_dir), Conversion(**asked)
+    output_dir, conversion = globs.expanded(output_dir), Conversion(**asked)
     for warning in runner.check_paths(parsed, _paths(conversion, pattern, output_dir), shared=shared_paths):
         print(f"warning: {warning}", file=sys.stderr)
     converter = Converter(conversion)  # says what is wrong before any work begins

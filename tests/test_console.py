@@ -254,3 +254,16 @@ def test_a_tally_of_another_machine_counts_nothing():
 )
 def test_durations_are_rounded_before_they_are_split(seconds, said):
     assert console.duration(seconds) == said
+
+
+@pytest.mark.parametrize("value", ["~no_such_user_9/x", "vocoder:~no_such_user_9/x"])
+def test_a_home_directory_that_nobody_has_is_no_name_of_a_folder(tmp_path, monkeypatch, capsys, value):
+    monkeypatch.chdir(tmp_path)
+    given = flags.FlagValues()
+    flags.DEFINE_string("inverter", None, "", flag_values=given)
+    with pytest.raises(SystemExit) as caught:
+        console.parser(given, "toy", "", "")(["toy", f"--inverter={value}"])
+    assert caught.value.code == 2 and "no home directory of ~no_such_user_9 is known" in capsys.readouterr().err
+    (tmp_path / "~no_such_user_9").mkdir()
+    console.parser(given, "toy", "", "")(["toy", f"--inverter={value}"])
+    assert given.inverter == value

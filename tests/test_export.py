@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -113,6 +114,22 @@ def test_an_offset_changes_nothing_of_what_comes_out(exported):
     translate = exported["translate_ab_waveform"]
     plain, odd = (translate(waveform=tf.constant(y))["waveform"].numpy() for y in (x, x + np.float32(0.3)))
     np.testing.assert_allclose(odd, plain, atol=0.02 * np.abs(plain).max())
+
+
+@pytest.mark.parametrize("left", [0, 1, 0.5, None], ids=str)
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", "variables/variables.data*"])
+def test_an_export_that_is_cut_off_is_named_in_one_line(speech_run, tmp_path, name, left):
+    shutil.copytree(f"{speech_run}/export", tmp_path / "export", ignore=shutil.ignore_patterns("encoded_audio"))
+    (tmp_path / "config.json").write_text("{}")
+    (path,) = (tmp_path / "export").glob(name)
+    content = path.read_bytes()
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(content[: int(left * len(content)) if left < 1 else 1])
+    with pytest.raises(ValueError, match="broken or not whole|has no export/saved_model.pb") as caught:
+        exported_model.Model(str(tmp_path))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_strange_signature_is_refused_at_export(speech_run, speech_records):

@@ -106,6 +106,12 @@ def test_an_export_that_fails_leaves_the_one_before(speech_records, tmp_path, fe
     assert [path.name for path in tmp_path.glob("export*")] == ["export"]
 
 
+def test_a_file_into_which_nothing_is_written_is_there_and_empty(tmp_path):
+    with files.new(str(tmp_path / "deep" / "empty.txt")):
+        pass
+    assert (tmp_path / "deep" / "empty.txt").read_bytes() == b""
+
+
 def test_broken_lines_of_a_log_are_named_and_empty_ones_passed_over(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"split": "train", "step": 1}\n\n{"split": "train", "step": 2}\n')

@@ -38,11 +38,6 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def expanded(path: str) -> str:
-    """A path with ``~`` and ``~user`` replaced by the home directory, as a shell does at the beginning of a word."""
-    return os.path.expanduser(path)
-
-
 def list_prefix(prefix: str) -> Iterator[tuple[str, int]]:
     """Paths and sizes in bytes of all objects of a remote store whose names begin with `prefix`; one listing.
 
