@@ -72,7 +72,27 @@ def open_records(data_dir: str) -> Records:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{statistics} or features.json lacks {error}; wanted {WRITTEN}") from None
+    _need_shards(data_dir, marker)
     return Records(data_dir, spec, read_manifest(data_dir), waveforms)
+
+
+def _need_shards(data_dir: str, marker: str) -> None:
+    """Raises UserError where a shard is gone or of another size: a split without records would be read for ever."""
+    try:
+        listed = [
+            (split["filepathTemplate"].partition("{")[0], len(split["shardLengths"]), int(split["numBytes"]))
+            for split in files.read_json(marker, WRITTEN)["splits"]
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{marker} lacks {error}; wanted {WRITTEN}") from None
+    there = set(tf.io.gfile.listdir(data_dir))
+    for start, count, size in listed:
+        names = [f"{start}{number:05d}-of-{count:05d}" for number in range(count)]
+        if lost := [name for name in names if name not in there]:
+            raise UserError(f"{data_dir}: {lost[0]} is not there; wanted {WRITTEN}")
+        found = sum(tf.io.gfile.stat(posixpath.join(data_dir, name)).length for name in names)
+        if found != size:
+            raise UserError(f"{data_dir}: {start}* hold {found} bytes, not {size}; wanted {WRITTEN}")
 
 
 def read_manifest(data_dir: str) -> tuple[sources.Source, ...]:

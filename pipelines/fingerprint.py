@@ -127,11 +127,14 @@ class TrainedOn:
         asked, parts = {source.hash for source in among}, {}
         path = posixpath.join(run_dir, FILE)
         if tf.io.gfile.exists(path):
-            with files.one_line(path), tf.io.gfile.GFile(path) as file:
-                for line in file:
-                    name, *part = line.split()
-                    if name in asked:
-                        parts.setdefault(name, set()).add(tuple(map(float, part)))
+            try:
+                with files.one_line(path), tf.io.gfile.GFile(path) as file:
+                    for line in file:
+                        name, *part = line.split()
+                        if name in asked:
+                            parts.setdefault(name, set()).add(tuple(map(float, part)))
+            except ValueError as error:  # no text, or no numbers
+                raise UserError(f"{path} is broken ({error}); wanted what train writes: train again") from None
         else:
             for source in _training_sources(data_dir):
                 if source.hash in asked:

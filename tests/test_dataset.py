@@ -325,3 +325,15 @@ def test_a_broken_file_of_the_records_is_named(speech_records, tmp_path):
         path.write_text("".join([*lines[:2], lines[2][:50]]) if name == "manifest.jsonl" else text[: len(text) // 2])
         with pytest.raises(ValueError, match=f"{name}.*{said}.*wanted what preprocess writes"):
             dataset.open_records(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("left", [None, 0, 100])
+def test_a_shard_that_is_gone_or_cut_off_is_named_before_anything_waits_for_it(speech_records, tmp_path, left):
+    shutil.copytree(speech_records, tmp_path / "records")
+    path = next((tmp_path / "records").glob("low-train.tfrecord-*"))
+    content = path.read_bytes()
+    path.unlink()
+    if left is not None:
+        path.write_bytes(content[:left])
+    with pytest.raises(ValueError, match="low-train.*(is not there|bytes, not).*wanted what preprocess writes"):
+        dataset.open_records(str(tmp_path / "records"))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from testbed import preprocess, script, write_voices
 
+from models.errors import UserError
 from models.features import stats
 from models.features.audio import AudioSpec
 from models.features.spec import Spec
@@ -85,6 +86,13 @@ def test_a_run_knows_the_files_of_the_run_it_began_with(tmp_path):
     fingerprint.write_files(str(tmp_path / "first"), [source("x")])
     fingerprint.write_files(str(tmp_path / "second"), [source("y")], begun_with=str(tmp_path / "first"))
     assert (tmp_path / "second" / fingerprint.FILE).read_text() == "y\nx\n"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe x\n", b"x zero\n"])
+def test_a_broken_list_of_training_files_is_named(tmp_path, content):
+    (tmp_path / fingerprint.FILE).write_bytes(content)
+    with pytest.raises(UserError, match=f"{fingerprint.FILE} is broken .* train again"):
+        fingerprint.TrainedOn.of_run(str(tmp_path), "", [source("x")])
 
 
 @pytest.fixture(scope="module")

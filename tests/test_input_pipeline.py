@@ -27,7 +27,7 @@ def data_of(speech_records, picture_records):
 @pytest.fixture(scope="module")
 def long_records(tmp_path_factory):
     """Records of two recordings of 37 segments each in either domain, as `preprocess` leaves them."""
-    folder, rows = tmp_path_factory.mktemp("long"), []
+    folder, rows, sizes = tmp_path_factory.mktemp("long"), [], {}
     rng = np.random.default_rng(0)
     for domain in "ab":
         encoded = []
@@ -40,13 +40,14 @@ def long_records(tmp_path_factory):
                 log_mels = rng.normal(-4, 1, (1024, 2)).astype(np.float16)
                 encoded.append(records.framed(records.encode("audio", log_mels, texts, n, sounds)))
         (folder / records.shard_name(domain, "train", 0, 1)).write_bytes(b"".join(encoded))
+        sizes[domain, "train"] = [(len(encoded), sum(map(len, encoded)))]
     front_end = audio.AudioSpec.at(8000, n_fft=256, n_mels=2)
     moments = {name: stats.Moments.of(rng.normal(-4, 1, (64, 2)), lags=stats.LAGS) for name in "ab"}
     written = {
         "statistics.json": json.dumps(config.spec_to_json(Spec(front_end, ("a", "b"), moments))),
         "manifest.jsonl": "".join(records.lines(rows)),
         "features.json": json.dumps(records.features_json("audio", (None, 2))),
-        "dataset_info.json": "{}",
+        "dataset_info.json": json.dumps(records.dataset_info_json(sizes)),
     }
     for name, text in written.items():
         (folder / name).write_text(text)
