@@ -190,10 +190,12 @@ def test_shown_samples_are_those_that_a_hash_chooses(speech_records, monkeypatch
         np.testing.assert_array_equal(x[0, : len(wanted)], wanted)
 
 
-def test_records_that_are_cut_off_end_training_with_their_name(speech_records, tmp_path):
+def test_records_that_are_damaged_end_training_with_their_name(speech_records, tmp_path):
     shutil.copytree(speech_records, tmp_path / "records")
     (shard,) = (tmp_path / "records").glob("low-train*")
-    shard.write_bytes(shard.read_bytes()[:-9])
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
     with pytest.raises(OSError, match=f"{tmp_path}/records: the records cannot be read: "):
         train(str(tmp_path / "run"), str(tmp_path / "records"), "ae", steps=9).fit()
 
