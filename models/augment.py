@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from models.draws import Draws
+from models.stateless_random import Draws
 
 SHIFT, CUT = 1 / 8, 1 / 2  # of height and width, Sec. 3.2 of arXiv:2006.10738
 BAND, PAUSE = 1 / 8, 1 / 8  # of bands and frames, at most

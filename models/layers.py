@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.draws import Draws, uniform
 from models.replicas import gathered
+from models.stateless_random import Draws, uniform
 
 FEW = 4  # outputs of a convolution; fewer are computed by rows of a tall kernel
 NORM_EPSILON = 1e-5  # below it, near-constant input (silence, flat colour) gives NaN gradients

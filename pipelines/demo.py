@@ -11,7 +11,7 @@ import time
 from absl import app, flags
 
 from models.errors import UserError
-from pipelines import console, speaker
+from pipelines import cli, demo_corpus, progress
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.demo --output_dir=demo"
@@ -31,8 +31,8 @@ def define_flags() -> None:
 
 def speak(folder: str, count: int, seed: int) -> None:
     """Speaks the corpus: `training` different for each voice, `held_out` the same sentences."""
-    voice = speaker.Speaker()
-    texts = speaker.sentences(2 * count + HELD_OUT_SENTENCES, seed)
+    voice = demo_corpus.Speaker()
+    texts = demo_corpus.sentences(2 * count + HELD_OUT_SENTENCES, seed)
     shares = {"low": texts[:count], "high": texts[count : 2 * count]}
     for name, sound in VOICES.items():
         voice.speak_folder(os.path.join(folder, "training", name), shares[name], sound)
@@ -50,13 +50,13 @@ def script(name: str, *arguments: str) -> None:
     done = subprocess.run([sys.executable, "-m", f"pipelines.{name}", *arguments], check=False)  # noqa: S603
     if done.returncode:
         raise UserError(f"{name} ended with exit code {done.returncode}")
-    print(f"({console.duration(time.monotonic() - began)})", flush=True)
+    print(f"({progress.duration(time.monotonic() - began)})", flush=True)
 
 
 def main(argv: list[str]) -> int:
     """Runs the demo; the exit code."""
-    console.need(FLAGS, "output_dir")
-    console.no_more(argv)
+    cli.need(FLAGS, "output_dir")
+    cli.no_more(argv)
     out = FLAGS.output_dir
     corpus, records, held_out, run_dir = (os.path.join(out, n) for n in ("corpus", "records", "held_out", "run"))
     began = time.monotonic()
@@ -78,15 +78,15 @@ def main(argv: list[str]) -> int:
             "translate", f"--run_dir={run_dir}", f"--input={folder}", f"--output_dir={converted}", f"--target={target}"
         )
     script("evaluate", f"--run_dir={run_dir}", f"--data_dir={held_out}", f"--output_dir={out}")
-    print(f"\nin {console.duration(time.monotonic() - began)}; open {os.path.join(out, 'report.html')}")
+    print(f"\nin {progress.duration(time.monotonic() - began)}; open {os.path.join(out, 'report.html')}")
     return 0
 
 
 def run() -> None:
     """Entry point of `crossfade-demo`."""
     define_flags()
-    parse = console.parser(FLAGS, "pipelines.demo", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(console.guarded(main), flags_parser=parse)
+    parse = cli.parser(FLAGS, "pipelines.demo", sys.modules[__name__].__doc__, EXAMPLE)
+    app.run(cli.guarded(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

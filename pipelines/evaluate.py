@@ -9,7 +9,7 @@ from absl import app, flags
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
-from pipelines import console  # noqa: E402
+from pipelines import cli
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.evaluate --run_dir=run --data_dir=records --output_dir=evaluation"
@@ -26,21 +26,22 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> int:
     """Evaluates; the exit code."""
-    console.need(FLAGS, "run_dir", "data_dir", "output_dir")
-    console.no_more(argv)
-    from pipelines import distribution, evaluation
+    cli.need(FLAGS, "run_dir", "data_dir", "output_dir")
+    cli.no_more(argv)
+    from pipelines.evaluation import run_evaluation
+    from pipelines.training import distribution
 
     distribution.use_cores()
     how = {"inverter": FLAGS.inverter, "seed": FLAGS.seed}
-    evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **how)
+    run_evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **how)
     return 0
 
 
 def run() -> None:
     """Entry point of `crossfade-evaluate`."""
     define_flags()
-    parse = console.parser(FLAGS, "pipelines.evaluate", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(console.guarded(main), flags_parser=parse)
+    parse = cli.parser(FLAGS, "pipelines.evaluate", sys.modules[__name__].__doc__, EXAMPLE)
+    app.run(cli.guarded(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from absl import app, flags
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
-from pipelines import console  # noqa: E402
+from pipelines import cli
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.explore --do=interpolate --run_dir=run --data_dir=records --output_dir=lab"
@@ -41,10 +41,10 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> int:
     """Explores; the exit code."""
-    console.need(FLAGS, "do", "run_dir", "data_dir", "output_dir")
-    console.no_more(argv)
-    from pipelines import distribution
-    from pipelines.exploration import findings
+    cli.need(FLAGS, "do", "run_dir", "data_dir", "output_dir")
+    cli.no_more(argv)
+    from pipelines.exploration import job
+    from pipelines.training import distribution
 
     distribution.use_cores()
     same = (
@@ -54,15 +54,15 @@ def main(argv: list[str]) -> int:
     lists = {"between": "between", "against": "against", "plugin": "plugins", "grid": "grid", "training": "training"}
     asked = {name: FLAGS[name].value for name in same.split()}
     asked |= {field: tuple(FLAGS[name].value) for name, field in lists.items()}
-    findings.explore(findings.Asked(**asked))
+    job.explore(job.Asked(**asked))
     return 0
 
 
 def run() -> None:
     """Entry point of `crossfade-explore`."""
     define_flags()
-    parse = console.parser(FLAGS, "pipelines.explore", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(console.guarded(main), flags_parser=parse)
+    parse = cli.parser(FLAGS, "pipelines.explore", sys.modules[__name__].__doc__, EXAMPLE)
+    app.run(cli.guarded(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

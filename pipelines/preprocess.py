@@ -13,10 +13,12 @@ from absl import app, flags
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
 from models.errors import UserError
-from pipelines import console  # noqa: E402
+from pipelines import cli
+from pipelines.data import front_end
+from pipelines.data.split_fractions import split_fractions
 
 if TYPE_CHECKING:
-    from pipelines.beam.preprocess_job import Preprocess
+    from pipelines.jobs.preprocess_job import Preprocess
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.preprocess --domain=anna='anna/*.wav' --domain=bert='bert/*.wav' --data_dir=records"
@@ -44,12 +46,13 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> int:
     """Preprocesses; the exit code."""
-    console.need(FLAGS, "domain", "data_dir")
+    cli.need(FLAGS, "domain", "data_dir")
     if FLAGS.val_fraction + FLAGS.test_fraction > 1 + 1e-9:
         raise UserError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
-    from pipelines import corpus, dataset_writer
     from pipelines.beam import runner
-    from pipelines.beam.preprocess_job import Preprocess
+    from pipelines.data import domains as corpus
+    from pipelines.jobs import dataset_writer
+    from pipelines.jobs.preprocess_job import Preprocess
 
     data_dir, reject = FLAGS.data_dir, FLAGS.reject_outliers_with
     parsed = runner.options(argv[1:])
@@ -57,24 +60,24 @@ def main(argv: list[str]) -> int:
     paths |= {f"--domain={name}": path for name, path in _read_paths(FLAGS.domain)}
     _warn(runner.check_paths(parsed, paths, shared=FLAGS.shared_paths))
     dataset_writer.check(data_dir, parsed)
-    domains = corpus.domains(FLAGS.domain, data_dir)
-    kind = corpus.kind_of(domains, FLAGS.kind)
+    domains = corpus.read_domains(FLAGS.domain, data_dir)
+    kind = front_end.infer_kind(domains, FLAGS.kind)
     for name in ("keep_waveforms", "pitch") if kind == "image" else ():
         if FLAGS[name].value:
             raise UserError(f"--{name}: these are pictures")
     if reject:
-        from pipelines import exported_model, screening
+        from pipelines.inference import exported_model, outlier_detector
 
-        screening.Detector.load(
+        outlier_detector.Detector.load(
             reject, exported_model.Model(reject), kind=kind
         )  # says what is wrong before work begins
     asked = (FLAGS.val_fraction, FLAGS.test_fraction)
     job = Preprocess(
         kind=kind,
-        spec=corpus.spec_of(kind, domains, FLAGS.set),
+        spec=front_end.infer_spec(kind, domains, FLAGS.set),
         domains=domains,
         data_dir=data_dir,
-        fractions=corpus.fractions(domains, asked, split_by=FLAGS.split_by, seed=FLAGS.seed),
+        fractions=split_fractions(domains, asked, split_by=FLAGS.split_by, seed=FLAGS.seed),
         split_by=FLAGS.split_by,
         seed=FLAGS.seed,
         waveforms=FLAGS.keep_waveforms,
@@ -115,8 +118,8 @@ def _report(job: Preprocess, done: dict) -> None:
 def run() -> None:
     """Entry point of `crossfade-preprocess`."""
     define_flags()
-    parse = console.parser(FLAGS, "pipelines.preprocess", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(console.guarded(main), flags_parser=parse)
+    parse = cli.parser(FLAGS, "pipelines.preprocess", sys.modules[__name__].__doc__, EXAMPLE)
+    app.run(cli.guarded(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loade
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default without AVX-512, where it is worth as much
 
 import plugins  # noqa: E402
-from pipelines import config, console  # noqa: E402
+from pipelines import cli, config, run_directory
+from pipelines.training import resume
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.train --data_dir=records --plugin=cyclegan --run_dir=run"
@@ -60,24 +61,26 @@ def parse(argv: list[str]) -> list[str]:
         try:
             print(list_plugins() if given[-1] == "help" else list_keys(given[-1]))
         except ValueError as error:
-            raise SystemExit(console.complain(str(error))) from None
+            raise SystemExit(cli.complain(str(error))) from None
         raise SystemExit(0)
-    return console.parser(FLAGS, "pipelines.train", sys.modules[__name__].__doc__, EXAMPLE)(argv)
+    return cli.parser(FLAGS, "pipelines.train", sys.modules[__name__].__doc__, EXAMPLE)(argv)
 
 
 def main(argv: list[str]) -> int:
     """Trains; the exit code."""
-    console.need(FLAGS, "data_dir", "plugin", "run_dir")
-    console.no_more(argv)
-    from pipelines import checkpoint, dataset, distribution, fingerprint, interchange, meter, pairs, trainer, weights
+    cli.need(FLAGS, "data_dir", "plugin", "run_dir")
+    cli.no_more(argv)
+    from pipelines.data import dataset, fingerprint, pairs, sample_weights
+    from pipelines.export import onnx_model
+    from pipelines.training import distribution, step_metrics, trainer
 
     if FLAGS.onnx:
-        interchange.needs_extra()
+        onnx_model.needs_extra()
     distribution.use_cores()
     data = dataset.open_records(FLAGS.data_dir)
     if FLAGS.sample_weights:
-        data = dataclasses.replace(data, weights=weights.read(FLAGS.sample_weights, data.sources))
-    run = checkpoint.continued(FLAGS.run_dir, new_run(data))
+        data = dataclasses.replace(data, weights=sample_weights.read(FLAGS.sample_weights, data.sources))
+    run = resume.resolve_resume(FLAGS.run_dir, new_run(data))
     if plugins.load(run.plugin).BATCHES == "paired":
         print(pairs.described(data), flush=True)
     if run.config["steps"] == 0:
@@ -86,44 +89,44 @@ def main(argv: list[str]) -> int:
     strategy = distribution.strategy_of(FLAGS.strategy)
     writes = distribution.place_of(strategy)[0] == 0
     try:
-        with checkpoint.locked(FLAGS.run_dir) if writes else contextlib.nullcontext():
+        with run_directory.lock_run(FLAGS.run_dir) if writes else contextlib.nullcontext():
             if writes:
-                checkpoint.write_run(FLAGS.run_dir, run)
+                run_directory.write_run(FLAGS.run_dir, run)
                 fingerprint.write_files(FLAGS.run_dir, data.sources, begun_with=run.warm_start)
             trained = trainer.Trainer(run, data, FLAGS.run_dir, strategy, trainer.Pace())
             values = trained.fit(exported=FLAGS.export)
             if FLAGS.onnx and writes:
-                names = interchange.write(FLAGS.run_dir)
+                names = onnx_model.write(FLAGS.run_dir)
                 print(f"as ONNX: {', '.join(names) or f'nothing, which {run.plugin} has no functions for'}")
     except (trainer.Diverged, trainer.WorkerLost) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    reached = f": {meter.spoken(values)}" if values else ""
+    reached = f": {step_metrics.spoken(values)}" if values else ""
     print(f"trained {run.plugin} for {trained.step} steps{reached}; exported to {FLAGS.run_dir}/export")
     return 0
 
 
 def new_run(data):
     """The run on records that the flags ask for."""
-    from pipelines import checkpoint, fingerprint, weights
+    from pipelines.data import fingerprint, sample_weights
 
     plugin_class = plugins.load(FLAGS.plugin)
     run = config.preset(plugin_class, FLAGS.preset, data.spec.kind)
     pairs = [*FLAGS.set, f"seed={FLAGS.seed}"]
     pairs += [f"{key}={FLAGS[key].value}" for key in ("steps", "batch_size") if FLAGS[key].value is not None]
     run = config.overridden(run, pairs)
-    return checkpoint.Run(
+    return run_directory.Run(
         plugin=FLAGS.plugin,
         preset=FLAGS.preset,
         config=config.to_json(run),
         data_dir=os.path.abspath(FLAGS.data_dir) if "://" not in FLAGS.data_dir else FLAGS.data_dir,
-        spec=checkpoint.describe_spec(data.spec),
+        spec=run_directory.describe_spec(data.spec),
         precision=FLAGS.precision,
         strategy=FLAGS.strategy,
         jit_compile=FLAGS.jit_compile,
         warm_start=FLAGS.warm_start or "",
-        sample_weights=weights.described(FLAGS.sample_weights),
-        versions=checkpoint.versions(),
+        sample_weights=sample_weights.described(FLAGS.sample_weights),
+        versions=run_directory.versions(),
         records=fingerprint.of_records(data.spec, data.sources, getattr(run, "mels_from", "")),
     )
 
@@ -131,7 +134,7 @@ def new_run(data):
 def run() -> None:
     """Entry point of `crossfade-train`."""
     define_flags()
-    app.run(console.guarded(main), flags_parser=parse)
+    app.run(cli.guarded(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from absl import app, flags
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
-from pipelines import console  # noqa: E402
+from pipelines import cli
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.translate --run_dir=run --input='anna/*.wav' --output_dir=converted --target=bert"
@@ -31,10 +31,10 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> int:
     """Translates; the exit code."""
-    console.need(FLAGS, "run_dir", "input", "output_dir", "target")
-    from pipelines import translation
+    cli.need(FLAGS, "run_dir", "input", "output_dir", "target")
+    from pipelines.jobs import translate_folder
 
-    done = translation.translate(
+    done = translate_folder.translate(
         run_dir=FLAGS.run_dir,
         pattern=FLAGS.input,
         output_dir=FLAGS.output_dir,
@@ -54,8 +54,8 @@ def main(argv: list[str]) -> int:
 def run() -> None:
     """Entry point of `crossfade-translate`."""
     define_flags()
-    parse = console.parser(FLAGS, "pipelines.translate", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(console.guarded(main), flags_parser=parse)
+    parse = cli.parser(FLAGS, "pipelines.translate", sys.modules[__name__].__doc__, EXAMPLE)
+    app.run(cli.guarded(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from typing import Literal
 
 import keras
 
-from models import adversary, layers, schedules
-from models.adversary import Adversary
-from models.player import Player
+from models import discriminator, layers, schedules
+from models.discriminator import Adversary
+from models.optimizer import Player
 from plugins import base
 
 Losses = Literal["lsgan", "hinge", "non_saturating", "wgan"]  # the names of `losses.ADVERSARIES`
@@ -41,7 +41,7 @@ class Config(base.Config):
     beta1: float = 0.5
     beta2: float = 0.999
     critics: int = 1
-    adversary: Losses = "lsgan"
+    discriminator: Losses = "lsgan"
     r1: float = 0.0
     r1_every: int = 16
     gradient_penalty: float = 0.0
@@ -83,10 +83,10 @@ class TranslatorConfig(Config):
         base.at_least(self, below=3, generator_halvings=1)  # sizes of pictures are multiples of 4
 
 
-def rules(config: Config) -> adversary.Rules:
+def rules(config: Config) -> discriminator.Rules:
     """The rules that a configuration asks for."""
     names = ("r1", "r1_every", "gradient_penalty", "augment")
-    return adversary.Rules(loss=config.adversary, **{name: getattr(config, name) for name in names})
+    return discriminator.Rules(loss=config.adversary, **{name: getattr(config, name) for name in names})
 
 
 def generator_player(plugin: base.Plugin, networks: list[keras.Model]) -> Player:

@@ -6,12 +6,12 @@ import dataclasses
 
 import tensorflow as tf
 
-from models import losses
-from plugins import base, coding
+from models.losses import reconstruction, reduction
+from plugins import base, encoding
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(coding.Config):
+class Config(encoding.Config):
     """Keys of `ae`."""
 
 
@@ -19,12 +19,12 @@ class Autoencoder(base.Plugin):
     """Minimises ``||x - decode(encode(x))||^2`` over the examples of all domains."""
 
     Config = Config
-    PRESETS = coding.PRESETS
+    PRESETS = encoding.PRESETS
     MONITOR = "reconstruction"
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
-        self.encoder, self.decoder = coding.coders(self, outputs=config.latent)
+        self.encoder, self.decoder = encoding.coders(self, outputs=config.latent)
         self.mover = self.player(config.rate, [self.encoder, self.decoder])
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
@@ -45,7 +45,7 @@ class Autoencoder(base.Plugin):
 
     def _losses(self, encoder, decoder, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         x = self.normalise(batch["x"], self.spec.overall)
-        return {"reconstruction": losses.batch_mean(losses.l2(x, decoder(encoder(x))), global_batch_size)}
+        return {"reconstruction": reduction.batch_mean(reconstruction.l2(x, decoder(encoder(x))), global_batch_size)}
 
     def signatures(self) -> dict:
         """`encode`, `decode` and `reconstruct`."""
@@ -57,4 +57,4 @@ class Autoencoder(base.Plugin):
         def decode(code):
             return self.denormalise(decoder(code), self.spec.overall)
 
-        return coding.signatures(self, encode, decode)
+        return encoding.signatures(self, encode, decode)

@@ -15,11 +15,11 @@ import keras
 import tensorflow as tf
 
 from models import schedules
-from models.draws import Draws
 from models.errors import UserError
 from models.features.spec import Spec
 from models.features.stats import Moments
-from models.player import Player
+from models.optimizer import Player
+from models.stateless_random import Draws
 
 TRANSLATIONS = ("translate_ab", "translate_ba", "translate_to")  # the last from a domain to a domain, by number
 CODES = ("encode", "decode", "reconstruct", "sample", "log_variance", "negative_elbo", "classify")

@@ -13,9 +13,11 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from models import layers, losses, networks, schedules
-from models.draws import Draws, uniform
+from models import layers, schedules
 from models.features import transport
+from models.losses import reconstruction, reduction
+from models.networks import images, mels
+from models.stateless_random import Draws, uniform
 from plugins import adversarial, base
 
 
@@ -83,16 +85,16 @@ class CUT(base.Plugin):
         critic = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
         if spec.kind == "image":
             sizes = {"channels": c.channels, "blocks": c.blocks, "halvings": c.generator_halvings}
-            self.generator = networks.resnet_generator(spec.features, **sizes)
-            discriminator = networks.patch_discriminator(spec.features, halvings=c.halvings, **critic)
+            self.generator = images.resnet_generator(spec.features, **sizes)
+            discriminator = images.patch_discriminator(spec.features, halvings=c.halvings, **critic)
         else:
             end = self.b if c.transport else self.a
             self.filter = transport.kernel(self.a, end, spec.features).astype(np.float32)
             sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
-            self.generator = networks.mel_generator(spec.bins, **sizes, transport=self.filter)
-            discriminator = networks.mel_discriminator(spec.bins, **critic)
+            self.generator = mels.mel_generator(spec.bins, **sizes, transport=self.filter)
+            discriminator = mels.mel_discriminator(spec.bins, **critic)
         self.taps = {"generator": layers.tapped(self.generator)}  # in a dict: no network of its own
-        self.heads = networks.patch_heads(self.taps["generator"], features=c.features)
+        self.heads = images.patch_heads(self.taps["generator"], features=c.features)
         self.mover = adversarial.generator_player(self, [self.generator, self.heads])
         shape = spec.feature_shape(c.crop_frames)
         self.adversary = adversarial.adversary_of(self, discriminator, "discriminator", shape)
@@ -103,7 +105,7 @@ class CUT(base.Plugin):
         if self.spec.kind == "image":
             return 0
         sizes = {"blocks": self.config.blocks, "kernel": self.config.kernel}
-        return networks.mel_generator_context(**sizes, taps=len(self.filter))
+        return mels.mel_generator_context(**sizes, taps=len(self.filter))
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of both players (Sec. 3 of the paper).
@@ -116,10 +118,10 @@ class CUT(base.Plugin):
         step, draws = batch["step"][0], self.draws(batch, global_batch_size)
         with tf.GradientTape() as tape:
             terms, ab = self._terms(self.generator, a, b, step, draws)
-            values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+            values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
             names = ("nce", "nce_identity", "effort")
             weights = {name: schedules.at_step(getattr(self.config, name), step) for name in names}
-            total = losses.total(values, {"adversarial": 1.0, **weights})
+            total = reduction.total(values, {"adversarial": 1.0, **weights})
         self.mover.minimise(tape, total)
         return values | self.adversary.train(b, ab, draws, 20, step=step)
 
@@ -131,7 +133,7 @@ class CUT(base.Plugin):
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
         draws = self.draws(batch, global_batch_size)
         terms, ab = self._terms(self.mover.averaged(self.generator), a, b, batch["step"][0], draws)
-        values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+        values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
         return values | self.adversary.losses(b, ab, draws, 20)
 
     def _terms(self, generator, a, b, step, draws) -> tuple[dict, tf.Tensor]:
@@ -148,7 +150,7 @@ class CUT(base.Plugin):
                 tf.zeros_like(terms["adversarial"]),
             )
         if self.spec.kind == "audio" and not schedules.is_zero(c.effort):
-            terms["effort"] = losses.l1(ab, tf.nn.conv1d(a, self.filter, 1, "SAME"))
+            terms["effort"] = reconstruction.l1(ab, tf.nn.conv1d(a, self.filter, 1, "SAME"))
         return terms, ab
 
     def _contrast(self, source: tf.Tensor, translation: tf.Tensor, draws: Draws, salt: int) -> tf.Tensor:
@@ -163,7 +165,7 @@ class CUT(base.Plugin):
         pairs = [self._at_places(q, k, seed + n) for n, (q, k) in enumerate(both)]
         queries, keys = (_listed(self.heads(list(side))) for side in zip(*pairs, strict=True))
         told = [
-            losses.patch_nce(q, tf.stop_gradient(k), self.config.temperature)
+            reconstruction.patch_nce(q, tf.stop_gradient(k), self.config.temperature)
             for q, k in zip(queries, keys, strict=True)
         ]
         return tf.add_n(told) / len(told)

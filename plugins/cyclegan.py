@@ -12,8 +12,10 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from models import losses, networks, schedules
+from models import schedules
 from models.features import transport
+from models.losses import reconstruction, reduction
+from models.networks import images, mels
 from plugins import adversarial, base
 
 
@@ -78,16 +80,16 @@ class CycleGAN(base.Plugin):
         c = self.config
         if self.spec.kind == "image":
             sizes = {"channels": c.channels, "blocks": c.blocks, "halvings": c.generator_halvings}
-            return networks.resnet_generator(self.spec.features, **sizes)
+            return images.resnet_generator(self.spec.features, **sizes)
         sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
-        return networks.mel_generator(self.spec.bins, **sizes, transport=getattr(self, f"transport_{way}"))
+        return mels.mel_generator(self.spec.bins, **sizes, transport=getattr(self, f"transport_{way}"))
 
     def _discriminator(self):
         c = self.config
         options = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
         if self.spec.kind == "image":
-            return networks.patch_discriminator(self.spec.features, halvings=c.halvings, **options)
-        return networks.mel_discriminator(self.spec.bins, **options)
+            return images.patch_discriminator(self.spec.features, halvings=c.halvings, **options)
+        return mels.mel_discriminator(self.spec.bins, **options)
 
     @property
     def context(self) -> int:
@@ -95,7 +97,7 @@ class CycleGAN(base.Plugin):
         if self.spec.kind == "image":
             return 0
         sizes = {"blocks": self.config.blocks, "kernel": self.config.kernel}
-        return networks.mel_generator_context(**sizes, taps=len(self.transport_ab))
+        return mels.mel_generator_context(**sizes, taps=len(self.transport_ab))
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of both players (Sec. 4 of the paper).
@@ -108,8 +110,8 @@ class CycleGAN(base.Plugin):
         step, draws = batch["step"][0], self.draws(batch, global_batch_size)
         with tf.GradientTape() as tape:
             terms, ab, ba = self._generator_terms(self.g_ab, self.g_ba, a, b, step, draws)
-            values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
-            total = losses.total(values, self._weights(step))
+            values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
+            total = reduction.total(values, self._weights(step))
         self.generators.minimise(tape, total)
         values |= self.adversary_b.train(b, ab, draws, 20, step=step)
         return values | self.adversary_a.train(a, ba, draws, 40, step=step)
@@ -120,7 +122,7 @@ class CycleGAN(base.Plugin):
         draws = self.draws(batch, global_batch_size)
         g_ab, g_ba = self.generators.averaged(self.g_ab), self.generators.averaged(self.g_ba)
         terms, ab, ba = self._generator_terms(g_ab, g_ba, a, b, batch["step"][0], draws)
-        values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+        values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
         values |= self.adversary_b.losses(b, ab, draws, 20)
         return values | self.adversary_a.losses(a, ba, draws, 40)
 
@@ -139,20 +141,20 @@ class CycleGAN(base.Plugin):
             "adversarial_b": self.adversary_b.generator_loss(ab, draws, 4),
         }
         if not schedules.is_zero(c.cycle):
-            terms["cycle"] = losses.l1(a, g_ba(ab)) + losses.l1(b, g_ab(ba))
+            terms["cycle"] = reconstruction.l1(a, g_ba(ab)) + reconstruction.l1(b, g_ab(ba))
         if not schedules.is_zero(c.identity):
             terms["identity"] = schedules.when_weighed(
                 schedules.at_step(c.identity, step),
-                lambda: losses.l1(a, g_ba(a)) + losses.l1(b, g_ab(b)),
+                lambda: reconstruction.l1(a, g_ba(a)) + reconstruction.l1(b, g_ab(b)),
                 tf.zeros_like(terms["adversarial_a"]),
             )
         if speech and not schedules.is_zero(c.effort):
             moved = [tf.nn.conv1d(x, w, 1, "SAME") for x, w in ((a, self.transport_ab), (b, self.transport_ba))]
-            terms["effort"] = losses.l1(ab, moved[0]) + losses.l1(ba, moved[1])
+            terms["effort"] = reconstruction.l1(ab, moved[0]) + reconstruction.l1(ba, moved[1])
         if speech and not schedules.is_zero(c.loudness):
             a, ba = (self.denormalise(x, self.a) for x in (a, ba))
             b, ab_loud = (self.denormalise(x, self.b) for x in (b, ab))
-            terms["loudness"] = losses.loudness(a, ab_loud) + losses.loudness(b, ba)
+            terms["loudness"] = reconstruction.loudness(a, ab_loud) + reconstruction.loudness(b, ba)
         return terms, ab, ba
 
     def signatures(self) -> dict:

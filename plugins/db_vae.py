@@ -11,9 +11,10 @@ import dataclasses
 
 import tensorflow as tf
 
-from models import losses, schedules, variational
+from models import schedules
 from models.errors import UserError
-from plugins import base, coding, likelihood
+from models.losses import reduction, variational
+from plugins import base, encoding, likelihood
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class DBVAE(base.Plugin):
     """Minimises ``classification + 1[coded] (reconstruction + KL)`` (Eq. 4 of the paper)."""
 
     Config = Config
-    PRESETS = coding.PRESETS
+    PRESETS = encoding.PRESETS
     MONITOR = "reconstruction"
 
     def __init__(self, config: Config, spec: base.Spec):
@@ -47,7 +48,7 @@ class DBVAE(base.Plugin):
         self.likelihood = likelihood.Likelihood(self)
         logits = config.likelihood == "bernoulli"
         outputs = 2 * config.latent + len(spec.domains)
-        self.encoder, self.decoder = coding.coders(self, outputs=outputs, logits=logits)
+        self.encoder, self.decoder = encoding.coders(self, outputs=outputs, logits=logits)
         self.mover = self.player(config.rate, [self.encoder, self.decoder, *self.likelihood.networks()])
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
@@ -61,7 +62,7 @@ class DBVAE(base.Plugin):
         with tf.GradientTape() as tape:
             values = self._values(lambda network: network, batch, global_batch_size)
             weighed = {n: schedules.at_step(getattr(self.config, weights[n]), batch["step"][0]) for n in values}
-            total = losses.total(values, weighed)
+            total = reduction.total(values, weighed)
         self.mover.minimise(tape, total)
         return values
 
@@ -85,7 +86,7 @@ class DBVAE(base.Plugin):
             terms["reconstruction"] = coded * self._reconstruction(chosen, x, z)
         if not schedules.is_zero(c.beta):
             terms["kl"] = coded * variational.kl_to_prior(mu, log_var)
-        return {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+        return {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
 
     def _reconstruction(self, chosen, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """``-log p(x|z)`` in nats a feature, `[batch]`."""
@@ -112,4 +113,4 @@ class DBVAE(base.Plugin):
         def decode(code):
             return likely.features(decoder(code))
 
-        return coding.signatures(self, lambda x: encoded(x)[0], decode, samples=True, others=others)
+        return encoding.signatures(self, lambda x: encoded(x)[0], decode, samples=True, others=others)

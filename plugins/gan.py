@@ -10,9 +10,10 @@ import dataclasses
 
 import tensorflow as tf
 
-from models import losses, networks
 from models.errors import UserError
-from plugins import adversarial, base, coding
+from models.losses import reduction
+from models.networks import images, mels
+from plugins import adversarial, base, encoding
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,12 +59,12 @@ class DCGAN(base.Plugin):
         c, critic = config, {"channels": config.critic_channels, "spectral_norm": config.spectral_norm}
         critic["offset"] = c.adversary != "wgan"  # whose losses are of differences
         if spec.kind == "image":
-            self.generator = networks.image_generator(spec.features, channels=c.channels, latent=c.latent)
-            judge = networks.image_critic(spec.features, **critic)
+            self.generator = images.image_generator(spec.features, channels=c.channels, latent=c.latent)
+            judge = images.image_discriminator(spec.features, **critic)
         else:
             size = {"frames": c.crop_frames, "channels": c.channels, "latent": c.latent}
-            self.generator = networks.mel_decoder(spec.bins, **size)
-            judge = networks.mel_discriminator(spec.bins, **critic)
+            self.generator = mels.mel_decoder(spec.bins, **size)
+            judge = mels.mel_discriminator(spec.bins, **critic)
         self.mover = adversarial.generator_player(self, [self.generator])
         self.adversary = adversarial.adversary_of(self, judge, "discriminator", spec.feature_shape(c.crop_frames))
 
@@ -77,7 +78,7 @@ class DCGAN(base.Plugin):
         draws = self.draws(batch, global_batch_size)
         with tf.GradientTape() as tape:
             fake = self.generator(draws.normal(0, self.config.latent))
-            loss = losses.batch_mean(self.adversary.generator_loss(fake, draws, 1), global_batch_size)
+            loss = reduction.batch_mean(self.adversary.generator_loss(fake, draws, 1), global_batch_size)
         self.mover.minimise(tape, loss)
         real, step = self.normalise(batch["x"], self.spec.overall), batch["step"][0]
         return {"adversarial": loss, **self.adversary.train(real, fake, draws, 20, step=step)}
@@ -86,7 +87,7 @@ class DCGAN(base.Plugin):
         """The losses of :meth:`train_step`, of the averaged generator, and no update."""
         draws = self.draws(batch, global_batch_size)
         fake = self.mover.averaged(self.generator)(draws.normal(0, self.config.latent))
-        loss = losses.batch_mean(self.adversary.generator_loss(fake, draws, 1), global_batch_size)
+        loss = reduction.batch_mean(self.adversary.generator_loss(fake, draws, 1), global_batch_size)
         real = self.normalise(batch["x"], self.spec.overall)
         return {"adversarial": loss, **self.adversary.losses(real, fake, draws, 20)}
 
@@ -94,7 +95,7 @@ class DCGAN(base.Plugin):
         """`sample`: pictures, or windows of speech, from noise."""
         generator = self.mover.averaged(self.generator)
         return {
-            "sample": coding.sampler(lambda z: self.denormalise(generator(z), self.spec.overall), self.config.latent)
+            "sample": encoding.sampler(lambda z: self.denormalise(generator(z), self.spec.overall), self.config.latent)
         }
 
 

@@ -9,13 +9,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models import layers, variational
+from models import layers
 from models.errors import UserError
-from plugins import base, coding
+from models.losses import variational
+from plugins import base, encoding
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(coding.Config):
+class Config(encoding.Config):
     """Keys that variational plugins share.
 
     Attributes:

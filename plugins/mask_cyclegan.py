@@ -12,9 +12,11 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from models import augment, losses, mask_networks, schedules
+from models import augment, schedules
 from models.errors import UserError
 from models.features import transport
+from models.losses import reconstruction, reduction
+from models.networks import mask_cyclegan
 from plugins import adversarial, base
 
 
@@ -95,7 +97,7 @@ class MaskCycleGAN(base.Plugin):
         size = {"channels": config.critic_channels, "spectral_norm": config.spectral_norm}
         self.adversaries = {
             name: adversarial.adversary_of(
-                self, mask_networks.mel_patch_discriminator(spec.bins, **size), f"discriminator_{name}", shape
+                self, mask_cyclegan.mel_patch_discriminator(spec.bins, **size), f"discriminator_{name}", shape
             )
             for name in self._judged()
         }
@@ -106,12 +108,12 @@ class MaskCycleGAN(base.Plugin):
     def _generator(self, kernel: np.ndarray):
         c = self.config
         begin = kernel if c.transport else None
-        return mask_networks.masked_generator(self.spec.bins, channels=c.channels, blocks=c.blocks, transport=begin)
+        return mask_cyclegan.masked_generator(self.spec.bins, channels=c.channels, blocks=c.blocks, transport=begin)
 
     @property
     def context(self) -> int:
         """Frames to either side that one output frame of a translation depends on."""
-        return max(mask_networks.masked_generator_context(blocks=self.config.blocks), len(self.filters[0]) // 2)
+        return max(mask_cyclegan.masked_generator_context(blocks=self.config.blocks), len(self.filters[0]) // 2)
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of all players (Sec. 3 of the paper).
@@ -124,9 +126,9 @@ class MaskCycleGAN(base.Plugin):
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
         with tf.GradientTape() as tape:
             terms, made = self._terms(self.g_ab, self.g_ba, a, b, step, draws)
-            values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+            values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
             weights = {name: schedules.at_step(getattr(self.config, name), step) for name in WEIGHTS}
-            total = losses.total(values, {"adversarial_a": 1.0, "adversarial_b": 1.0, **weights})
+            total = reduction.total(values, {"adversarial_a": 1.0, "adversarial_b": 1.0, **weights})
         self.generators.minimise(tape, total)
         for n, name in enumerate(self._judged()):
             real = a if name in ("a", "aba") else b
@@ -139,7 +141,7 @@ class MaskCycleGAN(base.Plugin):
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
         g_ab, g_ba = self.generators.averaged(self.g_ab), self.generators.averaged(self.g_ba)
         terms, made = self._terms(g_ab, g_ba, a, b, batch["step"][0], draws)
-        values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+        values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
         for n, name in enumerate(self._judged()):
             real = a if name in ("a", "aba") else b
             values |= self.adversaries[name].losses(real, made[name], draws, 100 + 20 * n)
@@ -163,22 +165,22 @@ class MaskCycleGAN(base.Plugin):
         if back:
             made |= {"aba": g_ba([ab, whole]), "bab": g_ab([ba, whole])}
         if not schedules.is_zero(c.cycle):
-            terms["cycle"] = losses.l1(a, made["aba"]) + losses.l1(b, made["bab"])
+            terms["cycle"] = reconstruction.l1(a, made["aba"]) + reconstruction.l1(b, made["bab"])
         if not schedules.is_zero(c.second):
             judged = [judge[name].generator_loss(made[name], draws, salt) for name, salt in (("aba", 18), ("bab", 22))]
             terms["second"] = judged[0] + judged[1]
         if not schedules.is_zero(c.identity):
             terms["identity"] = schedules.when_weighed(
                 schedules.at_step(c.identity, step),
-                lambda: losses.l1(a, g_ba([a, whole])) + losses.l1(b, g_ab([b, whole])),
+                lambda: reconstruction.l1(a, g_ba([a, whole])) + reconstruction.l1(b, g_ab([b, whole])),
                 tf.zeros_like(terms["adversarial_a"]),
             )
         if not schedules.is_zero(c.effort):
             moved = [tf.nn.conv1d(x, w, 1, "SAME") for x, w in zip((a, b), self.filters, strict=True)]
-            terms["effort"] = losses.l1(ab, moved[0]) + losses.l1(ba, moved[1])
+            terms["effort"] = reconstruction.l1(ab, moved[0]) + reconstruction.l1(ba, moved[1])
         if not schedules.is_zero(c.loudness):
             pairs = ((a, self.a, ab, self.b), (b, self.b, ba, self.a))
-            loud = [losses.loudness(self.denormalise(x, m), self.denormalise(y, n)) for x, m, y, n in pairs]
+            loud = [reconstruction.loudness(self.denormalise(x, m), self.denormalise(y, n)) for x, m, y, n in pairs]
             terms["loudness"] = loud[0] + loud[1]
         return terms, made
 

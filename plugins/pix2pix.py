@@ -10,8 +10,10 @@ import dataclasses
 
 import tensorflow as tf
 
-from models import losses, networks, schedules
+from models import schedules
 from models.features import transport
+from models.losses import reconstruction, reduction
+from models.networks import images, mels
 from plugins import adversarial, base
 
 
@@ -60,13 +62,13 @@ class Pix2Pix(base.Plugin):
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
         critic = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
         if spec.kind == "image":
-            self.generator = networks.unet_generator(spec.features, channels=c.channels)
-            discriminator = networks.patch_discriminator(spec.features, halvings=c.halvings, pictures=2, **critic)
+            self.generator = images.unet_generator(spec.features, channels=c.channels)
+            discriminator = images.patch_discriminator(spec.features, halvings=c.halvings, pictures=2, **critic)
         else:
             sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
             self.filter = transport.kernel(self.a, self.a, spec.features)
-            self.generator = networks.mel_generator(spec.bins, **sizes, transport=self.filter)
-            discriminator = networks.mel_discriminator(2 * spec.bins, **critic)
+            self.generator = mels.mel_generator(spec.bins, **sizes, transport=self.filter)
+            discriminator = mels.mel_discriminator(2 * spec.bins, **critic)
         self.mover = adversarial.generator_player(self, [self.generator])
         *sizes, last = spec.feature_shape(c.crop_frames)
         self.adversary = adversarial.adversary_of(self, discriminator, "discriminator", (*sizes, 2 * last))
@@ -77,7 +79,7 @@ class Pix2Pix(base.Plugin):
         if self.spec.kind == "image":
             return 0
         sizes = {"blocks": self.config.blocks, "kernel": self.config.kernel}
-        return networks.mel_generator_context(**sizes, taps=len(self.filter))
+        return mels.mel_generator_context(**sizes, taps=len(self.filter))
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of both players (Sec. 3 of the paper).
@@ -89,8 +91,8 @@ class Pix2Pix(base.Plugin):
         step, draws = batch["step"][0], self.draws(batch, global_batch_size)
         with tf.GradientTape() as tape:
             terms, ab = self._terms(self.generator, a, b, draws)
-            values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
-            total = losses.total(values, {"adversarial": 1.0, "l1": schedules.at_step(self.config.l1, step)})
+            values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
+            total = reduction.total(values, {"adversarial": 1.0, "l1": schedules.at_step(self.config.l1, step)})
         self.mover.minimise(tape, total)
         return values | self.adversary.train(_pair(a, b), _pair(a, ab), draws, 20, step=step)
 
@@ -99,14 +101,14 @@ class Pix2Pix(base.Plugin):
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
         draws = self.draws(batch, global_batch_size)
         terms, ab = self._terms(self.mover.averaged(self.generator), a, b, draws)
-        values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+        values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
         return values | self.adversary.losses(_pair(a, b), _pair(a, ab), draws, 20)
 
     def _terms(self, generator, a, b, draws) -> tuple[dict, tf.Tensor]:
         ab = generator(a)
         terms = {"adversarial": self.adversary.generator_loss(_pair(a, ab), draws, 1)}
         if not schedules.is_zero(self.config.l1):
-            terms["l1"] = losses.l1(b, ab)
+            terms["l1"] = reconstruction.l1(b, ab)
         return terms, ab
 
     def signatures(self) -> dict:

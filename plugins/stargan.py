@@ -12,9 +12,11 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from models import code_networks, losses, networks, schedules
+from models import schedules
 from models.errors import UserError
 from models.features import transport
+from models.losses import reconstruction, reduction
+from models.networks import images, mels, stargan
 from plugins import adversarial, base
 
 MOST_DOMAINS = 16  # with a linear transport for every pair of them
@@ -81,15 +83,15 @@ class StarGAN(base.Plugin):
         critic = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm, "outputs": count}
         if spec.kind == "image":
             size = {"channels": c.channels, "blocks": c.blocks, "halvings": c.generator_halvings, "codes": 2 * count}
-            self.generator = networks.resnet_generator(spec.features, **size)
-            judge = networks.patch_discriminator(spec.features, halvings=c.halvings, **critic)
+            self.generator = images.resnet_generator(spec.features, **size)
+            judge = images.patch_discriminator(spec.features, halvings=c.halvings, **critic)
         else:
             self.filters = self._filters()
             size = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
-            self.generator = code_networks.mel_generator(spec.bins, **size, transports=self.filters)
-            judge = networks.mel_discriminator(spec.bins, **critic)
+            self.generator = stargan.mel_generator(spec.bins, **size, transports=self.filters)
+            judge = mels.mel_discriminator(spec.bins, **critic)
         self.mover = adversarial.generator_player(self, [self.generator])
-        judge = code_networks.judged_by_code(judge, count)
+        judge = stargan.judged_by_code(judge, count)
         self.adversary = adversarial.adversary_of(self, judge, "discriminator", spec.feature_shape(c.crop_frames))
 
     def _filters(self) -> np.ndarray:
@@ -108,7 +110,7 @@ class StarGAN(base.Plugin):
         if self.spec.kind == "image":
             return 0
         sizes = {"blocks": self.config.blocks, "kernel": self.config.kernel}
-        return networks.mel_generator_context(**sizes, taps=self.filters.shape[2])
+        return mels.mel_generator_context(**sizes, taps=self.filters.shape[2])
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of both players (Sec. 3.1 of the paper).
@@ -120,9 +122,9 @@ class StarGAN(base.Plugin):
         step, draws = batch["step"][0], self.draws(batch, global_batch_size)
         with tf.GradientTape() as tape:
             terms, made = self._terms(self.generator, batch, draws)
-            values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+            values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
             weights = {name: schedules.at_step(getattr(self.config, name), step) for name in WEIGHTS}
-            total = losses.total(values, {"adversarial": 1.0, **weights})
+            total = reduction.total(values, {"adversarial": 1.0, **weights})
         self.mover.minimise(tape, total)
         return values | self.adversary.train(*made, draws, 20, step=step)
 
@@ -130,7 +132,7 @@ class StarGAN(base.Plugin):
         """The terms of :meth:`train_step`, of the averaged generator, and no update."""
         draws = self.draws(batch, global_batch_size)
         terms, made = self._terms(self.mover.averaged(self.generator), batch, draws)
-        values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+        values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
         return values | self.adversary.losses(*made, draws, 20)
 
     def _terms(self, generator, batch: base.Batch, draws) -> tuple[dict, tuple]:
@@ -143,15 +145,15 @@ class StarGAN(base.Plugin):
         y = self._sent(generator, x, here, there)
         terms = {"adversarial": self.adversary.generator_loss((y, there), draws, 1)}
         if not schedules.is_zero(c.cycle):
-            terms["cycle"] = losses.l1(x, self._sent(generator, y, there, here))
+            terms["cycle"] = reconstruction.l1(x, self._sent(generator, y, there, here))
         if not schedules.is_zero(c.identity):
             terms["identity"] = schedules.when_weighed(
                 schedules.at_step(c.identity, batch["step"][0]),
-                lambda: losses.l1(x, self._sent(generator, x, here, here)),
+                lambda: reconstruction.l1(x, self._sent(generator, x, here, here)),
                 tf.zeros_like(terms["adversarial"]),
             )
         if self.spec.kind == "audio" and not schedules.is_zero(c.effort):
-            terms["effort"] = losses.l1(y, code_networks.filtered(x, self.filters, here, there))
+            terms["effort"] = reconstruction.l1(y, stargan.filtered(x, self.filters, here, there))
         return terms, ((x, here), (y, there))
 
     def _sent(self, generator, x: tf.Tensor, here: tf.Tensor, there: tf.Tensor) -> tf.Tensor:

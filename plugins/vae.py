@@ -10,9 +10,10 @@ import dataclasses
 
 import tensorflow as tf
 
-from models import losses, replicas, schedules, variational
+from models import replicas, schedules
 from models.errors import UserError
-from plugins import base, coding, likelihood
+from models.losses import reduction, variational
+from plugins import base, encoding, likelihood
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class VAE(base.Plugin):
     """The variational autoencoder: minimises ``-log p(x|z) + KL(q(z|x) || p(z))``, the negative ELBO."""
 
     Config = Config
-    PRESETS = coding.PRESETS
+    PRESETS = encoding.PRESETS
     MONITOR = "negative_elbo"
     WEIGHTS = {"kl": "beta"}  # divergence to the key of its weight
 
@@ -38,7 +39,7 @@ class VAE(base.Plugin):
         super().__init__(config, spec)
         self.likelihood = likelihood.Likelihood(self)
         logits = config.likelihood == "bernoulli"
-        self.encoder, self.decoder = coding.coders(self, outputs=2 * config.latent, logits=logits)
+        self.encoder, self.decoder = encoding.coders(self, outputs=2 * config.latent, logits=logits)
         self.mover = self.player(config.rate, [self.encoder, self.decoder, *self.likelihood.networks()])
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
@@ -68,7 +69,7 @@ class VAE(base.Plugin):
         if not all(schedules.is_zero(getattr(self.config, key)) for key in self.WEIGHTS.values()):
             terms |= self._divergences(z, mu, log_var, batch["index"])
             terms["negative_elbo"] = tf.add_n(list(terms.values()))
-        return {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+        return {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
 
     def _divergences(self, z, mu, log_var, index) -> dict[str, tf.Tensor]:
         """Divergences `[batch]` by name; together KL(q(z|x) || p(z))."""
@@ -98,7 +99,7 @@ class VAE(base.Plugin):
         def decode(code):
             return self.likelihood.features(decoder(code))
 
-        return coding.signatures(self, lambda x: posterior(x)[0], decode, samples=True, others=others)
+        return encoding.signatures(self, lambda x: posterior(x)[0], decode, samples=True, others=others)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

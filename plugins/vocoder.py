@@ -6,8 +6,10 @@ import dataclasses
 
 import tensorflow as tf
 
-from models import layers, losses, schedules, vocoder_networks, waveform_losses
+from models import layers, schedules
 from models.errors import UserError
+from models.losses import reduction, waveform
+from models.networks import vocoder
 from plugins import adversarial, base
 
 
@@ -55,7 +57,7 @@ class Config(adversarial.Config):
     def __post_init__(self):
         super().__post_init__()
         base.at_least(self, channels=1, blocks=0, kernel=1, projections=0, resolutions=0)
-        base.at_least(self, below=len(vocoder_networks.PERIODS) + 1, periods=0)
+        base.at_least(self, below=len(vocoder.PERIODS) + 1, periods=0)
         base.at_least(self, crop_frames=2)
         if not self.kernel % 2:
             raise UserError(f"kernel={self.kernel}; wanted an odd number; near it: {self.kernel + 1}")
@@ -96,20 +98,19 @@ class Vocoder(base.Plugin):
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
         sizes = {"channels": config.channels, "blocks": config.blocks, "kernel": config.kernel}
-        self.network = vocoder_networks.backbone(spec.features, **sizes)
+        self.network = vocoder.backbone(spec.features, **sizes)
         self.generator = adversarial.generator_player(self, [self.network])
-        self.scales = waveform_losses.resolutions(spec.features, max(3, config.resolutions))
+        self.scales = waveform.resolutions(spec.features, max(3, config.resolutions))
         self.adversaries = [] if schedules.is_zero(config.adversarial) else self._adversaries()
         self.taps = [layers.tapped(adversary.network) for adversary in self.adversaries]
 
     def _adversaries(self) -> list:
         c = self.config
         judges = [
-            vocoder_networks.period_discriminator(period, channels=c.critic_channels)
-            for period in vocoder_networks.PERIODS[: c.periods]
+            vocoder.period_discriminator(period, channels=c.critic_channels) for period in vocoder.PERIODS[: c.periods]
         ]
         judges += [
-            vocoder_networks.resolution_discriminator(scale, channels=c.critic_channels)
+            vocoder.resolution_discriminator(scale, channels=c.critic_channels)
             for scale in self.scales[: c.resolutions]
         ]
         samples = (c.crop_frames - 1) * self.spec.features.hop_length
@@ -119,7 +120,7 @@ class Vocoder(base.Plugin):
     def context(self) -> int:
         """Frames to either side that the samples of one hop depend on."""
         c = self.config
-        return vocoder_networks.context(self.spec.features, blocks=c.blocks, kernel=c.kernel, projections=c.projections)
+        return vocoder.context(self.spec.features, blocks=c.blocks, kernel=c.kernel, projections=c.projections)
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of all players.
@@ -130,8 +131,8 @@ class Vocoder(base.Plugin):
         step, draws = batch["step"][0], self.draws(batch, global_batch_size)
         with tf.GradientTape() as tape:
             terms, made = self._terms(self.network, batch, draws)
-            values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
-            total = losses.total(values, self._weights(values, step))
+            values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
+            total = reduction.total(values, self._weights(values, step))
         self.generator.minimise(tape, total)
         for n, adversary in enumerate(self.adversaries):
             values |= adversary.train(batch["waveform"], made, draws, 20 * n, step=step)
@@ -141,7 +142,7 @@ class Vocoder(base.Plugin):
         """The terms of :meth:`train_step`, of the averaged network, and no update."""
         draws = self.draws(batch, global_batch_size)
         terms, made = self._terms(self.generator.averaged(self.network), batch, draws)
-        values = {name: losses.batch_mean(term, global_batch_size) for name, term in terms.items()}
+        values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
         for n, adversary in enumerate(self.adversaries):
             values |= adversary.losses(batch["waveform"], made, draws, 20 * n)
         return values
@@ -156,26 +157,26 @@ class Vocoder(base.Plugin):
         mute = not self.adversaries and schedules.is_zero(c.mel) and schedules.is_zero(c.stft)
         made = None if mute else self._heard(said, batch["x"])
         if not schedules.is_zero(c.mel):
-            terms["mel"] = waveform_losses.mel(real, made, self.spec.features)
+            terms["mel"] = waveform.mel(real, made, self.spec.features)
         if not schedules.is_zero(c.stft):
-            terms["stft"] = waveform_losses.multi_resolution_stft(real, made, self.scales)
+            terms["stft"] = waveform.multi_resolution_stft(real, made, self.scales)
         if not schedules.is_zero(c.magnitude):
-            terms["magnitude"] = waveform_losses.said(real, said, self.spec.features)
+            terms["magnitude"] = waveform.said(real, said, self.spec.features)
         if self.adversaries and not schedules.is_zero(c.adversarial):
             judged = [a.generator_loss(made, draws, 20 * n + 10) for n, a in enumerate(self.adversaries)]
             terms["adversarial"] = tf.add_n(judged)
         if self.adversaries and not schedules.is_zero(c.matching):
-            matched = [waveform_losses.feature_matching(taps(real), taps(made)) for taps in self.taps]
+            matched = [waveform.feature_matching(taps(real), taps(made)) for taps in self.taps]
             terms["matching"] = tf.add_n(matched)
         return terms, made
 
     def _said(self, network, log_mels: tf.Tensor) -> tf.Tensor:
         said = network(self.normalise(log_mels, self.spec.overall))
-        return vocoder_networks.frames(said, log_mels, self.spec.features)
+        return vocoder.frames(said, log_mels, self.spec.features)
 
     def _heard(self, said: tf.Tensor, log_mels: tf.Tensor) -> tf.Tensor:
         projections = self.config.projections
-        return vocoder_networks.waveform(said, log_mels, self.spec.features, projections=projections)
+        return vocoder.waveform(said, log_mels, self.spec.features, projections=projections)
 
     def signatures(self) -> dict:
         """`vocode`, at any length."""

@@ -28,7 +28,10 @@ import plugins
 from models import spectral
 from models.features import audio, recording
 from models.features.audio import AudioSpec
-from pipelines import config, dataset, distribution, input_pipeline, resynthesis
+from pipelines import config
+from pipelines.data import dataset, input_pipeline
+from pipelines.evaluation import copy_synthesis as resynthesis
+from pipelines.training import distribution
 from tests import bench_vocoder, testbed
 
 REPEATS = 5

@@ -22,8 +22,8 @@ import numpy as np
 import PIL.Image
 
 from models.metrics.generation import kernel_distance
-from pipelines import logs
-from pipelines.exported_model import Model
+from pipelines.inference.exported_model import Model
+from pipelines.training import metrics_log
 from tests.bench_pictures import classifier
 from tests.jobs import script
 
@@ -65,7 +65,7 @@ def main() -> None:
     wanted, known = (features.predict(read(some)[0], verbose=0) for some in (held_out, training[:SAMPLES]))
     facts = {"plugin": flags.plugin, "kid": kernel_distance(features.predict(drawn, verbose=0), wanted)}
     facts |= {"kid_of_training": kernel_distance(known, wanted), "wall_s": taken[0], "cpu_s": taken[1]}
-    validations = [row for row in logs.read_metrics(str(out / "run")) if row["split"] == "val"]
+    validations = [row for row in metrics_log.read_metrics(str(out / "run")) if row["split"] == "val"]
     facts |= {key: validations[-1][key] for key in ("negative_elbo", "diversity") if key in validations[-1]}
     print(json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in facts.items()}))
     shown = drawn[: ROWS * COLUMNS].reshape(ROWS, COLUMNS, *drawn.shape[1:3]).transpose(0, 2, 1, 3)

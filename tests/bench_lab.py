@@ -26,7 +26,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-from pipelines import records
+from pipelines.data import splits
 from tests.jobs import script
 
 WAYS = ("linear", "spherical")
@@ -158,10 +158,10 @@ def grouped(bench: Bench) -> pathlib.Path:
     rng, rows, held_out, rare = np.random.default_rng(0), [], bench.flags.held_out, bench.flags.rare
     for flag in bench.flags.domain:
         name, _, pattern = flag.partition("=")
-        parts: dict[str, list[pathlib.Path]] = {split: [] for split in records.SPLITS}
+        parts: dict[str, list[pathlib.Path]] = {split: [] for split in splits.SPLITS}
         for path in map(pathlib.Path, sorted(glob.glob(pattern))):
             key = f"0:{path.parent.name}_{path.stem}"
-            parts[records.split_of(key, val_fraction=VALIDATED, test_fraction=held_out)].append(path)
+            parts[splits.split_of(key, val_fraction=VALIDATED, test_fraction=held_out)].append(path)
         for split, paths in parts.items():
             count = round((0.5 if split == "test" else bench.flags.share) * len(paths))
             for place, path in zip(rng.permutation(len(paths)), paths, strict=True):

@@ -24,7 +24,7 @@ import psutil
 import soundfile
 
 from models.features import inversion, recording
-from pipelines.exported_model import Model
+from pipelines.inference.exported_model import Model
 
 MINUTES = (10, 60)
 CLIPS = 2000

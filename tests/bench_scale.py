@@ -17,6 +17,8 @@ import time
 
 import numpy as np
 
+from pipelines.data import split_fractions, work_rows
+
 
 def rows_of_workers(folder: str, count: int) -> None:
     """What workers leave of `count` recordings: eight files of rows, each sorted by id."""
@@ -46,12 +48,12 @@ def rows_of_workers(folder: str, count: int) -> None:
 
 def finish(folder: str, count: int) -> None:
     from models.features.audio import AudioSpec
-    from pipelines import dataset_writer, sources
-    from pipelines.beam import preprocess_job
+    from pipelines.data import source_files
+    from pipelines.jobs import dataset_writer, preprocess_job
 
     rows_of_workers(folder, count)
     job = preprocess_job.Preprocess(
-        "audio", AudioSpec(), (sources.Domain("a", "recordings/"),), folder, (0.05, 0.05), "file"
+        "audio", AudioSpec(), (source_files.Domain("a", "recordings/"),), folder, (0.05, 0.05), "file"
     )
     began = time.monotonic()
     numbers = dataset_writer.finish(job)
@@ -59,16 +61,16 @@ def finish(folder: str, count: int) -> None:
 
 
 def work(folder: str, count: int) -> None:
-    from pipelines import corpus, sources
     from pipelines.beam import rows
-    from pipelines.listing import FileEntry
+    from pipelines.data import source_files
+    from pipelines.data.file_listing import FileEntry
 
     began = time.monotonic()
     names = (f"recordings/speaker{n // 100:05d}/{n:08d}.wav" for n in range(count))
-    domain = sources.Domain("a", "recordings/", tuple(FileEntry(name, 50_000) for name in names))
+    domain = source_files.Domain("a", "recordings/", tuple(FileEntry(name, 50_000) for name in names))
     asked = {"split_by": "file", "seed": 0}
-    shares = corpus.fractions([domain], (0.05, 0.05), **asked)
-    rows.write_work(folder, "listing", corpus.work_rows([domain], "audio", shares, **asked))
+    shares = split_fractions.split_fractions([domain], (0.05, 0.05), **asked)
+    rows.write_work(folder, "listing", work_rows.work_rows([domain], "audio", shares, **asked))
     _report(f"split and hand out {count:,} files", began)
 
 

@@ -22,10 +22,12 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from models import spectral, vocoder_networks
+from models import spectral
 from models.features import audio, recording
 from models.features.audio import AudioSpec
-from pipelines import exported_model, resynthesis
+from models.networks import vocoder as vocoder_networks
+from pipelines.evaluation import copy_synthesis
+from pipelines.inference import exported_model
 from tests.jobs import script
 
 ITERATIONS = 60  # of Griffin-Lim
@@ -46,7 +48,7 @@ def trained(out: pathlib.Path, found: dict, training: list[str]) -> None:
     print(f"trained in {seconds:.0f} s ({of_cores:.0f} of CPU)", flush=True)
 
 
-def griffin_lim(spec: AudioSpec, iterations: int) -> resynthesis.Inverter:
+def griffin_lim(spec: AudioSpec, iterations: int) -> copy_synthesis.Inverter:
     """A function of log-mels `[frames, mels]` and what they are of to samples `[(frames - 1) * hop_length]`."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, spec.n_mels], tf.float32)])
@@ -56,7 +58,7 @@ def griffin_lim(spec: AudioSpec, iterations: int) -> resynthesis.Inverter:
     return lambda log_mels, _: invert(log_mels).numpy()
 
 
-def source_phase(spec: AudioSpec) -> resynthesis.Inverter:
+def source_phase(spec: AudioSpec) -> copy_synthesis.Inverter:
     """The same, beginning at the recording's own phases."""
     shapes = [tf.TensorSpec([None, size], tf.float32) for size in (spec.n_mels, spec.n_fft // 2 + 1)]
 
@@ -67,7 +69,7 @@ def source_phase(spec: AudioSpec) -> resynthesis.Inverter:
     return lambda log_mels, y: invert(log_mels, np.float32(np.angle(audio.stft(y, spec)))).numpy()
 
 
-def inverters(vocoder: exported_model.Model) -> dict[str, resynthesis.Inverter]:
+def inverters(vocoder: exported_model.Model) -> dict[str, copy_synthesis.Inverter]:
     """Name to such a function."""
     spec = vocoder.spec.features
 
@@ -78,7 +80,7 @@ def inverters(vocoder: exported_model.Model) -> dict[str, resynthesis.Inverter]:
         projections = vocoder.facts["run"]["config"]["projections"]
         return vocoder_networks.waveform(frames, log_mels[None], spec, projections=projections)[0]
 
-    ways = resynthesis.inverters(vocoder, vocoder)
+    ways = copy_synthesis.inverters(vocoder, vocoder)
     return {
         f"griffin_lim, {ITERATIONS} iterations": griffin_lim(spec, ITERATIONS),
         "vocoder that says nothing": lambda x, _: mute(x).numpy(),
@@ -114,7 +116,7 @@ def main() -> None:
         heard = "trained on others of these" if training else "never heard in training"
         print(f"{name} ({len(recordings)} recordings, {heard})", flush=True)
         for way, invert in inverters(vocoder).items():
-            print(shown(way, resynthesis.row(invert, recordings, spec)), flush=True)
+            print(shown(way, copy_synthesis.row(invert, recordings, spec)), flush=True)
 
 
 if __name__ == "__main__":

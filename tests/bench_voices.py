@@ -21,7 +21,7 @@ import subprocess
 
 import soundfile
 
-from pipelines import evaluator
+from pipelines.evaluation import translation_quality
 from tests.jobs import script
 
 
@@ -48,9 +48,9 @@ def converted(out: pathlib.Path, pair: dict[str, tuple[str, str]], training: lis
     return seconds
 
 
-def baselines(out: pathlib.Path, pair: dict[str, tuple[str, str]]) -> dict[tuple[str, str], evaluator.Way]:
+def baselines(out: pathlib.Path, pair: dict[str, tuple[str, str]]) -> dict[tuple[str, str], translation_quality.Way]:
     """Writes the rows of `evaluate` that are no files yet; and what its own judge says."""
-    found = evaluator.Evaluator(f"{out}/run", f"{out}/held_out")
+    found = translation_quality.Evaluator(f"{out}/run", f"{out}/held_out")
     judge, _ = found.judge()
     ways = {}
     for source, target in itertools.permutations(pair, 2):

@@ -4,9 +4,11 @@ import re
 
 import pytest
 
-LONGEST = "evaluation export translate vocoder end_to_end trainer explore many_domains multi_worker conformance".split()
+LONGEST = (
+    "run_evaluation saved_model translate vocoder end_to_end trainer job many_domains multi_worker conformance"
+).split()
 collect_ignore = ["bench_pytorch.py"]  # whose package is no dependency
-OF_ONE_RUN = ("evaluation", "export", "translate", "vocoder")  # files whose tests look at the same trained models
+OF_ONE_RUN = ("run_evaluation", "saved_model", "translate", "vocoder")  # files whose tests use the same trained models
 
 
 def pytest_configure(config):

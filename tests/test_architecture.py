@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = ("models.errors", "models.features", "models", "plugins", "pipelines")  # ground floor first
 SCRIPTS = {f"pipelines.{verb}" for verb in ("preprocess", "train", "translate", "evaluate", "explore", "demo")}
 ONLY_IN = {  # package: the modules that may import it
-    "apache_beam": {"pipelines.beam"},
+    "apache_beam": {"pipelines.beam", "pipelines.jobs"},
     "absl.flags": SCRIPTS,
     "absl.app": SCRIPTS,
 }
@@ -95,9 +95,7 @@ def test_sizes(path):
 
 
 def test_beam_workers_can_preprocess_without_tensorflow(in_new_process):
-    in_new_process(
-        "import sys, pipelines.beam.preprocess_job, pipelines.dataset_writer; assert 'tensorflow' not in sys.modules"
-    )
+    in_new_process("import sys, pipelines.jobs.dataset_writer; assert 'tensorflow' not in sys.modules")
 
 
 def test_plugins_are_listed_without_importing_them(in_new_process):
@@ -107,7 +105,7 @@ def test_plugins_are_listed_without_importing_them(in_new_process):
 def test_importing_changes_no_thread_counts(in_new_process):
     in_new_process(
         "import os; before = dict(os.environ)\n"
-        "import tensorflow as tf, models.spectral, models.networks, pipelines.trainer\n"
+        "import tensorflow as tf, models.spectral, models.networks.base, pipelines.training.trainer\n"
         "assert tf.config.threading.get_intra_op_parallelism_threads() == 0\n"
         "assert not [k for k in set(os.environ) - set(before) if 'THREADS' in k]"
     )

@@ -12,7 +12,10 @@ import tensorflow as tf
 
 import plugins
 from models import schedules
-from pipelines import checkpoint, config, dataset, export, input_pipeline, signatures
+from pipelines import config, run_directory
+from pipelines.data import dataset, input_pipeline
+from pipelines.export import saved_model, waveform_signatures
+from pipelines.training import checkpoint
 from plugins import base
 
 SMALL = {"batch_size": 4, "crop_frames": 16, "channels": 8, "critic_channels": 8, "blocks": 1, "latent": 4}
@@ -93,7 +96,7 @@ def trained(case, tmp_path_factory):
     step = tf.function(plugin.train_step, autograph=False)
     for n, batch in enumerate(case.batches):
         if n == 2:
-            checkpoint.Keeper(half_way, plugin).save(2)
+            checkpoint.Checkpointer(half_way, plugin).save(2)
             learnt = weights(plugin)
         values = {name: float(value) for name, value in step(batch, plugin.config.batch_size).items()}
         if n == 0:
@@ -161,7 +164,7 @@ def test_evaluation_gives_the_same_names_and_changes_nothing(case, trained):
 def test_stopping_and_going_on_makes_no_difference(case, trained):
     for variable in variables_of(trained.plugin):
         variable.assign(tf.cast(tf.fill(variable.shape, 7), variable.dtype))
-    assert checkpoint.Keeper(trained.half_way, trained.plugin).restore() == 2
+    assert checkpoint.Checkpointer(trained.half_way, trained.plugin).restore() == 2
     trained.step(case.batches[2], trained.plugin.config.batch_size)
     assert_same(state(trained.plugin), trained.after)
 
@@ -233,11 +236,11 @@ def inputs(case, trained, fn, batch, frames):
 @pytest.fixture(scope="module")
 def exported(case, trained, tmp_path_factory):
     fields = config.to_json(trained.plugin.config)
-    described = checkpoint.describe_spec(case.spec)
-    run = checkpoint.Run(plugin=case.name, preset="small", config=fields, data_dir="records", spec=described)
+    described = run_directory.describe_spec(case.spec)
+    run = run_directory.Run(plugin=case.name, preset="small", config=fields, data_dir="records", spec=described)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(signatures, "around", lambda *_: {})  # which is the same for all
-        path = export.write(trained.plugin, run, str(tmp_path_factory.mktemp("run")))
+        patch.setattr(waveform_signatures, "around", lambda *_: {})  # which is the same for all
+        path = saved_model.write(trained.plugin, run, str(tmp_path_factory.mktemp("run")))
     return tf.saved_model.load(path)
 
 

@@ -10,8 +10,10 @@ import soundfile
 import tensorflow as tf
 from testbed import OF_MELS, preprocess, train, voice
 
-from pipelines import classifier, evaluation, signatures, translation
-from pipelines.exported_model import Model
+from pipelines.evaluation import domain_classifier, run_evaluation
+from pipelines.export import waveform_signatures
+from pipelines.inference.exported_model import Model
+from pipelines.jobs import translate_folder
 
 VOICES = {"low": 100.0, "middle": 150.0, "high": 230.0}
 
@@ -36,7 +38,7 @@ def records(folder, tmp_path_factory):
 def star(records, tmp_path_factory):
     run_dir = str(tmp_path_factory.mktemp("run"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(signatures, "OF_MELS", OF_MELS)
+        patch.setattr(waveform_signatures, "OF_MELS", OF_MELS)
         train(run_dir, records, "stargan", batch_size=3).fit()
     return run_dir
 
@@ -49,7 +51,7 @@ def one_way(speech_records, tmp_path_factory):
 
 
 def translate(run_dir, folder, out, **options):
-    return translation.translate(run_dir=run_dir, pattern=str(folder), output_dir=str(out), **options)
+    return translate_folder.translate(run_dir=run_dir, pattern=str(folder), output_dir=str(out), **options)
 
 
 def test_a_model_of_many_domains_goes_from_each_to_each(star):
@@ -84,10 +86,12 @@ def test_the_waveform_signature_takes_the_domains_numbers(star):
 
 
 def test_evaluation_goes_every_way_there_is(star, records, one_way, speech_records, tmp_path, monkeypatch):
-    monkeypatch.setattr(classifier, "fit", functools.partial(classifier.fit, steps=10))  # ways count, not verdicts
-    monkeypatch.setattr(evaluation, "SHOWN", 1)
+    monkeypatch.setattr(
+        domain_classifier, "fit", functools.partial(domain_classifier.fit, steps=10)
+    )  # ways count, not verdicts
+    monkeypatch.setattr(run_evaluation, "SHOWN", 1)
     for run_dir, data_dir, count in ((star, records, 6), (one_way, speech_records, 1)):
-        found = evaluation.evaluate(run_dir=run_dir, data_dir=data_dir, output_dir=str(tmp_path))
+        found = run_evaluation.evaluate(run_dir=run_dir, data_dir=data_dir, output_dir=str(tmp_path))
         assert len(found["ways"]) == count == len(json.loads((tmp_path / "metrics.json").read_text())["ways"])
 
 

@@ -19,8 +19,13 @@ from hypothesis import settings
 
 import plugins
 from models.features.audio import AudioSpec
-from pipelines import checkpoint, config, corpus, dataset, dataset_writer, signatures, trainer
-from pipelines.beam import preprocess_job, runner
+from pipelines import config, run_directory
+from pipelines.beam import runner
+from pipelines.data import dataset, front_end
+from pipelines.data import domains as corpus
+from pipelines.export import waveform_signatures
+from pipelines.jobs import dataset_writer, preprocess_job
+from pipelines.training import trainer
 
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -43,7 +48,10 @@ DATAFLOW.append("--temp_location=gs://bucket/tmp")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 UNSEEN = trainer.Pace(evaluations=0)
 VOICES_HZ = {"low": 110.0, "high": 220.0}
-OF_MELS, signatures.OF_MELS = signatures.OF_MELS, ()  # NAME_waveform takes half of a small export's time
+OF_MELS, waveform_signatures.OF_MELS = (
+    waveform_signatures.OF_MELS,
+    (),
+)  # NAME_waveform takes half of a small export's time
 
 
 @pytest.fixture(scope="session")
@@ -100,11 +108,11 @@ def write_pictures(folder, count: int) -> None:
 
 def preprocess(folder, data_dir, names, **changes) -> dict:
     """Runs the job in this process."""
-    domains = corpus.domains(f"{name}={folder / name}" for name in names)
-    kind = corpus.kind_of(domains, None)
+    domains = corpus.read_domains(f"{name}={folder / name}" for name in names)
+    kind = front_end.infer_kind(domains, None)
     job = preprocess_job.Preprocess(
         kind=kind,
-        spec=corpus.spec_of(kind, domains, changes.pop("pairs", [])),
+        spec=front_end.infer_spec(kind, domains, changes.pop("pairs", [])),
         domains=domains,
         data_dir=str(data_dir),
         **{"fractions": (0.2, 0.2), "split_by": "file", **changes},
@@ -155,15 +163,15 @@ def train(run_dir, data_dir, plugin="cyclegan", *, pace=None, strategy=None, **c
     known = {field.name for field in dataclasses.fields(made)}
     sizes = {"steps": 2, "batch_size": 2, "crop_frames": 16, "channels": 8, "blocks": 1, "critic_channels": 8}
     made = dataclasses.replace(made, **{k: v for k, v in {**sizes, **changes}.items() if k in known})
-    run = checkpoint.Run(
+    run = run_directory.Run(
         plugin=plugin,
         preset="small",
         config=config.to_json(made),
         data_dir=data_dir,
-        spec=checkpoint.describe_spec(data.spec),
+        spec=run_directory.describe_spec(data.spec),
         **{name: changes[name] for name in ("precision", "jit_compile") if name in changes},
     )
-    checkpoint.write_run(run_dir, run)
+    run_directory.write_run(run_dir, run)
     return trainer.Trainer(run, data, run_dir, strategy or tf.distribute.get_strategy(), pace or UNSEEN)
 
 
@@ -172,7 +180,7 @@ def speech_run(speech_records, tmp_path_factory):
     """A run of `cyclegan` on speech, two steps long, exported with all that takes and gives waveforms."""
     run_dir = str(tmp_path_factory.mktemp("run"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(signatures, "OF_MELS", OF_MELS)
+        patch.setattr(waveform_signatures, "OF_MELS", OF_MELS)
         train(run_dir, speech_records).fit()
     return run_dir
 
@@ -208,7 +216,7 @@ def script(name: str, *arguments, cwd=ROOT, **environment) -> subprocess.Complet
 @pytest.fixture
 def features_only(monkeypatch):
     """Exports without the front end and inversion around what takes features, which is the same for all."""
-    monkeypatch.setattr(signatures, "around", lambda *_: {})
+    monkeypatch.setattr(waveform_signatures, "around", lambda *_: {})
 
 
 @pytest.fixture

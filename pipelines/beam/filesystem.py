@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from models.errors import UserError
-from pipelines import globs
+from pipelines import path_patterns
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients announce the Python versions they will drop
@@ -44,12 +44,14 @@ def list_prefix(prefix: str) -> Iterator[tuple[str, int]]:
     Raises:
       UserError: no such store is known, or it refuses the listing.
     """
-    return ((metadata.path, metadata.size_in_bytes) for metadata in _matched(f"{globs.escape(prefix)}**", prefix))
+    return (
+        (metadata.path, metadata.size_in_bytes) for metadata in _matched(f"{path_patterns.escape(prefix)}**", prefix)
+    )
 
 
 def size_of(path: str) -> int | None:
     """Bytes of an object of a remote store; None where there is none of that name. Errors as :func:`list_prefix`."""
-    sizes = [metadata.size_in_bytes for metadata in _matched(globs.escape(path), path) if metadata.path == path]
+    sizes = [metadata.size_in_bytes for metadata in _matched(path_patterns.escape(path), path) if metadata.path == path]
     return sizes[0] if sizes else None
 
 

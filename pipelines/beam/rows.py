@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 
-from pipelines import records
+from pipelines import stable_hash
 from pipelines.beam import filesystem
 
 WORK_FOLDER = ".crossfade-work"  # which no listing enters, so that nobody's results are below it
@@ -102,7 +102,7 @@ def write(collection: beam.PCollection, folder: str, name: str, *, order: tuple[
     """
     place = posixpath.join(work_folder(folder), name)
     texts = collection | f"{name} as JSON" >> beam.Map(lambda row: (_key_of(row, order), json.dumps(row)))
-    keyed = texts | f"{name} keys" >> beam.WithKeys(lambda pair: int(ROW_FILES * records.stable_fraction(pair[1])))
+    keyed = texts | f"{name} keys" >> beam.WithKeys(lambda pair: int(ROW_FILES * stable_hash.stable_fraction(pair[1])))
     _ = keyed | f"{name} groups" >> beam.GroupByKey() | f"{name} out" >> beam.Map(_write_lines, place)
 
 

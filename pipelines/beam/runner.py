@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 
 from models.errors import UserError
-from pipelines import config, console
+from pipelines import cli, config
 from pipelines.beam import filesystem
 
 with warnings.catch_warnings():
@@ -169,7 +169,7 @@ def run(build: Callable[[beam.Pipeline], None], parsed: PipelineOptions, *, work
     workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
     try:
         with _worker_output_kept() if workers else contextlib.nullcontext():
-            console.interruptible(lambda: pipeline.run().wait_until_finish())
+            cli.interruptible(lambda: pipeline.run().wait_until_finish())
     except Exception as error:
         if messages := USERS_ERROR.findall(f"{type(error).__name__}: {error}"):  # Beam keeps the text of a worker's
             raise UserError(messages[-1]) from None

@@ -1,0 +1,162 @@
+"""Networks over images `[batch, height, width, channels]` in [-1, 1].
+
+Every function returns a `keras.Model`; sizes are arguments, never looked up.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from models import layers
+from models.features.image import ImageSpec
+
+
+def resnet_generator(spec: ImageSpec, *, channels: int, blocks: int, halvings: int = 2, codes: int = 0) -> keras.Model:
+    """c7s1-k, d2k, d4k, R4k x blocks, u2k, uk, c7s1-3 (Sec. 7.2 of arXiv:1703.10593), resized instead of transposed.
+
+    That is with 2 halvings; with 1, what is small is kept in its place: c7s1-k, d2k, R2k x blocks, uk, c7s1-3.
+    With codes, there is a second input `[batch, codes]`, which scales and shifts what is normalised (adaptive
+    instance norm, Eq. 8 of arXiv:1703.06868). Codes as planes beside the picture would be normalised away.
+    """
+    x = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
+    code = keras.Input((codes,), name="code") if codes else None
+    h = keras.ops.relu(layers.instance_norm(layers.reflect_conv2d(x, channels, 7, use_bias=False)))
+    for n in range(halvings):
+        h = layers.reflect_conv2d(h, channels * 2 ** (n + 1), 3, strides=2, use_bias=False)
+        h = layers.Tap()(keras.ops.relu(layers.instance_norm(h)))
+    wide = h.shape[-1]
+    for _ in range(blocks):
+        inner = layers.instance_norm(layers.reflect_conv2d(h, wide, 3, use_bias=False))
+        inner = keras.ops.relu(layers.told(inner, code) if codes else inner)
+        h = layers.Tap()(h + layers.instance_norm(layers.reflect_conv2d(inner, wide, 3, use_bias=False)))
+    for n in reversed(range(halvings)):
+        h = layers.instance_norm(layers.resize_conv2d(h, channels * 2**n))
+        h = keras.ops.relu(layers.told(h, code) if codes else h)
+    last = layers.reflect_conv2d(h, spec.channels, 7, dtype="float32")
+    return keras.Model([x, code] if codes else x, keras.ops.tanh(last), name="resnet_generator")
+
+
+def patch_heads(taps: keras.Model, *, features: int) -> keras.Model:
+    """A two-layer perceptron for each tap, to features of unit length (Sec. 3 of arXiv:2007.15651).
+
+    Args:
+      taps: from `layers.tapped`; its outputs' last axes are the inputs' widths.
+      features: width of the outputs.
+    """
+    inputs = [keras.Input((None, tap.shape[-1])) for tap in taps.outputs]
+    made = []
+    for x in inputs:
+        h = keras.layers.Dense(features, activation="relu", kernel_initializer=layers.dcgan_init())(x)
+        h = keras.layers.Dense(features, kernel_initializer=layers.dcgan_init(), dtype="float32")(h)
+        made.append(h * keras.ops.rsqrt(keras.ops.sum(h * h, axis=-1, keepdims=True) + 1e-12))
+    return keras.Model(inputs, made, name="patch_heads")
+
+
+def unet_generator(spec: ImageSpec, *, channels: int) -> keras.Model:
+    """Down to a few pixels and up again, every size seeing the one it came from (Sec. 6.1.1 of arXiv:1611.07004).
+
+    `channels` 64 and 256 x 256 pixels are the paper's. Any size serves: what does not halve evenly is
+    cut to fit on the way up. Resized instead of transposed convolutions; no noise, which the paper
+    found to be ignored.
+    """
+    x = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
+    h, skips = x, []
+    for n in range(max(2, int(np.log2(min(spec.height, spec.width))) - 1)):
+        skips.append(h)
+        options = {"padding": "same", "use_bias": n == 0, "kernel_initializer": layers.dcgan_init()}
+        h = keras.layers.Conv2D(channels * min(2**n, 8), 4, 2, **options)(h)
+        h = layers.leaky(h if n == 0 else layers.instance_norm(h))
+    for n, skip in reversed(list(enumerate(skips))):
+        h = keras.layers.UpSampling2D()(h)[:, : skip.shape[1], : skip.shape[2]]
+        h = layers.reflect_conv2d(h, channels * min(2 ** max(n - 1, 0), 8), 3, use_bias=False)
+        h = keras.layers.Concatenate()([keras.ops.relu(layers.instance_norm(h)), skip])
+    last = layers.reflect_conv2d(h, spec.channels, 3, dtype="float32")
+    return keras.Model(x, keras.ops.tanh(last), name="unet_generator")
+
+
+def patch_discriminator(
+    spec: ImageSpec,
+    *,
+    channels: int,
+    halvings: int = 3,
+    spectral_norm: bool = False,
+    pictures: int = 1,
+    outputs: int = 1,
+) -> keras.Model:
+    """PatchGAN (arXiv:1611.07004, Sec. 6.1.2): C64-C128-C256-C512 at `channels` 64 and 3 halvings.
+
+    Each output judges a patch of 70 x 70 pixels with 3 halvings, 34 x 34 with 2, 16 x 16 with 1.
+    Pictures too small for that many give way to fewer. Several pictures are judged together along the
+    channels.
+    """
+    x = keras.Input((spec.height, spec.width, pictures * spec.channels), name="pictures")
+    halvings = max(1, min(halvings, int(np.log2(min(spec.height, spec.width))) - 2))
+    options = {"padding": "same", "kernel_initializer": layers.dcgan_init()}
+    conv = layers.SpectralConv2D if spectral_norm else keras.layers.Conv2D
+    h = layers.leaky(conv(channels, 4, 2, **options)(x))
+    for n in range(1, halvings + 1):
+        strides = 2 if n < halvings else 1
+        h = conv(channels * min(2**n, 8), 4, strides, use_bias=False, **options)(h)
+        h = layers.leaky(layers.instance_norm(h))
+    return keras.Model(x, conv(outputs, 4, dtype="float32", **options)(h), name="patch_discriminator")
+
+
+def image_encoder(spec: ImageSpec, *, channels: int, outputs: int) -> keras.Model:
+    """`[batch, height, width, channels]` to `[batch, outputs]`."""
+    x = h = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
+    for width in (1, 2):
+        h = keras.ops.relu(keras.layers.Conv2D(width * channels, 4, 2, padding="same")(h))
+    h = keras.ops.relu(keras.layers.Dense(8 * channels)(keras.layers.Flatten()(h)))
+    return keras.Model(x, keras.layers.Dense(outputs, dtype="float32")(h), name="image_encoder")
+
+
+def image_decoder(spec: ImageSpec, *, channels: int, latent: int, logits: bool = False) -> keras.Model:
+    """`[batch, latent]` to `[batch, height, width, channels]` in [-1, 1], or to logits of that shape."""
+    z = keras.Input((latent,), name="code")
+    rows, columns = -(-spec.height // 4), -(-spec.width // 4)
+    h = keras.ops.relu(keras.layers.Dense(8 * channels)(z))
+    h = keras.ops.relu(keras.layers.Dense(rows * columns * 2 * channels)(h))
+    h = keras.layers.Reshape((rows, columns, 2 * channels))(h)
+    for width in (1, 1):
+        h = keras.ops.relu(layers.DoublingConv2D(width * channels)(h))
+    h = h[:, : spec.height, : spec.width]
+    activation = None if logits else "tanh"
+    last = keras.layers.Conv2D(spec.channels, 3, padding="same", activation=activation, dtype="float32")
+    return keras.Model(z, last(h), name="image_decoder")
+
+
+def image_generator(spec: ImageSpec, *, channels: int, latent: int) -> keras.Model:
+    """`[batch, latent]` to pictures in [-1, 1], as DCGAN (Fig. 1 of arXiv:1511.06434) at any size.
+
+    Resized instead of transposed convolutions, and pixel norm (Eq. 1 of arXiv:1710.10196) for batch norm.
+    """
+    z = keras.Input((latent,), name="noise")
+    doublings = _num_downsamples(spec)
+    rows, columns = (-(-size // 2**doublings) for size in (spec.height, spec.width))
+    wide = channels * 2**doublings
+    h = keras.layers.Reshape((rows, columns, wide))(keras.layers.Dense(rows * columns * wide)(z))
+    h = keras.ops.relu(layers.pixel_norm(h))
+    for n in reversed(range(doublings)):
+        h = layers.DoublingConv2D(channels * 2**n)(h)
+        h = keras.ops.relu(layers.pixel_norm(h))
+    h = h[:, : spec.height, : spec.width]
+    last = keras.layers.Conv2D(spec.channels, 3, padding="same", activation="tanh", dtype="float32")
+    return keras.Model(z, last(h), name="image_generator")
+
+
+def image_discriminator(
+    spec: ImageSpec, *, channels: int, spectral_norm: bool = False, offset: bool = True
+) -> keras.Model:
+    """One judgement of a whole picture, `[batch, 1]`: strided convolutions without norms, then a linear map."""
+    conv = layers.SpectralConv2D if spectral_norm else keras.layers.Conv2D
+    x = h = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
+    for n in range(_num_downsamples(spec) + 1):
+        h = layers.leaky(conv(channels * 2**n, 4, 2, padding="same")(h))
+    judged = keras.layers.Flatten()(conv(1, h.shape[1:3], use_bias=offset, dtype="float32")(h))
+    return keras.Model(x, judged, name="image_critic")
+
+
+def _num_downsamples(spec: ImageSpec) -> int:
+    """How often pictures can be halved to four pixels or a few more, four times at most."""
+    return int(np.clip(np.log2(min(spec.height, spec.width) / 4), 1, 4))

@@ -1,0 +1,1 @@
+"""From folders to training batches: listing, splits, records on disk, and the input pipeline."""

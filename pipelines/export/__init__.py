@@ -1,0 +1,1 @@
+"""What a trained plugin is exported as: SavedModel with waveform signatures, ONNX."""

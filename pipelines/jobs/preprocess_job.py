@@ -1,0 +1,178 @@
+"""The job of `preprocess`: files to records and their statistics."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import posixpath
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+from apache_beam.utils.shared import Shared
+
+from models.errors import UserError
+from models.features import pitch, stats
+from models.features.audio import AudioSpec
+from models.features.image import ImageSpec
+from pipelines.beam import filesystem, rows
+from pipelines.data import source_files, tfrecord
+from pipelines.data.source_files import Domain
+from pipelines.progress import Tally
+
+MOMENTS = ("domain", "split", "of")  # what they are of: the last is "features" or "pitch"
+WORK = "listing"
+ORDER = {"sources": ("id",), "failures": ("domain", "path"), "duplicates": ("id",)}  # by which rows are sorted
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocess:
+    """The job of `preprocess`; travels to the workers.
+
+    Attributes:
+      kind: "audio" or "image".
+      spec: the front end.
+      domains: what to read.
+      data_dir: where shards go.
+      fractions: of the sources, for validation and for testing.
+      split_by: "file", or "parent": files of one folder stay together.
+      seed: another gives another split.
+      reject: run whose detector refuses files that are unlike what it was trained on, or nothing.
+      tally: folder of a :class:`Tally`, or nothing.
+      waveforms: whether records of speech hold its samples too.
+      pitch: whether the pitch of speech is tracked for the statistics.
+    """
+
+    kind: str
+    spec: AudioSpec | ImageSpec
+    domains: tuple[Domain, ...]
+    data_dir: str
+    fractions: tuple[float, float]
+    split_by: str
+    seed: int = 0
+    reject: str = ""
+    tally: str = ""
+    waveforms: bool = False
+    pitch: bool = False
+
+    @property
+    def file_count(self) -> int:
+        """The files of all domains."""
+        return sum(len(domain.files) for domain in self.domains)
+
+    def build(self, pipeline: beam.Pipeline) -> None:
+        """Pass one reads every file for its split and statistics; pass two writes the shards.
+
+        The files are read from the work folder, where `rows.write_work` has put them.
+        """
+        worker = dataclasses.replace(self, domains=tuple(domain.unlisted() for domain in self.domains))
+        work = rows.read_work(pipeline, self.data_dir, WORK, self.file_count)
+        survey = beam.ParDo(_Survey(worker, Shared())).with_outputs("moments", "failures", main="sources")
+        surveyed = work | "Survey" >> survey
+        example_shape = source_files.shape(self.spec, waveforms=self.waveforms)
+        sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), len(s.active))) | beam.CombinePerKey(sum)
+        written = (
+            surveyed.sources
+            | "Shard" >> beam.Map(source_files.to_shard, beam.pvalue.AsDict(sizes), example_shape)
+            | beam.GroupByKey()
+            | "Write" >> beam.ParDo(_WriteShard(worker)).with_outputs("shards", "failures", main="sources")
+        )
+        merge = functools.partial(functools.reduce, stats.merge)
+        moments = surveyed.moments | "Statistics" >> beam.CombinePerKey(merge)
+        by_hash = surveyed.sources | "Hash" >> beam.Map(lambda s: (s.hash, (s.domain, s.split, s.id)))
+        outcomes = {
+            "sources": written.sources | beam.Map(dataclasses.asdict),
+            "shards": written.shards,
+            "failures": (surveyed.failures, written.failures) | "Failures" >> beam.Flatten(),
+            "duplicates": by_hash | "Same bytes" >> beam.GroupByKey() | "Duplicates" >> beam.FlatMapTuple(_duplicates),
+            "statistics": moments
+            | beam.MapTuple(lambda of, m: {**dict(zip(MOMENTS, of, strict=True)), **m.to_json("<f8")}),
+        }
+        for name, outcome in outcomes.items():
+            rows.write(outcome, self.data_dir, name, order=ORDER.get(name, ()))
+
+
+def _duplicates(digest: str, places: Iterable[tuple[str, str, str]]) -> Iterator[dict]:
+    """A row for bytes that several files of different domains or splits share; the parts of a recording are one."""
+    first: dict[tuple[str, str], str] = {}
+    for domain, split, name in places:
+        identifier = source_files.whole_id(name)
+        first[domain, split] = min(identifier, first.get((domain, split), identifier))
+    if len(set(first.values())) > 1:
+        named = sorted((domain, split, identifier) for (domain, split), identifier in first.items())
+        yield {"id": named[0][2], "hash": digest, "places": named}
+
+
+class _Survey(beam.DoFn):
+    """Reads a file: what the manifest says of it, its moments, or why it could not be read."""
+
+    def __init__(self, job: Preprocess, shared: Shared):
+        self.job, self.shared = job, shared
+
+    def setup(self):
+        if run_dir := self.job.reject:
+            from pipelines.inference import exported_model, outlier_detector
+
+            self.detector = self.shared.acquire(
+                lambda: outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
+            )
+
+    def process(self, row):
+        job = self.job
+        try:
+            if "reason" in row:
+                raise UserError(row["reason"])
+            with filesystem.open_file(row["path"]) as file:
+                surveyed = list(source_files.survey(file, row, job.spec, job.fractions))
+                if job.reject:
+                    self.detector.refuse(file)
+                channel = surveyed[0][0].channel
+                tracked = pitch.survey(file, job.spec.sample_rate_hz, channel=channel) if job.pitch else None
+            for source, moments in surveyed:
+                yield source
+                yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split, "features"), moments))
+            if tracked:
+                yield beam.pvalue.TaggedOutput("moments", ((row["domain"], surveyed[0][0].split, "pitch"), tracked))
+        except Exception as error:  # one bad file must not end the job, whatever is wrong with it
+            yield beam.pvalue.TaggedOutput("failures", source_files.failure(row["domain"], row["path"], error))
+            Tally.add(job.tally)  # for the second pass, which it will not see
+        Tally.add(job.tally)
+
+
+class _WriteShard(beam.DoFn):
+    """Reads the files of a shard again, in the order of their ids, and writes it."""
+
+    def __init__(self, job: Preprocess):
+        self.job = job
+
+    def process(self, element):
+        job, ((domain, split, shard, shards), surveyed) = self.job, element
+        path = posixpath.join(job.data_dir, tfrecord.shard_name(domain, split, shard, shards))
+        kept, failures, lengths = [], [], []
+        try:
+            with filesystem.new_file(path) as out:
+                for source in sorted(surveyed, key=lambda s: s.id):
+                    encoded = self._encoded(source, failures)
+                    if encoded is not None:
+                        out.write(b"".join(encoded))
+                        lengths.append((len(encoded), sum(map(len, encoded))))
+                        kept.append(dataclasses.replace(source, shard=shard))
+        except OSError as error:  # a full disk, say: the records would not be whole
+            raise UserError(f"{path} could not be written: {error}") from None
+        yield from kept
+        for failure in failures:
+            yield beam.pvalue.TaggedOutput("failures", failure)
+        examples, size = (sum(column) for column in zip(*lengths, strict=True)) if lengths else (0, 0)
+        row = {"domain": domain, "split": split, "shard": shard, "shards": shards, "examples": examples}
+        yield beam.pvalue.TaggedOutput("shards", row | {"bytes": size})
+
+    def _encoded(self, source: source_files.Source, failures: list[dict]) -> list[bytes] | None:
+        """The framed records of a file; None, and a failure more, where it is gone or changed since the survey."""
+        job = self.job
+        try:
+            with filesystem.open_file(source.path) as file:
+                encoded = [tfrecord.framed(r) for r in source_files.examples(file, source, job.spec, job.waveforms)]
+        except Exception as error:
+            failures.append(source_files.failure(source.domain, source.path, error))
+            return None
+        Tally.add(job.tally)
+        return encoded

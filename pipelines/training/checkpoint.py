@@ -1,0 +1,155 @@
+"""Checkpoints of a run: save and restore the complete training state, or the networks of another run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+import math
+import posixpath
+from collections.abc import Iterator, Mapping
+
+import keras
+import tensorflow as tf
+
+from models.errors import UserError
+from pipelines import files, run_directory
+from plugins import base
+
+MAX_CHECKPOINTS = 3
+TF_INTERNAL_PREFIXES = ("_self_", "_obj_")  # attributes in which TensorFlow keeps its books of the others
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Turns whatever TensorFlow's readers raise where a checkpoint is broken into an OSError of one line."""
+    try:
+        with files.one_line(path):
+            yield
+    except (IndexError, RuntimeError) as error:  # of the reader that takes single tensors
+        raise OSError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+class Checkpointer:
+    """Saves and restores all that training goes on from: the plugin and the step.
+
+    Args:
+      run_dir: the run.
+      plugin: its variables are saved, those of its optimisers and pools among them.
+      folder: below the run.
+      kept: how many checkpoints stay.
+
+    Attributes:
+      step: of the last checkpoint that was saved or restored.
+      value: what is saved beside it, where a checkpoint is kept for its validation.
+    """
+
+    def __init__(self, run_dir: str, plugin: base.Plugin, folder: str = "checkpoints", kept: int = MAX_CHECKPOINTS):
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.value = tf.Variable(math.inf, trainable=False, name="value")
+        self.checkpoint = tf.train.Checkpoint(plugin=plugin, step=self.step, value=self.value)
+        self.folder = posixpath.join(run_dir, folder)
+        self.manager = tf.train.CheckpointManager(self.checkpoint, self.folder, max_to_keep=kept)
+
+    def save(self, step: int) -> None:
+        """Writes a checkpoint; one that is cut off is never taken for complete, and earlier ones stay.
+
+        Raises:
+          OSError: it could not be written; what there is of it is gone.
+        """
+        before = int(self.step.numpy())
+        self.step.assign(step)
+        try:
+            self.manager.save(checkpoint_number=step)
+        except (tf.errors.OpError, OSError) as error:
+            self.step.assign(before)
+            for path in tf.io.gfile.glob(posixpath.join(glob.escape(self.folder), f"ckpt-{step}[._]*")):
+                (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
+            reason = " ".join(str(getattr(error, "message", error)).split())
+            raise OSError(f"{self.folder}: no checkpoint of step {step} could be written: {reason}") from None
+
+    def restore(self) -> int:
+        """Restores the newest complete checkpoint; the step it was saved at, 0 if there is none.
+
+        Raises:
+          OSError: it cannot be read.
+          UserError: it is of other networks, as of another version of the plugin.
+        """
+        newest = tf.train.latest_checkpoint(self.folder)  # another process may have written it
+        if not newest:
+            return 0
+        try:
+            with _readable(newest):
+                self.checkpoint.restore(newest).assert_existing_objects_matched()
+        except (AssertionError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"{newest} does not fit this plugin: {reason}; wanted the version that wrote it") from None
+        return int(self.step.numpy())
+
+    def lowest(self) -> float:
+        """The value beside the newest complete checkpoint; infinity if there is none."""
+        newest = tf.train.latest_checkpoint(self.folder)
+        if not newest:
+            return math.inf
+        with _readable(newest):
+            return float(tf.train.load_checkpoint(newest).get_tensor("value/.ATTRIBUTES/VARIABLE_VALUE"))
+
+
+def warm_start(plugin: base.Plugin, run_dir: str) -> None:
+    """Gives a plugin the networks of another run; its players begin afresh.
+
+    Raises:
+      UserError: the other run has no checkpoint, or networks of other names or sizes.
+    """
+    newest = tf.train.latest_checkpoint(posixpath.join(run_dir, "checkpoints"))
+    if newest is None:
+        raise UserError(f"{run_dir} has no checkpoint to begin with")
+    try:
+        with _readable(newest):
+            status = tf.train.Checkpoint(plugin=_networks_in(plugin)).restore(newest)
+            status.expect_partial().assert_existing_objects_matched()
+    except (AssertionError, ValueError) as error:
+        other = run_directory.read_run(run_dir)
+        what = f"plugin {other.plugin}" if other else "no config.json"
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{run_dir} ({what}) has other networks than this run: {reason}") from None
+    for player in plugin.players():
+        player.forget()
+
+
+def _networks_in(value):
+    """The networks in a module, mapping or sequence, under the names that they have in checkpoints; None for none."""
+    if isinstance(value, keras.Model):
+        return value
+    if isinstance(value, tf.Module):
+        networks = _networks_of(vars(value))
+        return tf.train.Checkpoint(**networks) if networks else None
+    if isinstance(value, Mapping):
+        return _networks_of(value) or None
+    if isinstance(value, (list, tuple)):
+        return _networks_of({str(n): each for n, each in enumerate(value)}) or None
+    return None
+
+
+def _networks_of(named: Mapping) -> dict:
+    own = {
+        name: value
+        for name, value in named.items()
+        if isinstance(name, str) and not name.startswith(TF_INTERNAL_PREFIXES)
+    }
+    networks = {name: _networks_in(value) for name, value in own.items()}
+    return {name: value for name, value in networks.items() if value is not None}
+
+
+def to_single_precision(plugin: base.Plugin, run: run_directory.Run) -> base.Plugin:
+    """The plugin, or where it computes in half precision its twin that does not, with the same weights."""
+    if run.precision == "float32":
+        return plugin
+    twin = run_directory.build_plugin(dataclasses.replace(run, precision="float32"), plugin.spec)
+    for old, new in zip(plugin.networks(), twin.networks(), strict=True):
+        for ours, theirs in zip(new.variables, old.variables, strict=True):
+            ours.assign(theirs)
+    for old, new in zip(plugin.players(), twin.players(), strict=True):
+        if old.average is not None:
+            new.average.assign(old.average)
+    return twin

@@ -1,0 +1,284 @@
+"""Blocks of networks, and the image pool."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from testbed import laws
+
+from models import layers
+from models.features import transport
+from models.stateless_random import Draws
+
+# ------------------------------------------------------------------ norms
+
+NORMS = {
+    "frame": (layers.frame_norm, (2, 7, 8), (-1,)),
+    "instance": (layers.instance_norm, (2, 6, 5, 8), (1, 2)),
+}
+each_norm = pytest.mark.parametrize(("norm", "shape", "axes"), NORMS.values(), ids=NORMS)
+
+
+@each_norm
+def test_what_is_normalised_has_zero_mean_and_unit_variance(norm, shape, axes, rng):
+    found = norm(tf.constant(5 + 3 * rng.normal(size=shape), tf.float32)).numpy()
+    np.testing.assert_allclose(found.mean(axis=axes), 0, atol=1e-5)
+    np.testing.assert_allclose(found.std(axis=axes), 1, atol=1e-3)
+
+
+@each_norm
+@pytest.mark.parametrize("value", [0.0, 1.0, -1e4])
+def test_constant_input_gives_finite_values_and_gradients(norm, shape, axes, value):
+    x = tf.fill(shape, value)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = norm(x)
+        loss = tf.reduce_sum(tf.square(y - 1))
+    assert np.isfinite(y).all() and np.isfinite(tape.gradient(loss, x)).all()
+    np.testing.assert_allclose(y, 0, atol=1e-2)
+
+
+def test_a_picture_is_normalised_alike_in_any_company(rng):
+    x = tf.constant(rng.normal(size=(3, 6, 5, 8)), tf.float32)
+    np.testing.assert_allclose(layers.instance_norm(x)[1], layers.instance_norm(x[1:2])[0], atol=1e-5)
+
+
+def test_a_frame_is_normalised_alike_in_a_clip_of_any_length(rng):
+    x = tf.constant(rng.normal(size=(1, 30, 8)), tf.float32)
+    np.testing.assert_allclose(layers.frame_norm(x)[:, 10:15], layers.frame_norm(x[:, 10:15]), atol=1e-6)
+
+
+# ------------------------------------------------------------------ convolutions
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "wanted"),
+    [
+        (lambda x: layers.gated_conv1d(x, 6, 5), (2, 9, 4), (2, 9, 6)),
+        (lambda x: layers.gated_conv1d(x, 6, 5, strides=2), (2, 9, 4), (2, 5, 6)),
+        (lambda x: layers.gated_conv1d(x, 6, 3, dilation=4), (2, 9, 4), (2, 9, 6)),
+        (lambda x: layers.reflect_conv2d(x, 6, 7), (2, 8, 12, 3), (2, 8, 12, 6)),
+        (lambda x: layers.reflect_conv2d(x, 6, 3, strides=2), (2, 8, 12, 3), (2, 4, 6, 6)),
+        (lambda x: layers.resize_conv2d(x, 6), (2, 8, 12, 3), (2, 16, 24, 6)),
+        (layers.leaky, (2, 9, 4), (2, 9, 4)),
+    ],
+)
+def test_the_shape_of_a_block_follows_from_its_sizes(build, shape, wanted):
+    assert build(tf.zeros(shape)).shape == wanted
+    symbolic = build(keras.Input(shape[1:]))
+    assert symbolic.shape == (None, *wanted[1:])
+
+
+def test_a_closed_gate_lets_nothing_through(rng):
+    x = keras.Input((None, 4))
+    model = keras.Model(x, layers.gated_conv1d(x, 6, 5))
+    kernel, bias = model.get_weights()
+    bias[6:] = -100
+    model.set_weights([0 * kernel + np.concatenate([kernel[..., :6], 0 * kernel[..., 6:]], axis=-1), bias])
+    np.testing.assert_allclose(model(rng.normal(size=(2, 9, 4))), 0, atol=1e-12)
+    bias[6:] = 100
+    model.set_weights([np.concatenate([kernel[..., :6], 0 * kernel[..., 6:]], axis=-1), bias])
+    frames = rng.normal(size=(2, 9, 4)).astype(np.float32)
+    wanted = tf.nn.conv1d(frames, kernel[..., :6], 1, "SAME")
+    np.testing.assert_allclose(model(frames), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "build", [lambda x: layers.reflect_conv2d(x, 4, 7), lambda x: layers.resize_conv2d(x, 4)], ids=["reflect", "resize"]
+)
+def test_flat_colour_stays_flat_to_the_very_edge(build):
+    y = build(tf.fill([1, 12, 8, 3], 0.7)).numpy()
+    assert np.abs(y).max() > 1e-3
+    np.testing.assert_allclose(y, np.broadcast_to(y[:, :1, :1], y.shape), atol=1e-6)
+
+
+def test_leaky_keeps_what_is_positive_and_a_fifth_of_the_rest():
+    np.testing.assert_allclose(layers.leaky(tf.constant([-5.0, 0.0, 3.0])), [-1.0, 0.0, 3.0])
+
+
+@laws
+@given(half=st.integers(0, 3), frames=st.integers(1, 12), seed=st.integers(0, 2**32 - 1))
+def test_a_fixed_filter_is_that_of_the_transport_and_is_not_trained(half, frames, seed):
+    rng = np.random.default_rng(seed)
+    x, taps = rng.normal(size=(frames, 4)).astype(np.float32), rng.normal(size=(2 * half + 1, 4, 4))
+    inputs = keras.Input((None, 4))
+    model = keras.Model(inputs, layers.fixed_filter(inputs, taps))
+    assert model.trainable_variables == [] and len(model.variables) == 1
+    np.testing.assert_allclose(model(x[None])[0], transport.filtered(x, taps), atol=1e-4)
+
+
+# ------------------------------------------------------------------ the pool
+
+
+def numbered(first, count):
+    """Fakes that can be told apart."""
+    return tf.reshape(tf.range(first, first + count, dtype=tf.float32), [-1, 1, 1]) + tf.zeros([1, 2, 3])
+
+
+class Asked:
+    """A pool, and what it is asked from step to step."""
+
+    def __init__(self, size, batch):
+        self.pool, self.batch = layers.ImagePool(size, (2, 3)), batch
+
+        @tf.function
+        def query(fakes, index, seed):
+            return self.pool.query(fakes, Draws(seed, index, batch), 0)
+
+        self.query = query
+
+    def __call__(self, step, seed=None, order=None):
+        """The numbers of the fakes that the pool answers with."""
+        index = tf.constant(range(self.batch) if order is None else order, tf.int32)
+        fakes = tf.gather(numbered(1 + step * self.batch, self.batch), index)
+        seed = tf.constant([0, 10 * step if seed is None else seed])
+        answer = self.query(fakes, index, seed).numpy()
+        assert (answer == answer[:, :1, :1]).all()
+        return answer[:, 0, 0].astype(int)
+
+
+def asked(batch, steps):
+    """What a pool is asked over some steps, one row a step."""
+    return 1 + np.arange(steps * batch).reshape(steps, batch)
+
+
+@functools.cache
+def answers(size, batch, steps):
+    """What it answers."""
+    ask = Asked(size, batch)
+    return np.stack([ask(step) for step in range(steps)])
+
+
+STEPS = 120
+sizes = pytest.mark.parametrize(("size", "batch"), [(6, 1), (6, 4), (4, 4), (3, 8), (1, 1)])
+
+
+def test_a_pool_of_no_size_gives_back_what_it_is_given():
+    np.testing.assert_array_equal(answers(0, 4, 5), asked(4, 5))
+    assert layers.ImagePool(0, (2, 3)).variables == ()
+
+
+@sizes
+def test_a_pool_fills_before_it_swaps(size, batch):
+    found, given = answers(size, batch, STEPS), asked(batch, STEPS)
+    fits = np.tile(np.arange(batch) < size, (STEPS, 1))
+    filling = np.cumsum(fits).reshape(fits.shape) <= size
+    np.testing.assert_array_equal(found[filling], given[filling])
+
+
+@sizes
+def test_every_answer_is_what_was_asked_or_was_given_before_and_not_answered_since(size, batch):
+    found, given = answers(size, batch, STEPS), asked(batch, STEPS)
+    older = found != given
+    assert found.min() >= 1 and (found < given[:, :1])[older].all()
+    assert np.unique(found[older], return_counts=True)[1].max() == 1
+
+
+@sizes
+def test_a_full_pool_swaps_about_half(size, batch):
+    swapped = (answers(size, batch, STEPS) != asked(batch, STEPS))[size:, :size]
+    deviation = 0.5 / np.sqrt(swapped.size)
+    assert abs(swapped.mean() - 0.5) < 3 * deviation < 0.2
+
+
+def test_what_does_not_fit_into_the_pool_is_passed_on():
+    np.testing.assert_array_equal(answers(3, 8, STEPS)[:, 3:], asked(8, STEPS)[:, 3:])
+
+
+def test_the_answers_depend_on_the_seed_alone():
+    first, same, other = Asked(6, 4), Asked(6, 4), Asked(6, 4)
+    found = [[ask(step, seed=step + shift) for step in range(10)] for ask, shift in ((first, 0), (same, 0), (other, 9))]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+
+
+@settings(laws, max_examples=4)
+@given(order=st.permutations(range(4)))
+def test_the_order_in_which_a_batch_is_given_makes_no_difference(order):
+    ask = Asked(6, 4)
+    for step, wanted in enumerate(answers(6, 4, STEPS)[:8]):
+        np.testing.assert_array_equal(ask(step, order=order), wanted[order])
+
+
+@pytest.mark.parametrize(("size", "batch"), [(6, 4), (3, 8)])
+def test_two_replicas_share_one_history(size, batch, replicas):
+    with replicas.scope():
+        pool = layers.ImagePool(size, (2, 3))
+
+    @tf.function
+    def step(fakes, index, seed):
+        return pool.query(fakes, Draws(seed, index, batch), 0)
+
+    def portions(x):
+        """Every second row to either replica."""
+        return replicas.experimental_distribute_values_from_function(
+            lambda context: x[context.replica_id_in_sync_group :: 2]
+        )
+
+    wanted = answers(size, batch, STEPS)
+    for n in range(12):
+        fakes, index = numbered(1 + n * batch, batch), tf.range(batch)
+        found = replicas.run(step, args=(portions(fakes), portions(index), tf.constant([0, 10 * n])))
+        for replica, answer in enumerate(replicas.experimental_local_results(found)):
+            np.testing.assert_array_equal(answer[:, 0, 0], wanted[n, replica::2])
+
+
+def test_a_pool_that_is_saved_goes_on_where_it_was(tmp_path):
+    first, second = Asked(6, 4), Asked(6, 4)
+    for step in range(5):
+        first(step)
+    path = tf.train.Checkpoint(pool=first.pool).save(str(tmp_path / "pool"))
+    tf.train.Checkpoint(pool=second.pool).restore(path).assert_existing_objects_matched()
+    np.testing.assert_array_equal([second(step) for step in range(5, 12)], answers(6, 4, STEPS)[5:12])
+
+
+# ------------------------------------------------------------------ spectral normalisation
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(layers.SpectralConv1D(6, 3), (2, 8, 4)), (layers.SpectralConv2D(6, 3), (2, 8, 8, 4))]
+)
+def test_a_spectral_kernel_comes_to_have_the_largest_singular_value_one(layer, shape, rng):
+    x = tf.constant(rng.normal(size=shape), tf.float32)
+    network = keras.Sequential([keras.Input(shape[1:]), layer])
+    for _ in range(100):
+        layers.iterate_spectral_norms(network)
+    matrix = np.reshape(layer.kernel, [-1, 6])
+    assert np.linalg.svd(matrix, compute_uv=False)[0] == pytest.approx(1, abs=1e-3)
+    bias, kernel = layer.bias, layer.kernel
+    plain = tf.nn.convolution(x, kernel, padding="VALID") + bias
+    np.testing.assert_allclose(network(x), plain, atol=1e-5)
+
+
+def test_the_size_of_a_spectral_kernel_makes_no_difference(rng):
+    layer = layers.SpectralConv1D(6, 3)
+    network, x = keras.Sequential([keras.Input((8, 4)), layer]), tf.constant(rng.normal(size=(2, 8, 4)), tf.float32)
+    before = network(x).numpy()
+    layer.set_weights([w * (10 if w.ndim == 3 else 1) for w in layer.get_weights()])
+    np.testing.assert_allclose(network(x), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("kernel", "outputs"), [((15, 5), 1), ((7, 7), 3), ((4, 3), 2), ((1, 1), 1)])
+def test_a_tall_kernel_row_by_row_is_the_same_convolution(padding, kernel, outputs, rng):
+    tall = layers.TallConv2D(outputs, kernel, padding=padding)
+    x = tf.constant(rng.normal(size=(2, 21, 9, 4)), tf.float32)
+    found = tall(x)
+    wanted = tf.nn.conv2d(x, tall.kernel, 1, padding.upper()) + tall.bias
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert tall.compute_output_shape(x.shape) == tuple(wanted.shape)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "constant"])
+@pytest.mark.parametrize("size", [(1, 1), (5, 8)])
+def test_doubling_by_four_kernels_is_the_same_as_doubling_first(mode, size, rng):
+    doubling = layers.DoublingConv2D(3, reflected=mode == "reflect", bias_initializer="ones")
+    x = tf.constant(rng.normal(size=(2, *size, 4)), tf.float32)
+    found = doubling(x)
+    doubled = np.pad(x.numpy().repeat(2, axis=1).repeat(2, axis=2), [[0, 0], [1, 1], [1, 1], [0, 0]], mode=mode)
+    np.testing.assert_allclose(found, tf.nn.conv2d(doubled, doubling.kernel, 1, "VALID") + 1, atol=1e-5)
+    assert doubling.compute_output_shape(x.shape) == found.shape

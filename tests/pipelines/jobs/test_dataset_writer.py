@@ -1,0 +1,304 @@
+"""The directory of records: nobody else's files are touched, small corpora train, and what is odd is said."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+from testbed import DATAFLOW, script, voice, write_pictures, write_voices
+
+from models.features.audio import AudioSpec
+from pipelines.beam import filesystem, runner
+from pipelines.beam import rows as job_rows
+from pipelines.data import dataset, domains, source_features, source_files, work_rows
+from pipelines.data.splits import SPLITS
+from pipelines.jobs import dataset_writer, preprocess_job
+from tests.pipelines.test_preprocess import contents, prepare, rows
+
+RATE_HZ = 8000
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voices")
+    write_voices(folder, 3)
+    return folder
+
+
+FOREIGN = {
+    "dataset_info.json": '{"name": "mnist"}',
+    "features.json": "{}",
+    "mnist-train.tfrecord-00000-of-00001": "somebody's",
+    "manifest.jsonl": "{}",
+    "failures.jsonl": "",
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_directory_of_somebody_elses_dataset_is_refused_and_stays(voices, tmp_path, name):
+    (tmp_path / name).write_text(FOREIGN[name])
+    (tmp_path / "incomplete").mkdir()
+    (tmp_path / "incomplete" / "thesis.txt").write_text("somebody's")
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=f"{name} is there, and no preprocess wrote it; wanted a new or empty folder"):
+        prepare(tmp_path, low=voices / "low")
+    assert contents(tmp_path) == before
+
+
+def test_a_directory_of_somebody_elses_dataset_gets_no_drawn_files_either(tmp_path):
+    (tmp_path / "manifest.jsonl").write_text("{}")
+    done = script("preprocess", "--domain=a=factors:pictures/2", f"--data_dir={tmp_path}")
+    assert done.returncode == 2 and "no preprocess wrote it" in done.stderr
+    assert contents(tmp_path).keys() == {"manifest.jsonl"}
+
+
+def test_a_second_command_on_a_directory_that_one_is_writing_is_refused(voices, tmp_path):
+    prepare(tmp_path, low=voices / "low")
+    before = contents(tmp_path)
+    with (
+        filesystem.exclusive("data_dir", str(tmp_path)),
+        pytest.raises(ValueError, match="another command is writing there"),
+    ):
+        prepare(tmp_path, low=voices / "high")
+    assert contents(tmp_path) == before
+    prepare(tmp_path, low=voices / "high")
+    assert contents(tmp_path) != before
+
+
+def test_files_that_are_no_dataset_survive_every_run(voices, tmp_path):
+    mine = {"notes.txt": "mine", "incomplete/thesis.txt": "mine", ".crossfade-work/mine.txt": "mine"}
+    for name, text in mine.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for _ in range(2):
+        prepare(tmp_path, low=voices / "low")
+        (tmp_path / "other-train.tfrecord-00000-of-00001").write_text("put there later")
+        mine["other-train.tfrecord-00000-of-00001"] = "put there later"
+    found = contents(tmp_path)
+    assert {name: found[name].decode() for name in mine} == mine
+    assert not [name for name in found if filesystem.PART in name]
+
+
+def test_a_directory_that_an_unfinished_job_left_is_taken_over(voices, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    prepare(out, low=voices / "low", high=voices / "high")
+    wanted = contents(out)
+    run = runner.run
+
+    def killed(*arguments, **options):
+        run(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(out, low=voices / "low")
+    monkeypatch.undo()
+    assert not (out / "dataset_info.json").exists() and (out / "high-train.tfrecord-00000-of-00001").exists() is False
+    prepare(out, low=voices / "low", high=voices / "high")
+    assert contents(out) == wanted
+
+
+# ------------------------------------------------------------------ small corpora
+
+
+def test_one_long_recording_beside_clips_is_cut_up_so_that_it_trains(tmp_path):
+    (tmp_path / "long").mkdir()
+    y = np.concatenate([voice(110.0, 10.0, RATE_HZ, seed=n) for n in range(4)])
+    soundfile.write(tmp_path / "long" / "interview.wav", y, RATE_HZ)
+    write_voices(tmp_path, 12)
+    prepare(tmp_path / "out", pairs=(), long=tmp_path / "long", high=tmp_path / "high")
+    data = dataset.open_records(str(tmp_path / "out"))
+    parts = {source.split: source for source in data.sources if source.domain == "long"}
+    assert set(parts) == set(SPLITS) and len({source.hash for source in parts.values()}) == 1
+    assert [parts[split].id for split in SPLITS] == [f"long/interview.wav#{s}" for s in SPLITS]
+    ends = [parts[split].part for split in SPLITS]
+    assert ends[0][0] == 0 and ends[2][1] == pytest.approx(40.0)
+    for before, after in zip(ends, ends[1:], strict=False):
+        assert source_files.MARGIN_S <= after[0] - before[1] < source_files.MARGIN_S + 0.1
+    spec = data.spec.features
+    for split, source in parts.items():
+        ((_, log_mels),) = list(source_features.read_sources(data, split, "long"))
+        seconds = source.part[1] - source.part[0]
+        assert source.length == pytest.approx(seconds) and len(log_mels) == spec.frames(round(seconds * RATE_HZ))
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "options", "cut"),
+    [
+        (1, 30, {}, True),
+        (9, 13, {}, True),
+        (9, 3, {}, False),
+        (10, 13, {}, False),
+        (1, 30, {"split_by": "parent"}, False),
+        (1, 30, {"shares": (0.0, 0.0)}, False),
+    ],
+)
+def test_what_is_cut_up_follows_from_the_size_of_the_domain(tmp_path, count, seconds, options, cut):
+    for n in range(count):
+        soundfile.write(tmp_path / f"{n}.wav", voice(110.0, seconds, RATE_HZ, seed=n), RATE_HZ)
+    found, spec = domains.read_domains([f"a={tmp_path}"]), AudioSpec.at(RATE_HZ)
+    shares = options.get("shares", (0.1, 0.1))
+    parts = []
+    for row in work_rows.work_rows(found, "audio", shares, split_by=options.get("split_by", "file"), seed=0):
+        with open(row["path"], "rb") as file:
+            parts += [source.part for source, _ in source_files.survey(file, row, spec, shares)]
+    assert len(parts) == (3 * count if cut else count) and all(map(bool, parts)) is cut
+
+
+def test_one_recording_that_outweighs_a_larger_domain_is_cut_up_and_its_clips_are_not(tmp_path):
+    write_voices(tmp_path, 12)
+    soundfile.write(tmp_path / "low" / "hour.wav", voice(110.0, 60.0, RATE_HZ, seed=0), RATE_HZ)
+    found = domains.read_domains([f"a={tmp_path / 'low'}"])
+    cut = [
+        row["id"] for row in work_rows.work_rows(found, "audio", (0.05, 0.05), split_by="file", seed=0) if "cut" in row
+    ]
+    assert cut == ["a/hour.wav"]
+
+
+def test_an_empty_split_is_named_before_training(voices, tmp_path):
+    (tmp_path / "one").mkdir()
+    shutil.copy(voices / "low" / "clip_00.wav", tmp_path / "one")
+    prepare(tmp_path / "out", low=tmp_path / "one")
+    splits = {row["split"] for row in rows(tmp_path / "out", "manifest.jsonl")}
+    empty = [split for split in SPLITS if split not in splits]
+    assert empty
+    for split in empty:
+        assert any(f"low has no file for {split}" in warning for warning in prepare.warnings)
+
+
+def test_names_that_differ_in_how_accents_are_encoded_are_one_name(tmp_path):
+    for name, form in (("a", "é.wav"), ("b", "e\u0301.wav")):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / form, voice(110.0, 1.0, RATE_HZ, seed=1), RATE_HZ)
+    found = domains.read_domains([f"{name}={tmp_path / name}" for name in "ab"])
+    made = list(work_rows.work_rows(found, "audio", (0.3, 0.3), split_by="file", seed=0))
+    assert [row["id"] for row in made] == ["a/é.wav", "b/é.wav"] and made[0]["split"] == made[1]["split"]
+    shutil.copy(tmp_path / "a" / "é.wav", tmp_path / "b" / "é.wav")
+    both = work_rows.work_rows(
+        domains.read_domains([f"b={tmp_path / 'b'}"]), "audio", (0.3, 0.3), split_by="file", seed=0
+    )
+    assert {row["id"] for row in both} == {"b/é.wav", "b/e\u0301.wav"}, "two files need two ids"
+
+
+def test_the_same_bytes_in_two_domains_or_two_splits_are_said(tmp_path):
+    write_voices(tmp_path, 12)
+    shutil.copy(tmp_path / "low" / "clip_03.wav", tmp_path / "high" / "clip_03.wav")
+    prepare(tmp_path / "out", low=tmp_path / "low", high=tmp_path / "high")
+    (warning,) = (text for text in prepare.warnings if "same bytes" in text)
+    assert warning.startswith(
+        "1 files have the same bytes in two domains, such as high/clip_03.wav and low/clip_03.wav"
+    )
+    for n in range(30):
+        shutil.copy(tmp_path / "low" / "clip_00.wav", tmp_path / "low" / f"copy_{n}.wav")
+    prepare(tmp_path / "out", low=tmp_path / "low")
+    assert any("same bytes in two splits" in warning for warning in prepare.warnings)
+
+
+# ------------------------------------------------------------------ rows of workers
+
+
+def test_rows_come_back_sorted_and_one_at_a_time(tmp_path):
+    folder = str(tmp_path)
+    made = [{"id": f"{n * 7919 % 1000:04}", "n": n} for n in range(1000)]
+    for number in range(4):
+        mine = sorted(made[number::4], key=lambda row: row["id"])
+        text = "".join(f"{json.dumps(row)}\n" for row in mine)
+        filesystem.write_text(os.path.join(job_rows.work_folder(folder), f"sources-{number:05d}"), text)
+    found = job_rows.read(folder, "sources", order=("id",))
+    assert next(found)["id"] == "0000"
+    assert [row["id"] for row in found] == sorted(row["id"] for row in made)[1:]
+    job_rows.clear(folder)
+    assert os.listdir(folder) == []
+
+
+def test_a_job_that_left_nothing_here_says_so(voices, tmp_path):
+    found = domains.read_domains([f"low={voices / 'low'}"])
+    job = preprocess_job.Preprocess("audio", AudioSpec.at(RATE_HZ), found, str(tmp_path), (0.1, 0.1), "file")
+    with pytest.raises(ValueError, match="the workers left no results there; do they see the same folder?"):
+        dataset_writer.finish(job)
+
+
+# ------------------------------------------------------------------ before anything starts
+
+PORTABLE = ["--runner=PortableRunner", "--job_endpoint=localhost:1"]
+FLINK = ["--runner=FlinkRunner", "--flink_master=cluster:8081"]
+
+
+@pytest.mark.parametrize("beam", [PORTABLE, FLINK, DATAFLOW[:1] + DATAFLOW[2:]], ids=lambda beam: beam[0])
+def test_local_paths_are_refused_where_workers_run_elsewhere(beam):
+    parsed = runner.options(beam)
+    with pytest.raises(ValueError, match="--data_dir=out: local, and workers of .*Runner may run on other machines"):
+        runner.check_paths(parsed, {"--data_dir": "out", "--domain=a": "gs://bucket/a", "--reject": ""}, shared=False)
+    for paths, shared in (({"--data_dir": "out"}, True), ({"--data_dir": "gs://bucket/out", "--reject": ""}, False)):
+        assert runner.check_paths(parsed, paths, shared=shared) == []
+
+
+LOCAL = [[], *([f"--runner={name}"] for name in ("DirectRunner", "directrunner", "direct", "fnapirunner"))]
+
+
+@pytest.mark.parametrize("beam", [*LOCAL, [*FLINK, "--environment_type=LOOPBACK"]])
+def test_local_paths_serve_workers_of_this_machine(beam):
+    assert runner.check_paths(runner.options(beam), {"--data_dir": "out"}, shared=False) == []
+
+
+@pytest.mark.parametrize(
+    ("beam", "complaint"),
+    [
+        (PORTABLE, "--job_endpoint=localhost:1: no job service answers there"),
+        (["--runner=PortableRunner"], "wanted --job_endpoint=HOST:PORT"),
+        (["--runner=PortableRunner", "--job_endpoint=nowhere"], "wanted HOST:PORT"),
+        (["--runner=FlinkRunner", "--flink_job_server_jar=/no.jar"], "/no.jar: there is no such file"),
+        (["--runner=flink", "--flink_job_server_jar=/no.jar"], "/no.jar: there is no such file"),
+        (["--runner=DirctRunner"], r"Beam has no runner DirctRunner; did you mean DirectRunner\?"),
+        (["--runner=DataflowRunner"], "Missing required option: project"),
+    ],
+)
+def test_a_runner_that_could_not_start_is_refused_before_anything_is_deleted(voices, tmp_path, beam, complaint):
+    out = tmp_path / "out"
+    prepare(out, low=voices / "low")
+    before = contents(out)
+    with pytest.raises(ValueError, match=complaint):
+        prepare(out, *beam, low=voices / "low")
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("beam", LOCAL[:2])
+def test_a_dry_run_on_this_machine_builds_the_job_and_touches_nothing(voices, tmp_path, beam):
+    prepare(tmp_path / "out", low=voices / "low")
+    before = contents(tmp_path)
+    assert prepare(tmp_path / "out", *beam, "--dry_run=yes", low=voices / "high") is None
+    assert prepare(tmp_path / "new", *beam, "--dry_run=True", low=voices / "high") is None
+    assert contents(tmp_path) == before
+    with pytest.raises(ValueError, match="--dry_run=maybe; wanted true or false"):
+        prepare(tmp_path / "out", *beam, "--dry_run=maybe", low=voices / "high")
+    assert not runner.is_dry_run(runner.options([*DATAFLOW[:1], "--dry_run=False"]))
+
+
+def test_the_scripts_refuse_what_cannot_be_a_directory_of_results_in_one_line(voices, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file", "/proc/records"):
+        done = script("preprocess", f"--domain=low={voices}/low", f"--data_dir={path}")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+
+
+def test_a_full_disk_is_one_line(voices, tmp_path, monkeypatch, capfd):
+    rename, free = filesystem.FileSystems.rename, iter(range(3))
+
+    def full(*arguments):
+        if next(free, None) is None:
+            raise OSError(28, "No space left on device")
+        return rename(*arguments)
+
+    monkeypatch.setattr(filesystem.FileSystems, "rename", full)
+    with pytest.raises(ValueError, match="No space left on device: '.*out/"):
+        prepare(tmp_path / "out", low=voices / "low")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_pictures_left_out_are_said_by_the_script(tmp_path):
+    write_pictures(tmp_path, 12)
+    (tmp_path / "plain" / "more.xyz").write_text("?")
+    done = script("preprocess", f"--domain=plain={tmp_path}/plain", f"--data_dir={tmp_path}/out")
+    assert done.returncode == 0 and "warning: left out of plain: 1 of other endings (1 .xyz)" in done.stderr

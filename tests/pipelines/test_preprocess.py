@@ -1,0 +1,406 @@
+"""Folders to records: what is in the directory, in whatever order, on whatever runner, after whatever happened."""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+import soundfile
+import store
+import tensorflow as tf
+import tensorflow_datasets
+from testbed import DATAFLOW, script, voice, write_voices
+
+from models.features import audio, image
+from pipelines import cli
+from pipelines.beam import filesystem, runner
+from pipelines.data import cropping, dataset, source_features, source_files, tfrecord
+from pipelines.data.splits import SPLITS
+from pipelines.jobs import dataset_writer, preprocess_job
+
+RATE_HZ = 8000
+JSON_FILES = {"dataset_info.json", "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl"}
+
+
+def job(data_dir, pairs=(), **domains):
+    made = domains.domains(f"{name}={pattern}" for name, pattern in domains.items())
+    kind = domains.kind_of(made, None)
+    place = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
+    return preprocess_job.Preprocess(kind=kind, spec=domains.spec_of(kind, made, list(pairs)), domains=made, **place)
+
+
+def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), **domains):
+    """The numbers of the job; sources are counted by their splits as well. Its warnings are in `prepare.warnings`."""
+    done = dataset_writer.prepare(job(data_dir, pairs, **domains), runner.options(list(beam)))
+    if done is not None:
+        splits, prepare.warnings = done.pop("splits"), done.pop("warnings")
+        assert set(splits) == set(domains)
+        assert sum(sum(each.values()) for each in splits.values()) == done["sources"]
+    return done
+
+
+def contents(folder):
+    paths = (path for path in pathlib.Path(folder).rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def rows(data_dir, name):
+    return [json.loads(line) for line in (pathlib.Path(data_dir) / name).read_text().split("\n")[:-1]]
+
+
+def stored(data_dir):
+    """Shard file to the ids of the examples in it."""
+    data = dataset.open_records(str(data_dir))
+    shards = [path for name in data.spec.domains for split in SPLITS for path in data.shards(split, name)]
+    return {os.path.basename(path): [text(example["id"]) for example in examples(data, [path])] for path in shards}
+
+
+def examples(data, shards):
+    return [cropping.parse(record, data.spec) for record in tf.data.TFRecordDataset(shards)]
+
+
+def text(tensor):
+    return tensor.numpy().decode()
+
+
+def assert_whole(data_dir):
+    """Everything that stands in the JSON files is there, and nothing else."""
+    info = json.loads((pathlib.Path(data_dir) / "dataset_info.json").read_text())
+    sizes = {}
+    for split in info["splits"]:
+        lengths = list(map(int, split["shardLengths"]))
+        for shard, length in enumerate(lengths):
+            name = split["filepathTemplate"].replace("{SHARD_X_OF_Y}", f"{shard:05d}-of-{len(lengths):05d}")
+            sizes[name] = length
+    assert set(os.listdir(data_dir)) == JSON_FILES | set(sizes)
+    found = stored(data_dir)
+    assert {name: len(ids) for name, ids in found.items()} == sizes
+    expected = {name: [] for name in sizes}
+    for row in rows(data_dir, "manifest.jsonl"):
+        of = len([n for n in sizes if n.startswith(f"{row['domain']}-{row['split']}.")])
+        expected[tfrecord.shard_name(row["domain"], row["split"], row["shard"], of)] += [row["id"]] * len(row["active"])
+    assert found == expected
+
+
+# ------------------------------------------------------------------ what is in the directory
+
+
+@pytest.mark.parametrize("kind", ["speech", "picture"])
+def test_a_finished_directory_holds_what_its_json_says_and_nothing_else(kind, request):
+    assert_whole(request.getfixturevalue(f"{kind}_records"))
+
+
+def test_the_manifest_has_a_line_for_each_file(speech_records, speech_folder):
+    found = {row["path"]: row for row in rows(speech_records, "manifest.jsonl")}
+    spec = dataset.open_records(speech_records).spec.features
+    assert set(found) == {str(path) for path in speech_folder.rglob("*.wav")}
+    assert list(found) == sorted(found, key=lambda path: found[path]["id"])
+    for path, row in found.items():
+        y = audio.read(path, spec)
+        with open(path, "rb") as file:
+            assert row["hash"] == hashlib.blake2b(file.read(), digest_size=8).hexdigest()
+        assert row["length"] == len(y) / spec.sample_rate_hz and row["frames"] == spec.frames(len(y))
+        assert row["gain"] == audio.level_gain(audio.block_powers(y, spec.sample_rate_hz), spec.level_db)
+        assert 0 < sum(row["active"]) <= row["frames"]
+
+
+def test_features_are_those_of_the_file_at_its_level(speech_records):
+    data = dataset.open_records(speech_records)
+    for source, log_mels in source_features.read_sources(data, "train", "low"):
+        y = source.gain * audio.read(source.path, data.spec.features)
+        np.testing.assert_allclose(log_mels, audio.log_mel(y, data.spec.features), atol=0.01)
+
+
+def test_pixels_are_those_of_the_file(picture_records):
+    data = dataset.open_records(picture_records)
+    for name in data.spec.domains:
+        for source, unit in source_features.read_sources(data, "train", name):
+            np.testing.assert_array_equal(image.to_pixels(unit), image.read(source.path, data.spec.features))
+
+
+@pytest.mark.parametrize("kind", ["speech", "picture"])
+def test_statistics_are_those_of_the_training_split_where_it_sounds(kind, request):
+    data = dataset.open_records(request.getfixturevalue(f"{kind}_records"))
+    for name, moments in data.spec.moments.items():
+        seen = []
+        for _, x in source_features.read_sources(data, "train", name):
+            seen.append(x[audio.active_frames(x, data.spec.features)] if kind == "speech" else x.reshape(-1, 3))
+        seen = np.concatenate(seen).astype(np.float64)
+        assert moments.count == len(seen)
+        np.testing.assert_allclose(moments.mean, seen.mean(axis=0), atol=1e-3)
+        np.testing.assert_allclose(moments.std, np.maximum(seen.std(axis=0), 1e-3), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(moments.highest, seen.max(axis=0), atol=0.01)
+
+
+def test_a_long_recording_becomes_several_records_that_join_to_the_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfrecord, "SEGMENT_FRAMES", 50)
+    write_voices(tmp_path / "in", 4)
+    done = prepare(tmp_path / "out", a=tmp_path / "in" / "low")
+    data = dataset.open_records(str(tmp_path / "out"))
+    assert done["sources"] == 4 and done["examples"] == sum(len(source.active) for source in data.sources) > 8
+    assert_whole(tmp_path / "out")
+    for split in SPLITS:
+        for source, log_mels in source_features.read_sources(data, split, "a"):
+            y = source.gain * audio.read(source.path, data.spec.features)
+            assert log_mels.shape == (source.frames, 32) and len(source.active) == -(-source.frames // 50)
+            np.testing.assert_allclose(log_mels, audio.log_mel(y, data.spec.features), atol=0.01)
+
+
+# ------------------------------------------------------------------ files as people have them
+
+
+SOUNDING = voice(110.0, 0.8, RATE_HZ, seed=3)
+GOOD = {
+    "naïve café 1.wav": (SOUNDING, RATE_HZ, "PCM_16"),
+    "a folder/[x] {1}*?.wav": (SOUNDING[:4000], RATE_HZ, "PCM_16"),
+    "same/1.wav": (SOUNDING[:5000], RATE_HZ, "FLOAT"),
+    "other/1.wav": (SOUNDING[1000:], RATE_HZ, "PCM_16"),
+    "other/1.FLAC": (SOUNDING[2000:], RATE_HZ, "PCM_16"),
+    "LOUD.WAV": (np.clip(20 * SOUNDING, -1, 1), RATE_HZ, "PCM_U8"),
+    "stereo.wav": (np.stack([voice(110.0, 0.5, 44100, seed=4)] * 2, axis=1), 44100, "PCM_24"),
+    "short.wav": (SOUNDING[2000:2160], RATE_HZ, "PCM_16"),
+    "sample.wav": (SOUNDING[2000:2001], RATE_HZ, "PCM_16"),
+    "zeros.wav": (np.zeros(RATE_HZ), RATE_HZ, "PCM_16"),
+}
+BAD = {
+    "text.wav": "not readable as audio",
+    "nothing.wav": "not readable as audio",
+    "empty.wav": "empty: the header announces no samples",
+    "cut.flac": "",
+    "nan.wav": "not a number",
+}
+
+
+def write_odd(folder):
+    for name, (y, rate_hz, subtype) in GOOD.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, y, rate_hz, subtype=subtype, format=name[-4:].strip(".").upper())
+    (folder / "text.wav").write_text("not a recording")
+    (folder / "nothing.wav").write_bytes(b"")
+    soundfile.write(folder / "empty.wav", np.zeros(0), RATE_HZ)
+    soundfile.write(folder / "nan.wav", np.full(100, np.nan), RATE_HZ, subtype="FLOAT")
+    soundfile.write(folder / "cut.flac", np.random.default_rng(0).normal(size=20000) * 0.1, RATE_HZ)
+    os.truncate(folder / "cut.flac", (folder / "cut.flac").stat().st_size // 2)
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """A folder of odd files, good and bad, beside a domain of good ones, and their records."""
+    folder = tmp_path_factory.mktemp("odd")
+    write_odd(folder / "odd [1]")
+    write_voices(folder, 3)
+    done = prepare(folder / "out [x]", a=folder / "odd [1]", b=folder / "low")
+    return folder, done
+
+
+def test_good_files_go_through_whatever_is_beside_them(odd):
+    folder, done = odd
+    assert done == {"sources": len(GOOD) + 3, "examples": len(GOOD) + 3, "failures": len(BAD)}
+    assert_whole(folder / "out [x]")
+    found = {row["id"]: row for row in rows(folder / "out [x]", "manifest.jsonl") if row["domain"] == "a"}
+    assert set(found) == {f"a/{name}" for name in GOOD}
+    for name, (y, rate_hz, _) in GOOD.items():
+        assert found[f"a/{name}"]["length"] == pytest.approx(len(y) / rate_hz, abs=1 / RATE_HZ)
+
+
+def test_bad_files_are_listed_with_the_reason(odd):
+    folder, _ = odd
+    found = rows(folder / "out [x]", "failures.jsonl")
+    assert [row["path"] for row in found] == sorted(f"{folder}/odd [1]/{name}" for name in BAD)
+    for row in found:
+        assert row["domain"] == "a" and row["reason"] and BAD[os.path.basename(row["path"])] in row["reason"]
+
+
+def test_silence_is_kept_but_does_not_count(odd):
+    folder, _ = odd
+    data = dataset.open_records(str(folder / "out [x]"))
+    (silent,) = (source for source in data.sources if source.id == "a/zeros.wav")
+    assert (silent.active, silent.gain) == ((0,), 1.0)
+    (log_mels,) = (x for source, x in source_features.read_sources(data, silent.split, "a") if source.id == silent.id)
+    np.testing.assert_array_equal(log_mels, np.float16(data.spec.features.log_floor))
+
+
+def test_labels_are_the_names_of_the_folders(odd):
+    folder, _ = odd
+    data = dataset.open_records(str(folder / "out [x]"))
+    found = [example for split in SPLITS for example in examples(data, data.shards(split, "a"))]
+    labels = {text(example["id"]): text(example["label"]) for example in found}
+    assert labels == {f"a/{name}": os.path.basename(os.path.dirname(name)) or "odd [1]" for name in GOOD}
+
+
+def test_files_of_one_name_but_the_ending_share_a_split(odd):
+    """A recording and its copy in another format are one source."""
+    folder, _ = odd
+    found = {row["id"]: row["split"] for row in rows(folder / "out [x]", "manifest.jsonl")}
+    assert found["a/other/1.wav"] == found["a/other/1.FLAC"]
+
+
+def test_a_name_that_is_no_utf_8_is_a_failure_and_no_fault(tmp_path):
+    write_voices(tmp_path, 2)
+    shutil.copy(tmp_path / "low" / "clip_00.wav", os.fsencode(tmp_path / "low") + b"/caf\xe9.wav")
+    assert prepare(tmp_path / "out", a=tmp_path / "low") == {"sources": 2, "examples": 2, "failures": 1}
+    (failure,) = rows(tmp_path / "out", "failures.jsonl")
+    assert failure["path"].endswith("/caf\\xe9.wav") and "not UTF-8" in failure["reason"]
+
+
+def test_pictures_of_many_formats_become_one(tmp_path, rng):
+    pixels = rng.integers(0, 256, (16, 16, 3), np.uint8)
+    for n, mode in enumerate(["RGB", "RGB", "RGBA", "L", "P", "1", "CMYK"]):
+        PIL.Image.fromarray(pixels).convert(mode).save(tmp_path / f"{n}.{'jpg' if mode == 'CMYK' else 'png'}")
+    PIL.Image.fromarray(pixels).resize((50, 31)).save(tmp_path / "large.JPEG")
+    (tmp_path / "bad.png").write_text("no picture")
+    whole = (tmp_path / "0.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    assert prepare(tmp_path / "out", pairs=(), a=tmp_path) == {"sources": 8, "examples": 8, "failures": 2}
+    assert_whole(tmp_path / "out")
+    assert dataset.open_records(str(tmp_path / "out")).spec.features == image.ImageSpec(height=16, width=16)
+
+
+# ------------------------------------------------------------------ again, elsewhere, interrupted
+
+
+@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
+def test_every_run_on_every_runner_gives_the_same_bytes(speech_folder, speech_records, tmp_path, mode):
+    beam = [f"--direct_running_mode={mode}", "--direct_num_workers=2"]
+    prepare(tmp_path / "out", *beam, low=speech_folder / "low", high=speech_folder / "high")
+    assert contents(tmp_path / "out") == contents(speech_records)
+
+
+def test_a_rerun_with_fewer_files_leaves_nothing_stale(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfrecord, "SHARD_BYTES", 4 * 2 * 32 * tfrecord.SEGMENT_FRAMES)
+    write_voices(tmp_path / "in", 12)
+    names = {"low": tmp_path / "in" / "low", "high": tmp_path / "in" / "high"}
+    prepare(tmp_path / "out", **names)
+    many = set(os.listdir(tmp_path / "out"))
+    assert any("-of-00002" in name for name in many)
+    assert_whole(tmp_path / "out")
+    builder = tensorflow_datasets.builder_from_directory(str(tmp_path / "out"))
+    assert builder.info.splits.total_num_examples == 24
+    for path in sorted((tmp_path / "in" / "low").iterdir())[1:]:
+        path.unlink()
+    (tmp_path / "out" / f"{filesystem.PART}0123").write_bytes(b"left by a worker that died")
+    prepare(tmp_path / "out", low=names["low"])
+    assert_whole(tmp_path / "out")
+
+
+def test_what_a_worker_that_died_left_is_not_read(speech_records, tmp_path):
+    shutil.copytree(speech_records, tmp_path / "out")
+    (shard,) = (tmp_path / "out").glob("low-train.*")
+    shutil.copy(shard, f"{shard}.part-123")
+    data = dataset.open_records(str(tmp_path / "out"))
+    assert data.shards("train", "low") == [str(shard)]
+
+
+def test_a_killed_job_leaves_nothing_that_opens_and_the_next_one_mends_it(tmp_path, in_new_process):
+    write_voices(tmp_path, 6)
+    out = tmp_path / "out"
+    names = {"low": tmp_path / "low", "high": tmp_path / "high"}
+    prepare(out, **names)
+    before = contents(out)
+    code = f"""
+import os, signal, sys
+from pipelines import console, corpus, dataset_writer, sources
+from pipelines.beam import filesystem, preprocess_job, runner
+spec, made = corpus.audio.AudioSpec.at(8000), corpus.domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
+left, examples = iter(range(3)), sources.examples
+def deadly(*arguments):
+    if next(left, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return examples(*arguments)
+sources.examples = deadly
+job = preprocess_job.Preprocess(
+    kind="audio", spec=spec, domains=made, data_dir={str(out)!r}, fractions=(0.2, 0.2), split_by="file")
+dataset_writer.prepare(job, runner.options([]))
+"""
+    with pytest.raises(AssertionError):
+        in_new_process(code)
+    assert any("-part-" in name for name in os.listdir(out))
+    with pytest.raises(ValueError, match="incomplete"):
+        dataset.open_records(str(out))
+    prepare(out, **names)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("moment", ["after the job", "in the job"])
+def test_a_directory_opens_only_when_all_is_done(tmp_path, monkeypatch, moment):
+    write_voices(tmp_path, 2)
+    prepare(tmp_path / "out", a=tmp_path / "low")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(*((dataset_writer, "finish") if moment == "after the job" else (runner, "run")), interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "out", a=tmp_path / "low")
+    with pytest.raises(ValueError, match="incomplete"):
+        dataset.open_records(str(tmp_path / "out"))
+
+
+def test_a_file_that_changes_between_the_passes_is_a_failure(tmp_path, monkeypatch):
+    write_voices(tmp_path, 3)
+    survey = source_files.survey
+
+    def surveyed(file, row, *arguments):
+        found = list(survey(file, row, *arguments))
+        if row["path"].endswith("clip_01.wav"):
+            os.remove(row["path"])
+        return found
+
+    monkeypatch.setattr(source_files, "survey", surveyed)
+    assert prepare(tmp_path / "out", a=tmp_path / "low") == {"sources": 2, "examples": 2, "failures": 1}
+    assert_whole(tmp_path / "out")
+    (failure,) = rows(tmp_path / "out", "failures.jsonl")
+    assert "clip_01.wav" in failure["path"] and "No such file" in failure["reason"]
+
+
+def test_a_domain_of_which_nothing_can_be_read_ends_the_job_unfinished(tmp_path, capsys):
+    write_odd(tmp_path / "odd")
+    write_voices(tmp_path, 2)
+    prepare(tmp_path / "out", a=tmp_path / "low", b=tmp_path / "high")
+    with pytest.raises(SystemExit) as stopped:
+        unreadable = {"a": tmp_path / "low", "b": tmp_path / "odd" / "cut.flac"}
+        cli.guarded(lambda argv: prepare(tmp_path / "out", **unreadable))(["preprocess"])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.match("error: domain b: no file could be read; the first: .*cut.flac: .", said)
+    assert [row["path"] for row in rows(tmp_path / "out", "failures.jsonl")] == [f"{tmp_path}/odd/cut.flac"]
+    with pytest.raises(ValueError, match="incomplete"):
+        dataset.open_records(str(tmp_path / "out"))
+
+
+# ------------------------------------------------------------------ elsewhere
+
+
+def test_the_job_is_built_for_dataflow_without_a_network(speech_folder, tmp_path, dataflow_jobs):
+    assert prepare(tmp_path / "out", *DATAFLOW, a=speech_folder / "low") is None
+    (built,) = dataflow_jobs
+    names = {transform.unique_name for transform in built.components.transforms.values()}
+    assert {"listing rows", "Survey", "Statistics", "Write", "sources out", "failures out"} <= names
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_script_builds_the_job_for_dataflow(speech_folder, tmp_path):
+    domain = f"--domain=a={speech_folder}/low"
+    done = script("preprocess", domain, f"--data_dir={tmp_path}/out", "--", *DATAFLOW)
+    assert (done.returncode, done.stdout) == (0, "the job is built; a dry run sends nothing\n"), done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_store_without_folders_holds_the_same(speech_folder, speech_records, monkeypatch):
+    objects = {f"store://bucket/in/{name}": data for name, data in contents(speech_folder).items()}
+    objects["store://bucket/out/.crossfade-work/owned"] = b'["low"]'
+    objects["store://bucket/out/.crossfade-work/sources-00000"] = b"left by a job that was killed"
+    objects["store://bucket/out/low-train.tfrecord-00007-of-00009"] = b"the same"
+    monkeypatch.setattr(store, "OBJECTS", objects)
+    for _ in range(2):
+        prepare("store://bucket/out", low="store://bucket/in/low/*.wav", high="store://bucket/in/high/**.wav")
+    out = {name.removeprefix("store://bucket/out/"): data for name, data in objects.items() if "/out/" in name}
+    wanted = contents(speech_records)
+    manifest = wanted.pop("manifest.jsonl").decode().replace(str(speech_folder), "store://bucket/in")
+    assert out.pop("manifest.jsonl").decode() == manifest
+    assert out == wanted

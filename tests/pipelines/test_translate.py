@@ -1,0 +1,338 @@
+"""Folders through an exported model."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from testbed import DATAFLOW, VOICES_HZ, laws, voice
+
+from models.features import audio, inversion, pitch, recording, stats
+from pipelines import config
+from pipelines.beam import filesystem, rows
+from pipelines.data.local_walk import TRANSLATIONS
+from pipelines.inference import exported_model, file_translator
+from pipelines.jobs import translate_folder, translate_job
+from pipelines.jobs.translate_folder import FAILURES
+
+RATE_HZ = 8000
+
+
+def translate(run_dir, folder, out, target="high", **options):
+    return translate_folder.translate(
+        run_dir=run_dir, pattern=str(folder), output_dir=str(out), target=target, **options
+    )
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def odd_folder(tmp_path):
+    """What people really have in their folders, good and bad."""
+    folder = tmp_path / "odd"
+    (folder / "deeper").mkdir(parents=True)
+    y = voice(110.0, 0.8, RATE_HZ, seed=3)
+    soundfile.write(folder / "naïve café.wav", y, RATE_HZ)
+    stereo = np.stack([voice(110.0, 0.5, 44100, seed=4)] * 2, axis=1)
+    soundfile.write(folder / "deeper" / "stereo.wav", stereo, 44100, subtype="PCM_24")
+    soundfile.write(folder / "short.wav", y[2000:2160], RATE_HZ)
+    soundfile.write(folder / "zeros.wav", np.zeros(RATE_HZ), RATE_HZ)
+    soundfile.write(folder / "same.flac", y, RATE_HZ)
+    soundfile.write(folder / "same.wav", y, RATE_HZ)
+    (folder / "text.wav").write_text("not a recording")
+    (folder / "empty.wav").write_bytes(b"")
+    soundfile.write(folder / "cut.flac", np.random.default_rng(0).normal(size=20000) * 0.1, RATE_HZ)
+    whole = (folder / "cut.flac").read_bytes()
+    (folder / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def test_good_files_are_converted_and_bad_ones_named(speech_run, odd_folder, tmp_path):
+    out = tmp_path / "out"
+    assert translate(speech_run, odd_folder, out) == {"translations": 6, "failures": 3}
+    failures = {row["path"].rpartition("/")[2]: row["reason"] for row in lines(out / "failures.jsonl")}
+    assert set(failures) == {"text.wav", "empty.wav", "cut.flac"} and all(failures.values())
+    rows = {row["path"].removeprefix(f"{odd_folder}/"): row for row in lines(out / "translations.jsonl")}
+    assert rows["deeper/stereo.wav"]["output"] == "deeper/stereo.wav"
+    assert [rows[name]["output"] for name in ("same.wav", "same.flac")] == ["same.wav", "same.flac.wav"]
+    for name, row in rows.items():
+        source = recording.read(str(odd_folder / name), RATE_HZ)
+        made, rate_hz = soundfile.read(out / row["output"])
+        assert rate_hz == RATE_HZ and len(made) == len(source)
+        assert np.isfinite(made).all() and np.abs(made).max() <= 1
+        levels = [10 * np.log10(audio.active_power(audio.block_powers(y, RATE_HZ)) + 1e-9) for y in (source, made)]
+        assert abs(levels[0] - levels[1]) < 3, name
+    assert not soundfile.read(out / "zeros.wav")[0].any()
+
+
+@pytest.mark.parametrize("name", ["000.wav", "translations.jsonl", "failures.jsonl"])
+def test_a_file_that_no_translate_wrote_is_not_replaced(speech_run, tmp_path, name):
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "000.wav", voice(110.0, 0.5, RATE_HZ, seed=0), RATE_HZ)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("somebody's")
+    with pytest.raises(ValueError, match=f"{name} is there, and no translate wrote it"):
+        translate(speech_run, tmp_path / "in", out)
+    assert {path.name: path.read_text() for path in out.iterdir()} == {name: "somebody's"}
+    (out / name).unlink()
+    for _ in range(2):  # results of an earlier command are replaced
+        assert translate(speech_run, tmp_path / "in", out)["translations"] == 1
+    with (
+        filesystem.exclusive("output_dir", str(out)),
+        pytest.raises(ValueError, match="another command is writing there"),
+    ):
+        translate(speech_run, tmp_path / "in", out)
+
+
+def test_results_of_an_attempt_that_did_not_end_are_replaced(speech_run, tmp_path):
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "000.wav", voice(110.0, 0.5, RATE_HZ, seed=0), RATE_HZ)
+    rows.claim(str(tmp_path / "out"), [])
+    (tmp_path / "out" / "000.wav").write_text("of the first attempt")
+    assert translate(speech_run, tmp_path / "in", tmp_path / "out") == {"translations": 1, "failures": 0}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000.wav", FAILURES, TRANSLATIONS]
+
+
+@pytest.fixture(scope="module")
+def converted(speech_run):
+    """A function of samples and their rate: what they become, or why not."""
+    converter = file_translator.Converter(file_translator.Conversion(speech_run, "high"))
+
+    def convert(samples, rate_hz):
+        made = io.BytesIO()
+        held = file_translator.Item(_wav(samples, rate_hz), lambda: contextlib.nullcontext(made))
+        (outcome,) = converter.convert([held])
+        made.seek(0)
+        return outcome if isinstance(outcome, Exception) else soundfile.read(made)[0]
+
+    return convert
+
+
+SOUNDS = {
+    "noise": lambda n: np.random.default_rng(0).uniform(-1, 1, n),
+    "silence": np.zeros,
+    "constant": np.ones,
+    "square": lambda n: np.sign(np.sin(0.7 * np.arange(n) + 0.1)),
+    "one sample": lambda n: np.float64(np.arange(n) == n // 2),
+}
+
+
+@laws
+@given(
+    sound=st.sampled_from(sorted(SOUNDS)),
+    samples=st.one_of(st.integers(1, 9), st.integers(1, 9000)),
+    channels=st.integers(1, 6),
+    rate_hz=st.integers(4000, 192000),
+)
+def test_any_recording_becomes_one_as_long_that_is_not_clipped(converted, sound, samples, channels, rate_hz):
+    x = np.stack([SOUNDS[sound](samples)] * channels, axis=1)
+    made = converted(x, rate_hz)
+    assert len(made) == len(recording.read(_wav(x, rate_hz), RATE_HZ)) == max(1, int(samples * RATE_HZ / rate_hz + 0.5))
+    assert np.isfinite(made).all() and np.abs(made).max() <= 1
+    assert sound != "silence" or not made.any()
+
+
+def _wav(samples, rate_hz):
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate_hz, format="WAV", subtype="FLOAT")
+    file.seek(0)
+    return file
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_recording_with_samples_that_are_no_numbers_is_refused(converted, value):
+    x = voice(110.0, 0.5, RATE_HZ, seed=1)
+    x[2000] = value
+    assert "not a number" in str(converted(x, RATE_HZ))
+
+
+def test_a_folder_of_nothing_good_says_why(speech_run, tmp_path):
+    (tmp_path / "text.wav").write_text("not a recording")
+    with pytest.raises(ValueError, match="no file could be translated; the first: .*text.wav"):
+        translate(speech_run, tmp_path, tmp_path / "out")
+    assert len(lines(tmp_path / "out" / "failures.jsonl")) == 1
+
+
+def test_a_long_recording_in_chunks_equals_the_whole(speech_run, tmp_path, monkeypatch):
+    y = np.concatenate([voice(110.0, 2.0, RATE_HZ, seed=n) for n in range(4)])
+    soundfile.write(tmp_path / "long.wav", y, RATE_HZ)
+    translate(speech_run, tmp_path / "long.wav", tmp_path / "whole")
+    monkeypatch.setattr(inversion, "CHUNK_FRAMES", 128)
+    translate(speech_run, tmp_path / "long.wav", tmp_path / "chunks")
+    spec = exported_model.Model(speech_run).spec.features
+    found, wanted = (
+        audio.log_mel(np.float32(soundfile.read(tmp_path / name / "long.wav")[0]), spec) for name in ("chunks", "whole")
+    )
+    sounds = audio.active_frames(wanted, spec)
+    assert np.abs(found - wanted)[sounds].mean() < 0.1
+
+
+def test_neighbours_in_a_batch_make_no_difference(speech_run, tmp_path):
+    for n, seconds in enumerate((0.3, 0.9, 1.5)):
+        soundfile.write(tmp_path / f"{n}.wav", voice(110.0, seconds, RATE_HZ, seed=n), RATE_HZ)
+    translate(speech_run, tmp_path / "*.wav", tmp_path / "together")
+    translate(speech_run, tmp_path / "0.wav", tmp_path / "alone")
+    together, alone = (soundfile.read(tmp_path / name / "0.wav")[0] for name in ("together", "alone"))
+    assert np.abs(together - alone).max() < 1e-3 * np.abs(alone).max()
+
+
+def test_the_phases_of_the_source_may_be_kept(speech_run, speech_folder, tmp_path):
+    inputs = speech_folder / "low" / "clip_0[0-3].wav"
+    translate(speech_run, inputs, tmp_path / "own", inverter="source_phase")
+    translate(speech_run, inputs, tmp_path / "table")
+    own, table = (soundfile.read(tmp_path / name / "clip_00.wav")[0] for name in ("own", "table"))
+    assert len(own) == len(table) and not np.allclose(own, table, atol=1e-3)
+
+
+def test_pitch_is_moved_to_the_targets_before_the_model_hears_it(speech_run, speech_folder, tmp_path, monkeypatch):
+    of_voices = {name: stats.Moments.of(np.log([[0.93 * f0], [1.07 * f0]])) for name, f0 in VOICES_HZ.items()}
+    read = config.spec_from_json
+    monkeypatch.setattr(config, "spec_from_json", lambda fields: dataclasses.replace(read(fields), pitch=of_voices))
+    monkeypatch.setattr(exported_model.Model, "_function", lambda *_: lambda features: features)
+    source = speech_folder / "low" / "clip_01.wav"
+    translate(speech_run, source, tmp_path / "out", pitch="mean_variance", inverter="source_phase")
+    here, there = (soundfile.read(path)[0] for path in (source, tmp_path / "out" / source.name))
+    moved = pitch.track(there, RATE_HZ) / pitch.track(here, RATE_HZ)
+    assert len(there) == len(here) and abs(np.nanmedian(moved) / VOICES_HZ["high"] * VOICES_HZ["low"] - 1) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"target": "hihg"}, "did you mean high"),
+        ({"target": "high", "source": "high"}, "both high"),
+        ({"target": "high", "inverter": "griffin"}, "--inverter=griffin; wanted one of"),
+        ({"target": "high", "pitch": "mean_variance"}, "records hold no pitch of low; preprocess with --pitch"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused_at_once(speech_run, speech_folder, tmp_path, changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        translate(speech_run, speech_folder / "low", tmp_path / "out", **changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_does_not_translate_says_what_it_can(code_run, speech_folder, tmp_path):
+    with pytest.raises(ValueError, match="plugin ae does not translate; it offers .*encode"):
+        translate(code_run, speech_folder / "low", tmp_path / "out")
+
+
+def test_a_run_without_export_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is no run: it has no config.json"):
+        exported_model.Model(str(tmp_path))
+    (tmp_path / "config.json").touch()
+    with pytest.raises(ValueError, match="no export.* the same train command goes on"):
+        exported_model.Model(str(tmp_path))
+
+
+def test_nobodys_recordings_are_overwritten(speech_run, speech_folder, tmp_path):
+    shutil.copytree(speech_folder / "low", tmp_path / "in")
+    for out, why in (("in", "in/clip_00.wav would be overwritten"), ("in/clip_00.wav", "is a file")):
+        with pytest.raises(ValueError, match=why):
+            translate(speech_run, tmp_path / "in", tmp_path / out)
+    assert sorted(os.listdir(tmp_path / "in")) == sorted(os.listdir(speech_folder / "low"))
+
+
+def test_files_of_another_kind_are_told_from_none(speech_run, picture_folder, tmp_path):
+    with pytest.raises(ValueError, match=r"files, but none of a kind that this run is of \(audio\)"):
+        translate(speech_run, picture_folder / "plain", tmp_path / "out")
+
+
+def test_a_glob_that_matches_nothing_is_refused(speech_run, tmp_path):
+    with pytest.raises(ValueError, match="no file matches"):
+        translate(speech_run, tmp_path / "*.wav", tmp_path / "out")
+
+
+def test_pictures_of_any_size_and_a_bad_one(picture_run, picture_folder, tmp_path):
+    folder = tmp_path / "in"
+    shutil.copytree(picture_folder / "plain", folder)
+    PIL.Image.new("L", (50, 31), 128).save(folder / "grey.jpg")
+    (folder / "bad.png").write_text("no picture")
+    PIL.Image.fromarray(np.float32([[0, 0.5], [1, np.nan]])).save(folder / "odd.tif")
+    done = translate(picture_run, folder, tmp_path / "out", target="tinted")
+    assert done == {"translations": 18, "failures": 1}
+    said = lines(tmp_path / "out" / "translations.jsonl")
+    notes = {os.path.basename(row["path"]): row.get("notes") for row in said}
+    assert notes.pop("odd.tif") == ["1 of 4 samples are not a number or infinite: read as black"]
+    assert set(notes.values()) == {None}
+    with PIL.Image.open(tmp_path / "out" / "grey.png") as made:
+        assert made.size == (16, 16) and made.mode == "RGB"
+
+
+def test_the_job_is_built_for_dataflow_without_a_network(speech_run, speech_folder, tmp_path, dataflow_jobs):
+    assert translate(speech_run, speech_folder / "low", tmp_path / "out", beam_arguments=DATAFLOW) is None
+    (built,) = dataflow_jobs
+    names = {transform.unique_name for transform in built.components.transforms.values()}
+    assert {"plan rows", "Convert", "translations out", "failures out"} <= names
+    assert not (tmp_path / "out").exists()
+
+
+def test_batches_follow_from_the_files_alone():
+    sizes = {f"in/{n:03}": (n * 7919) % 1000 for n in range(100)} | {"in/long": translate_job.BATCH_BYTES}
+    plan = [{"path": path} for path in sizes]
+    made = list(translate_job.batches(plan, sizes))
+    assert made == list(translate_job.batches(reversed(plan), sizes))
+    assert sorted(row["path"] for batch in made for row in batch["files"]) == sorted(sizes)
+    assert [len(batch["files"]) for batch in made] == [16] * 6 + [4, 1]
+
+
+def test_a_file_that_cannot_be_written_is_a_failure_and_its_neighbours_are_not(picture_run, picture_folder, tmp_path):
+    inputs, out = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(picture_folder / "plain", inputs / "plain")
+    shutil.copytree(picture_folder / "plain", inputs / "other")
+    out.mkdir()
+    (out / "other").write_text("a file where a folder of results would be")
+    done = translate(picture_run, inputs, out, target="tinted")
+    count = len(list((picture_folder / "plain").iterdir()))
+    assert done == {"translations": count, "failures": count}
+    assert all("/other/" in row["path"] and row["reason"] for row in lines(out / "failures.jsonl"))
+    assert (out / "other").read_text().startswith("a file")
+
+
+def test_one_that_spoils_a_batch_fails_alone(speech_run, speech_folder, tmp_path, monkeypatch):
+    together = file_translator.Converter._short
+
+    def spoilt(self, recordings):
+        if any(recording.samples == 4000 for recording in recordings):
+            raise RuntimeError("out of memory")
+        return together(self, recordings)
+
+    monkeypatch.setattr(file_translator.Converter, "_short", spoilt)
+    shutil.copytree(speech_folder / "low", tmp_path / "in")
+    soundfile.write(tmp_path / "in" / "bad.wav", voice(110.0, 0.5, RATE_HZ, seed=1), RATE_HZ)
+    count = len(list((speech_folder / "low").iterdir()))
+    assert translate(speech_run, tmp_path / "in", tmp_path / "out") == {"translations": count, "failures": 1}
+    (failure,) = lines(tmp_path / "out" / "failures.jsonl")
+    assert failure["path"].endswith("bad.wav") and failure["reason"] == "RuntimeError: out of memory"
+
+
+def test_results_inside_the_input_folder_are_no_input_the_next_time(picture_run, picture_folder, tmp_path):
+    shutil.copytree(picture_folder / "plain", tmp_path / "photos")
+    first, again = (
+        translate(picture_run, tmp_path / "photos", tmp_path / "photos" / "new", "tinted") for _ in range(2)
+    )
+    assert first == again
+    other = translate(picture_run, tmp_path / "photos", tmp_path / "other", "tinted")
+    assert other == first, "nor of another command"
+
+
+def test_a_remote_job_that_left_nothing_here_says_so(tmp_path):
+    with pytest.raises(ValueError, match="the workers left no results there; do they see the same folder?"):
+        translate_folder._finish(str(tmp_path))
+
+
+def test_local_paths_are_refused_where_workers_run_elsewhere(speech_run, speech_folder, tmp_path):
+    beam = ["--runner=PortableRunner", "--job_endpoint=localhost:1"]
+    with pytest.raises(ValueError, match="--run_dir=.*--input=.*--output_dir=.*vocoder:RUN=v: local"):
+        translate(speech_run, speech_folder, tmp_path / "out", inverter="vocoder:v", beam_arguments=beam)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,178 @@
+"""The run directory: what goes on, what is refused, and what a failure leaves."""
+
+import dataclasses
+import errno
+import importlib.metadata
+import os
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from testbed import train
+
+from pipelines import config, run_directory
+from pipelines.training import checkpoint, resume
+
+
+def test_only_the_same_run_goes_on(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae")
+    made.keeper.save(0)
+    longer = run_directory.Run(**{**config.to_json(made.run), "config": {**made.run.config, "steps": 9}})
+    assert resume.resolve_resume(str(tmp_path), longer) == longer
+    other = run_directory.Run(**{**config.to_json(made.run), "config": {**made.run.config, "latent": 5}})
+    with pytest.raises(ValueError, match=r"another run \(config.latent: 32 -> 5\)"):
+        resume.resolve_resume(str(tmp_path), other)
+
+
+def test_a_configuration_that_is_none_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="not a run's configuration"):
+        run_directory.read_run(str(tmp_path))
+
+
+def test_versions_are_those_of_the_packages_whatever_they_were_installed_as(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: pytest.fail("tensorflow-cpu is TensorFlow too"))
+    assert run_directory.versions()["tensorflow"] == tf.__version__
+
+
+def test_a_checkpoint_that_cannot_be_read_is_named_in_one_line(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae")
+    made.keeper.save(1)
+    for path in (tmp_path / "checkpoints").glob("ckpt-1.data*"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(OSError, match="checkpoints/ckpt-1: ") as caught:
+        made.keeper.restore()
+    assert "\n" not in str(caught.value) and not isinstance(caught.value, tf.errors.OpError)
+
+
+def test_what_was_half_written_is_not_restored(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae")
+    made.keeper.save(1)
+    (tmp_path / "checkpoints" / "ckpt-2.data-00000-of-00001").write_bytes(b"half")
+    assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 1
+
+
+def test_a_second_process_on_a_run_is_refused(tmp_path):
+    code = """if True:
+        import fcntl, sys, time
+        file = open(sys.argv[1], "w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        print(123, file=file, flush=True)
+        time.sleep(60)
+    """
+    other = subprocess.Popen([sys.executable, "-c", code, tmp_path / ".lock"])
+    for _ in range(1000):
+        if (tmp_path / ".lock").exists() and (tmp_path / ".lock").read_text():
+            break
+        time.sleep(0.01)
+    with (
+        pytest.raises(ValueError, match="is being trained by process 123; wait"),
+        run_directory.lock_run(str(tmp_path)),
+    ):
+        pass
+    other.kill()  # however it ends
+    other.wait()
+    with run_directory.lock_run(str(tmp_path)):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+def test_a_full_disk_loses_no_checkpoint(speech_records, tmp_path, capsys):
+    made = train(str(tmp_path), speech_records, "ae")
+    made.keeper.save(1)
+    before = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="no checkpoint of step 2 could be written"):
+            made.keeper.save(2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == before
+    assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 1
+    made.keeper.save(3)
+    assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 3
+
+
+@pytest.mark.parametrize("plugin", ["cyclegan", "mask_cyclegan"])
+def test_a_run_may_begin_with_the_networks_of_another(plugin, speech_records, tmp_path):
+    first = train(str(tmp_path / "first"), speech_records, plugin, ema=0.9)
+    first.plugin.generators.made.assign(7)
+    for network in first.plugin.networks():
+        for weight in network.trainable_variables:
+            weight.assign(weight + 1)
+    first.keeper.save(5)
+    second = train(str(tmp_path / "second"), speech_records, plugin, ema=0.9, seed=3)
+    checkpoint.warm_start(second.plugin, str(tmp_path / "first"))
+    for ours, theirs in zip(second.plugin.networks(), first.plugin.networks(), strict=True):
+        for a, b in zip(ours.variables, theirs.variables, strict=True):
+            np.testing.assert_array_equal(a, b)
+    player = second.plugin.generators
+    assert int(player.made) == 0
+    flat = tf.concat([tf.reshape(v, [-1]) for v in player.weights], 0)
+    np.testing.assert_array_equal(player.average, flat)
+
+
+def test_a_run_of_other_networks_is_no_beginning(speech_records, tmp_path):
+    other = train(str(tmp_path / "other"), speech_records, "ae")
+    with pytest.raises(ValueError, match="other has no checkpoint"):
+        checkpoint.warm_start(other.plugin, str(tmp_path / "other"))
+    other.keeper.save(1)
+    for changes in ({"plugin": "cyclegan"}, {"plugin": "ae", "channels": 16}):
+        made = train(str(tmp_path / "new"), speech_records, **changes)
+        with pytest.raises(ValueError, match=r"other \(plugin ae\) has other networks than this run"):
+            checkpoint.warm_start(made.plugin, str(tmp_path / "other"))
+
+
+def test_what_a_run_began_with_need_not_be_said_again(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae")
+    begun = dataclasses.replace(made.run, warm_start="first")
+    run_directory.write_run(str(tmp_path), begun)
+    assert resume.resolve_resume(str(tmp_path), made.run) == made.run  # what has not begun is no run
+    made.keeper.save(0)
+    assert resume.resolve_resume(str(tmp_path), made.run) == begun
+    with pytest.raises(ValueError, match="warm_start: first -> second"):
+        resume.resolve_resume(str(tmp_path), dataclasses.replace(made.run, warm_start="second"))
+
+
+def test_another_run_is_refused_by_what_matters_most(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae")
+    made.keeper.save(0)
+    other = dataclasses.replace(made.run, plugin="vae", config={})
+    with pytest.raises(ValueError, match=r"holds another run \(plugin: ae -> vae\); take another"):
+        resume.resolve_resume(str(tmp_path), other)
+
+
+@pytest.mark.parametrize("name", ["export", "next_export", "checkpoints", "best"])
+def test_folders_of_somebody_else_are_no_run(speech_records, tmp_path, name):
+    made = train(str(tmp_path / "other"), speech_records, "ae")
+    place = tmp_path / "mine" / name
+    place.mkdir(parents=True)
+    assert resume.resolve_resume(str(tmp_path / "mine"), made.run) == made.run  # an empty one is nobody's
+    (place / "photo.png").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=f"mine: {name} is there and no config.json of a run; take another"):
+        resume.resolve_resume(str(tmp_path / "mine"), made.run)
+
+
+def test_a_failed_save_is_nothing_to_restore(speech_records, tmp_path, monkeypatch):
+    made = train(str(tmp_path), speech_records, "ae")
+    monkeypatch.setattr(made.keeper.manager, "save", _full)
+    with pytest.raises(OSError, match="no space"):
+        made.keeper.save(2)
+    assert made.keeper.restore() == 0 and made.keeper.lowest() == np.inf
+
+
+def _full(**_):
+    raise OSError("no space")
+
+
+def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch, capsys):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(checkpoint.fcntl, "flock", flock)
+    with run_directory.lock_run(str(tmp_path)):
+        assert "No locks available: a second process would not be kept from it" in capsys.readouterr().err
