@@ -41,7 +41,7 @@ class Config(base.Config):
     beta1: float = 0.5
     beta2: float = 0.999
     critics: int = 1
-    discriminator: Losses = "lsgan"
+    adversary: Losses = "lsgan"
     r1: float = 0.0
     r1_every: int = 16
     gradient_penalty: float = 0.0

@@ -36,7 +36,7 @@ class Records:
 
     data_dir: str
     spec: Spec
-    source_files: tuple[source_files.Source, ...]
+    sources: tuple[source_files.Source, ...]
     waveforms: bool = False
     imitate: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] | None = None
     weights: Mapping[tuple[str, int], float] | None = None
