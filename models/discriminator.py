@@ -1,4 +1,4 @@
-"""The adversary: a discriminator with all that belongs to it, and one way to train any of them."""
+"""A discriminator with its optimizer, image pool and regularisation, and its training step."""
 
 from __future__ import annotations
 
@@ -8,69 +8,76 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from models import augment, layers
+from models import augment, image_pool, layers
 from models.losses import adversarial, reduction
-from models.optimizer import Player
-from models.stateless_random import Draws
+from models.optimizer import Optimizer
+from models.stateless_random import StatelessRng
 
-Judged = tf.Tensor | tuple[tf.Tensor, ...]
+Examples = tf.Tensor | tuple[tf.Tensor, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rules:
-    """How an adversary plays; every field may be off.
+class DiscriminatorConfig:
+    """Loss and regularisation of a discriminator.
 
     Attributes:
-      loss: a name of `losses.ADVERSARIES`.
-      r1: weight of R1 on reals (Eq. 9 of arXiv:1801.04406).
-      r1_every: steps between the steps that pay for R1, then so many times as much (Appendix B of arXiv:1912.04958).
-      gradient_penalty: weight of the penalty between reals and fakes (Eq. 3 of arXiv:1704.00028).
-      augment: whether it sees augmented reals and fakes.
+      loss: a key of `losses.adversarial.ADVERSARIAL_LOSSES`.
+      r1: weight of the R1 penalty on real examples (Eq. 9 of arXiv:1801.04406); 0 for none.
+      r1_interval: training steps between two R1 penalties, whose weight is multiplied by as much (lazy
+        regularisation, Appendix B of arXiv:1912.04958).
+      gradient_penalty: weight of the penalty between real and generated examples (Eq. 3 of arXiv:1704.00028).
+      augment: whether real and generated examples are augmented.
     """
 
     loss: str = "lsgan"
     r1: float = 0.0
-    r1_every: int = 16
+    r1_interval: int = 16
     gradient_penalty: float = 0.0
     augment: bool = False
 
 
-class Adversary(tf.Module):
-    """A discriminator, its player, its history of fakes, and its rules.
+class Discriminator(tf.Module):
+    """A discriminator network, its optimizer, its image pool, and its losses.
 
     Args:
-      network: `[batch, ...]` to judgements of any shape. If it has further inputs, which say of each example
-        what it is to be judged as, an example is a tuple of what is judged and these.
-      player: moves the network.
-      pool: history of fakes; None for none.
-      rules: how it plays.
-      name: prefix of its metrics.
+      network: `[batch, ...]` to logits of any shape. If it has further inputs (conditions, such as domain labels),
+        examples are tuples of the features and the conditions.
+      optimizer: of the network.
+      config: loss and regularisation.
+      name: prefix of its metrics and of its random streams.
+      pool: history of generated examples; None for none.
     """
 
     def __init__(
-        self, network: keras.Model, player: Player, *, rules: Rules, name: str, pool: layers.ImagePool | None = None
+        self,
+        network: keras.Model,
+        optimizer: Optimizer,
+        *,
+        config: DiscriminatorConfig,
+        name: str,
+        pool: image_pool.ImagePool | None = None,
     ):
         super().__init__(name=name)
-        self.network, self.player, self.pool, self.rules = network, player, pool, rules
-        self.for_generator, self.for_critic = adversarial.ADVERSARIAL_LOSSES[rules.loss]
+        self.network, self.optimizer, self.pool, self.config = network, optimizer, pool, config
+        self._generator_loss, self._discriminator_loss = adversarial.ADVERSARIAL_LOSSES[config.loss]
 
-    def generator_loss(self, fake: Judged, draws: Draws, salt: int) -> tf.Tensor:
-        """What the generator minimises, `[batch]`; its gradient runs through the augmentation."""
-        fake, critic = self._critic(fake)
-        return self.for_generator(critic(self._seen(fake, draws, salt)))
+    def generator_loss(self, fake: Examples, rng: StatelessRng) -> tf.Tensor:
+        """The adversarial loss of the generator, `[batch]`; its gradient passes through the augmentation."""
+        x, network = self._unconditional(fake)
+        rng = rng.stream(self.name).stream("generator_loss")
+        return self._generator_loss(network(self._augmented(x, rng)))
 
-    def train(self, real: Judged, fake: Judged, draws: Draws, salt: int, *, step: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One step of the discriminator.
+    def train(self, real: Examples, fake: Examples, rng: StatelessRng, *, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One training step.
 
-        1. Swap half the fakes for older ones.
-        2. Move the network towards telling reals from these, by the rules' loss and penalties.
-        3. One power iteration where it has spectral normalisation.
+        1. Replace half of the generated examples by older ones from the image pool.
+        2. One power iteration in layers with spectral normalisation.
+        3. Update the network by the gradient of the loss and its penalties.
 
         Args:
           real: `[batch, ...]`.
-          fake: `[batch, ...]`; no gradient runs into it.
-          draws: of this step.
-          salt: ten in a row from here on are used.
+          fake: `[batch, ...]`; no gradient passes into it.
+          rng: random numbers of this step.
           step: scalar, the training step.
 
         Returns:
@@ -78,38 +85,43 @@ class Adversary(tf.Module):
         """
         fake = tf.nest.map_structure(tf.stop_gradient, fake)
         if self.pool is not None:
-            fake = self.pool.query(fake, draws, salt + 9)
-        layers.iterate_spectral_norms(self.network)
+            fake = self.pool.query(fake, rng.stream(self.name).stream("pool"))
+        layers.update_spectral_norms(self.network)
         with tf.GradientTape() as tape:
-            values = self.losses(real, fake, draws, salt)
+            values = self.losses(real, fake, rng)
             total = tf.add_n(list(values.values()))
-            if self.rules.r1:
-                x, critic = self._critic(real)
-                due = tf.equal(step % self.rules.r1_every, 0)
-                slope = tf.cond(due, lambda: adversarial.r1(critic, x), lambda: tf.zeros([tf.shape(x)[0]]))
-                weight = self.rules.r1 * self.rules.r1_every
-                total += weight * reduction.batch_mean(slope, draws.global_batch_size)
-        self.player.minimise(tape, total)
+            if self.config.r1:
+                total += self._r1(real, step, rng.global_batch_size)
+        self.optimizer.minimize(tape, total)
         return values
 
-    def losses(self, real: Judged, fake: Judged, draws: Draws, salt: int) -> dict[str, tf.Tensor]:
-        """What the discriminator minimises but for R1, named and weighed, of these reals and fakes."""
-        (real, on_real), (fake, on_fake) = self._critic(real), self._critic(fake)
-        real, fake = self._seen(real, draws, salt), self._seen(fake, draws, salt + 3)
-        terms = {self.name: self.for_critic(on_real(real), on_fake(fake))}
-        if self.rules.gradient_penalty:
-            penalty = adversarial.gradient_penalty(on_real, real, fake, draws.uniform(salt + 8))
-            terms[f"{self.name}_penalty"] = self.rules.gradient_penalty * penalty
-        return {name: reduction.batch_mean(term, draws.global_batch_size) for name, term in terms.items()}
+    def _r1(self, real: Examples, step: tf.Tensor, global_batch_size: int) -> tf.Tensor:
+        """The weighted R1 penalty in every `r1_interval`-th step, zero in the others."""
+        x, network = self._unconditional(real)
+        is_due = tf.equal(step % self.config.r1_interval, 0)
+        penalty = tf.cond(is_due, lambda: adversarial.r1(network, x), lambda: tf.zeros([tf.shape(x)[0]]))
+        return self.config.r1 * self.config.r1_interval * reduction.batch_mean(penalty, global_batch_size)
 
-    def _critic(self, example: Judged) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        """What is judged, and the network as a function of it."""
-        if not isinstance(example, tuple):
-            return example, self.network
-        x, *conditions = example
+    def losses(self, real: Examples, fake: Examples, rng: StatelessRng) -> dict[str, tf.Tensor]:
+        """The losses of the discriminator except R1, weighted, by name: this replica's part."""
+        rng = rng.stream(self.name)
+        (real, on_real), (fake, on_fake) = self._unconditional(real), self._unconditional(fake)
+        real, fake = self._augmented(real, rng.stream("real")), self._augmented(fake, rng.stream("fake"))
+        terms = {self.name: self._discriminator_loss(on_real(real), on_fake(fake))}
+        if self.config.gradient_penalty:
+            epsilon = rng.stream("gradient_penalty").uniform()
+            penalty = adversarial.gradient_penalty(on_real, real, fake, epsilon)
+            terms[f"{self.name}_penalty"] = self.config.gradient_penalty * penalty
+        return {name: reduction.batch_mean(term, rng.global_batch_size) for name, term in terms.items()}
+
+    def _unconditional(self, examples: Examples) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        """The features, and the network as a function of features with its conditions fixed."""
+        if not isinstance(examples, tuple):
+            return examples, self.network
+        x, *conditions = examples
         return x, lambda x: self.network([x, *conditions])
 
-    def _seen(self, x: tf.Tensor, draws: Draws, salt: int) -> tf.Tensor:
-        if not self.rules.augment:
+    def _augmented(self, x: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
+        if not self.config.augment:
             return x
-        return augment.pictures(x, draws, salt) if len(x.shape) == 4 else augment.mels(x, draws, salt)
+        return augment.augment_images(x, rng) if len(x.shape) == 4 else augment.augment_mels(x, rng)

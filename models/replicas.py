@@ -5,13 +5,13 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def summed(x: tf.Tensor) -> tf.Tensor:
+def all_reduce_sum(x: tf.Tensor) -> tf.Tensor:
     """The sum of the replicas' tensors; no gradient runs through it where there are several."""
     context = tf.distribute.get_replica_context()
     return x if context.num_replicas_in_sync == 1 else context.all_reduce(tf.distribute.ReduceOp.SUM, x)
 
 
-def gathered(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+def all_gather(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """The rows of all replicas in the order of the global batch.
 
     Gradients run back: each replica's rows get the sum of what all replicas made of them.
@@ -31,6 +31,6 @@ def gathered(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     @tf.custom_gradient
     def rows(x):
         everyone = tf.gather(context.all_gather(x, axis=0), order)
-        return everyone, lambda slope: tf.gather(summed(slope), index)
+        return everyone, lambda slope: tf.gather(all_reduce_sum(slope), index)
 
     return rows(x)

@@ -1,4 +1,4 @@
-"""Numbers that change with the step: loss weights and learning rates, as data and as objects."""
+"""Schedules: loss weights and learning rates as functions of the training step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Schedule = float | Points
 
 
 def at_step(schedule: Schedule, step: tf.Tensor) -> tf.Tensor | float:
-    """The value of a schedule at a step, linear between its points and flat outside them.
+    """The value of a schedule at a step: linear between its points and constant outside them.
 
     Args:
       schedule: a number, or points ``((step, value), ...)`` with steps in rising order.
@@ -31,13 +31,13 @@ def at_step(schedule: Schedule, step: tf.Tensor) -> tf.Tensor | float:
     step = tf.cast(step, tf.float32)
     value = tf.constant(schedule[0][1], tf.float32)
     for (x0, y0), (x1, y1) in zip(schedule, schedule[1:], strict=False):
-        done = tf.clip_by_value((step - x0) / max(x1 - x0, 1e-9), 0.0, 1.0)
-        value = tf.where(step >= x0, y0 + (y1 - y0) * done, value)
+        fraction = tf.clip_by_value((step - x0) / max(x1 - x0, 1e-9), 0.0, 1.0)
+        value = tf.where(step >= x0, y0 + (y1 - y0) * fraction, value)
     return value
 
 
 def is_zero(schedule: Schedule) -> bool:
-    """Whether a schedule is zero at every step, so that what it weighs need not be computed.
+    """Whether a schedule is zero at every step, so that the loss that it weights need not be computed.
 
     >>> is_zero(0.0), is_zero(((0, 5.0), (10, 0.0)))
     (True, False)
@@ -45,26 +45,25 @@ def is_zero(schedule: Schedule) -> bool:
     return not any(value for _, value in schedule) if isinstance(schedule, tuple) else not schedule
 
 
-def when_weighed(weight: tf.Tensor | float, term: Callable[[], tf.Tensor], nothing: tf.Tensor) -> tf.Tensor:
-    """`term()` while its weight is not zero, else `nothing`: once a schedule has ended, its passes cost nothing."""
-    return tf.cond(weight > 0, term, lambda: nothing) if tf.is_tensor(weight) else term()
+def skip_if_zero(weight: tf.Tensor | float, loss: Callable[[], tf.Tensor], zero: tf.Tensor) -> tf.Tensor:
+    """`loss()` while its weight is positive, else `zero`: its forward passes are skipped once a schedule has ended."""
+    return tf.cond(weight > 0, loss, lambda: zero) if tf.is_tensor(weight) else loss()
 
 
 DECAYS = ("linear", "constant", "cosine")
 
 
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """A rate that rises linearly from zero, then follows `decay`, times a factor.
+    """A learning rate with linear warm-up, a decay, and a factor that the trainer controls.
 
     Args:
-      rate: the highest rate.
-      steps: moves of the optimiser in the whole training.
-      decay: "linear" stays for the fraction `flat` of `steps`, then falls to zero in a line (Sec. 4 of
-        arXiv:1703.10593); "cosine" falls along half a cosine (Eq. 5 of arXiv:1608.03983, one period);
-        "constant" stays.
-      flat: the fraction of `steps` during which "linear" stays.
-      warmup_steps: moves in which the rate rises.
-      factor: a scalar variable that the trainer lowers after a divergence, or None.
+      learning_rate: the highest value.
+      steps: updates in the whole training.
+      decay: "linear" is constant for the fraction `flat` of `steps`, then falls linearly to zero (Sec. 4 of
+        arXiv:1703.10593); "cosine" falls along half a cosine (Eq. 5 of arXiv:1608.03983, one period); "constant".
+      flat: the fraction of `steps` during which "linear" is constant.
+      warmup_steps: updates in which the learning rate rises linearly from zero.
+      scale: a scalar variable that the trainer lowers after a divergence, or None.
 
     Raises:
       UserError: no such decay.
@@ -75,28 +74,28 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(
         self,
-        rate: float,
+        learning_rate: float,
         steps: int,
         *,
         decay: str = "linear",
         flat: float = 0.5,
         warmup_steps: int = 0,
-        factor: tf.Variable | None = None,
+        scale: tf.Variable | None = None,
     ):
         if decay not in DECAYS:
             raise UserError(f"decay={decay!r}; wanted one of {', '.join(DECAYS)}")
-        self.rate, self.steps, self.factor = rate, steps, factor
+        self.learning_rate, self.steps, self.scale = learning_rate, steps, scale
         self.decay, self.flat, self.warmup_steps = decay, flat, warmup_steps
 
     def __call__(self, step):
-        """The rate at an optimiser's step."""
+        """The learning rate of an optimizer's update, counted from 0."""
         step = tf.cast(step, tf.float32)
-        rate = self.rate * self._left(step)
+        learning_rate = self.learning_rate * self._decay(step)
         if self.warmup_steps:
-            rate *= tf.minimum(1.0, (step + 1) / self.warmup_steps)
-        return rate if self.factor is None else rate * self.factor
+            learning_rate *= tf.minimum(1.0, (step + 1) / self.warmup_steps)
+        return learning_rate if self.scale is None else learning_rate * self.scale
 
-    def _left(self, step):
+    def _decay(self, step):
         if self.decay == "constant":
             return tf.ones_like(step)
         if self.decay == "cosine":
@@ -105,6 +104,6 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         return tf.clip_by_value((self.steps - step) / max(self.steps - start, 1.0), 0.0, 1.0)
 
     def get_config(self) -> dict:
-        """The arguments, but for the factor."""
-        names = ("rate", "steps", "decay", "flat", "warmup_steps")
+        """The arguments except the scale."""
+        names = ("learning_rate", "steps", "decay", "flat", "warmup_steps")
         return {name: getattr(self, name) for name in names}

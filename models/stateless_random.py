@@ -1,46 +1,63 @@
 """Random numbers that are the same on every device: on one replica as on several, compiled by XLA or not.
 
-`tf.random.stateless_uniform` gives other numbers under XLA than without it, so these come from whole-number
-arithmetic: a counter and a key, mixed by the finaliser of MurmurHash3 (Appleby 2011), twice.
+`tf.random.stateless_uniform` gives other numbers under XLA than without it, so these come from integer arithmetic: a
+counter and a key, mixed twice by the finaliser of MurmurHash3 (Appleby 2011).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import zlib
 
 import tensorflow as tf
 
+from models import version_0_1
+
 
 @dataclasses.dataclass(frozen=True)
-class Draws:
-    """Random numbers of one training step: each belongs to an example, wherever that is computed.
+class StatelessRng:
+    """Random numbers of one training step, in named streams.
+
+    A stream is a path of names such as ``"cyclegan/discriminator_a/pool"``; streams of different paths are
+    independent. Every number belongs to an example of the global batch, on whichever replica that is computed.
 
     Attributes:
-      seed: `[2]` int64, of the step and the run.
-      index: `[batch]` int32, places of this replica's examples in the global batch.
-      global_batch_size: examples of all replicas.
+      seed: `[2]` int64: of the step, and of the run.
+      index: `[batch]` int32, positions of this replica's examples in the global batch.
+      global_batch_size: number of examples on all replicas.
+      path: the stream's name.
+
+    >>> rng = StatelessRng(tf.constant([1000, 0], tf.int64), tf.range(2), 2)
+    >>> rng.stream("pool").stream("swap").path
+    'pool/swap'
     """
 
     seed: tf.Tensor
     index: tf.Tensor
     global_batch_size: int
+    path: str = ""
 
-    def of(self, salt: int) -> tf.Tensor:
-        """`[2]` integers for one purpose."""
-        return self.seed + tf.constant([salt, 0], self.seed.dtype)
+    def stream(self, name: str) -> StatelessRng:
+        """The stream of that name below this one."""
+        return dataclasses.replace(self, path=f"{self.path}/{name}" if self.path else name)
 
-    def uniform(self, salt: int, *shape: int) -> tf.Tensor:
+    def key(self) -> tf.Tensor:
+        """The `[2]` integers that the stream's numbers depend on."""
+        offset = version_0_1.STREAMS.get(self.path) or (0, zlib.crc32(self.path.encode()))
+        return self.seed + tf.constant(offset, self.seed.dtype)
+
+    def uniform(self, *shape: int) -> tf.Tensor:
         """`[batch, *shape]` in [0, 1)."""
-        return tf.gather(uniform([self.global_batch_size, *shape], self.of(salt)), self.index)
+        return tf.gather(uniform([self.global_batch_size, *shape], self.key()), self.index)
 
-    def normal(self, salt: int, *shape: int) -> tf.Tensor:
+    def normal(self, *shape: int) -> tf.Tensor:
         """`[batch, *shape]` of the standard normal distribution."""
-        everyone = uniform([self.global_batch_size, *shape], self.of(salt))
-        return tf.gather(_probit(everyone), self.index)
+        global_batch = uniform([self.global_batch_size, *shape], self.key())
+        return tf.gather(_inverse_normal_cdf(global_batch), self.index)
 
 
 def uniform(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
-    """Numbers in [0, 1), multiples of 2^-24, that depend on shape and seed alone.
+    """Numbers in [0, 1), multiples of 2^-24, that depend on the shape and the seed only.
 
     Args:
       shape: fully known.
@@ -60,14 +77,14 @@ def uniform(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
     return tf.reshape(fraction * 2.0**-24, shape)
 
 
-def _probit(fraction: tf.Tensor) -> tf.Tensor:
-    """Standard normal numbers of those of :func:`uniform`: finite, also of the first and the last.
+def _inverse_normal_cdf(fraction: tf.Tensor) -> tf.Tensor:
+    """Standard normal numbers from the numbers of :func:`uniform`, by the inverse of the distribution function.
 
-    The middles of the parts of (-1, 1) are exact, and taken from below zero: TensorFlow's `erfinv` is infinite
-    at the greatest number below one.
+    All results are finite: the argument is the centre of each of the 2^24 intervals of (-1, 1), which is exact, and
+    negative, because TensorFlow's `erfinv` is infinite at the largest number below one.
     """
-    middle = (2 * fraction - 1) + 2.0**-24
-    return -tf.sign(middle) * tf.math.erfinv(-tf.abs(middle)) * 2**0.5
+    centre = (2 * fraction - 1) + 2.0**-24
+    return -tf.sign(centre) * tf.math.erfinv(-tf.abs(centre)) * 2**0.5
 
 
 def _mix(x: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""The keys that every adversarial plugin has, and the adversary that they describe."""
+"""Configuration keys of all adversarial plugins, and the optimizers and discriminators that they describe."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Literal
 
 import keras
 
-from models import discriminator, layers, schedules
-from models.discriminator import Adversary
-from models.optimizer import Player
+from models import discriminator, image_pool, schedules
+from models.discriminator import Discriminator
+from models.optimizer import Optimizer
 from plugins import base
 
-Losses = Literal["lsgan", "hinge", "non_saturating", "wgan"]  # the names of `losses.ADVERSARIES`
+AdversarialLoss = Literal["lsgan", "hinge", "non_saturating", "wgan"]  # the names of `losses.ADVERSARIES`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Config(base.Config):
     beta1: float = 0.5
     beta2: float = 0.999
     critics: int = 1
-    adversary: Losses = "lsgan"
+    adversary: AdversarialLoss = "lsgan"
     r1: float = 0.0
     r1_every: int = 16
     gradient_penalty: float = 0.0
@@ -51,9 +51,9 @@ class Config(base.Config):
 
     def __post_init__(self):
         super().__post_init__()
-        base.at_least(self, critic_channels=1, critics=1, r1_every=1, pool_size=0)
-        base.at_least(self, rate_g=0, rate_d=0, r1=0, gradient_penalty=0)
-        base.at_least(self, below=1, beta1=0, beta2=0)
+        base.require_at_least(self, critic_channels=1, critics=1, r1_every=1, pool_size=0)
+        base.require_at_least(self, rate_g=0, rate_d=0, r1=0, gradient_penalty=0)
+        base.require_at_least(self, below=1, beta1=0, beta2=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,31 +80,36 @@ class TranslatorConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        base.at_least(self, below=3, generator_halvings=1)  # sizes of pictures are multiples of 4
+        base.require_at_least(self, below=3, generator_halvings=1)  # sizes of pictures are multiples of 4
 
 
-def rules(config: Config) -> discriminator.Rules:
-    """The rules that a configuration asks for."""
-    names = ("r1", "r1_every", "gradient_penalty", "augment")
-    return discriminator.Rules(loss=config.adversary, **{name: getattr(config, name) for name in names})
+def discriminator_config(config: Config) -> discriminator.DiscriminatorConfig:
+    """The discriminators' configuration as the plugin's describes it."""
+    return discriminator.DiscriminatorConfig(
+        loss=config.adversary,
+        r1=config.r1,
+        r1_interval=config.r1_every,
+        gradient_penalty=config.gradient_penalty,
+        augment=config.augment,
+    )
 
 
-def generator_player(plugin: base.Plugin, networks: list[keras.Model]) -> Player:
-    """The player of the generators, by the plugin's configuration."""
+def generator_optimizer(plugin: base.Plugin, networks: list[keras.Model]) -> Optimizer:
+    """The optimizer of the generators, by the plugin's configuration."""
     c = plugin.config
-    return plugin.player(c.rate_g, networks, betas=(c.beta1, c.beta2), every=c.critics)
+    return plugin.build_optimizer(c.rate_g, networks, betas=(c.beta1, c.beta2), update_interval=c.critics)
 
 
-def adversary_of(plugin: base.Plugin, network: keras.Model, name: str, shape: tuple[int, ...]) -> Adversary:
-    """An adversary by the plugin's configuration.
+def build_discriminator(plugin: base.Plugin, network: keras.Model, name: str, shape: tuple[int, ...]) -> Discriminator:
+    """A discriminator with its optimizer and image pool, by the plugin's configuration.
 
     Args:
-      plugin: whose configuration and rate it follows.
-      network: the discriminator.
-      name: prefix of its metrics.
-      shape: of one example, for the history of fakes.
+      plugin: the plugin.
+      network: the discriminator's network.
+      name: prefix of its metrics and of its random streams.
+      shape: of one example, for the image pool.
     """
     c = plugin.config
-    pool = layers.ImagePool(c.pool_size, shape, f"{name}_pool") if c.pool_size else None
-    player = plugin.player(c.rate_d, [network], averaged=False, betas=(c.beta1, c.beta2))
-    return Adversary(network, player, rules=rules(c), name=name, pool=pool)
+    pool = image_pool.ImagePool(c.pool_size, shape, f"{name}_pool") if c.pool_size else None
+    optimizer = plugin.build_optimizer(c.rate_d, [network], averaged=False, betas=(c.beta1, c.beta2))
+    return Discriminator(network, optimizer, config=discriminator_config(c), name=name, pool=pool)

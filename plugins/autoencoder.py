@@ -1,4 +1,4 @@
-"""The autoencoder: a code through a bottleneck, and back (Hinton & Salakhutdinov 2006)."""
+"""The autoencoder: compression to a latent vector and reconstruction (Hinton & Salakhutdinov 2006)."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ class Autoencoder(base.Plugin):
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
-        self.encoder, self.decoder = encoding.coders(self, outputs=config.latent)
-        self.mover = self.player(config.rate, [self.encoder, self.decoder])
+        self.encoder, self.decoder = encoding.build_encoder_decoder(self, outputs=config.latent)
+        self.optimizer = self.build_optimizer(config.rate, [self.encoder, self.decoder])
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of Adam.
 
         1. Encode and decode the batch.
-        2. Move both networks down the gradient of the squared error.
+        2. Update both networks by the gradient of the squared error.
         """
         with tf.GradientTape() as tape:
             values = self._losses(self.encoder, self.decoder, batch, global_batch_size)
-        self.mover.minimise(tape, values["reconstruction"])
+        self.optimizer.minimize(tape, values["reconstruction"])
         return values
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The mean squared error, of normalised features, by the averaged networks."""
-        encoder, decoder = (self.mover.averaged(network) for network in (self.encoder, self.decoder))
+        """The mean squared error of normalised features with the averaged networks."""
+        encoder, decoder = (self.optimizer.averaged(network) for network in (self.encoder, self.decoder))
         return self._losses(encoder, decoder, batch, global_batch_size)
 
     def _losses(self, encoder, decoder, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
@@ -49,7 +49,7 @@ class Autoencoder(base.Plugin):
 
     def signatures(self) -> dict:
         """`encode`, `decode` and `reconstruct`."""
-        encoder, decoder = (self.mover.averaged(network) for network in (self.encoder, self.decoder))
+        encoder, decoder = (self.optimizer.averaged(network) for network in (self.encoder, self.decoder))
 
         def encode(features):
             return encoder(self.normalise(features, self.spec.overall))

@@ -1,7 +1,7 @@
-"""The contract between a model family and the rest: what the trainer, exporter and scripts rely on.
+"""The contract between a model family and the rest of the system: trainer, exporter and scripts.
 
-A plugin owns its networks, optimisers and update rule. The trainer owns the loop, the replicas,
-the clock and the disk. A plugin never sees flags, files, Beam or the strategy.
+A plugin owns its networks, optimizers and update rule. The trainer owns the loop, the replicas, the clock and the
+disk. A plugin has no access to flags, files, Beam or the strategy.
 """
 
 from __future__ import annotations
@@ -18,31 +18,34 @@ from models import schedules
 from models.errors import UserError
 from models.features.spec import Spec
 from models.features.stats import Moments
-from models.optimizer import Player
-from models.stateless_random import Draws
+from models.optimizer import Optimizer
+from models.stateless_random import StatelessRng
 
-TRANSLATIONS = ("translate_ab", "translate_ba", "translate_to")  # the last from a domain to a domain, by number
-CODES = ("encode", "decode", "reconstruct", "sample", "log_variance", "negative_elbo", "classify")
-SIGNATURES = (*CODES, *TRANSLATIONS, "vocode")
-
+TRANSLATION_SIGNATURES = (
+    "translate_ab",
+    "translate_ba",
+    "translate_to",
+)  # the last between any two domains, by index
+LATENT_SIGNATURES = ("encode", "decode", "reconstruct", "sample", "log_variance", "negative_elbo", "classify")
+SIGNATURES = (*LATENT_SIGNATURES, *TRANSLATION_SIGNATURES, "vocode")
 Batch = dict[str, tf.Tensor]
 
 
-def at_least(config: Config, *, below: float = math.inf, **least: float) -> None:
-    """Refuses keys whose values are too small, or not below a bound.
+def require_at_least(config: Config, *, below: float = math.inf, **minimum: float) -> None:
+    """Checks that keys of a configuration are not below their minimum, and below a common bound.
 
     Raises:
-      UserError: one is; says which.
+      UserError: a key is out of range; the message names it.
     """
-    for name, bound in least.items():
+    for name, bound in minimum.items():
         value = getattr(config, name)
         if not bound <= value < below:
             wanted = f"{bound} or more" if below == math.inf else f"a number from {bound} to below {below}"
             raise UserError(f"{name}={value}; wanted {wanted}")
 
 
-def lacking(frames: tf.Tensor, multiple: int) -> tf.Tensor:
-    """How many frames lack to a multiple: without a negative remainder, which ONNX counts otherwise."""
+def padding_to_multiple(frames: tf.Tensor, multiple: int) -> tf.Tensor:
+    """Number of frames to add to reach the next multiple; no negative remainder, which ONNX defines otherwise."""
     return (multiple - frames % multiple) % multiple
 
 
@@ -77,30 +80,31 @@ class Config:
     patience: int = 0
 
     def __post_init__(self):
-        at_least(self, batch_size=1, crop_frames=1, accumulate=1, warmup_steps=0, patience=0, clip_norm=0)
-        at_least(self, below=1, ema=0)
+        require_at_least(self, batch_size=1, crop_frames=1, accumulate=1, warmup_steps=0, patience=0, clip_norm=0)
+        require_at_least(self, below=1, ema=0)
 
 
 class Plugin(tf.Module):
     """A model family: configuration, networks and update rule.
 
-    Subclasses build everything in `__init__` (the trainer calls it under its strategy's scope):
-    networks, optimisers, and their slots by `optimizer.build`, because restoring and replication
-    need every variable to exist. They override the three methods below.
+    Subclasses create everything in `__init__` (the trainer calls it under its strategy's scope): networks and
+    optimizers with all of their variables (call `build` on a Keras optimizer), because restoring and replication need
+    every variable to exist. They override the three methods below.
 
     Attributes:
       Config: a frozen dataclass derived from :class:`Config`; ``Config()`` trains.
       PRESETS: preset name to kind ("audio", "image") to changes of the defaults.
-      KINDS: the kinds of data that the plugin serves.
-      BATCHES: what `train_step` is given: "unpaired" ({"a", "b"} of two domains), "paired" (the same, of
-        files of one stem), "mixed" ({"x", "domain"} of any number of domains), or "waveforms" (the same of speech,
-        and "waveform" `[batch, (crop_frames - 1) * hop_length]`: from the middle of the first frame to the last's).
-      MONITOR: metric whose lowest validation is the best, or None where no metric says that.
-      context: frames to either side that one output frame of a translation, or of a vocoder, depends on.
+      KINDS: the kinds of data that the plugin supports.
+      BATCHES: content of a batch: "unpaired" ({"a", "b"} of two domains), "paired" (the same, from files of the same
+        name), "mixed" ({"x", "domain"} of any number of domains), or "waveforms" (the same of speech, and "waveform"
+        `[batch, (crop_frames - 1) * hop_length]`: from the centre of the first frame to that of the last).
+      MONITOR: validation metric that selects the best checkpoint (the lowest value), or None.
+      context: receptive field: frames on either side that one output frame of a translation, or of a vocoder, depends
+        on.
 
-    Batches also hold `index` `[batch]` int32, the places of the examples in the global batch, and
-    `step` `[batch]` int64. A draw that depends on these and `config.seed` alone is the same on one
-    replica and on two, before a crash and after it.
+    Batches also hold `index` `[batch]` int32, the positions of the examples in the global batch, and `step` `[batch]`
+    int64. Random numbers that depend on these and `config.seed` only (see :meth:`rng`) are the same on one replica and
+    on several, and after resuming.
     """
 
     Config: ClassVar[type] = Config
@@ -115,93 +119,103 @@ class Plugin(tf.Module):
         if not isinstance(config, self.Config):
             raise UserError(f"config is a {type(config).__name__}; wanted a {self.Config.__name__}")
         if spec.kind not in self.KINDS:
-            raise UserError(f"{self.name} does not serve {spec.kind}; wanted {' or '.join(self.KINDS)}")
+            raise UserError(f"{self.name} does not support {spec.kind}; wanted {' or '.join(self.KINDS)}")
         wanted = 2 if self.BATCHES in ("unpaired", "paired") else 1
         if len(spec.domains) < wanted:
             raise UserError(f"domains {list(spec.domains)}; {self.name} wants {wanted}")
         self.config, self.spec = config, spec
-        self.rate_factor = tf.Variable(1.0, trainable=False, name="rate_factor")
+        self.learning_rate_scale = tf.Variable(1.0, trainable=False, name="learning_rate_scale")
 
     def train_step(self, batch: Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """Updates the weights from this replica's share of a batch.
+        """Updates the weights by one step on this replica's part of a batch.
 
-        Losses are sums over the share divided by `global_batch_size`: replicas add up. Traced without
-        AutoGraph: what depends on a tensor is written with `tf.cond` or `tf.where`.
+        Losses are sums over this part divided by `global_batch_size`, so that the replicas' losses add up. The step is
+        traced without AutoGraph: branches on tensors are written with `tf.cond` or `tf.where`.
 
         Returns:
-          Named scalars; the trainer adds those of the replicas.
+          Named scalars; the trainer sums them over the replicas.
         """
         raise TypeError(f"{type(self).__name__} does not define train_step")
 
     def eval_step(self, batch: Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The losses of :meth:`train_step`, same names, without an update."""
+        """The losses of :meth:`train_step` under the same names, without an update."""
         raise TypeError(f"{type(self).__name__} does not define eval_step")
 
     def signatures(self) -> dict[str, Callable]:
-        """What the model can do: names from `SIGNATURES` to `tf.function` with an input signature.
+        """The functions that are exported: names of `SIGNATURES` to `tf.function` with an input signature.
 
-        Features in and out are as in the records (log-mels, pixels in [-1, 1]), so statistics are
-        inside.
+        Inputs and outputs are features as in the records (log-mels, pixels in [-1, 1]); normalisation is inside.
         """
         raise TypeError(f"{type(self).__name__} does not define signatures")
 
-    # ---------------------------------------------------------------- what subclasses share
+    # ---------------------------------------------------------------- shared by subclasses
 
     def networks(self) -> list[keras.Model]:
-        """Every network, also those that parts of the plugin own, in order of their attributes' names."""
-        found: dict[int, keras.Model] = {}
+        """Every network that is an attribute of the plugin or of one of its submodules, sorted by attribute name."""
+        networks: dict[int, keras.Model] = {}
         for module in (self, *self.submodules):
             for _, value in sorted(vars(module).items()):
                 if isinstance(value, keras.Model):
-                    found.setdefault(id(value), value)
-        return list(found.values())
+                    networks.setdefault(id(value), value)
+        return list(networks.values())
 
-    def players(self) -> list[Player]:
-        """The players, each an optimiser with the networks that it moves."""
-        return [module for module in self.submodules if isinstance(module, Player)]
+    def optimizers(self) -> list[Optimizer]:
+        """The plugin's optimizers of class :class:`Optimizer`; Keras optimizers are not among them."""
+        return [module for module in self.submodules if isinstance(module, Optimizer)]
 
-    def player(
+    def build_optimizer(
         self,
-        rate: float,
+        learning_rate: float,
         networks: list[keras.Model],
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         averaged: bool = True,
-        every: int = 1,
-    ) -> Player:
-        """A player whose networks Adam moves, as the configuration says.
+        update_interval: int = 1,
+    ) -> Optimizer:
+        """An Adam optimizer as the configuration describes it.
 
         Args:
-          rate: the highest learning rate.
-          networks: what it moves.
-          betas: decays of Adam's moments.
-          averaged: whether `config.ema` holds for it; not for discriminators, which are not exported.
-          every: steps from one gradient that it follows to the next.
+          learning_rate: the highest learning rate of the schedule.
+          networks: the networks that it trains.
+          betas: decay rates of Adam's moments.
+          averaged: whether it keeps the moving average of `config.ema`; not for discriminators, which are not exported.
+          update_interval: training steps from one gradient to the next.
         """
         c = self.config
-        moves = {name: getattr(c, name) // (c.accumulate * every) for name in ("steps", "warmup_steps")}
-        schedule = schedules.LearningRate(rate, decay=c.decay, factor=self.rate_factor, **moves)
-        options = {"clip_norm": c.clip_norm, "accumulate": c.accumulate, "ema": c.ema * averaged, "every": every}
-        return Player(networks, schedule, betas=betas, **options)
+        updates = {name: getattr(c, name) // (c.accumulate * update_interval) for name in ("steps", "warmup_steps")}
+        schedule = self.learning_rate(learning_rate, **updates)
+        options = {"clip_norm": c.clip_norm, "accumulation_steps": c.accumulate, "ema": c.ema * averaged}
+        return Optimizer(networks, schedule, betas=betas, update_interval=update_interval, **options)
+
+    def learning_rate(self, learning_rate: float, *, steps: int, warmup_steps: int) -> schedules.LearningRate:
+        """The learning-rate schedule of the configuration, also for a Keras optimizer; lowered after a divergence.
+
+        Args:
+          learning_rate: its highest value.
+          steps: updates in the whole training.
+          warmup_steps: updates in which it rises from zero.
+        """
+        options = {"decay": self.config.decay, "scale": self.learning_rate_scale}
+        return schedules.LearningRate(learning_rate, steps, warmup_steps=warmup_steps, **options)
 
     def normalise(self, x: tf.Tensor, moments: Moments) -> tf.Tensor:
-        """Speech to zero mean and unit variance per bin; pictures as they are."""
+        """Log-mels to zero mean and unit variance per band; images unchanged."""
         if self.spec.kind == "image":
             return x
         return (x - tf.cast(moments.mean, x.dtype)) / tf.cast(moments.std, x.dtype)
 
     def denormalise(self, x: tf.Tensor, moments: Moments) -> tf.Tensor:
-        """The inverse of :meth:`normalise`, kept between what the front end and the domain's loudest allow."""
+        """The inverse of :meth:`normalise`, clipped to the front end's floor and the domain's highest level."""
         if self.spec.kind == "image":
             return tf.clip_by_value(x, -1.0, 1.0)
         y = x * tf.cast(moments.std, x.dtype) + tf.cast(moments.mean, x.dtype)
         return tf.clip_by_value(y, self.spec.features.log_floor, tf.cast(moments.highest, y.dtype))
 
     def features_in(self) -> tf.TensorSpec:
-        """Input signature of a batch of features, of any length."""
+        """Input signature of a batch of features, of any batch size and length."""
         return tf.TensorSpec([None, *self.spec.feature_shape()], tf.float32, "features")
 
-    def draws(self, batch: Batch, global_batch_size: int) -> Draws:
-        """Random numbers of this step."""
+    def rng(self, batch: Batch, global_batch_size: int) -> StatelessRng:
+        """Random numbers of this step, the same on any number of replicas and after resuming."""
         seed = tf.stack([batch["step"][0] * 1000, tf.cast(self.config.seed, tf.int64)])
-        return Draws(seed, batch["index"], global_batch_size)
+        return StatelessRng(seed, batch["index"], global_batch_size, path=self.name)

@@ -1,8 +1,8 @@
-"""CUT: one-sided translation that keeps what is where, by contrast of patches (arXiv:2007.15651).
+"""CUT: one-sided translation with a patchwise contrastive loss (arXiv:2007.15651).
 
-One generator from the first domain to the second, one discriminator, no way back: a patch of the
-translation should be recognised among all patches of its source by the features of the generator's own
-encoder. For speech, patches are frames.
+One generator from the first domain to the second and one discriminator. Content is kept by the contrastive loss: by
+the features of the generator's own encoder, a patch of the translation is to be recognised among all patches of its
+source. For speech, patches are frames.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from models import layers, schedules
 from models.features import transport
 from models.losses import reconstruction, reduction
 from models.networks import images, mels
-from models.stateless_random import Draws, uniform
+from models.stateless_random import StatelessRng, uniform
 from plugins import adversarial, base
 
 
@@ -63,8 +63,8 @@ class CUT(base.Plugin):
                 "ema": 0.99,
                 "rate_g": 8e-4,
                 "rate_d": 2e-4,
-                "r1": 1.0,  # else the discriminator wins, and translations stay where they are
-                "nce": ((0, 0.05), (1000, 0.2)),  # more of it at first, and they stay what they are
+                "r1": 1.0,  # without it the discriminator wins, and the generator stays near the identity
+                "nce": ((0, 0.05), (1000, 0.2)),  # a larger weight at first keeps the generator at the identity
                 "nce_identity": 0.0,
                 "recolour": True,
                 "features": 64,
@@ -82,22 +82,22 @@ class CUT(base.Plugin):
         super().__init__(config, spec)
         c = config
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
-        critic = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
+        sizes_d = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
         if spec.kind == "image":
-            sizes = {"channels": c.channels, "blocks": c.blocks, "halvings": c.generator_halvings}
+            sizes = {"channels": c.channels, "blocks": c.blocks, "num_downsamples": c.generator_halvings}
             self.generator = images.resnet_generator(spec.features, **sizes)
-            discriminator = images.patch_discriminator(spec.features, halvings=c.halvings, **critic)
+            discriminator = images.patch_discriminator(spec.features, num_downsamples=c.halvings, **sizes_d)
         else:
-            end = self.b if c.transport else self.a
-            self.filter = transport.kernel(self.a, end, spec.features).astype(np.float32)
+            target = self.b if c.transport else self.a
+            self.filter = transport.kernel(self.a, target, spec.features).astype(np.float32)
             sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
             self.generator = mels.mel_generator(spec.bins, **sizes, transport=self.filter)
-            discriminator = mels.mel_discriminator(spec.bins, **critic)
-        self.taps = {"generator": layers.tapped(self.generator)}  # in a dict: no network of its own
-        self.heads = images.patch_heads(self.taps["generator"], features=c.features)
-        self.mover = adversarial.generator_player(self, [self.generator, self.heads])
+            discriminator = mels.mel_discriminator(spec.bins, **sizes_d)
+        self.taps = layers.FeatureTaps(self.generator)
+        self.heads = images.patch_heads(self.taps.channels, features=c.features)
+        self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator, self.heads])
         shape = spec.feature_shape(c.crop_frames)
-        self.adversary = adversarial.adversary_of(self, discriminator, "discriminator", shape)
+        self.discriminator = adversarial.build_discriminator(self, discriminator, "discriminator", shape)
 
     @property
     def context(self) -> int:
@@ -108,80 +108,80 @@ class CUT(base.Plugin):
         return mels.mel_generator_context(**sizes, taps=len(self.filter))
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """One step of both players (Sec. 3 of the paper).
+        """One step (Sec. 3 of the paper).
 
-        1. Translate; look up which patch of the source each patch of the translation is most like.
-        2. Move generator and projections down the gradient of ``adversarial + nce + nce_identity``.
-        3. Move the discriminator.
+        1. Translate; compare patches of translations with patches of their sources.
+        2. Update generator and projection heads by the gradient of ``adversarial + nce + nce_identity`` (Eq. 5).
+        3. Update the discriminator.
         """
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
-        step, draws = batch["step"][0], self.draws(batch, global_batch_size)
+        step, rng = batch["step"][0], self.rng(batch, global_batch_size)
         with tf.GradientTape() as tape:
-            terms, ab = self._terms(self.generator, a, b, step, draws)
+            terms, ab = self._terms(self.generator, a, b, step, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
             names = ("nce", "nce_identity", "effort")
             weights = {name: schedules.at_step(getattr(self.config, name), step) for name in names}
             total = reduction.total(values, {"adversarial": 1.0, **weights})
-        self.mover.minimise(tape, total)
-        return values | self.adversary.train(b, ab, draws, 20, step=step)
+        self.generator_optimizer.minimize(tape, total)
+        return values | self.discriminator.train(b, ab, rng, step=step)
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The terms of :meth:`train_step`, of the averaged generator, and no update.
+        """The losses of :meth:`train_step` with the averaged generator, without an update.
 
-        Patches are contrasted by the features of the weights themselves.
+        Patches are compared by the features of the generator with its current weights.
         """
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
-        draws = self.draws(batch, global_batch_size)
-        terms, ab = self._terms(self.mover.averaged(self.generator), a, b, batch["step"][0], draws)
+        rng = self.rng(batch, global_batch_size)
+        terms, ab = self._terms(self.generator_optimizer.averaged(self.generator), a, b, batch["step"][0], rng)
         values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
-        return values | self.adversary.losses(b, ab, draws, 20)
+        return values | self.discriminator.losses(b, ab, rng)
 
-    def _terms(self, generator, a, b, step, draws) -> tuple[dict, tf.Tensor]:
+    def _terms(self, generator, a, b, step, rng) -> tuple[dict, tf.Tensor]:
         """Losses `[batch]` of the generator by name, and the translation."""
         c = self.config
         ab = generator(a)
-        terms = {"adversarial": self.adversary.generator_loss(ab, draws, 1)}
+        terms = {"adversarial": self.discriminator.generator_loss(ab, rng)}
         if not schedules.is_zero(c.nce):
-            terms["nce"] = self._contrast(a, ab, draws, 10)
+            terms["nce"] = self._contrastive_loss(a, ab, rng.stream("nce"))
         if not schedules.is_zero(c.nce_identity):
-            terms["nce_identity"] = schedules.when_weighed(
+            terms["nce_identity"] = schedules.skip_if_zero(
                 schedules.at_step(c.nce_identity, step),
-                lambda: self._contrast(b, generator(b), draws, 11),
+                lambda: self._contrastive_loss(b, generator(b), rng.stream("nce_identity")),
                 tf.zeros_like(terms["adversarial"]),
             )
         if self.spec.kind == "audio" and not schedules.is_zero(c.effort):
             terms["effort"] = reconstruction.l1(ab, tf.nn.conv1d(a, self.filter, 1, "SAME"))
         return terms, ab
 
-    def _contrast(self, source: tf.Tensor, translation: tf.Tensor, draws: Draws, salt: int) -> tf.Tensor:
-        """Mean over the taps of the contrast at the same random places, `[batch]`.
+    def _contrastive_loss(self, source: tf.Tensor, translation: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
+        """Mean over the feature taps of the PatchNCE loss (Eq. 3 of the paper) at random positions, `[batch]`.
 
-        No gradient runs into what the source is known by.
+        No gradient passes into the features of the source.
         """
-        taps, seed = self.taps["generator"], draws.of(salt)
         if self.config.recolour and self.spec.kind == "image":
-            source, translation = (_recoloured(x, draws, salt + n) for x, n in ((source, 2), (translation, 4)))
-        both = zip(_listed(taps(translation)), _listed(taps(source)), strict=True)
-        pairs = [self._at_places(q, k, seed + n) for n, (q, k) in enumerate(both)]
-        queries, keys = (_listed(self.heads(list(side))) for side in zip(*pairs, strict=True))
-        told = [
+            source = _invert_random_channels(source, rng.stream("recolour_source"))
+            translation = _invert_random_channels(translation, rng.stream("recolour_translation"))
+        features = zip(self.taps(translation), self.taps(source), strict=True)
+        pairs = [self._at_random_positions(q, k, rng.stream(f"positions_{n}")) for n, (q, k) in enumerate(features)]
+        queries, keys = (_as_list(self.heads(list(side))) for side in zip(*pairs, strict=True))
+        losses = [
             reconstruction.patch_nce(q, tf.stop_gradient(k), self.config.temperature)
             for q, k in zip(queries, keys, strict=True)
         ]
-        return tf.add_n(told) / len(told)
+        return tf.add_n(losses) / len(losses)
 
-    def _at_places(self, query: tf.Tensor, key: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Features `[batch, places, channels]` of both at the same places, drawn where there are many."""
+    def _at_random_positions(self, query, key, rng: StatelessRng) -> tuple[tf.Tensor, tf.Tensor]:
+        """Features `[batch, positions, channels]` of both at the same positions, at most `patches` random ones."""
         count = math.prod(query.shape[1:-1])
         query, key = (tf.reshape(x, [-1, count, x.shape[-1]]) for x in (query, key))
         if count <= self.config.patches:
             return query, key
-        places = tf.math.top_k(uniform([count], seed), self.config.patches).indices
-        return tf.gather(query, places, axis=1), tf.gather(key, places, axis=1)
+        positions = tf.math.top_k(uniform([count], rng.key()), self.config.patches).indices
+        return tf.gather(query, positions, axis=1), tf.gather(key, positions, axis=1)
 
     def signatures(self) -> dict:
         """`translate_ab`, at any length."""
-        generator = self.mover.averaged(self.generator)
+        generator = self.generator_optimizer.averaged(self.generator)
 
         @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ab(features):
@@ -190,10 +190,10 @@ class CUT(base.Plugin):
         return {"translate_ab": translate_ab}
 
 
-def _recoloured(x: tf.Tensor, draws: Draws, salt: int) -> tf.Tensor:
-    """Pictures in [-1, 1], each with random channels inverted."""
-    return tf.where(draws.uniform(salt, 1, 1, x.shape[-1]) < 0.5, -x, x)
+def _invert_random_channels(x: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
+    """Images in [-1, 1] with random channels of each inverted."""
+    return tf.where(rng.uniform(1, 1, x.shape[-1]) < 0.5, -x, x)
 
 
-def _listed(x) -> list:
+def _as_list(x) -> list:
     return list(x) if isinstance(x, (list, tuple)) else [x]

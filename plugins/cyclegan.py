@@ -1,8 +1,8 @@
-"""CycleGAN: translation between two domains of which no pair is known (arXiv:1703.10593).
+"""CycleGAN: translation between two domains without pairs (arXiv:1703.10593).
 
 One update rule, two network families: gated residual convolutions over time for speech, after
-CycleGAN-VC (arXiv:1711.11293), and the paper's ResNet and PatchGAN for pictures. Domain tensors
-spell their path: `ab` is `a` sent to B, `aba` came back, `bb` is `b` sent to B where it already is.
+CycleGAN-VC (arXiv:1711.11293), and the paper's ResNet and PatchGAN for images. Names of tensors spell their path:
+`ab` is `a` translated to B, `aba` is that translated back, `bb` is `b` given to the generator to B (identity).
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ PICTURES = {"effort": 0.0, "rate_d": 2e-4}  # no identity term: it keeps colours
 
 
 class CycleGAN(base.Plugin):
-    """Two generators and two discriminators; least-squares adversaries, cycle and identity terms."""
+    """Two generators and two discriminators; least-squares adversarial, cycle-consistency and identity losses."""
 
     Config = Config
     PRESETS = {
         "small": {
-            "audio": {"steps": 1000},  # longer, the adversaries begin to cost words
+            "audio": {"steps": 1000},  # longer adversarial training costs intelligibility
             "image": {
                 **PICTURES,
                 "steps": 1600,
                 "ema": 0.99,
-                "r1": 10.0,  # else the discriminators win, and translations stay where they are
+                "r1": 10.0,  # without it the discriminators win, and the generators stay near the identity
                 "channels": 24,
                 "generator_halvings": 1,
                 "halvings": 2,
@@ -69,26 +69,27 @@ class CycleGAN(base.Plugin):
             b = self.b if config.transport else self.a
             self.transport_ab = transport.kernel(self.a, b, spec.features).astype(np.float32)
             self.transport_ba = transport.kernel(b, self.a, spec.features).astype(np.float32)
-        self.g_ab, self.g_ba = (self._generator(w) for w in ("ab", "ba"))
-        self.generators = adversarial.generator_player(self, [self.g_ab, self.g_ba])
+        self.generator_ab, self.generator_ba = (self._generator(direction) for direction in ("ab", "ba"))
+        self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator_ab, self.generator_ba])
         shape = spec.feature_shape(config.crop_frames)
-        self.adversary_a, self.adversary_b = (
-            adversarial.adversary_of(self, self._discriminator(), f"discriminator_{domain}", shape) for domain in "ab"
+        self.discriminator_a, self.discriminator_b = (
+            adversarial.build_discriminator(self, self._discriminator_network(), f"discriminator_{domain}", shape)
+            for domain in "ab"
         )
 
-    def _generator(self, way: str):
+    def _generator(self, direction: str):
         c = self.config
         if self.spec.kind == "image":
-            sizes = {"channels": c.channels, "blocks": c.blocks, "halvings": c.generator_halvings}
+            sizes = {"channels": c.channels, "blocks": c.blocks, "num_downsamples": c.generator_halvings}
             return images.resnet_generator(self.spec.features, **sizes)
         sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
-        return mels.mel_generator(self.spec.bins, **sizes, transport=getattr(self, f"transport_{way}"))
+        return mels.mel_generator(self.spec.bins, **sizes, transport=getattr(self, f"transport_{direction}"))
 
-    def _discriminator(self):
+    def _discriminator_network(self):
         c = self.config
         options = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
         if self.spec.kind == "image":
-            return images.patch_discriminator(self.spec.features, halvings=c.halvings, **options)
+            return images.patch_discriminator(self.spec.features, num_downsamples=c.halvings, **options)
         return mels.mel_discriminator(self.spec.bins, **options)
 
     @property
@@ -100,31 +101,35 @@ class CycleGAN(base.Plugin):
         return mels.mel_generator_context(**sizes, taps=len(self.transport_ab))
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """One step of both players (Sec. 4 of the paper).
+        """One step of the generators and of the discriminators (Eq. 3 and Sec. 4 of the paper).
 
-        1. Translate both ways and back; move the generators down the gradient of
-           ``adversarial(ab) + adversarial(ba) + cycle + identity``.
-        2. Show each discriminator reals and fakes, half of them swapped for older ones, and move it.
+        1. Translate in both directions and back; update the generators by the gradient of
+           ``adversarial(ab) + adversarial(ba) + cycle + identity`` (Eq. 1 as least squares, Eq. 2, and the identity
+           loss of Sec. 5.2).
+        2. Update each discriminator on real examples and translations, half of which come from its image pool.
         """
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
-        step, draws = batch["step"][0], self.draws(batch, global_batch_size)
+        step, rng = batch["step"][0], self.rng(batch, global_batch_size)
         with tf.GradientTape() as tape:
-            terms, ab, ba = self._generator_terms(self.g_ab, self.g_ba, a, b, step, draws)
+            terms, ab, ba = self._generator_terms(self.generator_ab, self.generator_ba, a, b, step, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
             total = reduction.total(values, self._weights(step))
-        self.generators.minimise(tape, total)
-        values |= self.adversary_b.train(b, ab, draws, 20, step=step)
-        return values | self.adversary_a.train(a, ba, draws, 40, step=step)
+        self.generator_optimizer.minimize(tape, total)
+        values |= self.discriminator_b.train(b, ab, rng, step=step)
+        return values | self.discriminator_a.train(a, ba, rng, step=step)
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The terms of :meth:`train_step`, of the averaged generators, with no pool and no update."""
+        """The losses of :meth:`train_step` with the averaged generators, without image pool and update."""
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
-        draws = self.draws(batch, global_batch_size)
-        g_ab, g_ba = self.generators.averaged(self.g_ab), self.generators.averaged(self.g_ba)
-        terms, ab, ba = self._generator_terms(g_ab, g_ba, a, b, batch["step"][0], draws)
+        rng = self.rng(batch, global_batch_size)
+        g_ab, g_ba = (
+            self.generator_optimizer.averaged(self.generator_ab),
+            self.generator_optimizer.averaged(self.generator_ba),
+        )
+        terms, ab, ba = self._generator_terms(g_ab, g_ba, a, b, batch["step"][0], rng)
         values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
-        values |= self.adversary_b.losses(b, ab, draws, 20)
-        return values | self.adversary_a.losses(a, ba, draws, 40)
+        values |= self.discriminator_b.losses(b, ab, rng)
+        return values | self.discriminator_a.losses(a, ba, rng)
 
     def _weights(self, step: tf.Tensor) -> dict:
         named = {
@@ -132,34 +137,39 @@ class CycleGAN(base.Plugin):
         }
         return {"adversarial_a": 1.0, "adversarial_b": 1.0, **named}
 
-    def _generator_terms(self, g_ab, g_ba, a, b, step, draws) -> tuple[dict, tf.Tensor, tf.Tensor]:
+    def _generator_terms(self, g_ab, g_ba, a, b, step, rng) -> tuple[dict, tf.Tensor, tf.Tensor]:
         """Losses `[batch]` of the generators by name, and the two translations."""
-        c, speech = self.config, self.spec.kind == "audio"
+        c, is_speech = self.config, self.spec.kind == "audio"
         ab, ba = g_ab(a), g_ba(b)
         terms = {
-            "adversarial_a": self.adversary_a.generator_loss(ba, draws, 1),
-            "adversarial_b": self.adversary_b.generator_loss(ab, draws, 4),
+            "adversarial_a": self.discriminator_a.generator_loss(ba, rng),
+            "adversarial_b": self.discriminator_b.generator_loss(ab, rng),
         }
         if not schedules.is_zero(c.cycle):
             terms["cycle"] = reconstruction.l1(a, g_ba(ab)) + reconstruction.l1(b, g_ab(ba))
         if not schedules.is_zero(c.identity):
-            terms["identity"] = schedules.when_weighed(
+            terms["identity"] = schedules.skip_if_zero(
                 schedules.at_step(c.identity, step),
                 lambda: reconstruction.l1(a, g_ba(a)) + reconstruction.l1(b, g_ab(b)),
                 tf.zeros_like(terms["adversarial_a"]),
             )
-        if speech and not schedules.is_zero(c.effort):
-            moved = [tf.nn.conv1d(x, w, 1, "SAME") for x, w in ((a, self.transport_ab), (b, self.transport_ba))]
-            terms["effort"] = reconstruction.l1(ab, moved[0]) + reconstruction.l1(ba, moved[1])
-        if speech and not schedules.is_zero(c.loudness):
-            a, ba = (self.denormalise(x, self.a) for x in (a, ba))
-            b, ab_loud = (self.denormalise(x, self.b) for x in (b, ab))
-            terms["loudness"] = reconstruction.loudness(a, ab_loud) + reconstruction.loudness(b, ba)
+        if is_speech and not schedules.is_zero(c.effort):
+            linear_ab, linear_ba = (
+                tf.nn.conv1d(x, w, 1, "SAME") for x, w in ((a, self.transport_ab), (b, self.transport_ba))
+            )
+            terms["effort"] = reconstruction.l1(ab, linear_ab) + reconstruction.l1(ba, linear_ba)
+        if is_speech and not schedules.is_zero(c.loudness):
+            mels_a, mels_ba = (self.denormalise(x, self.a) for x in (a, ba))
+            mels_b, mels_ab = (self.denormalise(x, self.b) for x in (b, ab))
+            terms["loudness"] = reconstruction.loudness(mels_a, mels_ab) + reconstruction.loudness(mels_b, mels_ba)
         return terms, ab, ba
 
     def signatures(self) -> dict:
         """`translate_ab` and `translate_ba`, at any length."""
-        g_ab, g_ba = self.generators.averaged(self.g_ab), self.generators.averaged(self.g_ba)
+        g_ab, g_ba = (
+            self.generator_optimizer.averaged(self.generator_ab),
+            self.generator_optimizer.averaged(self.generator_ba),
+        )
 
         @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ab(features):

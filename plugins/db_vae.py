@@ -1,8 +1,8 @@
-"""DB-VAE: a classifier whose encoder also codes, so that what is rare can be found (Amini et al. 2019).
+"""DB-VAE: a domain classifier with a latent space, in which rare examples can be found (Amini et al. 2019).
 
-One encoder gives the logits of the domains and q(z|x); examples of the domain that is coded are
-reconstructed too. The codes say which training examples are rare; drawing those more often is left to
-whoever makes the batches.
+One encoder gives the logits of the domains and q(z|x); examples of the encoded domain are reconstructed too. The
+density of the latent variables shows which training examples are rare; `explore --do=debias` turns it into sampling
+weights for the input pipeline.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Config(likelihood.Config):
 
 
 class DBVAE(base.Plugin):
-    """Minimises ``classification + 1[coded] (reconstruction + KL)`` (Eq. 4 of the paper)."""
+    """Minimises ``classification + 1[encoded domain] (reconstruction + KL)`` (Eq. 4 of the paper)."""
 
     Config = Config
     PRESETS = encoding.PRESETS
@@ -48,69 +48,73 @@ class DBVAE(base.Plugin):
         self.likelihood = likelihood.Likelihood(self)
         logits = config.likelihood == "bernoulli"
         outputs = 2 * config.latent + len(spec.domains)
-        self.encoder, self.decoder = encoding.coders(self, outputs=outputs, logits=logits)
-        self.mover = self.player(config.rate, [self.encoder, self.decoder, *self.likelihood.networks()])
+        self.encoder, self.decoder = encoding.build_encoder_decoder(self, outputs=outputs, logits=logits)
+        self.optimizer = self.build_optimizer(config.rate, [self.encoder, self.decoder, *self.likelihood.networks()])
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of Adam.
 
-        1. Encode x to logits and q(z|x), draw z by reparameterisation, decode it.
-        2. Move all networks down the gradient of the cross entropy, and for coded examples of
+        1. Encode x to logits and q(z|x), sample z by reparameterisation, decode it.
+        2. Update all networks by the gradient of the cross entropy, and for examples of the encoded domain of
            ``-log p(x|z) + KL`` as well.
         """
-        weights = {"classification": "classification", "reconstruction": "reconstruction", "kl": "beta"}
+        keys = {"classification": "classification", "reconstruction": "reconstruction", "kl": "beta"}
         with tf.GradientTape() as tape:
             values = self._values(lambda network: network, batch, global_batch_size)
-            weighed = {n: schedules.at_step(getattr(self.config, weights[n]), batch["step"][0]) for n in values}
-            total = reduction.total(values, weighed)
-        self.mover.minimise(tape, total)
+            weights = {n: schedules.at_step(getattr(self.config, keys[n]), batch["step"][0]) for n in values}
+            total = reduction.total(values, weights)
+        self.optimizer.minimize(tape, total)
         return values
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The terms of :meth:`train_step`, by the averaged networks."""
-        return self._values(self.mover.averaged, batch, global_batch_size)
+        """The losses of :meth:`train_step` with the averaged networks."""
+        return self._values(self.optimizer.averaged, batch, global_batch_size)
 
-    def _values(self, chosen, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """This replica's part of the terms whose weight is not zero."""
+    def _values(self, averaged, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
+        """This replica's part of the losses whose weight is not zero.
+
+        `averaged` maps each network to the one to compute with.
+        """
         c, x = self.config, batch["x"]
-        encoded = chosen(self.encoder)(self.normalise(x, self.spec.overall))
+        encoded = averaged(self.encoder)(self.normalise(x, self.spec.overall))
         mu, log_var, logits = tf.split(encoded, [c.latent, c.latent, len(self.spec.domains)], axis=-1)
         terms = {}
         if not schedules.is_zero(c.classification):
             terms["classification"] = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["domain"], logits)
-        coded = tf.ones_like(logits[:, 0])
+        in_encoded_domain = tf.ones_like(logits[:, 0])
         if c.coded:
-            coded = tf.cast(batch["domain"] == self.spec.domains.index(c.coded), tf.float32)
+            in_encoded_domain = tf.cast(batch["domain"] == self.spec.domains.index(c.coded), tf.float32)
         if not schedules.is_zero(c.reconstruction):
-            z = variational.reparameterised(mu, log_var, self.draws(batch, global_batch_size).normal(1, c.latent))
-            terms["reconstruction"] = coded * self._reconstruction(chosen, x, z)
+            rng = self.rng(batch, global_batch_size).stream("posterior")
+            z = variational.reparameterised(mu, log_var, rng.normal(c.latent))
+            terms["reconstruction"] = in_encoded_domain * self._reconstruction(averaged, x, z)
         if not schedules.is_zero(c.beta):
-            terms["kl"] = coded * variational.kl_to_prior(mu, log_var)
+            terms["kl"] = in_encoded_domain * variational.kl_to_prior(mu, log_var)
         return {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
 
-    def _reconstruction(self, chosen, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    def _reconstruction(self, averaged, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """``-log p(x|z)`` in nats a feature, `[batch]`."""
-        deviation, target = self.likelihood.deviation, self.likelihood.target(x)
-        log_sigma = chosen(deviation)(z) if deviation is not None else None
-        nats = self.likelihood.negative_log(target, chosen(self.decoder)(z), log_sigma)
+        target, log_sigma = self.likelihood.target(x), self.likelihood.log_sigma
+        log_sigma = averaged(log_sigma)(z) if log_sigma is not None else None
+        nats = self.likelihood.negative_log(target, averaged(self.decoder)(z), log_sigma)
         return nats / tf.cast(tf.size(target[0]), tf.float32)
 
     def signatures(self) -> dict:
-        """Those of `vae`, and `classify`: to the logits of the domains."""
-        encoder, decoder = (self.mover.averaged(network) for network in (self.encoder, self.decoder))
+        """The signatures of `vae`, and `classify`, which returns the logits of the domains."""
+        encoder, decoder = (self.optimizer.averaged(network) for network in (self.encoder, self.decoder))
         sizes = [self.config.latent, self.config.latent, len(self.spec.domains)]
 
         def encoded(features):
             return tf.split(encoder(self.normalise(features, self.spec.overall)), sizes, axis=-1)
 
-        averaged, likely = self.mover.averaged, self.likelihood
+        averaged = self.optimizer.averaged
         others = {
             "log_variance": lambda x: encoded(x)[1],
-            "negative_elbo": lambda x: likely.negative_elbo(x, *encoded(x)[:2], decoder, averaged),
+            "negative_elbo": lambda x: self.likelihood.negative_elbo(x, *encoded(x)[:2], decoder, averaged),
             "classify": lambda x: encoded(x)[2],
         }
 
         def decode(code):
-            return likely.features(decoder(code))
+            return self.likelihood.features(decoder(code))
 
         return encoding.signatures(self, lambda x: encoded(x)[0], decode, samples=True, others=others)

@@ -1,7 +1,6 @@
-"""What plugins that encode and decode share: keys, networks, windows of speech, signatures.
+"""Shared by plugins with an encoder and a decoder: configuration keys, networks, windows of speech, signatures.
 
-Speech of any length is coded window by window: codes are `[batch, windows, latent]` for it and
-`[batch, latent]` for pictures.
+Speech of any length is encoded window by window, to codes `[batch, windows, latent]`; images to `[batch, latent]`.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ class Config(base.Config):
 
     def __post_init__(self):
         super().__post_init__()
-        base.at_least(self, latent=1, channels=1, rate=0)
+        base.require_at_least(self, latent=1, channels=1, rate=0)
         if self.crop_frames % 4:
-            raise UserError(f"crop_frames={self.crop_frames}; coding wants a multiple of 4")
+            raise UserError(f"crop_frames={self.crop_frames}; the encoder wants a multiple of 4")
 
 
 PRESETS = {
@@ -45,13 +44,15 @@ PRESETS = {
 }
 
 
-def coders(plugin: base.Plugin, *, outputs: int, logits: bool = False) -> tuple[keras.Model, keras.Model]:
-    """Encoder and decoder of pictures or of windows of speech, as the plugin's configuration says.
+def build_encoder_decoder(
+    plugin: base.Plugin, *, outputs: int, logits: bool = False
+) -> tuple[keras.Model, keras.Model]:
+    """Encoder and decoder of images or of windows of speech, by the plugin's configuration.
 
     Args:
-      plugin: whose data and configuration they are for.
-      outputs: numbers that the encoder gives.
-      logits: whether the decoder gives logits of pixels, not pixels in [-1, 1]. Of speech it gives any number.
+      plugin: the plugin.
+      outputs: number of the encoder's outputs.
+      logits: whether the image decoder returns logits of pixels instead of pixels in [-1, 1].
     """
     c, spec = plugin.config, plugin.spec
     if spec.kind == "audio":
@@ -69,51 +70,55 @@ def signatures(
     samples: bool = False,
     others: Mapping[str, Callable] | None = None,
 ) -> dict:
-    """`encode`, `decode` and `reconstruct`, of speech at any length; on request `sample`, and what else there is.
+    """The signatures `encode`, `decode`, `reconstruct`, optionally `sample`, and others; speech at any length.
 
     Args:
-      plugin: whose they are.
-      encode: features of pictures or windows, `[n, ...]`, to codes `[n, latent]`.
-      decode: the inverse.
-      samples: whether codes drawn from the standard normal distribution decode to something.
-      others: more signatures by name: functions of features of pictures or windows, `[n, ...]` to `[n, ...]`.
+      plugin: the plugin.
+      encode: function of features of images or windows `[n, ...]` to codes `[n, latent]`.
+      decode: function of codes `[n, latent]` to features.
+      samples: whether to add `sample`, which decodes codes from the standard normal distribution.
+      others: further signatures by name: functions of features of images or windows, `[n, ...]` to `[n, ...]`.
     """
     spec, latent = plugin.spec, plugin.config.latent
     codes = [None, latent] if spec.kind == "image" else [None, None, latent]
 
     def by_windows(fn):
-        def called(features):
+        def apply(features):
             if spec.kind == "image":
                 return fn(features)
-            found = fn(_windows(features, plugin))
-            return tf.reshape(found, [tf.shape(features)[0], -1, *found.shape[1:]])
+            outputs = fn(_split_windows(features, plugin))
+            return tf.reshape(outputs, [tf.shape(features)[0], -1, *outputs.shape[1:]])
 
-        return called
+        return apply
 
     def function(fn):
         return tf.function(fn, input_signature=[plugin.features_in()], autograph=False)
 
-    encoded = by_windows(encode)
+    encode_all = by_windows(encode)
 
-    def decoded(code):
+    def decode_all(code):
         if spec.kind == "image":
             return decode(code)
         return tf.reshape(decode(tf.reshape(code, [-1, latent])), [tf.shape(code)[0], -1, spec.bins])
 
-    made = {
-        "encode": function(encoded),
-        "decode": tf.function(decoded, input_signature=[tf.TensorSpec(codes, tf.float32, "code")], autograph=False),
+    named = {
+        "encode": function(encode_all),
+        "decode": tf.function(decode_all, input_signature=[tf.TensorSpec(codes, tf.float32, "code")], autograph=False),
     }
 
     def reconstruct(features):
-        return decoded(encoded(features))[:, : tf.shape(features)[1]]
+        return decode_all(encode_all(features))[:, : tf.shape(features)[1]]
 
-    made |= {name: function(by_windows(fn)) for name, fn in (others or {}).items()}
-    return {**made, "reconstruct": function(reconstruct), **({"sample": sampler(decode, latent)} if samples else {})}
+    named |= {name: function(by_windows(fn)) for name, fn in (others or {}).items()}
+    return {
+        **named,
+        "reconstruct": function(reconstruct),
+        **({"sample": sample_signature(decode, latent)} if samples else {}),
+    }
 
 
-def sampler(decode: Callable, latent: int) -> Callable:
-    """`sample`: so many examples decoded from standard normal codes, the same for the same seed."""
+def sample_signature(decode: Callable, latent: int) -> Callable:
+    """The signature `sample`: `count` examples decoded from standard normal codes; the same for the same seed."""
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.int32, name) for name in ("count", "seed")], autograph=False)
     def sample(count, seed):
@@ -122,9 +127,9 @@ def sampler(decode: Callable, latent: int) -> Callable:
     return sample
 
 
-def _windows(features: tf.Tensor, plugin: base.Plugin) -> tf.Tensor:
-    """Speech cut into windows of `crop_frames` frames, the last filled up with silence."""
+def _split_windows(features: tf.Tensor, plugin: base.Plugin) -> tf.Tensor:
+    """Log-mels split into windows of `crop_frames` frames, the last padded with silence."""
     window, spec = plugin.config.crop_frames, plugin.spec
-    missing = [[0, 0], [0, base.lacking(tf.shape(features)[1], window)], [0, 0]]
-    filled = tf.pad(features, missing, constant_values=spec.features.log_floor)
-    return tf.reshape(filled, [-1, window, spec.bins])
+    padding = [[0, 0], [0, base.padding_to_multiple(tf.shape(features)[1], window)], [0, 0]]
+    padded = tf.pad(features, padding, constant_values=spec.features.log_floor)
+    return tf.reshape(padded, [-1, window, spec.bins])

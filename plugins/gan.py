@@ -1,7 +1,7 @@
 """Generative adversarial networks from noise: DCGAN (arXiv:1511.06434) and WGAN-GP (arXiv:1704.00028).
 
-One update rule; the two differ in their losses, penalties and Adams, which are configuration. Neither
-has batch normalisation: what a player makes of an example must not depend on how replicas share a batch.
+One update rule; the two differ in their losses, penalties and optimizers, which are configuration. Neither has batch
+normalisation: the result for an example must not depend on how replicas share a batch.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Config(adversarial.Config):
     batch_size: int = 64
     latent: int = 64
     channels: int = 64
-    adversary: adversarial.Losses = "non_saturating"
+    adversary: adversarial.AdversarialLoss = "non_saturating"
     rate_d: float = 2e-4
     pool_size: int = 0
 
     def __post_init__(self):
         super().__post_init__()
-        base.at_least(self, latent=1, channels=1)
+        base.require_at_least(self, latent=1, channels=1)
         if self.crop_frames % 4:
             raise UserError(f"crop_frames={self.crop_frames}; the generator wants a multiple of 4")
 
@@ -43,7 +43,7 @@ SMALL = {"channels": 16, "critic_channels": 32, "batch_size": 32, "ema": 0.99}  
 
 
 class DCGAN(base.Plugin):
-    """A convolutional generator of noise and its discriminator."""
+    """A convolutional generator from noise, and a discriminator."""
 
     Config = Config
     PRESETS = {
@@ -56,46 +56,50 @@ class DCGAN(base.Plugin):
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
-        c, critic = config, {"channels": config.critic_channels, "spectral_norm": config.spectral_norm}
-        critic["offset"] = c.adversary != "wgan"  # whose losses are of differences
+        c, sizes = config, {"channels": config.critic_channels, "spectral_norm": config.spectral_norm}
+        sizes["offset"] = c.adversary != "wgan"  # Wasserstein losses depend on differences only
         if spec.kind == "image":
             self.generator = images.image_generator(spec.features, channels=c.channels, latent=c.latent)
-            judge = images.image_discriminator(spec.features, **critic)
+            network = images.image_discriminator(spec.features, **sizes)
         else:
             size = {"frames": c.crop_frames, "channels": c.channels, "latent": c.latent}
             self.generator = mels.mel_decoder(spec.bins, **size)
-            judge = mels.mel_discriminator(spec.bins, **critic)
-        self.mover = adversarial.generator_player(self, [self.generator])
-        self.adversary = adversarial.adversary_of(self, judge, "discriminator", spec.feature_shape(c.crop_frames))
+            network = mels.mel_discriminator(spec.bins, **sizes)
+        self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator])
+        self.discriminator = adversarial.build_discriminator(
+            self, network, "discriminator", spec.feature_shape(c.crop_frames)
+        )
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """One step of both players (Algorithm 1 of arXiv:1406.2661 and of arXiv:1704.00028).
+        """One step (Algorithm 1 of arXiv:1406.2661 and of arXiv:1704.00028).
 
-        1. Draw noise and make fakes of it.
-        2. If it is its turn, move the generator towards fakes that the discriminator takes for reals.
-        3. Move the discriminator towards telling them apart.
+        1. Generate examples from noise.
+        2. Every `critics` steps, update the generator by the gradient of its adversarial loss.
+        3. Update the discriminator on real and generated examples.
         """
-        draws = self.draws(batch, global_batch_size)
+        rng = self.rng(batch, global_batch_size)
         with tf.GradientTape() as tape:
-            fake = self.generator(draws.normal(0, self.config.latent))
-            loss = reduction.batch_mean(self.adversary.generator_loss(fake, draws, 1), global_batch_size)
-        self.mover.minimise(tape, loss)
+            fake = self.generator(rng.stream("noise").normal(self.config.latent))
+            loss = reduction.batch_mean(self.discriminator.generator_loss(fake, rng), global_batch_size)
+        self.generator_optimizer.minimize(tape, loss)
         real, step = self.normalise(batch["x"], self.spec.overall), batch["step"][0]
-        return {"adversarial": loss, **self.adversary.train(real, fake, draws, 20, step=step)}
+        return {"adversarial": loss, **self.discriminator.train(real, fake, rng, step=step)}
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The losses of :meth:`train_step`, of the averaged generator, and no update."""
-        draws = self.draws(batch, global_batch_size)
-        fake = self.mover.averaged(self.generator)(draws.normal(0, self.config.latent))
-        loss = reduction.batch_mean(self.adversary.generator_loss(fake, draws, 1), global_batch_size)
+        """The losses of :meth:`train_step` with the averaged generator, without an update."""
+        rng = self.rng(batch, global_batch_size)
+        fake = self.generator_optimizer.averaged(self.generator)(rng.stream("noise").normal(self.config.latent))
+        loss = reduction.batch_mean(self.discriminator.generator_loss(fake, rng), global_batch_size)
         real = self.normalise(batch["x"], self.spec.overall)
-        return {"adversarial": loss, **self.adversary.losses(real, fake, draws, 20)}
+        return {"adversarial": loss, **self.discriminator.losses(real, fake, rng)}
 
     def signatures(self) -> dict:
-        """`sample`: pictures, or windows of speech, from noise."""
-        generator = self.mover.averaged(self.generator)
+        """`sample`: images, or windows of log-mels, from noise."""
+        generator = self.generator_optimizer.averaged(self.generator)
         return {
-            "sample": encoding.sampler(lambda z: self.denormalise(generator(z), self.spec.overall), self.config.latent)
+            "sample": encoding.sample_signature(
+                lambda z: self.denormalise(generator(z), self.spec.overall), self.config.latent
+            )
         }
 
 
@@ -103,7 +107,7 @@ class DCGAN(base.Plugin):
 class WGANConfig(Config):
     """Keys of `wgan_gp`."""
 
-    adversary: adversarial.Losses = "wgan"
+    adversary: adversarial.AdversarialLoss = "wgan"
     gradient_penalty: float = 10.0
     critics: int = 5
     rate_g: float = 1e-4
@@ -113,7 +117,7 @@ class WGANConfig(Config):
 
 
 class WGANGP(DCGAN):
-    """The critic estimates the Wasserstein distance, held to slope 1 between reals and fakes."""
+    """A critic estimates the Wasserstein distance; a gradient penalty holds the norm of its gradient near 1."""
 
     Config = WGANConfig
     PRESETS = {

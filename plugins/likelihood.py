@@ -1,4 +1,4 @@
-"""What variational plugins take the decoder's outputs for: the keys, and the likelihood that they describe."""
+"""The likelihood p(x|z) of variational plugins, and the configuration keys that describe it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Config(encoding.Config):
 
 
 class Likelihood(tf.Module):
-    """p(x|z), given what the decoder makes of z.
+    """p(x|z), parametrised by the decoder's output for z.
 
     Args:
-      plugin: whose configuration it follows and whose data it is of.
+      plugin: the plugin; gives configuration and statistics.
 
     Attributes:
-      deviation: network that learns the gaussian's deviation; None where it is given.
+      log_sigma: network of the Gaussian's learned log standard deviation; None where the configuration fixes it.
     """
 
     def __init__(self, plugin: base.Plugin):
@@ -48,8 +48,8 @@ class Likelihood(tf.Module):
         c, self.spec = plugin.config, plugin.spec
         self.normalise, self.denormalise = plugin.normalise, plugin.denormalise
         self.bernoulli, self.sigma = c.likelihood == "bernoulli", c.sigma
-        learnt = not self.bernoulli and not c.sigma
-        self.deviation = layers.log_deviation(c.latent) if learnt else None
+        is_learned = not self.bernoulli and not c.sigma
+        self.log_sigma = layers.log_sigma_network(c.latent) if is_learned else None
         if self.spec.kind == "audio":
             self.floor = self.spec.features.log_floor
             self.span = np.maximum(self.spec.overall.highest - self.floor, 1e-3).astype(np.float32)
@@ -57,11 +57,11 @@ class Likelihood(tf.Module):
             self.floor, self.span = -1.0, np.float32(2.0)
 
     def networks(self) -> list[keras.Model]:
-        """What it learns."""
-        return [] if self.deviation is None else [self.deviation]
+        """Its trainable networks."""
+        return [] if self.log_sigma is None else [self.log_sigma]
 
     def target(self, features: tf.Tensor) -> tf.Tensor:
-        """Features in the units of the likelihood."""
+        """Features in the units of the likelihood: normalised for a Gaussian, in [0, 1] for a Bernoulli."""
         if self.bernoulli:
             return tf.clip_by_value((features - self.floor) / self.span, 0.0, 1.0)
         return self.normalise(features, self.spec.overall)
@@ -73,16 +73,16 @@ class Likelihood(tf.Module):
         return self.denormalise(decoded, self.spec.overall)
 
     def negative_elbo(self, features: tf.Tensor, mu: tf.Tensor, log_var: tf.Tensor, decoder, averaged) -> tf.Tensor:
-        """``-log p(x|z) + KL(q(z|x) || p(z))`` in nats, `[batch]`, for z the mean of q(z|x): no draw, so no noise.
+        """``-log p(x|z) + KL(q(z|x) || p(z))`` in nats, `[batch]`, with z the mean of q(z|x), so without noise.
 
         Args:
           features: `[batch, ...]`.
           mu: `[batch, latent]`.
           log_var: the same shape.
-          decoder: from codes to what this likelihood is given.
-          averaged: gives of a network the one that exports use.
+          decoder: from codes to the likelihood's parameters.
+          averaged: function of a network to the network with averaged weights.
         """
-        log_sigma = averaged(self.deviation)(mu) if self.deviation is not None else None
+        log_sigma = averaged(self.log_sigma)(mu) if self.log_sigma is not None else None
         nats = self.negative_log(self.target(features), decoder(mu), log_sigma)
         return nats + variational.kl_to_prior(mu, log_var)
 
@@ -92,7 +92,7 @@ class Likelihood(tf.Module):
         Args:
           target: `[batch, ...]`.
           decoded: the same shape.
-          log_sigma: `[batch, 1]` from `deviation`, where that is learnt.
+          log_sigma: `[batch, 1]` from the network `log_sigma`, where that is learned.
         """
         if self.bernoulli:
             return variational.bernoulli(target, decoded)

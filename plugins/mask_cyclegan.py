@@ -1,8 +1,8 @@
-"""MaskCycleGAN-VC: a CycleGAN for speech that learns by filling in frames (arXiv:2102.12841).
+"""MaskCycleGAN-VC: a CycleGAN for speech that is trained to fill in masked frames (arXiv:2102.12841).
 
-On top of CycleGAN, the generators see mels with a stretch of frames missing and a mask that says which,
-and a second pair of discriminators judges what came back after both translations (the two-step
-adversarial loss of arXiv:1904.04631). At translation nothing is missing.
+The generators are given log-mels with an interval of frames masked, and the mask. A second pair of discriminators is
+given the cycle reconstructions `aba` and `bab` (two-step adversarial loss, Eq. 4 of arXiv:1904.04631). In a
+translation no frame is masked.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from models.errors import UserError
 from models.features import transport
 from models.losses import reconstruction, reduction
 from models.networks import mask_cyclegan
+from models.stateless_random import StatelessRng
 from plugins import adversarial, base
 
 
@@ -62,7 +63,7 @@ WEIGHTS = ("cycle", "identity", "second", "effort", "loudness")
 
 
 class MaskCycleGAN(base.Plugin):
-    """Two 2-1-2-D generators that fill in frames; discriminators of the first step and of the second."""
+    """Two 2-1-2-D generators that fill in frames; discriminators of translations and of cycle reconstructions."""
 
     Config = Config
     KINDS = ("audio",)
@@ -90,25 +91,27 @@ class MaskCycleGAN(base.Plugin):
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
         if spec.bins % 8:
             raise UserError(f"n_mels={spec.bins}; mask_cyclegan wants a multiple of 8")
-        self.filters = [transport.kernel(*ends, spec.features).astype(np.float32) for ends in self._ways()]
-        self.g_ab, self.g_ba = (self._generator(kernel) for kernel in self.filters)
-        self.generators = adversarial.generator_player(self, [self.g_ab, self.g_ba])
+        self.filters = [
+            transport.kernel(*direction, spec.features).astype(np.float32) for direction in self._transport_directions()
+        ]
+        self.generator_ab, self.generator_ba = (self._generator(kernel) for kernel in self.filters)
+        self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator_ab, self.generator_ba])
         shape = spec.feature_shape(config.crop_frames)
         size = {"channels": config.critic_channels, "spectral_norm": config.spectral_norm}
-        self.adversaries = {
-            name: adversarial.adversary_of(
+        self.discriminators = {
+            name: adversarial.build_discriminator(
                 self, mask_cyclegan.mel_patch_discriminator(spec.bins, **size), f"discriminator_{name}", shape
             )
-            for name in self._judged()
+            for name in self._discriminator_names()
         }
 
-    def _ways(self):
+    def _transport_directions(self):
         return ((self.a, self.b), (self.b, self.a)) if self.config.transport else ((self.a, self.a), (self.b, self.b))
 
     def _generator(self, kernel: np.ndarray):
         c = self.config
-        begin = kernel if c.transport else None
-        return mask_cyclegan.masked_generator(self.spec.bins, channels=c.channels, blocks=c.blocks, transport=begin)
+        kernel = kernel if c.transport else None
+        return mask_cyclegan.masked_generator(self.spec.bins, channels=c.channels, blocks=c.blocks, transport=kernel)
 
     @property
     def context(self) -> int:
@@ -116,82 +119,89 @@ class MaskCycleGAN(base.Plugin):
         return max(mask_cyclegan.masked_generator_context(blocks=self.config.blocks), len(self.filters[0]) // 2)
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """One step of all players (Sec. 3 of the paper).
+        """One step (Sec. 3 of the paper).
 
-        1. Hide a stretch of frames of each example; translate what is left, and back with nothing hidden.
-        2. Move the generators down the gradient of the weighted terms.
-        3. Move the discriminators of translations, then those of what came back.
+        1. Mask an interval of frames of each example (Eq. 5); translate the rest, and back with nothing masked (Eq. 6).
+        2. Update the generators by the gradient of the weighted losses (Eq. 7).
+        3. Update the discriminators of translations, then those of cycle reconstructions.
         """
-        step, draws = batch["step"][0], self.draws(batch, global_batch_size)
+        step, rng = batch["step"][0], self.rng(batch, global_batch_size)
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
         with tf.GradientTape() as tape:
-            terms, made = self._terms(self.g_ab, self.g_ba, a, b, step, draws)
+            terms, fakes = self._terms(self.generator_ab, self.generator_ba, a, b, step, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
             weights = {name: schedules.at_step(getattr(self.config, name), step) for name in WEIGHTS}
             total = reduction.total(values, {"adversarial_a": 1.0, "adversarial_b": 1.0, **weights})
-        self.generators.minimise(tape, total)
-        for n, name in enumerate(self._judged()):
+        self.generator_optimizer.minimize(tape, total)
+        for name in self._discriminator_names():
             real = a if name in ("a", "aba") else b
-            values |= self.adversaries[name].train(real, made[name], draws, 100 + 20 * n, step=step)
+            values |= self.discriminators[name].train(real, fakes[name], rng, step=step)
         return values
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The terms of :meth:`train_step`, of the averaged generators, and no update."""
-        draws = self.draws(batch, global_batch_size)
+        """The losses of :meth:`train_step` with the averaged generators, without an update."""
+        rng = self.rng(batch, global_batch_size)
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
-        g_ab, g_ba = self.generators.averaged(self.g_ab), self.generators.averaged(self.g_ba)
-        terms, made = self._terms(g_ab, g_ba, a, b, batch["step"][0], draws)
+        g_ab, g_ba = (
+            self.generator_optimizer.averaged(self.generator_ab),
+            self.generator_optimizer.averaged(self.generator_ba),
+        )
+        terms, fakes = self._terms(g_ab, g_ba, a, b, batch["step"][0], rng)
         values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
-        for n, name in enumerate(self._judged()):
+        for name in self._discriminator_names():
             real = a if name in ("a", "aba") else b
-            values |= self.adversaries[name].losses(real, made[name], draws, 100 + 20 * n)
+            values |= self.discriminators[name].losses(real, fakes[name], rng)
         return values
 
-    def _judged(self) -> tuple[str, ...]:
-        """Whose results have a discriminator: the translations', and those of both translations."""
+    def _discriminator_names(self) -> tuple[str, ...]:
+        """Names of the discriminators: of translations to each domain, and of cycle reconstructions in each domain."""
         return ("a", "b") if schedules.is_zero(self.config.second) else ("a", "b", "aba", "bab")
 
-    def _terms(self, g_ab, g_ba, a, b, step, draws) -> tuple[dict, dict]:
-        """Losses `[batch]` of the generators by name; what the discriminators judge, by theirs."""
-        c, whole = self.config, tf.ones_like(a)
-        ab, ba = g_ab([a, self._mask(a, draws, 1)]), g_ba([b, self._mask(b, draws, 2)])
-        made = {"a": ba, "b": ab}
-        judge = self.adversaries
+    def _terms(self, g_ab, g_ba, a, b, step, rng) -> tuple[dict, dict]:
+        """Losses `[batch]` of the generators by name, and the generated examples by the discriminators' names."""
+        c, nothing_masked = self.config, tf.ones_like(a)
+        ab = g_ab([a, self._mask(a, rng.stream("mask_a"))])
+        ba = g_ba([b, self._mask(b, rng.stream("mask_b"))])
+        fakes = {"a": ba, "b": ab}
         terms = {
-            "adversarial_a": judge["a"].generator_loss(ba, draws, 10),
-            "adversarial_b": judge["b"].generator_loss(ab, draws, 14),
+            "adversarial_a": self.discriminators["a"].generator_loss(ba, rng),
+            "adversarial_b": self.discriminators["b"].generator_loss(ab, rng),
         }
-        back = not (schedules.is_zero(c.cycle) and schedules.is_zero(c.second))
-        if back:
-            made |= {"aba": g_ba([ab, whole]), "bab": g_ab([ba, whole])}
+        if not (schedules.is_zero(c.cycle) and schedules.is_zero(c.second)):
+            fakes |= {"aba": g_ba([ab, nothing_masked]), "bab": g_ab([ba, nothing_masked])}
         if not schedules.is_zero(c.cycle):
-            terms["cycle"] = reconstruction.l1(a, made["aba"]) + reconstruction.l1(b, made["bab"])
+            terms["cycle"] = reconstruction.l1(a, fakes["aba"]) + reconstruction.l1(b, fakes["bab"])
         if not schedules.is_zero(c.second):
-            judged = [judge[name].generator_loss(made[name], draws, salt) for name, salt in (("aba", 18), ("bab", 22))]
-            terms["second"] = judged[0] + judged[1]
+            second_a, second_b = (self.discriminators[n].generator_loss(fakes[n], rng) for n in ("aba", "bab"))
+            terms["second"] = second_a + second_b
         if not schedules.is_zero(c.identity):
-            terms["identity"] = schedules.when_weighed(
+            terms["identity"] = schedules.skip_if_zero(
                 schedules.at_step(c.identity, step),
-                lambda: reconstruction.l1(a, g_ba([a, whole])) + reconstruction.l1(b, g_ab([b, whole])),
+                lambda: (
+                    reconstruction.l1(a, g_ba([a, nothing_masked])) + reconstruction.l1(b, g_ab([b, nothing_masked]))
+                ),
                 tf.zeros_like(terms["adversarial_a"]),
             )
         if not schedules.is_zero(c.effort):
-            moved = [tf.nn.conv1d(x, w, 1, "SAME") for x, w in zip((a, b), self.filters, strict=True)]
-            terms["effort"] = reconstruction.l1(ab, moved[0]) + reconstruction.l1(ba, moved[1])
+            linear_ab, linear_ba = (tf.nn.conv1d(x, w, 1, "SAME") for x, w in zip((a, b), self.filters, strict=True))
+            terms["effort"] = reconstruction.l1(ab, linear_ab) + reconstruction.l1(ba, linear_ba)
         if not schedules.is_zero(c.loudness):
             pairs = ((a, self.a, ab, self.b), (b, self.b, ba, self.a))
-            loud = [reconstruction.loudness(self.denormalise(x, m), self.denormalise(y, n)) for x, m, y, n in pairs]
-            terms["loudness"] = loud[0] + loud[1]
-        return terms, made
+            loudness = [reconstruction.loudness(self.denormalise(x, m), self.denormalise(y, n)) for x, m, y, n in pairs]
+            terms["loudness"] = loudness[0] + loudness[1]
+        return terms, fakes
 
-    def _mask(self, x: tf.Tensor, draws, salt: int) -> tf.Tensor:
-        """Ones, and zeros in a stretch of up to `missing` frames anywhere (Eq. 5 of the paper)."""
-        hidden = augment.masked(x.shape[1], self.config.missing / x.shape[1], draws.uniform(salt, 2))
-        return tf.broadcast_to(1 - hidden[:, :, None], tf.shape(x))
+    def _mask(self, x: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
+        """Ones, and zeros in an interval of up to `missing` frames at a random position (Eq. 5 of the paper)."""
+        masked = augment.specaugment_mask(x.shape[1], self.config.missing / x.shape[1], rng.uniform(2))
+        return tf.broadcast_to(1 - masked[:, :, None], tf.shape(x))
 
     def signatures(self) -> dict:
         """`translate_ab` and `translate_ba`, at any length."""
-        g_ab, g_ba = self.generators.averaged(self.g_ab), self.generators.averaged(self.g_ba)
+        g_ab, g_ba = (
+            self.generator_optimizer.averaged(self.generator_ab),
+            self.generator_optimizer.averaged(self.generator_ba),
+        )
 
         @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ab(features):
@@ -205,7 +215,7 @@ class MaskCycleGAN(base.Plugin):
 
     def _translate(self, generator, features: tf.Tensor, source, target) -> tf.Tensor:
         frames = tf.shape(features)[1]
-        silence = [[0, 0], [0, base.lacking(frames, 4)], [0, 0]]  # the network halves the frames twice
-        x = tf.pad(features, silence, constant_values=self.spec.features.log_floor)
+        padding = [[0, 0], [0, base.padding_to_multiple(frames, 4)], [0, 0]]  # the network downsamples twice by 2
+        x = tf.pad(features, padding, constant_values=self.spec.features.log_floor)
         x = self.normalise(x, source)
         return self.denormalise(generator([x, tf.ones_like(x)])[:, :frames], target)

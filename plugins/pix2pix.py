@@ -1,7 +1,7 @@
-"""pix2pix: translation learnt from pairs, files of the same stem in both domains (arXiv:1611.07004).
+"""pix2pix: translation learned from pairs, files of the same name in both domains (arXiv:1611.07004).
 
-Pictures go through a U-Net, and the discriminator sees source and result together. For speech, pairs are
-recordings that run alike, such as the same take through two microphones: frames are paired by their time.
+Images are translated by a U-Net, and the discriminator is given source and result together. For speech, pairs are
+time-aligned recordings, such as the same take through two microphones.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Config(adversarial.Config):
       l1: weight of ``|b - ab|``.
     """
 
-    adversary: adversarial.Losses = "non_saturating"
+    adversary: adversarial.AdversarialLoss = "non_saturating"
     rate_d: float = 2e-4
     pool_size: int = 0
     channels: int = 64
@@ -60,18 +60,20 @@ class Pix2Pix(base.Plugin):
         super().__init__(config, spec)
         c = config
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
-        critic = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
+        sizes_d = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
         if spec.kind == "image":
             self.generator = images.unet_generator(spec.features, channels=c.channels)
-            discriminator = images.patch_discriminator(spec.features, halvings=c.halvings, pictures=2, **critic)
+            discriminator = images.patch_discriminator(
+                spec.features, num_downsamples=c.halvings, num_images=2, **sizes_d
+            )
         else:
             sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
             self.filter = transport.kernel(self.a, self.a, spec.features)
             self.generator = mels.mel_generator(spec.bins, **sizes, transport=self.filter)
-            discriminator = mels.mel_discriminator(2 * spec.bins, **critic)
-        self.mover = adversarial.generator_player(self, [self.generator])
+            discriminator = mels.mel_discriminator(2 * spec.bins, **sizes_d)
+        self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator])
         *sizes, last = spec.feature_shape(c.crop_frames)
-        self.adversary = adversarial.adversary_of(self, discriminator, "discriminator", (*sizes, 2 * last))
+        self.discriminator = adversarial.build_discriminator(self, discriminator, "discriminator", (*sizes, 2 * last))
 
     @property
     def context(self) -> int:
@@ -82,38 +84,38 @@ class Pix2Pix(base.Plugin):
         return mels.mel_generator_context(**sizes, taps=len(self.filter))
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """One step of both players (Sec. 3 of the paper).
+        """One step (Sec. 3 of the paper).
 
-        1. Translate; move the generator down the gradient of ``adversarial + l1``.
-        2. Move the discriminator towards telling (source, target) from (source, translation).
+        1. Translate; update the generator by the gradient of ``adversarial + l1`` (Eq. 4).
+        2. Update the discriminator on pairs of source and target, and of source and translation (Eq. 1).
         """
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
-        step, draws = batch["step"][0], self.draws(batch, global_batch_size)
+        step, rng = batch["step"][0], self.rng(batch, global_batch_size)
         with tf.GradientTape() as tape:
-            terms, ab = self._terms(self.generator, a, b, draws)
+            terms, ab = self._terms(self.generator, a, b, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
             total = reduction.total(values, {"adversarial": 1.0, "l1": schedules.at_step(self.config.l1, step)})
-        self.mover.minimise(tape, total)
-        return values | self.adversary.train(_pair(a, b), _pair(a, ab), draws, 20, step=step)
+        self.generator_optimizer.minimize(tape, total)
+        return values | self.discriminator.train(_pair(a, b), _pair(a, ab), rng, step=step)
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The terms of :meth:`train_step`, of the averaged generator, and no update."""
+        """The losses of :meth:`train_step` with the averaged generator, without an update."""
         a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
-        draws = self.draws(batch, global_batch_size)
-        terms, ab = self._terms(self.mover.averaged(self.generator), a, b, draws)
+        rng = self.rng(batch, global_batch_size)
+        terms, ab = self._terms(self.generator_optimizer.averaged(self.generator), a, b, rng)
         values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
-        return values | self.adversary.losses(_pair(a, b), _pair(a, ab), draws, 20)
+        return values | self.discriminator.losses(_pair(a, b), _pair(a, ab), rng)
 
-    def _terms(self, generator, a, b, draws) -> tuple[dict, tf.Tensor]:
+    def _terms(self, generator, a, b, rng) -> tuple[dict, tf.Tensor]:
         ab = generator(a)
-        terms = {"adversarial": self.adversary.generator_loss(_pair(a, ab), draws, 1)}
+        terms = {"adversarial": self.discriminator.generator_loss(_pair(a, ab), rng)}
         if not schedules.is_zero(self.config.l1):
             terms["l1"] = reconstruction.l1(b, ab)
         return terms, ab
 
     def signatures(self) -> dict:
         """`translate_ab`, at any length."""
-        generator = self.mover.averaged(self.generator)
+        generator = self.generator_optimizer.averaged(self.generator)
 
         @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ab(features):
@@ -123,5 +125,5 @@ class Pix2Pix(base.Plugin):
 
 
 def _pair(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Source and result as one example for the discriminator."""
+    """Source and result concatenated along the channels."""
     return tf.concat([a, b], axis=-1)

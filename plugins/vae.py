@@ -1,7 +1,7 @@
 """Variational autoencoders: VAE (arXiv:1312.6114), beta-VAE with capacity (arXiv:1804.03599), beta-TCVAE.
 
-q(z|x) is the encoder's Gaussian, p(z) the standard normal distribution, p(x|z) a likelihood of the decoder's
-output. One update rule; the family differs in the divergences that it weighs against -log p(x|z).
+q(z|x) is the encoder's Gaussian, p(z) the standard normal distribution, p(x|z) a likelihood parametrised by the
+decoder's output. One update rule; the models differ in the divergences that they weight against -log p(x|z).
 """
 
 from __future__ import annotations
@@ -33,67 +33,70 @@ class VAE(base.Plugin):
     Config = Config
     PRESETS = encoding.PRESETS
     MONITOR = "negative_elbo"
-    WEIGHTS = {"kl": "beta"}  # divergence to the key of its weight
+    WEIGHTS = {"kl": "beta"}  # name of a divergence to the configuration key of its weight
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
         self.likelihood = likelihood.Likelihood(self)
         logits = config.likelihood == "bernoulli"
-        self.encoder, self.decoder = encoding.coders(self, outputs=2 * config.latent, logits=logits)
-        self.mover = self.player(config.rate, [self.encoder, self.decoder, *self.likelihood.networks()])
+        self.encoder, self.decoder = encoding.build_encoder_decoder(self, outputs=2 * config.latent, logits=logits)
+        self.optimizer = self.build_optimizer(config.rate, [self.encoder, self.decoder, *self.likelihood.networks()])
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """One step of Adam (Algorithm 1 of arXiv:1312.6114, one draw for each example).
+        """One step of Adam (Algorithm 1 of arXiv:1312.6114, one sample of z for each example).
 
-        1. Encode x to q(z|x), draw z by reparameterisation, decode it.
-        2. Move all networks down the gradient of ``-log p(x|z) + sum of weight * divergence``.
+        1. Encode x to q(z|x), sample z by reparameterisation (Eq. 4), decode it.
+        2. Update all networks by the gradient of ``-log p(x|z) + sum of weight * divergence`` (Eq. 10).
         """
         with tf.GradientTape() as tape:
             values = self._values(lambda network: network, batch, global_batch_size)
             total = values["reconstruction"] + self._penalty(values, batch["step"][0])
-        self.mover.minimise(tape, total)
+        self.optimizer.minimize(tape, total)
         return values
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The terms of :meth:`train_step`, by the averaged networks."""
-        return self._values(self.mover.averaged, batch, global_batch_size)
+        """The losses of :meth:`train_step` with the averaged networks."""
+        return self._values(self.optimizer.averaged, batch, global_batch_size)
 
-    def _values(self, chosen, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """This replica's part of the terms, in nats for each example, and of the negative ELBO."""
-        target, draws = self.likelihood.target(batch["x"]), self.draws(batch, global_batch_size)
-        mu, log_var = tf.split(chosen(self.encoder)(self._seen(batch["x"])), 2, axis=-1)
-        z = variational.reparameterised(mu, log_var, draws.normal(1, self.config.latent))
-        deviation = self.likelihood.deviation
-        log_sigma = chosen(deviation)(z) if deviation is not None else None
-        terms = {"reconstruction": self.likelihood.negative_log(target, chosen(self.decoder)(z), log_sigma)}
+    def _values(self, averaged, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
+        """This replica's part of the losses and of the negative ELBO, in nats an example.
+
+        `averaged` maps each network to the one to compute with.
+        """
+        x, rng = batch["x"], self.rng(batch, global_batch_size).stream("posterior")
+        encoded = averaged(self.encoder)(self.normalise(x, self.spec.overall))
+        mu, log_var = tf.split(encoded, 2, axis=-1)
+        z = variational.reparameterised(mu, log_var, rng.normal(self.config.latent))
+        log_sigma = self.likelihood.log_sigma
+        log_sigma = averaged(log_sigma)(z) if log_sigma is not None else None
+        decoded = averaged(self.decoder)(z)
+        terms = {"reconstruction": self.likelihood.negative_log(self.likelihood.target(x), decoded, log_sigma)}
         if not all(schedules.is_zero(getattr(self.config, key)) for key in self.WEIGHTS.values()):
             terms |= self._divergences(z, mu, log_var, batch["index"])
             terms["negative_elbo"] = tf.add_n(list(terms.values()))
         return {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
 
     def _divergences(self, z, mu, log_var, index) -> dict[str, tf.Tensor]:
-        """Divergences `[batch]` by name; together KL(q(z|x) || p(z))."""
+        """Divergences `[batch]` by name, whose sum is KL(q(z|x) || p(z))."""
         return {"kl": variational.kl_to_prior(mu, log_var)}
 
     def _penalty(self, values: dict[str, tf.Tensor], step: tf.Tensor) -> tf.Tensor | float:
         """The weighted sum of the divergences."""
-        weighed = {name: getattr(self.config, key) for name, key in self.WEIGHTS.items()}
-        return sum(schedules.at_step(w, step) * values[name] for name, w in weighed.items() if name in values)
-
-    def _seen(self, features: tf.Tensor) -> tf.Tensor:
-        """What the encoder sees of features."""
-        return self.normalise(features, self.spec.overall)
+        weights = {name: getattr(self.config, key) for name, key in self.WEIGHTS.items()}
+        return sum(schedules.at_step(w, step) * values[name] for name, w in weights.items() if name in values)
 
     def signatures(self) -> dict:
         """`encode` (to the mean of q(z|x)), `decode`, `reconstruct`, `sample`, `log_variance`, `negative_elbo`."""
-        encoder, decoder = (self.mover.averaged(network) for network in (self.encoder, self.decoder))
+        encoder, decoder = (self.optimizer.averaged(network) for network in (self.encoder, self.decoder))
 
         def posterior(features):
-            return tf.split(encoder(self._seen(features)), 2, axis=-1)
+            return tf.split(encoder(self.normalise(features, self.spec.overall)), 2, axis=-1)
 
         others = {
             "log_variance": lambda x: posterior(x)[1],
-            "negative_elbo": lambda x: self.likelihood.negative_elbo(x, *posterior(x), decoder, self.mover.averaged),
+            "negative_elbo": lambda x: self.likelihood.negative_elbo(
+                x, *posterior(x), decoder, self.optimizer.averaged
+            ),
         }
 
         def decode(code):
@@ -123,7 +126,7 @@ class BetaConfig(Config):
 
 
 class BetaVAE(VAE):
-    """Weighs the divergence more than the likelihood, or holds it at a capacity: ``beta |KL - C|``."""
+    """A larger weight of the divergence, or a capacity for it: ``beta |KL - C|`` (Eq. 8 of arXiv:1804.03599)."""
 
     Config = BetaConfig
 
@@ -132,9 +135,9 @@ class BetaVAE(VAE):
         if not c.capacity or "kl" not in values:
             return super()._penalty(values, step)
         capacity = c.capacity * tf.minimum(1.0, tf.cast(step, tf.float32) / c.capacity_steps)
-        everyones = replicas.summed(tf.stop_gradient(values["kl"]))
-        side = tf.where(everyones >= capacity, 1.0, -1.0)  # the slope of |KL - C|, of the whole batch
-        return side * super()._penalty(values, step)
+        global_kl = replicas.all_reduce_sum(tf.stop_gradient(values["kl"]))
+        sign = tf.where(global_kl >= capacity, 1.0, -1.0)  # derivative of |KL - C| for the global batch
+        return sign * super()._penalty(values, step)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,11 +157,11 @@ class TCConfig(likelihood.Config):
 
 
 class BetaTCVAE(VAE):
-    """Splits the divergence and weighs the dependence of a code's dimensions (Eq. 4 of arXiv:1802.04942)."""
+    """Decomposes the divergence and weights the dimensions' total correlation (Eq. 4 of arXiv:1802.04942)."""
 
     Config = TCConfig
     WEIGHTS = {"mutual_information": "alpha", "total_correlation": "beta", "dimension_wise_kl": "gamma"}
 
     def _divergences(self, z, mu, log_var, index) -> dict[str, tf.Tensor]:
-        everyone = replicas.gathered(mu, index), replicas.gathered(log_var, index)
-        return variational.decomposed(z, mu, log_var, everyone)
+        global_posteriors = replicas.all_gather(mu, index), replicas.all_gather(log_var, index)
+        return variational.decomposed(z, mu, log_var, global_posteriors)

@@ -1,4 +1,4 @@
-"""The vocoder: log-mels to waveforms by one inverse Fourier transform a frame (arXiv:2306.00814, 2203.02395)."""
+"""A vocoder: log-mels to waveforms by one inverse Fourier transform a frame (arXiv:2306.00814, 2203.02395)."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class Config(adversarial.Config):
 
     def __post_init__(self):
         super().__post_init__()
-        base.at_least(self, channels=1, blocks=0, kernel=1, projections=0, resolutions=0)
-        base.at_least(self, below=len(vocoder.PERIODS) + 1, periods=0)
-        base.at_least(self, crop_frames=2)
+        base.require_at_least(self, channels=1, blocks=0, kernel=1, projections=0, resolutions=0)
+        base.require_at_least(self, below=len(vocoder.PERIODS) + 1, periods=0)
+        base.require_at_least(self, crop_frames=2)
         if not self.kernel % 2:
             raise UserError(f"kernel={self.kernel}; wanted an odd number; near it: {self.kernel + 1}")
         if self.augment:
@@ -66,9 +66,9 @@ class Config(adversarial.Config):
 
 
 class Vocoder(base.Plugin):
-    """A ConvNeXt over frames whose outputs are magnitudes and phases; discriminators of periods and of spectra.
+    """A ConvNeXt over frames that predicts magnitudes and phases; period and resolution discriminators.
 
-    Phases are learnt slowly. The small preset learns magnitudes alone, and finds phases by projections.
+    Phases take long to learn. The small preset learns magnitudes only and estimates phases by alternating projections.
     """
 
     Config = Config
@@ -98,23 +98,23 @@ class Vocoder(base.Plugin):
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
         sizes = {"channels": config.channels, "blocks": config.blocks, "kernel": config.kernel}
-        self.network = vocoder.backbone(spec.features, **sizes)
-        self.generator = adversarial.generator_player(self, [self.network])
+        self.generator = vocoder.backbone(spec.features, **sizes)
+        self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator])
         self.scales = waveform.resolutions(spec.features, max(3, config.resolutions))
-        self.adversaries = [] if schedules.is_zero(config.adversarial) else self._adversaries()
-        self.taps = [layers.tapped(adversary.network) for adversary in self.adversaries]
+        self.discriminators = [] if schedules.is_zero(config.adversarial) else self._build_discriminators()
+        self.taps = tuple(layers.FeatureTaps(d.network) for d in self.discriminators)
 
-    def _adversaries(self) -> list:
+    def _build_discriminators(self) -> list:
         c = self.config
-        judges = [
+        networks = [
             vocoder.period_discriminator(period, channels=c.critic_channels) for period in vocoder.PERIODS[: c.periods]
         ]
-        judges += [
+        networks += [
             vocoder.resolution_discriminator(scale, channels=c.critic_channels)
             for scale in self.scales[: c.resolutions]
         ]
         samples = (c.crop_frames - 1) * self.spec.features.hop_length
-        return [adversarial.adversary_of(self, judge, judge.name, (samples,)) for judge in judges]
+        return [adversarial.build_discriminator(self, network, network.name, (samples,)) for network in networks]
 
     @property
     def context(self) -> int:
@@ -123,67 +123,67 @@ class Vocoder(base.Plugin):
         return vocoder.context(self.spec.features, blocks=c.blocks, kernel=c.kernel, projections=c.projections)
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """One step of all players.
+        """One step (Sec. 3.3 of arXiv:2306.00814).
 
-        1. Say the log-mels; move the network down the gradient of the weighted terms.
-        2. Show each discriminator what was recorded and what was said, and move it.
+        1. Generate waveforms from log-mels; update the generator by the gradient of the weighted losses.
+        2. Update each discriminator on recorded and generated waveforms.
         """
-        step, draws = batch["step"][0], self.draws(batch, global_batch_size)
+        step, rng = batch["step"][0], self.rng(batch, global_batch_size)
         with tf.GradientTape() as tape:
-            terms, made = self._terms(self.network, batch, draws)
+            terms, generated = self._terms(self.generator, batch, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
             total = reduction.total(values, self._weights(values, step))
-        self.generator.minimise(tape, total)
-        for n, adversary in enumerate(self.adversaries):
-            values |= adversary.train(batch["waveform"], made, draws, 20 * n, step=step)
+        self.generator_optimizer.minimize(tape, total)
+        for discriminator in self.discriminators:
+            values |= discriminator.train(batch["waveform"], generated, rng, step=step)
         return values
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The terms of :meth:`train_step`, of the averaged network, and no update."""
-        draws = self.draws(batch, global_batch_size)
-        terms, made = self._terms(self.generator.averaged(self.network), batch, draws)
+        """The losses of :meth:`train_step` with the averaged generator, without an update."""
+        rng = self.rng(batch, global_batch_size)
+        terms, generated = self._terms(self.generator_optimizer.averaged(self.generator), batch, rng)
         values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
-        for n, adversary in enumerate(self.adversaries):
-            values |= adversary.losses(batch["waveform"], made, draws, 20 * n)
+        for discriminator in self.discriminators:
+            values |= discriminator.losses(batch["waveform"], generated, rng)
         return values
 
     def _weights(self, values: dict, step: tf.Tensor) -> dict:
         return {name: schedules.at_step(getattr(self.config, name), step) for name in values}
 
-    def _terms(self, network, batch: base.Batch, draws) -> tuple[dict, tf.Tensor | None]:
-        """Losses `[batch]` of the network by name, and the waveforms that it made, if these are asked for."""
+    def _terms(self, network, batch: base.Batch, rng) -> tuple[dict, tf.Tensor | None]:
+        """Losses `[batch]` of the generator by name, and the generated waveforms where a loss needs them."""
         c, real = self.config, batch["waveform"]
-        said, terms = self._said(network, batch["x"]), {}
-        mute = not self.adversaries and schedules.is_zero(c.mel) and schedules.is_zero(c.stft)
-        made = None if mute else self._heard(said, batch["x"])
+        frames, terms = self._frames(network, batch["x"]), {}
+        needs_waveform = self.discriminators or not (schedules.is_zero(c.mel) and schedules.is_zero(c.stft))
+        generated = self._waveform(frames, batch["x"]) if needs_waveform else None
         if not schedules.is_zero(c.mel):
-            terms["mel"] = waveform.mel(real, made, self.spec.features)
+            terms["mel"] = waveform.mel(real, generated, self.spec.features)
         if not schedules.is_zero(c.stft):
-            terms["stft"] = waveform.multi_resolution_stft(real, made, self.scales)
+            terms["stft"] = waveform.multi_resolution_stft(real, generated, self.scales)
         if not schedules.is_zero(c.magnitude):
-            terms["magnitude"] = waveform.said(real, said, self.spec.features)
-        if self.adversaries and not schedules.is_zero(c.adversarial):
-            judged = [a.generator_loss(made, draws, 20 * n + 10) for n, a in enumerate(self.adversaries)]
-            terms["adversarial"] = tf.add_n(judged)
-        if self.adversaries and not schedules.is_zero(c.matching):
-            matched = [waveform.feature_matching(taps(real), taps(made)) for taps in self.taps]
-            terms["matching"] = tf.add_n(matched)
-        return terms, made
+            terms["magnitude"] = waveform.said(real, frames, self.spec.features)
+        if self.discriminators and not schedules.is_zero(c.adversarial):
+            terms["adversarial"] = tf.add_n([d.generator_loss(generated, rng) for d in self.discriminators])
+        if self.discriminators and not schedules.is_zero(c.matching):
+            distances = [waveform.feature_matching(taps(real), taps(generated)) for taps in self.taps]
+            terms["matching"] = tf.add_n(distances)
+        return terms, generated
 
-    def _said(self, network, log_mels: tf.Tensor) -> tf.Tensor:
-        said = network(self.normalise(log_mels, self.spec.overall))
-        return vocoder.frames(said, log_mels, self.spec.features)
+    def _frames(self, network, log_mels: tf.Tensor) -> tf.Tensor:
+        """Complex frames `[batch, frames, n_fft // 2 + 1]`."""
+        outputs = network(self.normalise(log_mels, self.spec.overall))
+        return vocoder.frames(outputs, log_mels, self.spec.features)
 
-    def _heard(self, said: tf.Tensor, log_mels: tf.Tensor) -> tf.Tensor:
+    def _waveform(self, frames: tf.Tensor, log_mels: tf.Tensor) -> tf.Tensor:
         projections = self.config.projections
-        return vocoder.waveform(said, log_mels, self.spec.features, projections=projections)
+        return vocoder.waveform(frames, log_mels, self.spec.features, projections=projections)
 
     def signatures(self) -> dict:
         """`vocode`, at any length."""
-        network = self.generator.averaged(self.network)
+        generator = self.generator_optimizer.averaged(self.generator)
 
         @tf.function(input_signature=[self.features_in()], autograph=False)
         def vocode(features):
-            return self._heard(self._said(network, features), features)
+            return self._waveform(self._frames(generator, features), features)
 
         return {"vocode": vocode}

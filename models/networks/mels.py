@@ -12,45 +12,45 @@ from models import layers
 
 
 def mel_generator(bins: int, *, channels: int, blocks: int, kernel: int, transport: np.ndarray) -> keras.Model:
-    """Residual generator over mels: a fixed linear filter plus what gated convolutions over time add.
+    """Residual generator: a fixed linear filter over time plus gated convolutions.
 
-    The last convolution begins at zero, so the network begins as the filter: training departs from
-    optimal transport between the two domains' Gaussians and never has to discover it.
+    The last convolution is initialised with zeros, so that the network is the linear filter at first: training starts
+    from linear optimal transport between the two domains.
 
     Args:
       bins: mel bands.
       channels: width.
       blocks: residual blocks, each of two convolutions.
-      kernel: frames that a gated convolution sees.
+      kernel: width of a gated convolution, in frames.
       transport: `[frames, bins, bins]`, from `models.features.transport`.
     """
     x = keras.Input((None, bins), name="mels")
-    h = layers.Tap()(layers.gated_conv1d(x, channels, kernel))
+    h = layers.FeatureTap()(layers.gated_conv1d(x, channels, kernel))
     for _ in range(blocks):
         inner = layers.gated_conv1d(layers.frame_norm(h), channels, kernel)
-        h = layers.Tap()(h + keras.layers.Conv1D(channels, 3, padding="same")(inner))
+        h = layers.FeatureTap()(h + keras.layers.Conv1D(channels, 3, padding="same")(inner))
     last = keras.layers.Conv1D(bins, kernel, padding="same", kernel_initializer="zeros", dtype="float32")
     return keras.Model(x, layers.fixed_filter(x, transport) + last(layers.frame_norm(h)), name="mel_generator")
 
 
 def mel_generator_context(*, blocks: int, kernel: int, taps: int) -> int:
-    """Frames to either side that one output frame of :func:`mel_generator`, its filter of so many taps, depends on."""
+    """Frames on either side that one output frame of :func:`mel_generator` depends on; `taps` frames of transport."""
     return max((blocks + 2) * (kernel // 2) + blocks, taps // 2)
 
 
 def mel_discriminator(
     bins: int, *, channels: int, spectral_norm: bool = False, outputs: int = 1, offset: bool = True
 ) -> keras.Model:
-    """Judges stretches of some 30 frames over all bands at once: `[batch, frames / 4, outputs]`, no activation.
+    """Logits of intervals of about 30 frames over all bands: `[batch, frames / 4, outputs]`.
 
-    Convolutions over time with the bands as channels hear pitch and formants together; patches over
-    time and frequency cost three times as much on a CPU and kept fewer words.
+    Convolutions over time with the bands as channels use pitch and formants together; patches over time and frequency
+    took three times as long on a CPU and the translations were less intelligible.
     """
     conv = layers.SpectralConv1D if spectral_norm else keras.layers.Conv1D
     x = keras.Input((None, bins), name="mels")
-    h = layers.leaky(conv(channels, 5, padding="same")(x))
+    h = layers.leaky_relu(conv(channels, 5, padding="same")(x))
     for strides in (1, 2, 2):
-        h = layers.leaky(conv(channels, 5, strides, padding="same")(h))
+        h = layers.leaky_relu(conv(channels, 5, strides, padding="same")(h))
     last = conv(outputs, 3, padding="same", use_bias=offset, dtype="float32")
     return keras.Model(x, last(h), name="mel_discriminator")
 
@@ -68,7 +68,7 @@ def mel_encoder(bins: int, frames: int, *, channels: int, outputs: int) -> keras
 def mel_decoder(bins: int, frames: int, *, channels: int, latent: int) -> keras.Model:
     """`[batch, latent]` to `[batch, frames, bins]`.
 
-    Frames are normalised, so without the hidden layer a code would count by hardly more than its direction.
+    Frames are normalised, so that without the hidden layer the output would hardly depend on the code's norm.
     """
     z = keras.Input((latent,), name="code")
     h = keras.ops.relu(keras.layers.Dense(4 * channels)(z))

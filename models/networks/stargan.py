@@ -1,4 +1,4 @@
-"""Networks that are told between which domains they translate, by one-hot codes `[batch, domains]`."""
+"""Networks conditioned on the source and target domain, by one-hot domain labels `[batch, domains]`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import tensorflow as tf
 from models import layers
 
 
-class ChosenFilter(keras.layers.Layer):
-    """A fixed linear filter over time for each example, chosen by two codes.
+class DomainPairFilter(keras.layers.Layer):
+    """A fixed linear filter over time for each example, selected by two domain labels.
 
     Args:
       kernels: `[source, target, frames, bins, bins]`.
@@ -24,51 +24,52 @@ class ChosenFilter(keras.layers.Layer):
 
     def call(self, x, source, target):
         """`[batch, frames, bins]` filtered by the kernel from `source` to `target`."""
-        return filtered(x, self.kernels, source, target)
+        return apply_domain_pair_filter(x, self.kernels, source, target)
 
     def get_config(self) -> dict:
-        """The name; kernels are weights."""
+        """The name only; the kernels are weights."""
         return {"name": self.name}
 
 
-def filtered(x: tf.Tensor, kernels: tf.Tensor, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """`x` `[batch, frames, bins]`, each example by the kernel that its codes choose; zeros beyond the ends."""
+def apply_domain_pair_filter(x: tf.Tensor, kernels: tf.Tensor, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """`x` `[batch, frames, bins]` filtered by the kernels of the domain labels; zeros beyond the ends."""
     count, taps = kernels.shape[0], kernels.shape[2]
-    number = tf.argmax(source, axis=-1) * count + tf.argmax(target, axis=-1)
+    index = tf.argmax(source, axis=-1) * count + tf.argmax(target, axis=-1)
     flat = tf.reshape(kernels, [count * count, taps * kernels.shape[3], kernels.shape[4]])
     frames, edge = tf.shape(x)[1], taps // 2
     padded = tf.pad(x, [[0, 0], [edge, taps - 1 - edge], [0, 0]])
     windows = tf.concat([padded[:, n : n + frames] for n in range(taps)], axis=-1)
-    return tf.matmul(windows, tf.gather(flat, number))
+    return tf.matmul(windows, tf.gather(flat, index))
 
 
 def mel_generator(bins: int, *, channels: int, blocks: int, kernel: int, transports: np.ndarray) -> keras.Model:
-    """``[mels, source, target]`` to mels: linear transport plus what gated convolutions, told both codes, add.
+    """``[mels, source, target]`` to mels: linear transport plus gated convolutions with both labels as conditions.
 
-    The last convolution begins at zero, so the network begins as the transport.
+    The last convolution is initialised with zeros, so that the network is the linear transport at first.
 
     Args:
       bins: mel bands.
       channels: width.
       blocks: residual blocks.
-      kernel: frames that a gated convolution sees.
+      kernel: width of a gated convolution, in frames.
       transports: `[source, target, frames, bins, bins]`.
     """
     count = transports.shape[0]
     x, source, target = keras.Input((None, bins)), keras.Input((count,)), keras.Input((count,))
-    code = keras.ops.concatenate([source, target], axis=-1)
-    h = layers.told(layers.gated_conv1d(x, channels, kernel), code)
+    label = keras.ops.concatenate([source, target], axis=-1)
+    h = layers.film(layers.gated_conv1d(x, channels, kernel), label)
     for _ in range(blocks):
-        inner = layers.gated_conv1d(layers.told(layers.frame_norm(h), code), channels, kernel)
+        inner = layers.gated_conv1d(layers.film(layers.frame_norm(h), label), channels, kernel)
         h = h + keras.layers.Conv1D(channels, 3, padding="same")(inner)
     last = keras.layers.Conv1D(bins, kernel, padding="same", kernel_initializer="zeros", dtype="float32")
-    y = ChosenFilter(transports)(x, source, target) + last(layers.frame_norm(h))
+    y = DomainPairFilter(transports)(x, source, target) + last(layers.frame_norm(h))
     return keras.Model([x, source, target], y, name="mel_generator")
 
 
-def judged_by_code(network: keras.Model, domains: int) -> keras.Model:
-    """``[example, code]`` to the one of a discriminator's outputs that the code names."""
-    code = keras.Input((domains,), name="code")
-    judged = network.output
-    chosen = keras.ops.reshape(code, [-1] + [1] * (len(judged.shape) - 2) + [domains])
-    return keras.Model([network.input, code], keras.ops.sum(judged * chosen, axis=-1, keepdims=True), name=network.name)
+def select_by_domain_label(network: keras.Model, domains: int) -> keras.Model:
+    """``[features, domain_label]`` to the discriminator's output for that domain, `[batch, ..., 1]`."""
+    label = keras.Input((domains,), name="code")
+    logits = network.output
+    mask = keras.ops.reshape(label, [-1] + [1] * (len(logits.shape) - 2) + [domains])
+    selected = keras.ops.sum(logits * mask, axis=-1, keepdims=True)
+    return keras.Model([network.input, label], selected, name=network.name)

@@ -15,7 +15,7 @@ from models.features import inversion
 from models.features.audio import AudioSpec
 from plugins import base
 
-OF_MELS = ("reconstruct", *base.TRANSLATIONS)  # speech in, speech out
+OF_MELS = ("reconstruct", *base.TRANSLATION_SIGNATURES)  # speech in, speech out
 
 
 def around(made: Mapping[str, Callable], spec: AudioSpec, context: int) -> dict[str, Callable]:

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testbed import laws
 
-from models import augment, layers
-from models.discriminator import Adversary, Rules
-from models.optimizer import Player
-from models.stateless_random import Draws
+from models import augment, image_pool, layers
+from models.discriminator import Discriminator, DiscriminatorConfig
+from models.optimizer import Optimizer
+from models.stateless_random import StatelessRng
 
 
 def draws(step=0, batch=3):
-    return Draws(tf.constant([1000 * step, 0], tf.int64), tf.range(batch), batch)
+    return StatelessRng(tf.constant([1000 * step, 0], tf.int64), tf.range(batch), batch)
 
 
 # ------------------------------------------------------------------ augmentation
@@ -25,7 +25,7 @@ def draws(step=0, batch=3):
 @given(size=st.integers(4, 40), share=st.floats(0, 0.5), seed=st.integers(0, 99))
 def test_a_mask_is_one_stretch_no_wider_than_its_share(size, share, seed):
     draw = tf.constant(np.random.default_rng(seed).uniform(size=(5, 2)), tf.float32)
-    mask = augment.masked(size, share, draw).numpy()
+    mask = augment.specaugment_mask(size, share, draw).numpy()
     assert mask.shape == (5, size) and set(np.unique(mask)) <= {0, 1}
     assert (mask.sum(axis=1) <= int(size * share)).all()
     assert (np.abs(np.diff(np.pad(mask, ((0, 0), (1, 1))), axis=1)).sum(axis=1) <= 2).all()
@@ -33,13 +33,13 @@ def test_a_mask_is_one_stretch_no_wider_than_its_share(size, share, seed):
 
 def test_masked_mels_are_the_mels_or_zero():
     x = 1 + tf.random.uniform([50, 16, 24])
-    seen = augment.mels(x, draws(batch=50), 0).numpy()
+    seen = augment.augment_mels(x, draws(batch=50), 0).numpy()
     assert np.logical_or(seen == 0, seen == x).all() and 0.05 < (seen == 0).mean() < 0.3
 
 
 def test_augmented_pictures_differ_from_draw_to_draw_and_keep_their_shape():
     x = tf.random.uniform([3, 16, 12, 3], -1, 1)
-    one, same, other = (augment.pictures(x, draws(step), 0).numpy() for step in (0, 0, 1))
+    one, same, other = (augment.augment_images(x, draws(step), 0).numpy() for step in (0, 0, 1))
     assert one.shape == x.shape and np.isfinite(one).all()
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
@@ -48,12 +48,12 @@ def test_augmented_pictures_differ_from_draw_to_draw_and_keep_their_shape():
 def test_translation_moves_by_no_more_than_an_eighth():
     x = np.zeros((64, 16, 16, 1), np.float32)
     x[:, 8, 8] = 1
-    moved = augment._translation(tf.constant(x), draws(batch=64), 0).numpy()
+    moved = augment._translate(tf.constant(x), draws(batch=64), 0).numpy()
     _, rows, columns, _ = np.nonzero(moved)
     assert len(rows) == 64 and set(rows) == set(columns) == set(range(6, 11))
 
 
-@pytest.mark.parametrize(("see", "shape"), [(augment.pictures, (2, 8, 8, 3)), (augment.mels, (2, 8, 8))])
+@pytest.mark.parametrize(("see", "shape"), [(augment.augment_images, (2, 8, 8, 3)), (augment.augment_mels, (2, 8, 8))])
 def test_gradients_pass_augmentation(see, shape):
     x = tf.random.uniform(shape)
     with tf.GradientTape() as tape:
@@ -69,8 +69,8 @@ def test_gradients_pass_augmentation(see, shape):
 def made(pool=None, **rules):
     keras.utils.set_random_seed(0)
     network = keras.Sequential([keras.Input((4, 3)), layers.SpectralConv1D(2, 3), keras.layers.Dense(1)])
-    player = Player([network], lambda number: 0.01)
-    return Adversary(network, player, rules=Rules(**rules), name="critic", pool=pool)
+    player = Optimizer([network], lambda number: 0.01)
+    return Discriminator(network, player, rules=DiscriminatorConfig(**rules), name="critic", pool=pool)
 
 
 REAL, FAKE = tf.ones([3, 4, 3]), -tf.ones([3, 4, 3])
@@ -103,7 +103,7 @@ def test_r1_is_paid_for_on_every_so_many_steps_only():
 
 
 def test_the_pool_shows_the_critic_older_fakes_and_the_generator_its_own():
-    pool = layers.ImagePool(7, (4, 3))
+    pool = image_pool.ImagePool(7, (4, 3))
     adversary = made(pool)
     for step in range(5):
         adversary.train(REAL, FAKE * (1 + step), draws(step), 0, step=tf.constant(step))

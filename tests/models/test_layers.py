@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from testbed import laws
 
-from models import layers
+from models import image_pool, layers
 from models.features import transport
-from models.stateless_random import Draws
+from models.stateless_random import StatelessRng
 
 # ------------------------------------------------------------------ norms
 
@@ -64,7 +64,7 @@ def test_a_frame_is_normalised_alike_in_a_clip_of_any_length(rng):
         (lambda x: layers.reflect_conv2d(x, 6, 7), (2, 8, 12, 3), (2, 8, 12, 6)),
         (lambda x: layers.reflect_conv2d(x, 6, 3, strides=2), (2, 8, 12, 3), (2, 4, 6, 6)),
         (lambda x: layers.resize_conv2d(x, 6), (2, 8, 12, 3), (2, 16, 24, 6)),
-        (layers.leaky, (2, 9, 4), (2, 9, 4)),
+        (layers.leaky_relu, (2, 9, 4), (2, 9, 4)),
     ],
 )
 def test_the_shape_of_a_block_follows_from_its_sizes(build, shape, wanted):
@@ -97,7 +97,7 @@ def test_flat_colour_stays_flat_to_the_very_edge(build):
 
 
 def test_leaky_keeps_what_is_positive_and_a_fifth_of_the_rest():
-    np.testing.assert_allclose(layers.leaky(tf.constant([-5.0, 0.0, 3.0])), [-1.0, 0.0, 3.0])
+    np.testing.assert_allclose(layers.leaky_relu(tf.constant([-5.0, 0.0, 3.0])), [-1.0, 0.0, 3.0])
 
 
 @laws
@@ -123,11 +123,11 @@ class Asked:
     """A pool, and what it is asked from step to step."""
 
     def __init__(self, size, batch):
-        self.pool, self.batch = layers.ImagePool(size, (2, 3)), batch
+        self.pool, self.batch = image_pool.ImagePool(size, (2, 3)), batch
 
         @tf.function
         def query(fakes, index, seed):
-            return self.pool.query(fakes, Draws(seed, index, batch), 0)
+            return self.pool.query(fakes, StatelessRng(seed, index, batch), 0)
 
         self.query = query
 
@@ -159,7 +159,7 @@ sizes = pytest.mark.parametrize(("size", "batch"), [(6, 1), (6, 4), (4, 4), (3, 
 
 def test_a_pool_of_no_size_gives_back_what_it_is_given():
     np.testing.assert_array_equal(answers(0, 4, 5), asked(4, 5))
-    assert layers.ImagePool(0, (2, 3)).variables == ()
+    assert image_pool.ImagePool(0, (2, 3)).variables == ()
 
 
 @sizes
@@ -207,11 +207,11 @@ def test_the_order_in_which_a_batch_is_given_makes_no_difference(order):
 @pytest.mark.parametrize(("size", "batch"), [(6, 4), (3, 8)])
 def test_two_replicas_share_one_history(size, batch, replicas):
     with replicas.scope():
-        pool = layers.ImagePool(size, (2, 3))
+        pool = image_pool.ImagePool(size, (2, 3))
 
     @tf.function
     def step(fakes, index, seed):
-        return pool.query(fakes, Draws(seed, index, batch), 0)
+        return pool.query(fakes, StatelessRng(seed, index, batch), 0)
 
     def portions(x):
         """Every second row to either replica."""
@@ -246,7 +246,7 @@ def test_a_spectral_kernel_comes_to_have_the_largest_singular_value_one(layer, s
     x = tf.constant(rng.normal(size=shape), tf.float32)
     network = keras.Sequential([keras.Input(shape[1:]), layer])
     for _ in range(100):
-        layers.iterate_spectral_norms(network)
+        layers.update_spectral_norms(network)
     matrix = np.reshape(layer.kernel, [-1, 6])
     assert np.linalg.svd(matrix, compute_uv=False)[0] == pytest.approx(1, abs=1e-3)
     bias, kernel = layer.bias, layer.kernel

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.optimizer import Player
+from models.optimizer import Optimizer
 
 COUNT = 8
 X = np.random.default_rng(0).normal(size=(COUNT, 3)).astype(np.float32)
@@ -22,7 +22,7 @@ def loss_of(network, x, count=COUNT):
 
 def made(rate=0.1, **options):
     network = linear()
-    return network, Player([network], lambda number: rate, **options)
+    return network, Optimizer([network], lambda number: rate, **options)
 
 
 def step(network, player, x, count=COUNT):
@@ -55,7 +55,7 @@ def test_moves_are_those_of_adam(clip_norm):
 
 def test_the_rate_is_that_of_the_number_of_moves():
     network = linear()
-    player = Player([network], lambda number: tf.where(number < 2, 0.1, 0.0))
+    player = Optimizer([network], lambda number: tf.where(number < 2, 0.1, 0.0))
     places = []
     for _ in range(4):
         step(network, player, X)

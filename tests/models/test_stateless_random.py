@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from testbed import laws
 
 from models import stateless_random
-from models.stateless_random import Draws, uniform
+from models.stateless_random import StatelessRng, uniform
 
 
 @laws
 @given(order=st.permutations(range(6)), salt=st.integers(0, 50))
 def test_draws_belong_to_an_example_and_not_to_its_place_on_a_replica(order, salt):
     seed = tf.constant([3000, 1], tf.int64)
-    whole = Draws(seed, tf.range(6), 6)
-    part = Draws(seed, tf.constant(order[:3]), 6)
+    whole = StatelessRng(seed, tf.range(6), 6)
+    part = StatelessRng(seed, tf.constant(order[:3]), 6)
     for draw in ("uniform", "normal"):
         wanted = getattr(whole, draw)(salt, 2).numpy()
         np.testing.assert_array_equal(getattr(part, draw)(salt, 2), wanted[order[:3]])
@@ -41,12 +41,14 @@ def test_numbers_are_spread_evenly_and_know_nothing_of_each_other():
 
 
 def test_normal_draws_are_normal():
-    drawn = Draws(tf.constant([5000, 3], tf.int64), tf.range(500), 500).normal(0, 40).numpy().ravel()
+    drawn = StatelessRng(tf.constant([5000, 3], tf.int64), tf.range(500), 500).normal(0, 40).numpy().ravel()
     assert np.isfinite(drawn).all() and scipy.stats.kstest(drawn, "norm").pvalue > 1e-3
 
 
 @pytest.mark.parametrize("traced", [False, True])
 def test_the_ends_of_the_interval_are_never_reached(traced):
     ends = tf.constant([0, 2**-24, 0.5, 1 - 2**-24])  # of what `uniform` draws
-    drawn = (tf.function(stateless_random._probit) if traced else stateless_random._probit)(ends).numpy()
+    drawn = (tf.function(stateless_random._inverse_normal_cdf) if traced else stateless_random._inverse_normal_cdf)(
+        ends
+    ).numpy()
     np.testing.assert_allclose(drawn, scipy.stats.norm.ppf(np.float64(ends) + 2.0**-25), atol=1e-5)

@@ -181,7 +181,9 @@ def test_what_is_masked_is_not_seen(rng):
 def test_a_filter_is_chosen_by_source_and_target(rng):
     kernels, x = rng.normal(size=(3, 3, 5, 4, 4)).astype(np.float32), rng.normal(size=(2, 9, 4)).astype(np.float32)
     source, target = np.eye(3, dtype=np.float32)[[0, 2]], np.eye(3, dtype=np.float32)[[1, 0]]
-    found = stargan.filtered(tf.constant(x), tf.constant(kernels), tf.constant(source), tf.constant(target))
+    found = stargan.apply_domain_pair_filter(
+        tf.constant(x), tf.constant(kernels), tf.constant(source), tf.constant(target)
+    )
     for n, (a, b) in enumerate(((0, 1), (2, 0))):
         np.testing.assert_allclose(found[n], tf.nn.conv1d(x[n : n + 1], kernels[a, b], 1, "SAME")[0], atol=1e-4)
 
@@ -205,12 +207,12 @@ def test_pictures_are_drawn_as_the_code_says(rng):
 def test_a_judgement_is_that_of_the_code(rng):
     critic = shaken(mels.mel_discriminator(BINS, channels=4, outputs=3), rng)
     x, code = rng.normal(size=(2, 16, BINS)).astype(np.float32), np.eye(3, dtype=np.float32)[[2, 0]]
-    judged, every = stargan.judged_by_code(critic, 3)([x, code]), critic(x).numpy()
+    judged, every = stargan.select_by_domain_label(critic, 3)([x, code]), critic(x).numpy()
     np.testing.assert_allclose(judged[..., 0], [every[0, :, 2], every[1, :, 0]], atol=1e-6)
 
 
 def test_features_that_are_compared_have_unit_length(rng):
-    taps = layers.tapped(images.resnet_generator(SPEC, channels=2, blocks=1))
+    taps = layers.feature_taps(images.resnet_generator(SPEC, channels=2, blocks=1))
     assert len(taps.outputs) == 3
     heads = shaken(images.patch_heads(taps, features=6), rng)
     made = heads([rng.normal(size=(2, 5, tap.shape[-1])).astype(np.float32) for tap in taps.outputs])
