@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-import inspect
 import itertools
 import json
 import math
-import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from models import config_fields
 from models.errors import UserError
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
@@ -181,15 +180,10 @@ def preset(plugin: type[base.Plugin], name: str, kind: str):
 
 
 def describe(cls: type) -> list[tuple[str, str, str, str]]:
-    """Key, type, default and meaning of every field, the meanings from the classes' docstrings."""
-    meanings = {}
-    for parent in reversed(cls.__mro__):
-        section = inspect.cleandoc(parent.__doc__ or "").partition("Attributes:")[2]
-        found = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, re.MULTILINE)
-        meanings.update((name, " ".join(text.split())) for name, text in found)
-    types = typing.get_type_hints(cls)
+    """Return key, type, default and help text of every field; the text is empty for fields that carry none."""
+    types, texts = typing.get_type_hints(cls), config_fields.help_texts(cls)
     return [
-        (f.name, _type_name(types[f.name]), str(f.default) or "none", meanings.get(f.name, ""))
+        (f.name, _type_name(types[f.name]), str(f.default) or "none", texts.get(f.name, ""))
         for f in dataclasses.fields(cls)
     ]
 

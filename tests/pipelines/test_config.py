@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from testbed import laws
 
 import plugins
+from models.config_fields import option
 from models.features import stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
@@ -20,31 +21,26 @@ from plugins import base
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parent:
-    """Keys of both.
+    """Keys of both."""
 
-    Attributes:
-      count: how many there are,
-        of whatever it is.
-      name: what it is called.
-    """
-
-    count: int = 3
+    count: int = option(3, "number of items")
     name: str = "x"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Parent):
-    """Keys of one.
+    """Keys of one."""
 
-    Attributes:
-      rate: how fast.
-      loud: whether it is heard.
-      cycle: how much of it, and when.
-    """
-
-    rate: float = 0.5
+    rate: float = option(0.5, "learning rate")
     loud: bool = False
-    cycle: config.SCHEDULE = 10.0
+    cycle: config.SCHEDULE = option(10.0, "weight of the cycle loss")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fast(Settings):
+    """The keys of one with another default."""
+
+    rate: float = 5.0
 
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -128,16 +124,22 @@ def test_json_of_another_shape_is_refused(fields):
 
 
 @pytest.mark.parametrize("cls", [*CONFIGS.values(), AudioSpec, ImageSpec], ids=[*CONFIGS, "audio", "image"])
-def test_every_key_that_can_be_set_says_what_it_means(cls):
-    described = {key: (kind, default, meaning) for key, kind, default, meaning in config.describe(cls)}
+def test_every_key_of_every_plugin_and_front_end_has_a_help_text(cls):
+    described = {key: (kind, default, text) for key, kind, default, text in config.describe(cls)}
     assert set(described) == {field.name for field in dataclasses.fields(cls)}
-    assert all(kind and default and len(meaning) > 5 for kind, default, meaning in described.values()), described
+    assert all(kind and default and len(text) > 5 for kind, default, text in described.values()), described
 
 
-def test_meanings_come_from_the_class_and_its_parents_on_one_line():
-    described = {key: (kind, default, meaning) for key, kind, default, meaning in config.describe(Settings)}
-    assert described["count"] == ("a whole number", "3", "how many there are, of whatever it is.")
-    assert described["cycle"] == ("float or schedule", "10.0", "how much of it, and when.")
+def test_help_texts_come_from_the_fields_of_the_class_and_its_parents():
+    described = {key: (kind, default, text) for key, kind, default, text in config.describe(Fast)}
+    assert described["count"] == ("a whole number", "3", "number of items")
+    assert described["cycle"] == ("float or schedule", "10.0", "weight of the cycle loss")
+    assert described["rate"] == ("float", "5.0", "learning rate")
+
+
+def test_a_plain_field_such_as_a_third_party_plugins_has_an_empty_help_text():
+    described = {key: (kind, default, text) for key, kind, default, text in config.describe(Settings)}
+    assert described["loud"] == ("true or false", "False", "")
 
 
 @laws
