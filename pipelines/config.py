@@ -1,19 +1,19 @@
-"""Configurations: frozen dataclasses to JSON and back, `--set=KEY=VALUE`, differences, descriptions."""
+"""Configurations: frozen dataclasses to JSON and back, ``--set=KEY=VALUE``, renamed keys, differences, help texts."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import difflib
-import inspect
 import itertools
 import json
 import math
-import re
+import sys
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from models import config_fields
 from models.errors import UserError
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
@@ -30,93 +30,150 @@ POINTS = tuple[tuple[float, float], ...]
 SCHEDULE = float | POINTS  # as `models.schedules`, which needs TensorFlow
 
 
-def overridden(config, pairs: Iterable[str]):
-    """A configuration with ``KEY=VALUE`` pairs applied.
+def override(config, pairs: Iterable[str]):
+    """Return a configuration with ``KEY=VALUE`` pairs applied.
 
     Args:
       config: a frozen dataclass instance.
       pairs: such as ``["cycle=5", "identity=[[0, 5], [1000, 0]]"]``.
 
     Raises:
-      UserError: not a pair, an unknown key (the nearest is named), or a value of the wrong type.
+      UserError: errors of :func:`parse_pairs`, or a value that the configuration class refuses.
 
-    >>> overridden(ImageSpec(), ["height=32"]).height
+    >>> override(ImageSpec(), ["height=32"]).height
     32
     """
-    values = parsed(type(config), pairs)
-    with _refused(", ".join(f"{key}={value}" for key, value in values.items())):
+    values = parse_pairs(type(config), pairs)
+    with _as_user_error(", ".join(f"{key}={value}" for key, value in values.items())):
         return dataclasses.replace(config, **values)
 
 
 @contextlib.contextmanager
-def _refused(what: str) -> Iterator[None]:
-    """Turns the ValueError by which a configuration class refuses a value into the user's error."""
+def _as_user_error(subject: str) -> Iterator[None]:
+    """Turn the ValueError of a configuration class into a UserError that names the subject."""
     try:
         yield
     except UserError:
         raise
     except ValueError as error:
-        raise UserError(f"{what}: {error}") from None
+        raise UserError(f"{subject}: {error}") from None
 
 
-def parsed(cls: type, pairs: Iterable[str]) -> dict:
-    """``KEY=VALUE`` pairs as a dict of typed values of the dataclass `cls`; errors as :func:`overridden`."""
-    types = typing.get_type_hints(cls)
-    values = {}
+def parse_pairs(cls: type, pairs: Iterable[str], *, accept_renamed: bool = True) -> dict:
+    """Parse ``KEY=VALUE`` pairs into typed values of a configuration class.
+
+    Args:
+      cls: a dataclass.
+      pairs: such as ``["cycle=5"]``; the last of several values of a key counts.
+      accept_renamed: whether the old name of a renamed key is accepted, with a warning on stderr.
+
+    Raises:
+      UserError: not a pair, an unknown key (the closest is suggested), the old and the new name of a key
+        together, or a value of the wrong type.
+    """
+    types, renamed = _field_types(cls), renamed_keys(cls)
+    values, spellings = {}, {}
     for pair in pairs:
-        key, equals, text = pair.partition("=")
+        given, equals, text = pair.partition("=")
         if not equals:
             raise UserError(f"--set={pair}; wanted KEY=VALUE")
+        key = renamed.get(given, given) if accept_renamed else given
         if key not in types:
-            raise UserError(f"--set={pair}: no key is called {key!r}; {nearest(key, types)}")
-        values[key] = _value(key, types[key], text)
+            now = f"it is now {renamed[given]}" if given in renamed else suggest(given, types)
+            raise UserError(f"--set={pair}: no key is called {given!r}; {now}")
+        if spellings.setdefault(key, given) != given:
+            raise UserError(f"{_both_names(renamed, key)}; wanted --set={key} only")
+        if given != key:
+            print(
+                f"warning: --set={given} is now {key}; the old name works in this release only",
+                file=sys.stderr,
+                flush=True,
+            )
+        values[key] = _coerce(key, types[key], text if types[key] is str else _parse_literal(text))
     return values
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint: the name most like the one given, or all of them.
+def renamed_keys(cls: type) -> dict[str, str]:
+    """Return old name -> current name of the renamed keys of a configuration class.
 
-    >>> nearest("cylce", ["cycle", "seed"])
+    A class lists its renamed keys as ``RENAMED: ClassVar[Mapping[str, str]]``; subclasses inherit the lists of their
+    parents. A current key is never an old name.
+    """
+    merged: dict[str, str] = {}
+    for parent in reversed(cls.__mro__):
+        merged |= vars(parent).get("RENAMED", {})
+    return {old: new for old, new in merged.items() if old not in _field_types(cls)}
+
+
+def rename_keys(cls: type, fields: Mapping) -> dict:
+    """Return the fields of a configuration, as of an older version, under their current names.
+
+    Raises:
+      UserError: the old and the new name of a key together.
+    """
+    renamed, current = renamed_keys(cls), {}
+    for given, value in fields.items():
+        key = renamed.get(given, given)
+        if key in current:
+            raise UserError(f"{cls.__name__}: {_both_names(renamed, key)}; wanted {key} only")
+        current[key] = value
+    return current
+
+
+def _both_names(renamed: Mapping[str, str], key: str) -> str:
+    olds = " or ".join(old for old, new in renamed.items() if new == key)
+    return f"{olds} and {key} are names of the same key"
+
+
+def _field_types(cls: type) -> dict[str, type]:
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """Return a hint for an unknown name: the closest known name, or all of them.
+
+    >>> suggest("cylce", ["cycle", "seed"])
     'did you mean cycle?'
     """
     names = sorted(names)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
+    closest = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {closest[0]}?" if closest else f"there are: {', '.join(names)}"
 
 
-def _value(key: str, kind: type, text: str):
-    return _checked(key, kind, text if kind is str else _read(text))
-
-
-def _read(text: str):
-    """JSON, numbers such as .5, True and False as Python spells them; else the text itself."""
-    for read in (json.loads, float):
+def _parse_literal(text: str):
+    """Parse JSON, numbers such as .5, and True and False as Python spells them; else return the text itself."""
+    for parser in (json.loads, float):
         with contextlib.suppress(ValueError):
-            return read(text)
+            return parser(text)
     return {"True": True, "False": False}.get(text, text)
 
 
-def _checked(key: str, kind: type, value):
-    """The value if it is of that type; JSON lists become tuples, whole numbers floats."""
+def _coerce(key: str, kind: type, value):
+    """Return the value if it has the type of its key; JSON lists become tuples, whole numbers floats."""
     if kind == SCHEDULE:
         kind = POINTS if isinstance(value, (list, tuple)) else float
     if kind == POINTS:
-        pairs = value if isinstance(value, (list, tuple)) else ()
-        if pairs and all(isinstance(p, (list, tuple)) and len(p) == 2 and all(map(_is_number, p)) for p in pairs):
-            points = tuple((float(step), float(number)) for step, number in pairs)
-            if all(before < after for (before, _), (after, _) in itertools.pairwise(points)):
-                return points
-        raise UserError(f"{key}={value!r}; wanted a number or [[step, value], ...] with rising steps")
+        return _schedule_points(key, value)
     if typing.get_origin(kind) is typing.Literal:
         choices = typing.get_args(kind)
         if value in choices:
             return value
-        raise UserError(f"{key}={value!r}; {nearest(str(value), choices)}")
+        raise UserError(f"{key}={value!r}; {suggest(str(value), choices)}")
     if kind is float and _is_number(value):
         return float(value)
     if type(value) is kind and kind is not float:
         return value
     raise UserError(f"{key}={value!r}; wanted {_type_name(kind)}")
+
+
+def _schedule_points(key: str, value) -> tuple[tuple[float, float], ...]:
+    pairs = value if isinstance(value, (list, tuple)) else ()
+    if pairs and all(isinstance(p, (list, tuple)) and len(p) == 2 and all(map(_is_number, p)) for p in pairs):
+        points = tuple((float(step), float(number)) for step, number in pairs)
+        if all(before < after for (before, _), (after, _) in itertools.pairwise(points)):
+            return points
+    raise UserError(f"{key}={value!r}; wanted a number or [[step, value], ...] with rising steps")
 
 
 def _is_number(value) -> bool:
@@ -132,27 +189,27 @@ def _type_name(kind: type) -> str:
 
 
 def to_json(config) -> dict:
-    """A dataclass instance as plain JSON values."""
+    """Return a dataclass instance as plain JSON values."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def from_json(cls: type, fields: Mapping):
-    """The inverse of :func:`to_json`.
+    """Build a dataclass instance from the output of :func:`to_json`, also of a version with other key names.
 
     Raises:
-      UserError: an unknown key or a value of the wrong type.
+      UserError: an unknown key, the old and the new name of a key together, or a value of the wrong type.
     """
-    types = typing.get_type_hints(cls)
+    types, fields = _field_types(cls), rename_keys(cls, fields)
     for key in fields:
         if key not in types:
-            raise UserError(f"{cls.__name__} has no key {key!r}; {nearest(key, types)}")
-    values = {key: _checked(key, types[key], value) for key, value in fields.items()}
-    with _refused(cls.__name__):
+            raise UserError(f"{cls.__name__} has no key {key!r}; {suggest(key, types)}")
+    values = {key: _coerce(key, types[key], value) for key, value in fields.items()}
+    with _as_user_error(cls.__name__):
         return cls(**values)
 
 
 def spec_to_json(spec: Spec) -> dict:
-    """The front end, domains and statistics, as `statistics.json` and the SavedModel hold them."""
+    """Return the front end, domains and statistics as in `statistics.json` and in the SavedModel."""
     return {
         "kind": spec.kind,
         "features": to_json(spec.features),
@@ -163,63 +220,58 @@ def spec_to_json(spec: Spec) -> dict:
 
 
 def spec_from_json(fields: Mapping) -> Spec:
-    """The inverse of :func:`spec_to_json`."""
+    """Build a Spec from the output of :func:`spec_to_json`."""
     domains, voices = fields["domains"], fields.get("pitch", {})
     moments, pitch = ({name: Moments.from_json(v) for name, v in part.items()} for part in (domains, voices))
     return Spec(from_json(KINDS[fields["kind"]], fields["features"]), tuple(moments), moments, pitch)
 
 
 def preset(plugin: type[base.Plugin], name: str, kind: str):
-    """The plugin's configuration under a preset, for speech ("audio") or pictures ("image").
+    """Return the plugin's configuration of a preset, for speech ("audio") or images ("image").
 
     Raises:
       UserError: the plugin has no such preset.
     """
     if name not in plugin.PRESETS:
-        raise UserError(f"--preset={name}; {nearest(name, plugin.PRESETS)}")
+        raise UserError(f"--preset={name}; {suggest(name, plugin.PRESETS)}")
     return plugin.Config(**plugin.PRESETS[name].get(kind, {}))
 
 
 def describe(cls: type) -> list[tuple[str, str, str, str]]:
-    """Key, type, default and meaning of every field, the meanings from the classes' docstrings."""
-    meanings = {}
-    for parent in reversed(cls.__mro__):
-        section = inspect.cleandoc(parent.__doc__ or "").partition("Attributes:")[2]
-        found = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, re.MULTILINE)
-        meanings.update((name, " ".join(text.split())) for name, text in found)
-    types = typing.get_type_hints(cls)
+    """Return key, type, default and help text of every field; the text is empty for fields that carry none."""
+    types, texts = _field_types(cls), config_fields.help_texts(cls)
     return [
-        (f.name, _type_name(types[f.name]), str(f.default) or "none", meanings.get(f.name, ""))
+        (f.name, _type_name(types[f.name]), str(f.default) or "none", texts.get(f.name, ""))
         for f in dataclasses.fields(cls)
     ]
 
 
-def same_front_end(what: str, theirs: AudioSpec | ImageSpec, wanted: AudioSpec | ImageSpec) -> None:
-    """Refuses a run whose front end is not the one wanted.
+def check_same_front_end(subject: str, actual: AudioSpec | ImageSpec, expected: AudioSpec | ImageSpec) -> None:
+    """Check that a run has the expected front end.
 
     Args:
-      what: how the run was asked for, such as ``--inverter=vocoder:run``.
-      theirs: that run's front end.
-      wanted: the other.
+      subject: how the run was named, such as ``--inverter=vocoder:run``.
+      actual: the front end of that run.
+      expected: the front end that is required.
 
     Raises:
-      UserError: they differ, and in what.
+      UserError: they differ; the message lists the differences.
     """
-    if apart := differences(dataclasses.asdict(theirs), dataclasses.asdict(wanted)):
-        raise UserError(f"{what}: that run has another front end; from its own to the one wanted, {', '.join(apart)}")
+    if changed := differences(dataclasses.asdict(actual), dataclasses.asdict(expected)):
+        raise UserError(f"{subject}: the run has another front end (its own -> the required one): {', '.join(changed)}")
 
 
 def differences(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
-    """What changed between two JSON objects, as ``key: old -> new`` lines.
+    """Return the differences between two JSON objects as ``key: old -> new`` lines.
 
     >>> differences({"a": {"b": 1}}, {"a": {"b": 2}})
     ['a.b: 1 -> 2']
     """
     lines = []
     for key in sorted({*old, *new}):
-        was, now = old.get(key), new.get(key)
-        if isinstance(was, Mapping) and isinstance(now, Mapping):
-            lines += differences(was, now, f"{prefix}{key}.")
-        elif was != now:
-            lines.append(f"{prefix}{key}: {was} -> {now}")
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before} -> {after}")
     return lines

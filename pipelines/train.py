@@ -114,7 +114,7 @@ def new_run(data):
     run = config.preset(plugin_class, FLAGS.preset, data.spec.kind)
     pairs = [*FLAGS.set, f"seed={FLAGS.seed}"]
     pairs += [f"{key}={FLAGS[key].value}" for key in ("steps", "batch_size") if FLAGS[key].value is not None]
-    run = config.overridden(run, pairs)
+    run = config.override(run, pairs)
     return run_directory.Run(
         plugin=FLAGS.plugin,
         preset=FLAGS.preset,

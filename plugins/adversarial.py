@@ -8,6 +8,7 @@ from typing import Literal
 import keras
 
 from models import discriminator, image_pool, schedules
+from models.config_fields import option
 from models.discriminator import Discriminator
 from models.optimizer import Optimizer
 from plugins import base
@@ -17,37 +18,29 @@ AdversarialLoss = Literal["lsgan", "hinge", "non_saturating", "wgan"]  # the nam
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(base.Config):
-    """Keys that adversarial plugins share.
+    """Keys that adversarial plugins share."""
 
-    Attributes:
-      critic_channels: width of the discriminators.
-      rate_g: learning rate of the generators.
-      rate_d: learning rate of the discriminators.
-      beta1: decay of the first moment of every player's Adam.
-      beta2: decay of the second.
-      critics: steps of the discriminators for each of the generators' (n_critic of arXiv:1701.07875).
-      adversary: which losses the players minimise.
-      r1: weight of the squared slope of the discriminators on real examples (arXiv:1801.04406).
-      r1_every: steps between those that pay for r1.
-      gradient_penalty: weight of the penalty of arXiv:1704.00028 between reals and fakes.
-      spectral_norm: whether the discriminators' kernels are divided by their largest singular value.
-      pool_size: fakes that the discriminators are shown again; 0 for none.
-      augment: whether discriminators see all through DiffAugment (pictures) or SpecAugment's masks (speech).
-    """
-
-    critic_channels: int = 64
-    rate_g: float = 2e-4
-    rate_d: float = 1e-4
-    beta1: float = 0.5
-    beta2: float = 0.999
-    critics: int = 1
-    adversary: AdversarialLoss = "lsgan"
-    r1: float = 0.0
-    r1_every: int = 16
-    gradient_penalty: float = 0.0
-    spectral_norm: bool = False
-    pool_size: int = 50
-    augment: bool = False
+    critic_channels: int = option(64, "base number of channels of the discriminators")
+    rate_g: float = option(2e-4, "learning rate of the generators")
+    rate_d: float = option(1e-4, "learning rate of the discriminators")
+    beta1: float = option(0.5, "Adam's decay of the first moment, in all optimisers")
+    beta2: float = option(0.999, "Adam's decay of the second moment, in all optimisers")
+    critics: int = option(1, "discriminator steps for each generator step (n_critic of arXiv:1701.07875)")
+    adversary: AdversarialLoss = option("lsgan", "adversarial loss")
+    r1: float = option(
+        0.0, "weight of the R1 penalty: squared gradient of the discriminators on real examples (arXiv:1801.04406)"
+    )
+    r1_every: int = option(16, "interval in steps between R1 penalties")
+    gradient_penalty: float = option(
+        0.0, "weight of the gradient penalty between real and generated examples (arXiv:1704.00028)"
+    )
+    spectral_norm: bool = option(False, "whether the discriminators use spectral normalisation")
+    pool_size: int = option(
+        50, "generated examples in the image pool from which the discriminators are also trained; 0 for no pool"
+    )
+    augment: bool = option(
+        False, "whether the discriminators' inputs are augmented: DiffAugment for images, SpecAugment masks for speech"
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -58,25 +51,23 @@ class Config(base.Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TranslatorConfig(Config):
-    """Keys that plugins share whose generators are residual networks, over linear transport for speech.
+    """Keys that plugins share whose generators are residual networks, over linear transport for speech."""
 
-    Attributes:
-      channels: width of a generator.
-      blocks: residual blocks of a generator.
-      kernel: frames that a gated convolution of the speech generator sees.
-      generator_halvings: stride-2 convolutions of the picture generator; 2 in the papers; 1 keeps small things.
-      halvings: stride-2 convolutions of the picture discriminator: 3 judge 70 x 70 pixels.
-      effort: speech: weight of what a generator adds to linear transport.
-      transport: speech: begin at linear optimal transport between the domains, not at the identity.
-    """
-
-    channels: int = 128
-    blocks: int = 3
-    kernel: int = 5
-    generator_halvings: int = 2
-    halvings: int = 3
-    effort: schedules.Schedule = 10.0
-    transport: bool = True
+    channels: int = option(128, "base number of channels of a generator")
+    blocks: int = option(3, "residual blocks of a generator")
+    kernel: int = option(5, "speech: kernel size in frames of the generator's gated convolutions")
+    generator_halvings: int = option(
+        2, "images: stride-2 convolutions of the generator; 2 as in the papers, 1 keeps small structures"
+    )
+    halvings: int = option(
+        3, "images: stride-2 convolutions of the discriminator; 3 give a receptive field of 70 x 70 pixels"
+    )
+    effort: schedules.Schedule = option(
+        10.0, "speech: weight of the L1 penalty on the generator's residual over linear transport"
+    )
+    transport: bool = option(
+        True, "speech: whether the generator starts at linear optimal transport between the domains, not the identity"
+    )
 
     def __post_init__(self):
         super().__post_init__()

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from models import schedules
+from models.config_fields import option
 from models.errors import UserError
 from models.features.spec import Spec
 from models.features.stats import Moments
@@ -51,33 +52,32 @@ def padding_to_multiple(frames: tf.Tensor, multiple: int) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The keys that every plugin has; each plugin adds its own.
+    """The keys that every plugin has; each plugin adds its own."""
 
-    Attributes:
-      steps: training steps where `--steps` is not given.
-      batch_size: examples of each domain a step, over all replicas, where `--batch_size` is not given.
-      crop_frames: frames of speech in one training example.
-      seed: what initial weights and draws during training depend on.
-      decay: how learning rates fall: linear (flat for half the steps, then to zero), cosine, or constant.
-      warmup_steps: steps in which learning rates rise from zero.
-      clip_norm: the longest gradient that an optimiser follows; 0 for any.
-      accumulate: batches whose gradients are averaged into one move of the weights.
-      ema: decay of the moving average of weights that evaluation and export use; 0 for the weights themselves.
-      monitor: metric whose lowest validation is kept as the best; the plugin's own, if it has one, if not given.
-      patience: validations without a new best after which training ends; 0 for never.
-    """
-
-    steps: int = 2000
-    batch_size: int = 8
-    crop_frames: int = 32
-    seed: int = 0
-    decay: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_steps: int = 0
-    clip_norm: float = 0.0
-    accumulate: int = 1
-    ema: float = 0.0
-    monitor: str = ""
-    patience: int = 0
+    steps: int = option(2000, "number of training steps, unless --steps is given")
+    batch_size: int = option(
+        8, "examples of each domain in a global batch (all replicas together), unless --batch_size is given"
+    )
+    crop_frames: int = option(32, "frames of speech in one training example")
+    seed: int = option(0, "random seed of the initial weights and of the random numbers during training")
+    decay: Literal["linear", "cosine", "constant"] = option(
+        "linear",
+        "learning-rate schedule: linear (constant for half of the steps, then linearly to zero), cosine or constant",
+    )
+    warmup_steps: int = option(0, "steps of linear learning-rate warm-up from zero")
+    clip_norm: float = option(
+        0.0, "gradient clipping: largest norm of the gradient over all weights of an optimiser; 0 for no clipping"
+    )
+    accumulate: int = option(1, "gradient accumulation: batches whose gradients are averaged into one update")
+    ema: float = option(
+        0.0, "decay of the exponential moving average of the weights, used in evaluation and export; 0 for no averaging"
+    )
+    monitor: str = option(
+        "", "validation metric that selects the best checkpoint, lower is better; empty for the plugin's default"
+    )
+    patience: int = option(
+        0, "early stopping: validations without improvement after which training ends; 0 for no early stopping"
+    )
 
     def __post_init__(self):
         require_at_least(self, batch_size=1, crop_frames=1, accumulate=1, warmup_steps=0, patience=0, clip_norm=0)

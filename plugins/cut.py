@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import layers, schedules
+from models.config_fields import option
 from models.features import transport
 from models.losses import reconstruction, reduction
 from models.networks import images, mels
@@ -23,26 +24,24 @@ from plugins import adversarial, base
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(adversarial.TranslatorConfig):
-    """Keys of `cut`. A weight is a number, or points ``[[step, weight], ...]``.
-
-    Attributes:
-      nce: weight of the contrast between patches of a source and of its translation.
-      nce_identity: weight of the same for the second domain, which should stay as it is.
-      patches: places that are contrasted, at most.
-      features: width of what patches are compared by.
-      temperature: of the contrast.
-      recolour: pictures: contrast them with random channels inverted, so that patches are known by what is in them;
-        without, as in the paper, bright likes to stay bright.
-    """
+    """Keys of `cut`. A weight is a number, or points ``[[step, weight], ...]``."""
 
     channels: int = 64
     blocks: int = 9
-    nce: schedules.Schedule = 1.0
-    nce_identity: schedules.Schedule = 1.0
-    patches: int = 256
-    features: int = 256
-    temperature: float = 0.07
-    recolour: bool = False
+    nce: schedules.Schedule = option(
+        1.0, "weight of the patchwise contrastive loss (PatchNCE) between a source and its translation"
+    )
+    nce_identity: schedules.Schedule = option(
+        1.0, "weight of the PatchNCE loss between an example of the second domain and its identity mapping"
+    )
+    patches: int = option(256, "largest number of patches in the contrastive loss")
+    features: int = option(256, "dimensions of the patch embeddings")
+    temperature: float = option(0.07, "softmax temperature of the contrastive loss")
+    recolour: bool = option(
+        False,
+        "images: whether random channels are inverted for the contrastive loss, so that it compares "
+        "content; without, as in the paper, bright regions tend to stay bright",
+    )
     effort: schedules.Schedule = 0.0
 
 

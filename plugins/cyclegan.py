@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import schedules
+from models.config_fields import option
 from models.features import transport
 from models.losses import reconstruction, reduction
 from models.networks import images, mels
@@ -21,17 +22,13 @@ from plugins import adversarial, base
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(adversarial.TranslatorConfig):
-    """Keys of `cyclegan`. A weight is a number, or points ``[[step, weight], ...]`` between which it is linear.
+    """Keys of `cyclegan`. A weight is a number, or points ``[[step, weight], ...]`` between which it is linear."""
 
-    Attributes:
-      cycle: weight of ``|a - aba| + |b - bab|``.
-      identity: weight of ``|a - aa| + |b - bb|``.
-      loudness: speech: weight of the difference of the frames' log norms before and after translation.
-    """
-
-    cycle: schedules.Schedule = 10.0
-    identity: schedules.Schedule = 0.0
-    loudness: schedules.Schedule = 0.0
+    cycle: schedules.Schedule = option(10.0, "weight of the cycle-consistency loss, |a - aba| + |b - bab|")
+    identity: schedules.Schedule = option(0.0, "weight of the identity loss, |a - aa| + |b - bb|")
+    loudness: schedules.Schedule = option(
+        0.0, "speech: weight of the difference between the frames' log norms before and after translation"
+    )
 
 
 PICTURES = {"effort": 0.0, "rate_d": 2e-4}  # no identity term: it keeps colours, which translation is to change

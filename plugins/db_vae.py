@@ -12,6 +12,7 @@ import dataclasses
 import tensorflow as tf
 
 from models import schedules
+from models.config_fields import option
 from models.errors import UserError
 from models.losses import reduction, variational
 from plugins import base, encoding, likelihood
@@ -19,19 +20,12 @@ from plugins import base, encoding, likelihood
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(likelihood.Config):
-    """Keys of `db_vae`. A weight is a number, or points ``[[step, weight], ...]``.
+    """Keys of `db_vae`. A weight is a number, or points ``[[step, weight], ...]``."""
 
-    Attributes:
-      coded: the domain whose examples are coded and reconstructed; the examples of every domain if not given.
-      classification: weight of the cross entropy of the domains.
-      reconstruction: weight of -log p(x|z), in nats a feature.
-      beta: weight of KL(q(z|x) || p(z)), in nats an example.
-    """
-
-    coded: str = ""
-    classification: schedules.Schedule = 1.0
-    reconstruction: schedules.Schedule = 1.0
-    beta: schedules.Schedule = 5e-4
+    coded: str = option("", "domain whose examples the VAE encodes and reconstructs; empty for all domains")
+    classification: schedules.Schedule = option(1.0, "weight of the cross entropy of the domain classifier")
+    reconstruction: schedules.Schedule = option(1.0, "weight of -log p(x|z), in nats per feature")
+    beta: schedules.Schedule = option(5e-4, "weight of KL(q(z|x) || p(z)), in nats per example")
 
 
 class DBVAE(base.Plugin):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
+from models.config_fields import option
 from models.errors import UserError
 from models.networks import images, mels
 from plugins import base
@@ -18,18 +19,12 @@ from plugins import base
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(base.Config):
-    """Keys that plugins with an encoder and a decoder share.
-
-    Attributes:
-      latent: numbers in the code of one picture or of one window of `crop_frames` frames.
-      channels: width of encoder and decoder.
-      rate: Adam's learning rate.
-    """
+    """Keys that plugins with an encoder and a decoder share."""
 
     batch_size: int = 32
-    latent: int = 32
-    channels: int = 64
-    rate: float = 1e-3
+    latent: int = option(32, "latent dimensions of one image, or of one window of crop_frames frames of speech")
+    channels: int = option(64, "base number of channels of the encoder and the decoder")
+    rate: float = option(1e-3, "learning rate of Adam")
 
     def __post_init__(self):
         super().__post_init__()

@@ -10,6 +10,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from models.config_fields import option
 from models.errors import UserError
 from models.losses import reduction
 from models.networks import images, mels
@@ -18,16 +19,11 @@ from plugins import adversarial, base, encoding
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(adversarial.Config):
-    """Keys of `dcgan`.
-
-    Attributes:
-      latent: numbers of noise that one picture or window of `crop_frames` frames is made of.
-      channels: width of the generator.
-    """
+    """Keys of `dcgan`."""
 
     batch_size: int = 64
-    latent: int = 64
-    channels: int = 64
+    latent: int = option(64, "latent dimensions of one image, or of one window of crop_frames frames of speech")
+    channels: int = option(64, "base number of channels of the generator")
     adversary: adversarial.AdversarialLoss = "non_saturating"
     rate_d: float = 2e-4
     pool_size: int = 0

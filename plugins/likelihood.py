@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import layers
+from models.config_fields import option
 from models.errors import UserError
 from models.losses import variational
 from plugins import base, encoding
@@ -17,15 +18,14 @@ from plugins import base, encoding
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(encoding.Config):
-    """Keys that variational plugins share.
+    """Keys that variational plugins share."""
 
-    Attributes:
-      likelihood: gaussian of normalised features around what is decoded, or bernoulli of features scaled to [0, 1].
-      sigma: deviation of the gaussian, in normalised units; 0 learns it (arXiv:2006.13202).
-    """
-
-    likelihood: Literal["gaussian", "bernoulli"] = "gaussian"
-    sigma: float = 0.0
+    likelihood: Literal["gaussian", "bernoulli"] = option(
+        "gaussian", "likelihood p(x|z): gaussian on normalised features, or bernoulli on features scaled to [0, 1]"
+    )
+    sigma: float = option(
+        0.0, "standard deviation of the gaussian likelihood, in normalised units; 0 learns it (arXiv:2006.13202)"
+    )
 
     def __post_init__(self):
         super().__post_init__()

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import augment, schedules
+from models.config_fields import option
 from models.errors import UserError
 from models.features import transport
 from models.losses import reconstruction, reduction
@@ -23,33 +24,29 @@ from plugins import adversarial, base
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(adversarial.Config):
-    """Keys of `mask_cyclegan`. A weight is a number, or points ``[[step, weight], ...]``.
-
-    Attributes:
-      channels: that the first convolution of a generator gives to its gates; an even number.
-      blocks: residual blocks in the middle of a generator.
-      missing: frames that may be missing from an example, at most.
-      cycle: weight of ``|a - aba| + |b - bab|``.
-      identity: weight of ``|a - aa| + |b - bb|``.
-      second: weight of the adversaries that judge ``aba`` and ``bab``.
-      effort: weight of what the generators add to linear transport.
-      transport: begin at linear optimal transport between the domains, not at random.
-      loudness: weight of the difference of the frames' log norms before and after translation.
-    """
+    """Keys of `mask_cyclegan`. A weight is a number, or points ``[[step, weight], ...]``."""
 
     crop_frames: int = 64
     batch_size: int = 1
     critic_channels: int = 128
     pool_size: int = 0
-    channels: int = 128
-    blocks: int = 6
-    missing: int = 25
-    cycle: schedules.Schedule = 10.0
-    identity: schedules.Schedule = ((0, 5.0), (10000, 5.0), (10001, 0.0))
-    second: schedules.Schedule = 1.0
-    effort: schedules.Schedule = 0.0
-    transport: bool = False
-    loudness: schedules.Schedule = 0.0
+    channels: int = option(128, "channels of a generator's first gated convolution; even")
+    blocks: int = option(6, "residual blocks of a generator")
+    missing: int = option(25, "largest number of masked frames in an example")
+    cycle: schedules.Schedule = option(10.0, "weight of the cycle-consistency loss, |a - aba| + |b - bab|")
+    identity: schedules.Schedule = option(
+        ((0, 5.0), (10000, 5.0), (10001, 0.0)), "weight of the identity loss, |a - aa| + |b - bb|"
+    )
+    second: schedules.Schedule = option(1.0, "weight of the second adversarial loss, on aba and bab")
+    effort: schedules.Schedule = option(
+        0.0, "weight of the L1 penalty on the generators' residual over linear transport"
+    )
+    transport: bool = option(
+        False, "whether the generators start at linear optimal transport between the domains, not at random weights"
+    )
+    loudness: schedules.Schedule = option(
+        0.0, "weight of the difference between the frames' log norms before and after translation"
+    )
 
     def __post_init__(self):
         super().__post_init__()

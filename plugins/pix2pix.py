@@ -11,6 +11,7 @@ import dataclasses
 import tensorflow as tf
 
 from models import schedules
+from models.config_fields import option
 from models.features import transport
 from models.losses import reconstruction, reduction
 from models.networks import images, mels
@@ -19,24 +20,16 @@ from plugins import adversarial, base
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(adversarial.Config):
-    """Keys of `pix2pix`. A weight is a number, or points ``[[step, weight], ...]``.
-
-    Attributes:
-      channels: width of the generator.
-      blocks: speech: residual blocks of the generator.
-      kernel: speech: frames that a gated convolution of the generator sees.
-      halvings: stride-2 convolutions of the picture discriminator.
-      l1: weight of ``|b - ab|``.
-    """
+    """Keys of `pix2pix`. A weight is a number, or points ``[[step, weight], ...]``."""
 
     adversary: adversarial.AdversarialLoss = "non_saturating"
     rate_d: float = 2e-4
     pool_size: int = 0
-    channels: int = 64
-    blocks: int = 3
-    kernel: int = 5
-    halvings: int = 3
-    l1: schedules.Schedule = 100.0
+    channels: int = option(64, "base number of channels of the generator")
+    blocks: int = option(3, "speech: residual blocks of the generator")
+    kernel: int = option(5, "speech: kernel size in frames of the generator's gated convolutions")
+    halvings: int = option(3, "images: stride-2 convolutions of the discriminator")
+    l1: schedules.Schedule = option(100.0, "weight of the L1 loss, |b - ab|")
 
 
 class Pix2Pix(base.Plugin):

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import schedules
+from models.config_fields import option
 from models.errors import UserError
 from models.features import transport
 from models.losses import reconstruction, reduction
@@ -24,16 +25,13 @@ MAX_DOMAINS = 16  # with a linear transport for every pair of domains
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(adversarial.TranslatorConfig):
-    """Keys of `stargan`. A weight is a number, or points ``[[step, weight], ...]``.
-
-    Attributes:
-      cycle: weight of ``|x - xyx|``, there and back.
-      identity: weight of ``|x - xx|``, sent to where it is.
-    """
+    """Keys of `stargan`. A weight is a number, or points ``[[step, weight], ...]``."""
 
     pool_size: int = 0
-    cycle: schedules.Schedule = 10.0
-    identity: schedules.Schedule = 0.0
+    cycle: schedules.Schedule = option(10.0, "weight of the cycle-consistency loss, |x - xyx|")
+    identity: schedules.Schedule = option(
+        0.0, "weight of the identity loss, |x - xx|, of translations to the example's own domain"
+    )
 
     def __post_init__(self):
         super().__post_init__()

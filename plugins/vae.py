@@ -11,6 +11,7 @@ import dataclasses
 import tensorflow as tf
 
 from models import replicas, schedules
+from models.config_fields import option
 from models.errors import UserError
 from models.losses import reduction, variational
 from plugins import base, encoding, likelihood
@@ -18,13 +19,9 @@ from plugins import base, encoding, likelihood
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(likelihood.Config):
-    """Keys of `vae`. A weight is a number, or points ``[[step, weight], ...]`` between which it is linear.
+    """Keys of `vae`. A weight is a number, or points ``[[step, weight], ...]`` between which it is linear."""
 
-    Attributes:
-      beta: weight of KL(q(z|x) || p(z)).
-    """
-
-    beta: schedules.Schedule = 1.0
+    beta: schedules.Schedule = option(1.0, "weight of KL(q(z|x) || p(z))")
 
 
 class VAE(base.Plugin):
@@ -107,16 +104,11 @@ class VAE(base.Plugin):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BetaConfig(Config):
-    """Keys of `beta_vae`.
-
-    Attributes:
-      capacity: nats that KL(q(z|x) || p(z)) is drawn to in the end (Eq. 8 of arXiv:1804.03599); 0 for down to none.
-      capacity_steps: steps in which the capacity rises from zero.
-    """
+    """Keys of `beta_vae`."""
 
     beta: schedules.Schedule = 4.0
-    capacity: float = 0.0
-    capacity_steps: int = 1000
+    capacity: float = option(0.0, "target of KL(q(z|x) || p(z)) in nats (Eq. 8 of arXiv:1804.03599); 0 for no target")
+    capacity_steps: int = option(1000, "steps of the linear rise of the capacity from zero")
 
     def __post_init__(self):
         super().__post_init__()
@@ -142,18 +134,12 @@ class BetaVAE(VAE):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TCConfig(likelihood.Config):
-    """Keys of `beta_tcvae`; all ones are the VAE.
-
-    Attributes:
-      alpha: weight of the mutual information between codes and examples.
-      beta: weight of the total correlation of a code's dimensions.
-      gamma: weight of the dimensions' divergence from the prior.
-    """
+    """Keys of `beta_tcvae`; all ones are the VAE."""
 
     batch_size: int = 64
-    alpha: schedules.Schedule = 1.0
-    beta: schedules.Schedule = 6.0
-    gamma: schedules.Schedule = 1.0
+    alpha: schedules.Schedule = option(1.0, "weight of the mutual information between codes and examples")
+    beta: schedules.Schedule = option(6.0, "weight of the total correlation between latent dimensions")
+    gamma: schedules.Schedule = option(1.0, "weight of the dimension-wise KL divergence from the prior")
 
 
 class BetaTCVAE(VAE):

@@ -7,6 +7,7 @@ import dataclasses
 import tensorflow as tf
 
 from models import layers, schedules
+from models.config_fields import option
 from models.errors import UserError
 from models.losses import reduction, waveform
 from models.networks import vocoder
@@ -15,23 +16,7 @@ from plugins import adversarial, base
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(adversarial.Config):
-    """Keys of `vocoder`.
-
-    Attributes:
-      channels: width of the network.
-      blocks: ConvNeXt blocks.
-      kernel: frames that a block's convolution sees; odd.
-      projections: times that frames are taken from the waveform itself and brought nearer to what was said and to
-        the mels; in training too, where a weight asks for the waveform.
-      mel: weight of the difference of log-mels.
-      stft: weight of the differences of spectra at several resolutions.
-      magnitude: weight of the difference of the magnitudes that are said, before frames overlap.
-      adversarial: weight of what the discriminators say; 0 for none, and then there are none.
-      matching: weight of the difference of the discriminators' features.
-      periods: discriminators of samples some places apart, five at most.
-      resolutions: discriminators of spectra.
-      mels_from: a run; the network learns from what its model makes of the log-mels, there and back.
-    """
+    """Keys of `vocoder`."""
 
     batch_size: int = 16
     crop_frames: int = 64
@@ -41,18 +26,28 @@ class Config(adversarial.Config):
     beta1: float = 0.8
     beta2: float = 0.99
     pool_size: int = 0
-    channels: int = 512
-    blocks: int = 8
-    kernel: int = 7
-    projections: int = 0
-    mel: schedules.Schedule = 45.0
-    stft: schedules.Schedule = 0.0
-    magnitude: schedules.Schedule = 0.0
-    adversarial: schedules.Schedule = 1.0
-    matching: schedules.Schedule = 2.0
-    periods: int = 5
-    resolutions: int = 3
-    mels_from: str = ""
+    channels: int = option(512, "channels of the network")
+    blocks: int = option(8, "ConvNeXt blocks")
+    kernel: int = option(7, "kernel size in frames of a block's depthwise convolution; odd")
+    projections: int = option(
+        0,
+        "iterations of alternating projections (Griffin-Lim with the mels as a constraint) after the "
+        "network; also during training if a loss needs the waveform",
+    )
+    mel: schedules.Schedule = option(45.0, "weight of the log-mel loss")
+    stft: schedules.Schedule = option(0.0, "weight of the multi-resolution STFT loss")
+    magnitude: schedules.Schedule = option(
+        0.0, "weight of the magnitude loss on the predicted frames, before overlap-add"
+    )
+    adversarial: schedules.Schedule = option(
+        1.0, "weight of the adversarial loss; 0 for training without discriminators"
+    )
+    matching: schedules.Schedule = option(2.0, "weight of the feature-matching loss")
+    periods: int = option(5, "number of multi-period discriminators, at most 5")
+    resolutions: int = option(3, "number of multi-resolution discriminators")
+    mels_from: str = option(
+        "", "path of a run; the vocoder trains on log-mels that this run's model has encoded and decoded"
+    )
 
     def __post_init__(self):
         super().__post_init__()

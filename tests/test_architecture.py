@@ -6,7 +6,14 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-FLOORS = ("models.errors", "models.features", "models", "plugins", "pipelines")  # ground floor first
+FLOORS = (
+    "models.errors",
+    "models.config_fields",
+    "models.features",
+    "models",
+    "plugins",
+    "pipelines",
+)  # ground floor first
 SCRIPTS = {f"pipelines.{verb}" for verb in ("preprocess", "train", "translate", "evaluate", "explore", "demo")}
 ONLY_IN = {  # package: the modules that may import it
     "apache_beam": {"pipelines.beam", "pipelines.jobs"},

@@ -54,7 +54,7 @@ def test_the_keys_of_every_command_exist(page, name, arguments):
     pairs = [value for flag, value in given if flag == "--set"]
     if name == "train":
         plugin = plugins.load(dict(given)["--plugin"])
-        config.overridden(plugin.Config(), pairs)
+        config.override(plugin.Config(), pairs)
     elif pairs:
         known = [config.KINDS[kind] for kind in ("audio", "image")]
         assert any(all(pair.partition("=")[0] in kind.__dataclass_fields__ for pair in pairs) for kind in known), page

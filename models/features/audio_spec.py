@@ -10,36 +10,26 @@ import warnings
 import librosa
 import numpy as np
 
+from models.config_fields import option
 from models.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AudioSpec:
-    """The front end, complete: two equal specs give the same features for the same file.
+    """The front end, complete: two equal specs give the same features for the same file."""
 
-    Attributes:
-      sample_rate_hz: rate every recording is resampled to.
-      n_fft: samples in one analysis frame; even, so that frames can be centred.
-      hop_length: samples from one frame to the next.
-      win_length: samples under the window, centred in the frame; at most ``n_fft``.
-      window: a SciPy window name.
-      n_mels: triangular bands, Slaney scale and area norm as in librosa.
-      fmin_hz: lower edge of the first band.
-      fmax_hz: upper edge of the last band; at most half the sample rate.
-      floor: mel magnitudes below this are raised to it before the logarithm.
-      level_db: dB re full scale RMS that the active part of a recording is brought to.
-    """
-
-    sample_rate_hz: int = 16000
-    n_fft: int = 1024
-    hop_length: int = 256
-    win_length: int = 1024
-    window: str = "hann"
-    n_mels: int = 80
-    fmin_hz: float = 40.0
-    fmax_hz: float = 7600.0
-    floor: float = 1e-4
-    level_db: float = -23.0
+    sample_rate_hz: int = option(16000, "sample rate in Hz to which every recording is resampled")
+    n_fft: int = option(1024, "FFT size in samples; even")
+    hop_length: int = option(256, "hop length in samples between frames")
+    win_length: int = option(1024, "window length in samples, centred in the frame; at most n_fft")
+    window: str = option("hann", "name of a SciPy window")
+    n_mels: int = option(80, "number of mel bands (Slaney scale and area normalisation, as in librosa)")
+    fmin_hz: float = option(40.0, "lower edge of the first mel band in Hz")
+    fmax_hz: float = option(7600.0, "upper edge of the last mel band in Hz; at most half the sample rate")
+    floor: float = option(1e-4, "smallest mel magnitude; smaller values are raised to it before the logarithm")
+    level_db: float = option(
+        -23.0, "RMS level in dB re full scale to which the active part of a recording is normalised"
+    )
 
     def __post_init__(self):
         for name in ("sample_rate_hz", "n_fft", "hop_length", "win_length", "n_mels", "floor"):

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 import PIL.Image
 
+from models.config_fields import option
 from models.errors import UserError
 from models.features import colour, deep_samples, picture_file, white_level
 from models.features.white_level import Depth
@@ -23,20 +24,16 @@ STEP = 4  # networks halve a picture twice
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageSpec:
-    """What every picture is brought to.
+    """What every picture is brought to."""
 
-    Attributes:
-      height: pixels, a multiple of 4.
-      width: pixels, a multiple of 4.
-      channels: 1 (grey) or 3 (RGB).
-      white: value of white in pictures of 16 bits, 32 bits or real numbers that do not state it themselves, such as
-        4095 where 12 bits lie in 16; 0: 65535 of 16 bits, and by the brightest samples of each file of others.
-    """
-
-    height: int = 64
-    width: int = 64
-    channels: int = 3
-    white: float = 0.0
+    height: int = option(64, "height in pixels; a multiple of 4")
+    width: int = option(64, "width in pixels; a multiple of 4")
+    channels: int = option(3, "colour channels: 1 (grey) or 3 (RGB)")
+    white: float = option(
+        0.0,
+        "white level of images with more than 8 bits or real-valued samples that do not state it, such as 4095 for "
+        "12 bits in 16; 0: 65535 for 16 bits, otherwise from the brightest samples of each file",
+    )
 
     def __post_init__(self):
         for name in ("height", "width"):

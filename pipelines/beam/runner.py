@@ -61,7 +61,7 @@ def options(arguments: list[str]) -> PipelineOptions:
         logging.disable(logging.NOTSET)
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise UserError(f"Beam has no option --{unknown[0]}; {config.nearest(unknown[0], known)}")
+        raise UserError(f"Beam has no option --{unknown[0]}; {config.suggest(unknown[0], known)}")
     standard = parsed.view_as(StandardOptions)
     standard.runner = standard.runner and _runner_named(standard.runner)
     _settle_dry_run(parsed.view_as(TestOptions))
@@ -85,7 +85,7 @@ def _runner_named(name: str) -> str:
     known = StandardOptions.KNOWN_RUNNER_NAMES
     short = [each for each in known if each.lower() in (name.lower(), f"{name.lower()}runner")]
     if not short and "." not in name:
-        raise UserError(f"Beam has no runner {name}; {config.nearest(name, known)}")
+        raise UserError(f"Beam has no runner {name}; {config.suggest(name, known)}")
     return short[0] if short else name
 
 

@@ -59,7 +59,7 @@ def infer_spec(
     Raises:
       UserError: no file could be read, or a key or value that is wrong.
     """
-    changes = config.parsed(config.KINDS[kind], pairs)
+    changes = config.parse_pairs(config.KINDS[kind], pairs)
     probes = [_probe(domain, recording.probe if kind == "audio" else image.probe) for domain in corpus]
     if kind == "audio":
         rate_hz = changes.pop("sample_rate_hz", min(recording.suggested_rate(rates) for rates in probes))

@@ -38,7 +38,7 @@ def drawn(pattern: str, domain: str, data_dir: str) -> str:
     """
     kind, _, count = pattern.removeprefix(PREFIX).partition("/")
     if kind not in procedural.SETS:
-        raise UserError(f"--domain={domain}={pattern}: no such set; {config.nearest(kind, procedural.SETS)}")
+        raise UserError(f"--domain={domain}={pattern}: no such set; {config.suggest(kind, procedural.SETS)}")
     if not count.isdecimal() or not int(count):
         raise UserError(f"--domain={domain}={pattern}; wanted factors:{kind}/COUNT, such as factors:{kind}/5000")
     folder = posixpath.join(data_dir, "sources", domain)

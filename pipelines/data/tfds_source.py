@@ -169,7 +169,7 @@ def _split_info(info, split: str):
         return info.splits[split]
     except ValueError as error:
         reason = str(error).splitlines()[-1].rstrip(".")
-        raise UserError(f"{info.full_name}: {reason}; {config.nearest(split, info.splits)}") from None
+        raise UserError(f"{info.full_name}: {reason}; {config.suggest(split, info.splits)}") from None
 
 
 def _encoding(info) -> tuple[str, str, Callable[[np.ndarray], bytes]]:

@@ -93,7 +93,7 @@ def end_of(lab: Lab, files: Sequence[File], name: str) -> np.ndarray:
     if mine:
         return np.concatenate(lab.codes(mine)).mean(axis=0, keepdims=True)
     if not tf.io.gfile.exists(name) or tf.io.gfile.isdir(name):
-        hint = config.nearest(name, [*lab.data.spec.domains, *known])
+        hint = config.suggest(name, [*lab.data.spec.domains, *known])
         raise UserError(f"--between={name}: neither a file, nor a domain or id of the {lab.asked.split} split; {hint}")
     try:
         with opened(name) as file:

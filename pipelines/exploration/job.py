@@ -95,7 +95,7 @@ def explore(asked: Asked) -> Findings:
       UserError: no such job, or it cannot be done with this run or these records.
     """
     if asked.do not in JOBS:
-        raise UserError(f"--do={asked.do}: no such job; {config.nearest(asked.do, JOBS)}")
+        raise UserError(f"--do={asked.do}: no such job; {config.suggest(asked.do, JOBS)}")
     cli.need_folder("output_dir", asked.output_dir)
     found = importlib.import_module(f"pipelines.exploration.{asked.do}").find(asked)
     page = html_report.page(

@@ -65,7 +65,7 @@ def find(asked: Asked) -> Findings:
     points = grid(asked.plugins or PLUGINS, asked.grid or GRID)
     for point in points:  # says what is wrong before any training
         pairs = [f"{key}={value}" for key, value in point.values if key not in OF_TRAIN]
-        config.parsed(plugins.load(point.plugin).Config, pairs)
+        config.parse_pairs(plugins.load(point.plugin).Config, pairs, accept_renamed=False)
     train(asked, points)
     rows = [measured(asked, point) for point in points]
     names = [name for name in (key for key, _ in points[0].values) if name != "seed"]

@@ -36,7 +36,7 @@ class Exported(tf.Module):
         functions = {"describe": self.describe, **self.functions}
         strange = sorted(set(functions) - {*base.SIGNATURES, "describe"})
         if strange:
-            raise UserError(f"plugin has the signature {strange[0]!r}; {config.nearest(strange[0], base.SIGNATURES)}")
+            raise UserError(f"plugin has the signature {strange[0]!r}; {config.suggest(strange[0], base.SIGNATURES)}")
         return functions | (
             waveform_signatures.around(functions, self.spec.features, self.context) if self.spec.kind == "audio" else {}
         )

@@ -62,7 +62,7 @@ class Model:
         domains = self.spec.domains
         for name, asked in (("target", target), ("source", source)):
             if asked is not None and asked not in domains:
-                raise UserError(f"--{name}={asked}: the model knows no such domain; {config.nearest(asked, domains)}")
+                raise UserError(f"--{name}={asked}: the model knows no such domain; {config.suggest(asked, domains)}")
         if source == target:
             raise UserError(f"--source and --target are both {target}")
         run, ways = self.facts["run"]["plugin"], self.ways()
@@ -141,5 +141,5 @@ def vocoder_of(name: str, spec: AudioSpec) -> Model:
     vocoder = Model(run_dir)
     if "vocode" not in vocoder.signatures:
         raise UserError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
-    config.same_front_end(f"--inverter={name}", vocoder.spec.features, spec)
+    config.check_same_front_end(f"--inverter={name}", vocoder.spec.features, spec)
     return vocoder

@@ -39,7 +39,7 @@ class Imitation:
 
     def __init__(self, run_dir: str, spec: Spec):
         self.model, self.spec, self.run_dir = exported_model.Model(run_dir), spec, run_dir
-        config.same_front_end(f"mels_from={run_dir}", self.model.spec.features, spec.features)
+        config.check_same_front_end(f"mels_from={run_dir}", self.model.spec.features, spec.features)
         self.places = [self._place_of(name) for name in spec.domains]
         ways = [self.ways_from(place) for place in self.places]
         self.margin = self.model.context * max(len(calls) for found in ways for calls in found)
@@ -49,7 +49,7 @@ class Imitation:
         """The number that the run knows a domain by."""
         known = self.model.spec.domains
         if domain not in known:
-            raise UserError(f"mels_from={self.run_dir}: the model knows no {domain}; {config.nearest(domain, known)}")
+            raise UserError(f"mels_from={self.run_dir}: the model knows no {domain}; {config.suggest(domain, known)}")
         return known.index(domain)
 
     def ways_from(self, place: int) -> list[list]:

@@ -175,7 +175,7 @@ class Trainer:
         batch = self.feed.next(self.feed.batches("val", 0))
         metrics = self.eval_step.get_concrete_function(batch).structured_outputs
         if self.watched not in metrics:
-            raise UserError(f"monitor={self.watched}: no such metric; {config.nearest(self.watched, metrics)}")
+            raise UserError(f"monitor={self.watched}: no such metric; {config.suggest(self.watched, metrics)}")
 
     def _train(self, done: int) -> dict[str, float]:
         """Trains on from step `done` to the end; raises FloatingPointError where losses are not finite."""

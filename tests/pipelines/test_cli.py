@@ -77,7 +77,7 @@ def test_help_after_the_bare_dashes_is_beams(toy):
 
 
 def ours():
-    config.overridden(config.ImageSpec(), ["hieght=3"])
+    config.override(config.ImageSpec(), ["hieght=3"])
 
 
 def no_file():

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from testbed import laws
 
 import plugins
+from models.config_fields import option
+from models.errors import UserError
 from models.features import stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
@@ -20,31 +24,26 @@ from plugins import base
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parent:
-    """Keys of both.
+    """Keys of both."""
 
-    Attributes:
-      count: how many there are,
-        of whatever it is.
-      name: what it is called.
-    """
-
-    count: int = 3
+    count: int = option(3, "number of items")
     name: str = "x"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Parent):
-    """Keys of one.
+    """Keys of one."""
 
-    Attributes:
-      rate: how fast.
-      loud: whether it is heard.
-      cycle: how much of it, and when.
-    """
-
-    rate: float = 0.5
+    rate: float = option(0.5, "learning rate")
     loud: bool = False
-    cycle: config.SCHEDULE = 10.0
+    cycle: config.SCHEDULE = option(10.0, "weight of the cycle loss")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fast(Settings):
+    """The keys of one with another default."""
+
+    rate: float = 5.0
 
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -68,7 +67,7 @@ def test_a_configuration_survives_its_json(made):
 def test_what_is_set_as_text_is_what_json_would_give(made):
     fields = config.to_json(made)
     pairs = [f"{key}={value if key == 'name' else json.dumps(value)}" for key, value in fields.items()]
-    assert config.overridden(Settings(), pairs) == made
+    assert config.override(Settings(), pairs) == made
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_what_is_set_as_text_is_what_json_would_give(made):
 )
 def test_a_set_value_gets_the_type_of_its_key(pair, value):
     key = pair.partition("=")[0]
-    found = getattr(config.overridden(Settings(), [pair]), key)
+    found = getattr(config.override(Settings(), [pair]), key)
     assert found == value and type(found) is type(value)
 
 
@@ -118,7 +117,7 @@ def test_a_set_value_gets_the_type_of_its_key(pair, value):
 )
 def test_a_wrong_pair_is_refused_with_what_was_wanted(pair, complaint):
     with pytest.raises(ValueError, match=complaint):
-        config.overridden(Settings(), [pair])
+        config.override(Settings(), [pair])
 
 
 @pytest.mark.parametrize("fields", [{"cuont": 3}, {"rate": "fast"}, {"count": 1.5}, {"cycle": [[2, 1], [1, 1]]}])
@@ -128,16 +127,73 @@ def test_json_of_another_shape_is_refused(fields):
 
 
 @pytest.mark.parametrize("cls", [*CONFIGS.values(), AudioSpec, ImageSpec], ids=[*CONFIGS, "audio", "image"])
-def test_every_key_that_can_be_set_says_what_it_means(cls):
-    described = {key: (kind, default, meaning) for key, kind, default, meaning in config.describe(cls)}
+def test_every_key_of_every_plugin_and_front_end_has_a_help_text(cls):
+    described = {key: (kind, default, text) for key, kind, default, text in config.describe(cls)}
     assert set(described) == {field.name for field in dataclasses.fields(cls)}
-    assert all(kind and default and len(meaning) > 5 for kind, default, meaning in described.values()), described
+    assert all(kind and default and len(text) > 5 for kind, default, text in described.values()), described
 
 
-def test_meanings_come_from_the_class_and_its_parents_on_one_line():
-    described = {key: (kind, default, meaning) for key, kind, default, meaning in config.describe(Settings)}
-    assert described["count"] == ("a whole number", "3", "how many there are, of whatever it is.")
-    assert described["cycle"] == ("float or schedule", "10.0", "how much of it, and when.")
+def test_help_texts_come_from_the_fields_of_the_class_and_its_parents():
+    described = {key: (kind, default, text) for key, kind, default, text in config.describe(Fast)}
+    assert described["count"] == ("a whole number", "3", "number of items")
+    assert described["cycle"] == ("float or schedule", "10.0", "weight of the cycle loss")
+    assert described["rate"] == ("float", "5.0", "learning rate")
+
+
+def test_a_plain_field_such_as_a_third_party_plugins_has_an_empty_help_text():
+    described = {key: (kind, default, text) for key, kind, default, text in config.describe(Settings)}
+    assert described["loud"] == ("true or false", "False", "")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Renamed(Settings):
+    """A configuration with renamed keys."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {"speed": "rate", "number": "count"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RenamedAgain(Renamed):
+    """A subclass with renamed keys of its own, one of which is a key of its own by now."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {"ring": "cycle"}
+    number: int = 1
+
+
+def test_renamed_keys_are_inherited_and_never_hide_a_current_key():
+    assert config.renamed_keys(Settings) == {}
+    assert config.renamed_keys(Renamed) == {"speed": "rate", "number": "count"}
+    assert config.renamed_keys(RenamedAgain) == {"speed": "rate", "ring": "cycle"}
+    assert config.override(RenamedAgain(), ["number=7"]).number == 7
+
+
+def test_a_renamed_key_is_set_by_its_old_name_with_a_warning(capsys):
+    assert config.override(RenamedAgain(), ["speed=2", "ring=3"]) == RenamedAgain(rate=2.0, cycle=3.0)
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: --set=speed is now rate; the old name works in this release only",
+        "warning: --set=ring is now cycle; the old name works in this release only",
+    ]
+
+
+def test_json_with_old_names_of_keys_is_read_silently(capsys):
+    assert config.from_json(Renamed, {"speed": 2, "name": "x"}) == Renamed(rate=2.0)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("pairs", [["speed=2", "rate=2"], ["rate=1", "speed=2"]])
+def test_the_old_and_the_new_name_of_a_key_together_are_refused(pairs):
+    with pytest.raises(UserError, match="speed and rate are names of the same key; wanted --set=rate only"):
+        config.override(Renamed(), pairs)
+    with pytest.raises(UserError, match="Renamed: speed and rate are names of the same key"):
+        config.from_json(Renamed, {pair.partition("=")[0]: 2.0 for pair in pairs})
+
+
+def test_the_old_name_of_a_key_is_not_described_and_can_be_refused():
+    assert {"speed", "RENAMED"}.isdisjoint(row[0] for row in config.describe(Renamed))
+    with pytest.raises(UserError, match="--set=speed=2: no key is called 'speed'; it is now rate"):
+        config.parse_pairs(Renamed, ["speed=2"], accept_renamed=False)
+    with pytest.raises(UserError, match="no key is called 'RENAMED'"):
+        config.override(Renamed(), ["RENAMED=2"])
 
 
 @laws
@@ -181,13 +237,13 @@ def test_front_end_and_statistics_survive_their_json(rng, features, shape, lags)
 
 def test_a_choice_is_one_of_its_names():
     config_class = base.Config
-    assert config.overridden(config_class(), ["decay=cosine"]).decay == "cosine"
+    assert config.override(config_class(), ["decay=cosine"]).decay == "cosine"
     with pytest.raises(ValueError, match="decay='cosin'; did you mean cosine"):
-        config.overridden(config_class(), ["decay=cosin"])
+        config.override(config_class(), ["decay=cosin"])
     assert ("decay", "linear | cosine | constant", "linear") in [row[:3] for row in config.describe(config_class)]
 
 
 @pytest.mark.parametrize("pair", ["accumulate=0", "ema=1", "clip_norm=-1", "batch_size=0", "warmup_steps=-1"])
 def test_numbers_that_make_no_sense_are_refused(pair):
     with pytest.raises(ValueError, match=pair.partition("=")[0]):
-        config.overridden(base.Config(), [pair])
+        config.override(base.Config(), [pair])

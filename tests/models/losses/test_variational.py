@@ -146,4 +146,4 @@ def test_only_examples_of_the_coded_domain_are_coded(data):
 
 def test_likelihoods_are_chosen_by_name():
     with pytest.raises(ValueError, match="did you mean gaussian"):
-        config.parsed(vae.Config, ["likelihood=gausian"])
+        config.parse_pairs(vae.Config, ["likelihood=gausian"])

@@ -28,6 +28,18 @@ def test_only_the_same_run_goes_on(speech_records, tmp_path):
         resume.resolve_resume(str(tmp_path), other)
 
 
+def test_a_run_with_the_old_name_of_a_key_is_resumed(speech_records, tmp_path, monkeypatch):
+    made = train(str(tmp_path), speech_records, "ae")
+    made.keeper.save(0)
+    monkeypatch.setattr(type(made.plugin.config), "RENAMED", {"code_size": "latent"}, raising=False)
+    keys = {"code_size" if key == "latent" else key: value for key, value in made.run.config.items()}
+    run_directory.write_run(str(tmp_path), dataclasses.replace(made.run, config=keys))
+    assert resume.resolve_resume(str(tmp_path), made.run) == made.run
+    other = dataclasses.replace(made.run, config={**made.run.config, "latent": 5})
+    with pytest.raises(ValueError, match=r"another run \(config.latent: 32 -> 5\)"):
+        resume.resolve_resume(str(tmp_path), other)
+
+
 def test_a_configuration_that_is_none_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="not a run's configuration"):
@@ -153,7 +165,7 @@ def test_folders_of_somebody_else_are_no_run(speech_records, tmp_path, name):
     place.mkdir(parents=True)
     assert resume.resolve_resume(str(tmp_path / "mine"), made.run) == made.run  # an empty one is nobody's
     (place / "photo.png").write_bytes(b"mine")
-    with pytest.raises(ValueError, match=f"mine: {name} is there and no config.json of a run; take another"):
+    with pytest.raises(ValueError, match=f"mine has a folder {name} but no config.json of a run; take another"):
         resume.resolve_resume(str(tmp_path / "mine"), made.run)
 
 
@@ -173,6 +185,6 @@ def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch, caps
     def flock(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(checkpoint.fcntl, "flock", flock)
+    monkeypatch.setattr(run_directory.fcntl, "flock", flock)
     with run_directory.lock_run(str(tmp_path)):
         assert "No locks available: a second process would not be kept from it" in capsys.readouterr().err
