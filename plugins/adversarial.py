@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import keras
 
@@ -20,17 +21,17 @@ AdversarialLoss = Literal["lsgan", "hinge", "non_saturating", "wgan"]  # the nam
 class Config(base.Config):
     """Keys that adversarial plugins share."""
 
-    critic_channels: int = option(64, "base number of channels of the discriminators")
-    rate_g: float = option(2e-4, "learning rate of the generators")
-    rate_d: float = option(1e-4, "learning rate of the discriminators")
+    discriminator_channels: int = option(64, "base number of channels of the discriminators")
+    learning_rate_g: float = option(2e-4, "learning rate of the generators")
+    learning_rate_d: float = option(1e-4, "learning rate of the discriminators")
     beta1: float = option(0.5, "Adam's decay of the first moment, in all optimisers")
     beta2: float = option(0.999, "Adam's decay of the second moment, in all optimisers")
-    critics: int = option(1, "discriminator steps for each generator step (n_critic of arXiv:1701.07875)")
-    adversary: AdversarialLoss = option("lsgan", "adversarial loss")
+    n_critic: int = option(1, "discriminator steps for each generator step (n_critic of arXiv:1701.07875)")
+    adversarial_loss: AdversarialLoss = option("lsgan", "adversarial loss")
     r1: float = option(
         0.0, "weight of the R1 penalty: squared gradient of the discriminators on real examples (arXiv:1801.04406)"
     )
-    r1_every: int = option(16, "interval in steps between R1 penalties")
+    r1_interval: int = option(16, "interval in steps between R1 penalties")
     gradient_penalty: float = option(
         0.0, "weight of the gradient penalty between real and generated examples (arXiv:1704.00028)"
     )
@@ -41,11 +42,19 @@ class Config(base.Config):
     augment: bool = option(
         False, "whether the discriminators' inputs are augmented: DiffAugment for images, SpecAugment masks for speech"
     )
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "critic_channels": "discriminator_channels",
+        "rate_g": "learning_rate_g",
+        "rate_d": "learning_rate_d",
+        "critics": "n_critic",
+        "adversary": "adversarial_loss",
+        "r1_every": "r1_interval",
+    }
 
     def __post_init__(self):
         super().__post_init__()
-        base.require_at_least(self, critic_channels=1, critics=1, r1_every=1, pool_size=0)
-        base.require_at_least(self, rate_g=0, rate_d=0, r1=0, gradient_penalty=0)
+        base.require_at_least(self, discriminator_channels=1, n_critic=1, r1_interval=1, pool_size=0)
+        base.require_at_least(self, learning_rate_g=0, learning_rate_d=0, r1=0, gradient_penalty=0)
         base.require_at_least(self, below=1, beta1=0, beta2=0)
 
 
@@ -56,30 +65,35 @@ class TranslatorConfig(Config):
     channels: int = option(128, "base number of channels of a generator")
     blocks: int = option(3, "residual blocks of a generator")
     kernel: int = option(5, "speech: kernel size in frames of the generator's gated convolutions")
-    generator_halvings: int = option(
+    generator_num_downsamples: int = option(
         2, "images: stride-2 convolutions of the generator; 2 as in the papers, 1 keeps small structures"
     )
-    halvings: int = option(
+    discriminator_num_downsamples: int = option(
         3, "images: stride-2 convolutions of the discriminator; 3 give a receptive field of 70 x 70 pixels"
     )
-    effort: schedules.Schedule = option(
+    residual_weight: schedules.Schedule = option(
         10.0, "speech: weight of the L1 penalty on the generator's residual over linear transport"
     )
     transport: bool = option(
         True, "speech: whether the generator starts at linear optimal transport between the domains, not the identity"
     )
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "generator_halvings": "generator_num_downsamples",
+        "halvings": "discriminator_num_downsamples",
+        "effort": "residual_weight",
+    }
 
     def __post_init__(self):
         super().__post_init__()
-        base.require_at_least(self, below=3, generator_halvings=1)  # sizes of pictures are multiples of 4
+        base.require_at_least(self, below=3, generator_num_downsamples=1)  # sizes of pictures are multiples of 4
 
 
 def discriminator_config(config: Config) -> discriminator.DiscriminatorConfig:
     """The discriminators' configuration as the plugin's describes it."""
     return discriminator.DiscriminatorConfig(
-        loss=config.adversary,
+        loss=config.adversarial_loss,
         r1=config.r1,
-        r1_interval=config.r1_every,
+        r1_interval=config.r1_interval,
         gradient_penalty=config.gradient_penalty,
         augment=config.augment,
     )
@@ -88,7 +102,7 @@ def discriminator_config(config: Config) -> discriminator.DiscriminatorConfig:
 def generator_optimizer(plugin: base.Plugin, networks: list[keras.Model]) -> Optimizer:
     """The optimizer of the generators, by the plugin's configuration."""
     c = plugin.config
-    return plugin.build_optimizer(c.rate_g, networks, betas=(c.beta1, c.beta2), update_interval=c.critics)
+    return plugin.build_optimizer(c.learning_rate_g, networks, betas=(c.beta1, c.beta2), update_interval=c.n_critic)
 
 
 def build_discriminator(plugin: base.Plugin, network: keras.Model, name: str, shape: tuple[int, ...]) -> Discriminator:
@@ -102,5 +116,5 @@ def build_discriminator(plugin: base.Plugin, network: keras.Model, name: str, sh
     """
     c = plugin.config
     pool = image_pool.ImagePool(c.pool_size, shape, f"{name}_pool") if c.pool_size else None
-    optimizer = plugin.build_optimizer(c.rate_d, [network], averaged=False, betas=(c.beta1, c.beta2))
+    optimizer = plugin.build_optimizer(c.learning_rate_d, [network], averaged=False, betas=(c.beta1, c.beta2))
     return Discriminator(network, optimizer, config=discriminator_config(c), name=name, pool=pool)

@@ -25,7 +25,7 @@ class Autoencoder(base.Plugin):
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
         self.encoder, self.decoder = encoding.build_encoder_decoder(self, outputs=config.latent)
-        self.optimizer = self.build_optimizer(config.rate, [self.encoder, self.decoder])
+        self.optimizer = self.build_optimizer(config.learning_rate, [self.encoder, self.decoder])
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of Adam.

@@ -68,7 +68,7 @@ class Config:
     clip_norm: float = option(
         0.0, "gradient clipping: largest norm of the gradient over all weights of an optimiser; 0 for no clipping"
     )
-    accumulate: int = option(1, "gradient accumulation: batches whose gradients are averaged into one update")
+    accumulation_steps: int = option(1, "gradient accumulation: batches whose gradients are averaged into one update")
     ema: float = option(
         0.0, "decay of the exponential moving average of the weights, used in evaluation and export; 0 for no averaging"
     )
@@ -78,9 +78,12 @@ class Config:
     patience: int = option(
         0, "early stopping: validations without improvement after which training ends; 0 for no early stopping"
     )
+    RENAMED: ClassVar[Mapping[str, str]] = {"accumulate": "accumulation_steps"}
 
     def __post_init__(self):
-        require_at_least(self, batch_size=1, crop_frames=1, accumulate=1, warmup_steps=0, patience=0, clip_norm=0)
+        require_at_least(
+            self, batch_size=1, crop_frames=1, accumulation_steps=1, warmup_steps=0, patience=0, clip_norm=0
+        )
         require_at_least(self, below=1, ema=0)
 
 
@@ -182,9 +185,11 @@ class Plugin(tf.Module):
           update_interval: training steps from one gradient to the next.
         """
         c = self.config
-        updates = {name: getattr(c, name) // (c.accumulate * update_interval) for name in ("steps", "warmup_steps")}
+        updates = {
+            name: getattr(c, name) // (c.accumulation_steps * update_interval) for name in ("steps", "warmup_steps")
+        }
         schedule = self.learning_rate(learning_rate, **updates)
-        options = {"clip_norm": c.clip_norm, "accumulation_steps": c.accumulate, "ema": c.ema * averaged}
+        options = {"clip_norm": c.clip_norm, "accumulation_steps": c.accumulation_steps, "ema": c.ema * averaged}
         return Optimizer(networks, schedule, betas=betas, update_interval=update_interval, **options)
 
     def learning_rate(self, learning_rate: float, *, steps: int, warmup_steps: int) -> schedules.LearningRate:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -34,15 +36,19 @@ class Config(adversarial.TranslatorConfig):
     nce_identity: schedules.Schedule = option(
         1.0, "weight of the PatchNCE loss between an example of the second domain and its identity mapping"
     )
-    patches: int = option(256, "largest number of patches in the contrastive loss")
+    num_patches: int = option(256, "largest number of patches in the contrastive loss")
     features: int = option(256, "dimensions of the patch embeddings")
     temperature: float = option(0.07, "softmax temperature of the contrastive loss")
-    recolour: bool = option(
+    invert_channels: bool = option(
         False,
         "images: whether random channels are inverted for the contrastive loss, so that it compares "
         "content; without, as in the paper, bright regions tend to stay bright",
     )
-    effort: schedules.Schedule = 0.0
+    residual_weight: schedules.Schedule = 0.0
+    RENAMED: ClassVar[Mapping[str, str]] = {"patches": "num_patches", "recolour": "invert_channels"}
+
+
+WEIGHTS = {"nce": "nce", "nce_identity": "nce_identity", "residual": "residual_weight"}  # loss to the key of its weight
 
 
 class CUT(base.Plugin):
@@ -51,28 +57,28 @@ class CUT(base.Plugin):
     Config = Config
     PRESETS = {
         "small": {
-            "audio": {"steps": 1000, "channels": 128, "blocks": 3, "features": 128, "effort": 10.0},
+            "audio": {"steps": 1000, "channels": 128, "blocks": 3, "features": 128, "residual_weight": 10.0},
             "image": {
                 "channels": 24,
                 "blocks": 3,
-                "generator_halvings": 1,
-                "halvings": 2,
-                "critic_channels": 32,
+                "generator_num_downsamples": 1,
+                "discriminator_num_downsamples": 2,
+                "discriminator_channels": 32,
                 "steps": 4000,
                 "ema": 0.99,
-                "rate_g": 8e-4,
-                "rate_d": 2e-4,
+                "learning_rate_g": 8e-4,
+                "learning_rate_d": 2e-4,
                 "r1": 1.0,  # without it the discriminator wins, and the generator stays near the identity
                 "nce": ((0, 0.05), (1000, 0.2)),  # a larger weight at first keeps the generator at the identity
                 "nce_identity": 0.0,
-                "recolour": True,
+                "invert_channels": True,
                 "features": 64,
                 "pool_size": 0,
             },
         },
         "full": {
-            "audio": {"steps": 200000, "channels": 256, "blocks": 6, "critic_channels": 384, "crop_frames": 64},
-            "image": {"steps": 200000, "batch_size": 1, "rate_d": 2e-4, "pool_size": 0},
+            "audio": {"steps": 200000, "channels": 256, "blocks": 6, "discriminator_channels": 384, "crop_frames": 64},
+            "image": {"steps": 200000, "batch_size": 1, "learning_rate_d": 2e-4, "pool_size": 0},
         },
     }
     BATCHES = "unpaired"
@@ -81,11 +87,13 @@ class CUT(base.Plugin):
         super().__init__(config, spec)
         c = config
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
-        sizes_d = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
+        sizes_d = {"channels": c.discriminator_channels, "spectral_norm": c.spectral_norm}
         if spec.kind == "image":
-            sizes = {"channels": c.channels, "blocks": c.blocks, "num_downsamples": c.generator_halvings}
+            sizes = {"channels": c.channels, "blocks": c.blocks, "num_downsamples": c.generator_num_downsamples}
             self.generator = images.resnet_generator(spec.features, **sizes)
-            discriminator = images.patch_discriminator(spec.features, num_downsamples=c.halvings, **sizes_d)
+            discriminator = images.patch_discriminator(
+                spec.features, num_downsamples=c.discriminator_num_downsamples, **sizes_d
+            )
         else:
             target = self.b if c.transport else self.a
             self.filter = transport.kernel(self.a, target, spec.features).astype(np.float32)
@@ -118,8 +126,7 @@ class CUT(base.Plugin):
         with tf.GradientTape() as tape:
             terms, ab = self._terms(self.generator, a, b, step, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
-            names = ("nce", "nce_identity", "effort")
-            weights = {name: schedules.at_step(getattr(self.config, name), step) for name in names}
+            weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHTS.items()}
             total = reduction.total(values, {"adversarial": 1.0, **weights})
         self.generator_optimizer.minimize(tape, total)
         return values | self.discriminator.train(b, ab, rng, step=step)
@@ -148,8 +155,8 @@ class CUT(base.Plugin):
                 lambda: self._contrastive_loss(b, generator(b), rng.stream("nce_identity")),
                 tf.zeros_like(terms["adversarial"]),
             )
-        if self.spec.kind == "audio" and not schedules.is_zero(c.effort):
-            terms["effort"] = reconstruction.l1(ab, tf.nn.conv1d(a, self.filter, 1, "SAME"))
+        if self.spec.kind == "audio" and not schedules.is_zero(c.residual_weight):
+            terms["residual"] = reconstruction.l1(ab, tf.nn.conv1d(a, self.filter, 1, "SAME"))
         return terms, ab
 
     def _contrastive_loss(self, source: tf.Tensor, translation: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
@@ -157,7 +164,7 @@ class CUT(base.Plugin):
 
         No gradient passes into the features of the source.
         """
-        if self.config.recolour and self.spec.kind == "image":
+        if self.config.invert_channels and self.spec.kind == "image":
             source = _invert_random_channels(source, rng.stream("recolour_source"))
             translation = _invert_random_channels(translation, rng.stream("recolour_translation"))
         features = zip(self.taps(translation), self.taps(source), strict=True)
@@ -173,9 +180,9 @@ class CUT(base.Plugin):
         """Features `[batch, positions, channels]` of both at the same positions, at most `patches` random ones."""
         count = math.prod(query.shape[1:-1])
         query, key = (tf.reshape(x, [-1, count, x.shape[-1]]) for x in (query, key))
-        if count <= self.config.patches:
+        if count <= self.config.num_patches:
             return query, key
-        positions = tf.math.top_k(uniform([count], rng.key()), self.config.patches).indices
+        positions = tf.math.top_k(uniform([count], rng.key()), self.config.num_patches).indices
         return tf.gather(query, positions, axis=1), tf.gather(key, positions, axis=1)
 
     def signatures(self) -> dict:

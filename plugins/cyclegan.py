@@ -31,7 +31,14 @@ class Config(adversarial.TranslatorConfig):
     )
 
 
-PICTURES = {"effort": 0.0, "rate_d": 2e-4}  # no identity term: it keeps colours, which translation is to change
+IMAGES = {"residual_weight": 0.0, "learning_rate_d": 2e-4}  # no identity loss: it keeps colours
+
+WEIGHTS = {  # name of a loss to the configuration key of its weight
+    "cycle": "cycle",
+    "identity": "identity",
+    "residual": "residual_weight",
+    "loudness": "loudness",
+}
 
 
 class CycleGAN(base.Plugin):
@@ -42,19 +49,26 @@ class CycleGAN(base.Plugin):
         "small": {
             "audio": {"steps": 1000},  # longer adversarial training costs intelligibility
             "image": {
-                **PICTURES,
+                **IMAGES,
                 "steps": 1600,
                 "ema": 0.99,
                 "r1": 10.0,  # without it the discriminators win, and the generators stay near the identity
                 "channels": 24,
-                "generator_halvings": 1,
-                "halvings": 2,
-                "critic_channels": 32,
+                "generator_num_downsamples": 1,
+                "discriminator_num_downsamples": 2,
+                "discriminator_channels": 32,
             },
         },
         "full": {
-            "audio": {"steps": 200000, "channels": 256, "blocks": 6, "critic_channels": 384, "crop_frames": 64},
-            "image": {**PICTURES, "steps": 200000, "batch_size": 1, "channels": 64, "blocks": 9, "critic_channels": 64},
+            "audio": {"steps": 200000, "channels": 256, "blocks": 6, "discriminator_channels": 384, "crop_frames": 64},
+            "image": {
+                **IMAGES,
+                "steps": 200000,
+                "batch_size": 1,
+                "channels": 64,
+                "blocks": 9,
+                "discriminator_channels": 64,
+            },
         },
     }
     BATCHES = "unpaired"
@@ -77,16 +91,18 @@ class CycleGAN(base.Plugin):
     def _generator(self, direction: str):
         c = self.config
         if self.spec.kind == "image":
-            sizes = {"channels": c.channels, "blocks": c.blocks, "num_downsamples": c.generator_halvings}
+            sizes = {"channels": c.channels, "blocks": c.blocks, "num_downsamples": c.generator_num_downsamples}
             return images.resnet_generator(self.spec.features, **sizes)
         sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
         return mels.mel_generator(self.spec.bins, **sizes, transport=getattr(self, f"transport_{direction}"))
 
     def _discriminator_network(self):
         c = self.config
-        options = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
+        options = {"channels": c.discriminator_channels, "spectral_norm": c.spectral_norm}
         if self.spec.kind == "image":
-            return images.patch_discriminator(self.spec.features, num_downsamples=c.halvings, **options)
+            return images.patch_discriminator(
+                self.spec.features, num_downsamples=c.discriminator_num_downsamples, **options
+            )
         return mels.mel_discriminator(self.spec.bins, **options)
 
     @property
@@ -129,10 +145,8 @@ class CycleGAN(base.Plugin):
         return values | self.discriminator_a.losses(a, ba, rng)
 
     def _weights(self, step: tf.Tensor) -> dict:
-        named = {
-            n: schedules.at_step(getattr(self.config, n), step) for n in ("cycle", "identity", "effort", "loudness")
-        }
-        return {"adversarial_a": 1.0, "adversarial_b": 1.0, **named}
+        weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHTS.items()}
+        return {"adversarial_a": 1.0, "adversarial_b": 1.0, **weights}
 
     def _generator_terms(self, g_ab, g_ba, a, b, step, rng) -> tuple[dict, tf.Tensor, tf.Tensor]:
         """Losses `[batch]` of the generators by name, and the two translations."""
@@ -150,11 +164,11 @@ class CycleGAN(base.Plugin):
                 lambda: reconstruction.l1(a, g_ba(a)) + reconstruction.l1(b, g_ab(b)),
                 tf.zeros_like(terms["adversarial_a"]),
             )
-        if is_speech and not schedules.is_zero(c.effort):
+        if is_speech and not schedules.is_zero(c.residual_weight):
             linear_ab, linear_ba = (
                 tf.nn.conv1d(x, w, 1, "SAME") for x, w in ((a, self.transport_ab), (b, self.transport_ba))
             )
-            terms["effort"] = reconstruction.l1(ab, linear_ab) + reconstruction.l1(ba, linear_ba)
+            terms["residual"] = reconstruction.l1(ab, linear_ab) + reconstruction.l1(ba, linear_ba)
         if is_speech and not schedules.is_zero(c.loudness):
             mels_a, mels_ba = (self.denormalise(x, self.a) for x in (a, ba))
             mels_b, mels_ab = (self.denormalise(x, self.b) for x in (b, ab))

@@ -8,6 +8,8 @@ weights for the input pipeline.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -22,10 +24,11 @@ from plugins import base, encoding, likelihood
 class Config(likelihood.Config):
     """Keys of `db_vae`. A weight is a number, or points ``[[step, weight], ...]``."""
 
-    coded: str = option("", "domain whose examples the VAE encodes and reconstructs; empty for all domains")
+    encoded_domain: str = option("", "domain whose examples the VAE encodes and reconstructs; empty for all domains")
     classification: schedules.Schedule = option(1.0, "weight of the cross entropy of the domain classifier")
     reconstruction: schedules.Schedule = option(1.0, "weight of -log p(x|z), in nats per feature")
     beta: schedules.Schedule = option(5e-4, "weight of KL(q(z|x) || p(z)), in nats per example")
+    RENAMED: ClassVar[Mapping[str, str]] = {"coded": "encoded_domain"}
 
 
 class DBVAE(base.Plugin):
@@ -37,13 +40,17 @@ class DBVAE(base.Plugin):
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
-        if config.coded and config.coded not in spec.domains:
-            raise UserError(f"coded={config.coded!r}; wanted one of the domains {', '.join(spec.domains)}")
+        if config.encoded_domain and config.encoded_domain not in spec.domains:
+            raise UserError(
+                f"encoded_domain={config.encoded_domain!r}; wanted one of the domains {', '.join(spec.domains)}"
+            )
         self.likelihood = likelihood.Likelihood(self)
         logits = config.likelihood == "bernoulli"
         outputs = 2 * config.latent + len(spec.domains)
         self.encoder, self.decoder = encoding.build_encoder_decoder(self, outputs=outputs, logits=logits)
-        self.optimizer = self.build_optimizer(config.rate, [self.encoder, self.decoder, *self.likelihood.networks()])
+        self.optimizer = self.build_optimizer(
+            config.learning_rate, [self.encoder, self.decoder, *self.likelihood.networks()]
+        )
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of Adam.
@@ -76,8 +83,8 @@ class DBVAE(base.Plugin):
         if not schedules.is_zero(c.classification):
             terms["classification"] = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["domain"], logits)
         in_encoded_domain = tf.ones_like(logits[:, 0])
-        if c.coded:
-            in_encoded_domain = tf.cast(batch["domain"] == self.spec.domains.index(c.coded), tf.float32)
+        if c.encoded_domain:
+            in_encoded_domain = tf.cast(batch["domain"] == self.spec.domains.index(c.encoded_domain), tf.float32)
         if not schedules.is_zero(c.reconstruction):
             rng = self.rng(batch, global_batch_size).stream("posterior")
             z = variational.reparameterised(mu, log_var, rng.normal(c.latent))

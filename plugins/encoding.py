@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
@@ -24,11 +25,12 @@ class Config(base.Config):
     batch_size: int = 32
     latent: int = option(32, "latent dimensions of one image, or of one window of crop_frames frames of speech")
     channels: int = option(64, "base number of channels of the encoder and the decoder")
-    rate: float = option(1e-3, "learning rate of Adam")
+    learning_rate: float = option(1e-3, "learning rate of Adam")
+    RENAMED: ClassVar[Mapping[str, str]] = {"rate": "learning_rate"}
 
     def __post_init__(self):
         super().__post_init__()
-        base.require_at_least(self, latent=1, channels=1, rate=0)
+        base.require_at_least(self, latent=1, channels=1, learning_rate=0)
         if self.crop_frames % 4:
             raise UserError(f"crop_frames={self.crop_frames}; the encoder wants a multiple of 4")
 

@@ -24,8 +24,8 @@ class Config(adversarial.Config):
     batch_size: int = 64
     latent: int = option(64, "latent dimensions of one image, or of one window of crop_frames frames of speech")
     channels: int = option(64, "base number of channels of the generator")
-    adversary: adversarial.AdversarialLoss = "non_saturating"
-    rate_d: float = 2e-4
+    adversarial_loss: adversarial.AdversarialLoss = "non_saturating"
+    learning_rate_d: float = 2e-4
     pool_size: int = 0
 
     def __post_init__(self):
@@ -35,7 +35,7 @@ class Config(adversarial.Config):
             raise UserError(f"crop_frames={self.crop_frames}; the generator wants a multiple of 4")
 
 
-SMALL = {"channels": 16, "critic_channels": 32, "batch_size": 32, "ema": 0.99}  # of pictures
+SMALL = {"channels": 16, "discriminator_channels": 32, "batch_size": 32, "ema": 0.99}  # of pictures
 
 
 class DCGAN(base.Plugin):
@@ -44,16 +44,16 @@ class DCGAN(base.Plugin):
     Config = Config
     PRESETS = {
         "small": {
-            "audio": {"critic_channels": 64},
-            "image": {**SMALL, "steps": 6000, "rate_g": 5e-4, "rate_d": 5e-4, "r1": 1.0},
+            "audio": {"discriminator_channels": 64},
+            "image": {**SMALL, "steps": 6000, "learning_rate_g": 5e-4, "learning_rate_d": 5e-4, "r1": 1.0},
         },
         "full": {"audio": {"steps": 100000, "channels": 256}, "image": {"steps": 100000}},
     }
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
-        c, sizes = config, {"channels": config.critic_channels, "spectral_norm": config.spectral_norm}
-        sizes["offset"] = c.adversary != "wgan"  # Wasserstein losses depend on differences only
+        c, sizes = config, {"channels": config.discriminator_channels, "spectral_norm": config.spectral_norm}
+        sizes["offset"] = c.adversarial_loss != "wgan"  # Wasserstein losses depend on differences only
         if spec.kind == "image":
             self.generator = images.image_generator(spec.features, channels=c.channels, latent=c.latent)
             network = images.image_discriminator(spec.features, **sizes)
@@ -70,7 +70,7 @@ class DCGAN(base.Plugin):
         """One step (Algorithm 1 of arXiv:1406.2661 and of arXiv:1704.00028).
 
         1. Generate examples from noise.
-        2. Every `critics` steps, update the generator by the gradient of its adversarial loss.
+        2. Every `n_critic` steps, update the generator by the gradient of its adversarial loss.
         3. Update the discriminator on real and generated examples.
         """
         rng = self.rng(batch, global_batch_size)
@@ -103,11 +103,11 @@ class DCGAN(base.Plugin):
 class WGANConfig(Config):
     """Keys of `wgan_gp`."""
 
-    adversary: adversarial.AdversarialLoss = "wgan"
+    adversarial_loss: adversarial.AdversarialLoss = "wgan"
     gradient_penalty: float = 10.0
-    critics: int = 5
-    rate_g: float = 1e-4
-    rate_d: float = 1e-4
+    n_critic: int = 5
+    learning_rate_g: float = 1e-4
+    learning_rate_d: float = 1e-4
     beta1: float = 0.0
     beta2: float = 0.9
 
@@ -118,8 +118,8 @@ class WGANGP(DCGAN):
     Config = WGANConfig
     PRESETS = {
         "small": {
-            "audio": {"critic_channels": 64},
-            "image": {**SMALL, "steps": 6000, "critics": 3, "rate_g": 5e-4, "rate_d": 5e-4},
+            "audio": {"discriminator_channels": 64},
+            "image": {**SMALL, "steps": 6000, "n_critic": 3, "learning_rate_g": 5e-4, "learning_rate_d": 5e-4},
         },
         "full": DCGAN.PRESETS["full"],
     }

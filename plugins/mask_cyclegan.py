@@ -8,6 +8,8 @@ translation no frame is masked.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -28,17 +30,17 @@ class Config(adversarial.Config):
 
     crop_frames: int = 64
     batch_size: int = 1
-    critic_channels: int = 128
+    discriminator_channels: int = 128
     pool_size: int = 0
     channels: int = option(128, "channels of a generator's first gated convolution; even")
     blocks: int = option(6, "residual blocks of a generator")
-    missing: int = option(25, "largest number of masked frames in an example")
+    max_masked_frames: int = option(25, "largest number of masked frames in an example")
     cycle: schedules.Schedule = option(10.0, "weight of the cycle-consistency loss, |a - aba| + |b - bab|")
     identity: schedules.Schedule = option(
         ((0, 5.0), (10000, 5.0), (10001, 0.0)), "weight of the identity loss, |a - aa| + |b - bb|"
     )
-    second: schedules.Schedule = option(1.0, "weight of the second adversarial loss, on aba and bab")
-    effort: schedules.Schedule = option(
+    two_step_adversarial: schedules.Schedule = option(1.0, "weight of the second adversarial loss, on aba and bab")
+    residual_weight: schedules.Schedule = option(
         0.0, "weight of the L1 penalty on the generators' residual over linear transport"
     )
     transport: bool = option(
@@ -47,16 +49,29 @@ class Config(adversarial.Config):
     loudness: schedules.Schedule = option(
         0.0, "weight of the difference between the frames' log norms before and after translation"
     )
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "missing": "max_masked_frames",
+        "second": "two_step_adversarial",
+        "effort": "residual_weight",
+    }
 
     def __post_init__(self):
         super().__post_init__()
         if self.crop_frames % 8:
             raise UserError(f"crop_frames={self.crop_frames}; the discriminators want a multiple of 8")
-        if not 0 <= self.missing < self.crop_frames:
-            raise UserError(f"missing={self.missing}; wanted 0 to below crop_frames={self.crop_frames}")
+        if not 0 <= self.max_masked_frames < self.crop_frames:
+            raise UserError(
+                f"max_masked_frames={self.max_masked_frames}; wanted 0 to below crop_frames={self.crop_frames}"
+            )
 
 
-WEIGHTS = ("cycle", "identity", "second", "effort", "loudness")
+WEIGHTS = {  # name of a loss to the configuration key of its weight
+    "cycle": "cycle",
+    "identity": "identity",
+    "two_step_adversarial": "two_step_adversarial",
+    "residual": "residual_weight",
+    "loudness": "loudness",
+}
 
 
 class MaskCycleGAN(base.Plugin):
@@ -70,12 +85,12 @@ class MaskCycleGAN(base.Plugin):
                 "steps": 1000,
                 "batch_size": 4,
                 "crop_frames": 32,
-                "missing": 12,
+                "max_masked_frames": 12,
                 "channels": 32,
                 "blocks": 3,
-                "critic_channels": 64,
+                "discriminator_channels": 64,
                 "transport": True,
-                "effort": 10.0,
+                "residual_weight": 10.0,
                 "identity": 0.0,
             }
         },
@@ -94,7 +109,7 @@ class MaskCycleGAN(base.Plugin):
         self.generator_ab, self.generator_ba = (self._generator(kernel) for kernel in self.filters)
         self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator_ab, self.generator_ba])
         shape = spec.feature_shape(config.crop_frames)
-        size = {"channels": config.critic_channels, "spectral_norm": config.spectral_norm}
+        size = {"channels": config.discriminator_channels, "spectral_norm": config.spectral_norm}
         self.discriminators = {
             name: adversarial.build_discriminator(
                 self, mask_cyclegan.mel_patch_discriminator(spec.bins, **size), f"discriminator_{name}", shape
@@ -127,7 +142,7 @@ class MaskCycleGAN(base.Plugin):
         with tf.GradientTape() as tape:
             terms, fakes = self._terms(self.generator_ab, self.generator_ba, a, b, step, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
-            weights = {name: schedules.at_step(getattr(self.config, name), step) for name in WEIGHTS}
+            weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHTS.items()}
             total = reduction.total(values, {"adversarial_a": 1.0, "adversarial_b": 1.0, **weights})
         self.generator_optimizer.minimize(tape, total)
         for name in self._discriminator_names():
@@ -152,7 +167,7 @@ class MaskCycleGAN(base.Plugin):
 
     def _discriminator_names(self) -> tuple[str, ...]:
         """Names of the discriminators: of translations to each domain, and of cycle reconstructions in each domain."""
-        return ("a", "b") if schedules.is_zero(self.config.second) else ("a", "b", "aba", "bab")
+        return ("a", "b") if schedules.is_zero(self.config.two_step_adversarial) else ("a", "b", "aba", "bab")
 
     def _terms(self, g_ab, g_ba, a, b, step, rng) -> tuple[dict, dict]:
         """Losses `[batch]` of the generators by name, and the generated examples by the discriminators' names."""
@@ -164,13 +179,13 @@ class MaskCycleGAN(base.Plugin):
             "adversarial_a": self.discriminators["a"].generator_loss(ba, rng),
             "adversarial_b": self.discriminators["b"].generator_loss(ab, rng),
         }
-        if not (schedules.is_zero(c.cycle) and schedules.is_zero(c.second)):
+        if not (schedules.is_zero(c.cycle) and schedules.is_zero(c.two_step_adversarial)):
             fakes |= {"aba": g_ba([ab, nothing_masked]), "bab": g_ab([ba, nothing_masked])}
         if not schedules.is_zero(c.cycle):
             terms["cycle"] = reconstruction.l1(a, fakes["aba"]) + reconstruction.l1(b, fakes["bab"])
-        if not schedules.is_zero(c.second):
+        if not schedules.is_zero(c.two_step_adversarial):
             second_a, second_b = (self.discriminators[n].generator_loss(fakes[n], rng) for n in ("aba", "bab"))
-            terms["second"] = second_a + second_b
+            terms["two_step_adversarial"] = second_a + second_b
         if not schedules.is_zero(c.identity):
             terms["identity"] = schedules.skip_if_zero(
                 schedules.at_step(c.identity, step),
@@ -179,9 +194,9 @@ class MaskCycleGAN(base.Plugin):
                 ),
                 tf.zeros_like(terms["adversarial_a"]),
             )
-        if not schedules.is_zero(c.effort):
+        if not schedules.is_zero(c.residual_weight):
             linear_ab, linear_ba = (tf.nn.conv1d(x, w, 1, "SAME") for x, w in zip((a, b), self.filters, strict=True))
-            terms["effort"] = reconstruction.l1(ab, linear_ab) + reconstruction.l1(ba, linear_ba)
+            terms["residual"] = reconstruction.l1(ab, linear_ab) + reconstruction.l1(ba, linear_ba)
         if not schedules.is_zero(c.loudness):
             pairs = ((a, self.a, ab, self.b), (b, self.b, ba, self.a))
             loudness = [reconstruction.loudness(self.denormalise(x, m), self.denormalise(y, n)) for x, m, y, n in pairs]
@@ -190,7 +205,7 @@ class MaskCycleGAN(base.Plugin):
 
     def _mask(self, x: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
         """Ones, and zeros in an interval of up to `missing` frames at a random position (Eq. 5 of the paper)."""
-        masked = augment.specaugment_mask(x.shape[1], self.config.missing / x.shape[1], rng.uniform(2))
+        masked = augment.specaugment_mask(x.shape[1], self.config.max_masked_frames / x.shape[1], rng.uniform(2))
         return tf.broadcast_to(1 - masked[:, :, None], tf.shape(x))
 
     def signatures(self) -> dict:

@@ -7,6 +7,8 @@ time-aligned recordings, such as the same take through two microphones.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -22,14 +24,15 @@ from plugins import adversarial, base
 class Config(adversarial.Config):
     """Keys of `pix2pix`. A weight is a number, or points ``[[step, weight], ...]``."""
 
-    adversary: adversarial.AdversarialLoss = "non_saturating"
-    rate_d: float = 2e-4
+    adversarial_loss: adversarial.AdversarialLoss = "non_saturating"
+    learning_rate_d: float = 2e-4
     pool_size: int = 0
     channels: int = option(64, "base number of channels of the generator")
     blocks: int = option(3, "speech: residual blocks of the generator")
     kernel: int = option(5, "speech: kernel size in frames of the generator's gated convolutions")
-    halvings: int = option(3, "images: stride-2 convolutions of the discriminator")
+    discriminator_num_downsamples: int = option(3, "images: stride-2 convolutions of the discriminator")
     l1: schedules.Schedule = option(100.0, "weight of the L1 loss, |b - ab|")
+    RENAMED: ClassVar[Mapping[str, str]] = {"halvings": "discriminator_num_downsamples"}
 
 
 class Pix2Pix(base.Plugin):
@@ -39,10 +42,10 @@ class Pix2Pix(base.Plugin):
     PRESETS = {
         "small": {
             "audio": {"channels": 128, "l1": 10.0},
-            "image": {"channels": 24, "critic_channels": 24, "halvings": 2},
+            "image": {"channels": 24, "discriminator_channels": 24, "discriminator_num_downsamples": 2},
         },
         "full": {
-            "audio": {"steps": 200000, "channels": 256, "blocks": 6, "critic_channels": 384, "l1": 10.0},
+            "audio": {"steps": 200000, "channels": 256, "blocks": 6, "discriminator_channels": 384, "l1": 10.0},
             "image": {"steps": 200000, "batch_size": 1},
         },
     }
@@ -53,11 +56,11 @@ class Pix2Pix(base.Plugin):
         super().__init__(config, spec)
         c = config
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
-        sizes_d = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm}
+        sizes_d = {"channels": c.discriminator_channels, "spectral_norm": c.spectral_norm}
         if spec.kind == "image":
             self.generator = images.unet_generator(spec.features, channels=c.channels)
             discriminator = images.patch_discriminator(
-                spec.features, num_downsamples=c.halvings, num_images=2, **sizes_d
+                spec.features, num_downsamples=c.discriminator_num_downsamples, num_images=2, **sizes_d
             )
         else:
             sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}

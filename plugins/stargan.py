@@ -44,7 +44,7 @@ class Config(adversarial.TranslatorConfig):
             )
 
 
-WEIGHTS = ("cycle", "identity", "effort")
+WEIGHTS = {"cycle": "cycle", "identity": "identity", "residual": "residual_weight"}  # loss to the key of its weight
 
 
 class StarGAN(base.Plugin):
@@ -59,16 +59,16 @@ class StarGAN(base.Plugin):
                 "ema": 0.99,
                 "r1": 10.0,  # without it the discriminator wins, and the generator stays near the identity
                 "channels": 24,
-                "generator_halvings": 1,
-                "halvings": 2,
-                "critic_channels": 32,
-                "effort": 0.0,
-                "rate_d": 2e-4,
+                "generator_num_downsamples": 1,
+                "discriminator_num_downsamples": 2,
+                "discriminator_channels": 32,
+                "residual_weight": 0.0,
+                "learning_rate_d": 2e-4,
             },
         },
         "full": {
-            "audio": {"steps": 400000, "channels": 256, "blocks": 6, "critic_channels": 384, "crop_frames": 64},
-            "image": {"steps": 200000, "batch_size": 16, "channels": 64, "blocks": 6, "effort": 0.0},
+            "audio": {"steps": 400000, "channels": 256, "blocks": 6, "discriminator_channels": 384, "crop_frames": 64},
+            "image": {"steps": 200000, "batch_size": 16, "channels": 64, "blocks": 6, "residual_weight": 0.0},
         },
     }
     BATCHES = "mixed"
@@ -78,16 +78,18 @@ class StarGAN(base.Plugin):
         c, count = config, len(spec.domains)
         if count < 2:
             raise UserError(f"domains {list(spec.domains)}; stargan wants two or more")
-        sizes_d = {"channels": c.critic_channels, "spectral_norm": c.spectral_norm, "outputs": count}
+        sizes_d = {"channels": c.discriminator_channels, "spectral_norm": c.spectral_norm, "outputs": count}
         if spec.kind == "image":
             size = {
                 "channels": c.channels,
                 "blocks": c.blocks,
-                "num_downsamples": c.generator_halvings,
+                "num_downsamples": c.generator_num_downsamples,
                 "labels": 2 * count,
             }
             self.generator = images.resnet_generator(spec.features, **size)
-            network = images.patch_discriminator(spec.features, num_downsamples=c.halvings, **sizes_d)
+            network = images.patch_discriminator(
+                spec.features, num_downsamples=c.discriminator_num_downsamples, **sizes_d
+            )
         else:
             self.filters = self._filters()
             size = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
@@ -128,7 +130,7 @@ class StarGAN(base.Plugin):
         with tf.GradientTape() as tape:
             terms, examples = self._terms(self.generator, batch, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
-            weights = {name: schedules.at_step(getattr(self.config, name), step) for name in WEIGHTS}
+            weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHTS.items()}
             total = reduction.total(values, {"adversarial": 1.0, **weights})
         self.generator_optimizer.minimize(tape, total)
         return values | self.discriminator.train(*examples, rng, step=step)
@@ -157,8 +159,8 @@ class StarGAN(base.Plugin):
                 lambda: reconstruction.l1(x, self._generate(generator, x, source_label, source_label)),
                 tf.zeros_like(terms["adversarial"]),
             )
-        if self.spec.kind == "audio" and not schedules.is_zero(c.effort):
-            terms["effort"] = reconstruction.l1(
+        if self.spec.kind == "audio" and not schedules.is_zero(c.residual_weight):
+            terms["residual"] = reconstruction.l1(
                 y, stargan.apply_domain_pair_filter(x, self.filters, source_label, target_label)
             )
         return terms, ((x, source_label), (y, target_label))

@@ -37,7 +37,9 @@ class VAE(base.Plugin):
         self.likelihood = likelihood.Likelihood(self)
         logits = config.likelihood == "bernoulli"
         self.encoder, self.decoder = encoding.build_encoder_decoder(self, outputs=2 * config.latent, logits=logits)
-        self.optimizer = self.build_optimizer(config.rate, [self.encoder, self.decoder, *self.likelihood.networks()])
+        self.optimizer = self.build_optimizer(
+            config.learning_rate, [self.encoder, self.decoder, *self.likelihood.networks()]
+        )
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step of Adam (Algorithm 1 of arXiv:1312.6114, one sample of z for each example).

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -20,9 +22,9 @@ class Config(adversarial.Config):
 
     batch_size: int = 16
     crop_frames: int = 64
-    critic_channels: int = 32
-    rate_g: float = 5e-4
-    rate_d: float = 2e-4
+    discriminator_channels: int = 32
+    learning_rate_g: float = 5e-4
+    learning_rate_d: float = 2e-4
     beta1: float = 0.8
     beta2: float = 0.99
     pool_size: int = 0
@@ -42,12 +44,13 @@ class Config(adversarial.Config):
     adversarial: schedules.Schedule = option(
         1.0, "weight of the adversarial loss; 0 for training without discriminators"
     )
-    matching: schedules.Schedule = option(2.0, "weight of the feature-matching loss")
+    feature_matching: schedules.Schedule = option(2.0, "weight of the feature-matching loss")
     periods: int = option(5, "number of multi-period discriminators, at most 5")
     resolutions: int = option(3, "number of multi-resolution discriminators")
     mels_from: str = option(
         "", "path of a run; the vocoder trains on log-mels that this run's model has encoded and decoded"
     )
+    RENAMED: ClassVar[Mapping[str, str]] = {"matching": "feature_matching"}
 
     def __post_init__(self):
         super().__post_init__()
@@ -74,14 +77,14 @@ class Vocoder(base.Plugin):
                 "steps": 10000,
                 "batch_size": 8,
                 "crop_frames": 48,
-                "rate_g": 1e-3,
+                "learning_rate_g": 1e-3,
                 "channels": 192,
                 "blocks": 4,
                 "projections": 32,
                 "magnitude": 1.0,
                 "mel": 0.0,
                 "adversarial": 0.0,
-                "matching": 0.0,
+                "feature_matching": 0.0,
                 "monitor": "magnitude",
             }
         },
@@ -102,10 +105,11 @@ class Vocoder(base.Plugin):
     def _build_discriminators(self) -> list:
         c = self.config
         networks = [
-            vocoder.period_discriminator(period, channels=c.critic_channels) for period in vocoder.PERIODS[: c.periods]
+            vocoder.period_discriminator(period, channels=c.discriminator_channels)
+            for period in vocoder.PERIODS[: c.periods]
         ]
         networks += [
-            vocoder.resolution_discriminator(scale, channels=c.critic_channels)
+            vocoder.resolution_discriminator(scale, channels=c.discriminator_channels)
             for scale in self.scales[: c.resolutions]
         ]
         samples = (c.crop_frames - 1) * self.spec.features.hop_length
@@ -159,9 +163,9 @@ class Vocoder(base.Plugin):
             terms["magnitude"] = waveform.said(real, frames, self.spec.features)
         if self.discriminators and not schedules.is_zero(c.adversarial):
             terms["adversarial"] = tf.add_n([d.generator_loss(generated, rng) for d in self.discriminators])
-        if self.discriminators and not schedules.is_zero(c.matching):
+        if self.discriminators and not schedules.is_zero(c.feature_matching):
             distances = [waveform.feature_matching(taps(real), taps(generated)) for taps in self.taps]
-            terms["matching"] = tf.add_n(distances)
+            terms["feature_matching"] = tf.add_n(distances)
         return terms, generated
 
     def _frames(self, network, log_mels: tf.Tensor) -> tf.Tensor:

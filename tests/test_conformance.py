@@ -18,7 +18,7 @@ from pipelines.export import saved_model, waveform_signatures
 from pipelines.training import checkpoint
 from plugins import base
 
-SMALL = {"batch_size": 4, "crop_frames": 16, "channels": 8, "critic_channels": 8, "blocks": 1, "latent": 4}
+SMALL = {"batch_size": 4, "crop_frames": 16, "channels": 8, "discriminator_channels": 8, "blocks": 1, "latent": 4}
 SMALL |= {"adversarial": 1.0, "mel": 1.0, "periods": 1, "resolutions": 1, "projections": 1}  # of vocoders
 EAGER = 10.0  # times the learning rates, for overfitting in few steps
 CASES = [(name, kind) for name in plugins.available() for kind in plugins.load(name).KINDS]
@@ -347,7 +347,7 @@ def distance_to_samples(plugin, batch):
 def test_four_examples_can_be_learnt_by_heart(case, trained):
     plugin, batch = trained.plugin, case.batches[0]
     begin(trained)
-    plugin.rate_factor.assign(EAGER)
+    plugin.learning_rate_scale.assign(EAGER)
 
     def known():
         values = {k: float(v) for k, v in plugin.eval_step(batch, 4).items() if k in BY_HEART}

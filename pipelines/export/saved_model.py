@@ -22,7 +22,7 @@ class Exported(tf.Module):
         super().__init__(name="crossfade")
         self.spec, self.context, self.functions = plugin.spec, plugin.context, plugin.signatures()
         self.kept = [v.value for network in plugin.networks() for v in network.variables]
-        self.averages = [player.average for player in plugin.players() if player.average is not None]
+        self.averages = [o.average for o in plugin.optimizers() if o.average is not None]
         facts = {"run": config.to_json(run), "spec": config.spec_to_json(plugin.spec), "context": plugin.context}
         self.facts = json.dumps(facts)
 

@@ -96,7 +96,7 @@ class Checkpointer:
 
 
 def warm_start(plugin: base.Plugin, run_dir: str) -> None:
-    """Gives a plugin the networks of another run; its players begin afresh.
+    """Gives a plugin the networks of another run; its optimizers start anew.
 
     Raises:
       UserError: the other run has no checkpoint, or networks of other names or sizes.
@@ -113,8 +113,8 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
         what = f"plugin {other.plugin}" if other else "no config.json"
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{run_dir} ({what}) has other networks than this run: {reason}") from None
-    for player in plugin.players():
-        player.forget()
+    for optimizer in plugin.optimizers():
+        optimizer.reset()
 
 
 def _networks_in(value):
@@ -149,7 +149,7 @@ def to_single_precision(plugin: base.Plugin, run: run_directory.Run) -> base.Plu
     for old, new in zip(plugin.networks(), twin.networks(), strict=True):
         for ours, theirs in zip(new.variables, old.variables, strict=True):
             ours.assign(theirs)
-    for old, new in zip(plugin.players(), twin.players(), strict=True):
+    for old, new in zip(plugin.optimizers(), twin.optimizers(), strict=True):
         if old.average is not None:
             new.average.assign(old.average)
     return twin

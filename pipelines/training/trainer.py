@@ -102,7 +102,7 @@ class Trainer:
             self.plugin = run_directory.build_plugin(run, data.spec)
             self.keeper = checkpoint.Checkpointer(run_dir, self.plugin)
             self.best = checkpoint.Checkpointer(run_dir, self.plugin, folder="best", kept=1)
-        self.train_step = functools.cache(lambda turns: self._replicated(self.plugin.train_step, turns))
+        self.train_step = functools.cache(lambda update_modes: self._replicated(self.plugin.train_step, update_modes))
         self.eval_step = self._replicated(self.plugin.eval_step)
         self.signatures = self.plugin.signatures()
         if data.spec.kind == "audio":
@@ -188,8 +188,8 @@ class Trainer:
             before = time.monotonic()
             batch = self.feed.next(batches)
             waited = time.monotonic() - before
-            turns = tuple(player.turn_at(step) for player in self.plugin.players())
-            meter.add(self.train_step(turns)(batch), waited)
+            update_modes = tuple(optimizer.update_mode_at(step) for optimizer in self.plugin.optimizers())
+            meter.add(self.train_step(update_modes)(batch), waited)
             last = step == steps or self.stopping
             self.step = step
             if last or step % self.pace.log_steps == 0:
@@ -221,15 +221,15 @@ class Trainer:
             print(f"{self.watched} has not improved for {self.config.patience} validations: the end", flush=True)
         return over
 
-    def _replicated(self, step: Callable, turns: tuple[str, ...] = ()) -> Callable:
-        """`step` on every replica, its scalars added up; what each player does in it, if it trains."""
-        compiled = self.run.jit_compile and bool(turns)
+    def _replicated(self, step: Callable, update_modes: tuple[str, ...] = ()) -> Callable:
+        """`step` on every replica, its scalars added up; the update modes of its optimizers, if it trains."""
+        compiled = self.run.jit_compile and bool(update_modes)
         step = tf.function(step, autograph=False, jit_compile=True) if compiled else step
 
         @tf.function(autograph=False)
         def call(batch):
-            for player, turn in zip(self.plugin.players(), turns, strict=bool(turns)):
-                player.turn = turn
+            for optimizer, mode in zip(self.plugin.optimizers(), update_modes, strict=bool(update_modes)):
+                optimizer.update_mode = mode
             values = self.strategy.run(step, args=(batch, self.config.batch_size))
             return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in values.items()}
 
@@ -251,9 +251,9 @@ class Trainer:
 
     def _return(self, why: str) -> int:
         """Goes back to the newest checkpoint with half the learning rates; the step it was saved at."""
-        factor = float(self.plugin.rate_factor.numpy()) / 2
+        factor = float(self.plugin.learning_rate_scale.numpy()) / 2
         step = self.keeper.restore()
-        self.plugin.rate_factor.assign(factor)
+        self.plugin.learning_rate_scale.assign(factor)
         self.log.rows = [row for row in self.log.rows if row["step"] <= step]
         print(f"{why}; back to step {step}, learning rates times {factor:g}", file=sys.stderr, flush=True)
         return step

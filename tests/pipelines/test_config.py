@@ -243,7 +243,7 @@ def test_a_choice_is_one_of_its_names():
     assert ("decay", "linear | cosine | constant", "linear") in [row[:3] for row in config.describe(config_class)]
 
 
-@pytest.mark.parametrize("pair", ["accumulate=0", "ema=1", "clip_norm=-1", "batch_size=0", "warmup_steps=-1"])
+@pytest.mark.parametrize("pair", ["accumulation_steps=0", "ema=1", "clip_norm=-1", "batch_size=0", "warmup_steps=-1"])
 def test_numbers_that_make_no_sense_are_refused(pair):
     with pytest.raises(ValueError, match=pair.partition("=")[0]):
         config.override(base.Config(), [pair])

@@ -157,7 +157,7 @@ def test_spectra_are_seen_at_any_length(samples):
 def test_without_weight_there_are_no_discriminators(waveform_records, monkeypatch):
     data = dataset.open_records(waveform_records)
     spec = data.spec
-    sizes = {"channels": 8, "blocks": 1, "critic_channels": 2, "crop_frames": 16}
+    sizes = {"channels": 8, "blocks": 1, "discriminator_channels": 2, "crop_frames": 16}
     alone = vocoder.Vocoder(vocoder.Config(**sizes, adversarial=0.0, mel=0.0, magnitude=1.0), spec)
     judged = vocoder.Vocoder(vocoder.Config(**sizes, adversarial=1.0), spec)
     assert len(alone.networks()) == 1 and len(alone.players()) == 1

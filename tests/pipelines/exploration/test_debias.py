@@ -100,7 +100,7 @@ def test_a_recording_is_drawn_from_as_often_as_training_does():
 
 def test_where_one_domain_is_coded_the_others_are_drawn_as_ever(runs, monkeypatch):
     class Coded:
-        run = {"config": {"coded": "b"}}
+        run = {"config": {"encoded_domain": "b"}}
         asked = job.Asked(do="debias", run_dir="", data_dir="", output_dir="")
         data = dataset.Records("", dataset.Spec(None, ("a", "b"), {}), ())
 

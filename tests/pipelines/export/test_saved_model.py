@@ -141,7 +141,7 @@ def test_a_strange_signature_is_refused_at_export(speech_run, speech_records):
         def networks(self):
             return []
 
-        def players(self):
+        def optimizers(self):
             return []
 
         def signatures(self):

@@ -122,10 +122,10 @@ def test_a_run_may_begin_with_the_networks_of_another(plugin, speech_records, tm
     for ours, theirs in zip(second.plugin.networks(), first.plugin.networks(), strict=True):
         for a, b in zip(ours.variables, theirs.variables, strict=True):
             np.testing.assert_array_equal(a, b)
-    player = second.plugin.generators
-    assert int(player.made) == 0
-    flat = tf.concat([tf.reshape(v, [-1]) for v in player.weights], 0)
-    np.testing.assert_array_equal(player.average, flat)
+    optimizer = second.plugin.generator_optimizer
+    assert int(optimizer.iterations) == 0
+    flat = tf.concat([tf.reshape(v, [-1]) for v in optimizer.weights], 0)
+    np.testing.assert_array_equal(optimizer.average, flat)
 
 
 def test_a_run_of_other_networks_is_no_beginning(speech_records, tmp_path):

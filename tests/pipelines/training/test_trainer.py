@@ -71,7 +71,7 @@ def test_a_run_that_is_told_to_stop_saves_first(speech_records, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
         return step(batch)
 
-    made.train_step = lambda turns: interrupted
+    made.train_step = lambda update_modes: interrupted
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         made.fit()
@@ -125,7 +125,7 @@ class Exploding(autoencoder.Autoencoder):
 
     def train_step(self, batch, global_batch_size):
         values = super().train_step(batch, global_batch_size)
-        bad = (batch["step"][0] == 3) & (self.rate_factor > 0.6**self.patience)
+        bad = (batch["step"][0] == 3) & (self.learning_rate_scale > 0.6**self.patience)
         return {name: tf.where(bad, np.nan, value) for name, value in values.items()}
 
 
@@ -146,7 +146,7 @@ def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(
 ):
     made = train(str(tmp_path), speech_records, "exploding", steps=5, pace=UNSEEN)
     values = made.fit()
-    assert np.isfinite(values["reconstruction"]) and float(made.plugin.rate_factor) == 0.5
+    assert np.isfinite(values["reconstruction"]) and float(made.plugin.learning_rate_scale) == 0.5
     assert "step 4: reconstruction not finite; back to step 3, learning rates times 0.5" in capsys.readouterr().err
     steps = [row["step"] for row in metrics_log.read_metrics(str(tmp_path)) if row["split"] == "train"]
     assert steps == [1, 2, 3, 4, 5]
@@ -273,14 +273,14 @@ def test_what_is_not_finite_is_not_saved(exploding, speech_records, tmp_path, mo
         def train_step(self, batch, global_batch_size):
             values = super().train_step(batch, global_batch_size)
             weight = self.networks()[0].trainable_variables[0]
-            bad = (batch["step"][0] == 3) & (self.rate_factor > 0.6)
+            bad = (batch["step"][0] == 3) & (self.learning_rate_scale > 0.6)
             weight.assign(tf.where(bad, np.nan, weight))
             return values
 
     monkeypatch.setattr(plugins, "load", lambda name: Broken)
     made = train(str(tmp_path), speech_records, "ae", steps=8, pace=trainer.Pace(log_steps=4, evaluations=0, save_s=0))
     made.fit()
-    assert "back to step 3" in capsys.readouterr().err and float(made.plugin.rate_factor) == 0.5
+    assert "back to step 3" in capsys.readouterr().err and float(made.plugin.learning_rate_scale) == 0.5
 
 
 def test_validation_and_export_work_on_replicas(replicas, speech_records, tmp_path, features_only):
