@@ -11,8 +11,9 @@ import tarfile
 
 import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
-from testbed import UNSEEN
+from testbed import UNSEEN, script
 
 import plugins
 from pipelines import checkpoint, config, dataset, exported_model, trainer
@@ -159,6 +160,15 @@ def test_an_export_translates_to_its_domain(runs, name, target, signature):
     _, translate = exported_model.Model(str(runs / name)).translation(target)
     output = translate(values[f"input/translate_{signature}"])
     np.testing.assert_allclose(output, values[f"output/translate_{signature}"], **TOLERANCE)
+
+
+def test_a_recording_is_translated_and_vocoded(runs, speech_folder):
+    files = [f"--input={speech_folder / 'low' / 'clip_00.wav'}", f"--output_dir={runs / 'translated'}"]
+    models = [f"--run_dir={runs / 'cyclegan'}", f"--inverter=vocoder:{runs / 'vocoder'}"]
+    done = script("translate", *models, *files, "--target=high")
+    assert done.returncode == 0, done.stderr[-4000:]
+    translated, rate_hz = soundfile.read(runs / "translated" / "clip_00.wav")
+    assert rate_hz == 8000 and np.std(translated) > 0.01
 
 
 @each_run

@@ -62,12 +62,29 @@ def write_records() -> None:
         script("preprocess", *flags, f"--data_dir={FOLDER / 'records' / kind}", *fractions, *options)
 
 
+def restored(name: str) -> tuple:
+    """The plugin of a run and its checkpoint keeper, restored, and the step."""
+    run = checkpoint.read_run(str(FOLDER / name))
+    plugin = checkpoint.build_plugin(run, dataset.open_records(run.data_dir).spec)
+    keeper = checkpoint.Keeper(str(FOLDER / name), plugin)
+    return plugin, keeper, keeper.restore()
+
+
+def save_with_half_the_rates(name: str) -> None:
+    """Save the newest checkpoint again, with the learning rates that training goes on with after it diverged once."""
+    plugin, keeper, step = restored(name)
+    plugin.rate_factor.assign(0.5)
+    keeper.save(step)
+
+
 def train(name: str) -> None:
     """Train a run, and remove all but its newest checkpoint and the export that takes features."""
     plugin, records, steps, keys = RUNS[name]
     run_dir = FOLDER / name
     flags = [f"--plugin={plugin}", f"--steps={steps}", "--batch_size=2", *(f"--set={key}" for key in keys.split())]
     script("train", f"--data_dir={FOLDER / 'records' / records}", f"--run_dir={run_dir}", *flags)
+    if name == "cyclegan":
+        save_with_half_the_rates(name)
     for path in run_dir.glob("checkpoints/ckpt-*"):
         if not path.name.startswith(f"ckpt-{steps}."):
             path.unlink()
@@ -87,11 +104,9 @@ def sample(values) -> np.ndarray:
 
 def expected(name: str) -> dict[str, np.ndarray]:
     """Inputs and outputs of a run's signatures, and samples of its variables after a restore, by attribute path."""
-    run = checkpoint.read_run(str(FOLDER / name))
-    plugin = checkpoint.build_plugin(run, dataset.open_records(run.data_dir).spec)
-    keeper = checkpoint.Keeper(str(FOLDER / name), plugin)
+    plugin, _, step = restored(name)
     best = checkpoint.Keeper(str(FOLDER / name), plugin, folder="best")
-    arrays = {"step": np.int64(keeper.restore()), "lowest": np.float32(best.lowest())}
+    arrays = {"step": np.int64(step), "lowest": np.float32(best.lowest())}
     for path, network in plugin._flatten(with_path=True, predicate=lambda value: isinstance(value, tf.keras.Model)):
         if path[0] != "taps":  # parts of other networks
             flat = np.concatenate([np.ravel(v) for v in network.weights])
