@@ -16,48 +16,51 @@ import tensorflow as tf
 from testbed import UNSEEN, script
 
 import plugins
-from pipelines import checkpoint, config, dataset, exported_model, trainer
+from pipelines import config, run_directory
+from pipelines.data import dataset
+from pipelines.inference import exported_model
+from pipelines.training import checkpoint, resume, trainer
 
 ARCHIVE = pathlib.Path(__file__).parent / "data" / "runs_0.1.tar.xz"
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 NETWORKS = {  # attribute path in version 0.1: attribute path today
     "cyclegan": {
-        "g_ab": "g_ab",
-        "g_ba": "g_ba",
-        "adversary_a.network": "adversary_a.network",
-        "adversary_b.network": "adversary_b.network",
+        "g_ab": "generator_ab",
+        "g_ba": "generator_ba",
+        "adversary_a.network": "discriminator_a.network",
+        "adversary_b.network": "discriminator_b.network",
     },
-    "beta_vae": {"encoder": "encoder", "decoder": "decoder", "likelihood.deviation": "likelihood.deviation"},
+    "beta_vae": {"encoder": "encoder", "decoder": "decoder", "likelihood.deviation": "likelihood.log_sigma"},
     "vocoder": {
-        "network": "network",
-        "adversaries.0.network": "adversaries.0.network",
-        "adversaries.1.network": "adversaries.1.network",
+        "network": "generator",
+        "adversaries.0.network": "discriminators.0.network",
+        "adversaries.1.network": "discriminators.1.network",
     },
-    "cut": {"generator": "generator", "heads": "heads", "adversary.network": "adversary.network"},
+    "cut": {"generator": "generator", "heads": "heads", "adversary.network": "discriminator.network"},
 }
 OPTIMIZERS = {
     "cyclegan": {
-        "generators": "generators",
-        "adversary_a.player": "adversary_a.player",
-        "adversary_b.player": "adversary_b.player",
+        "generators": "generator_optimizer",
+        "adversary_a.player": "discriminator_a.optimizer",
+        "adversary_b.player": "discriminator_b.optimizer",
     },
-    "beta_vae": {"mover": "mover"},
+    "beta_vae": {"mover": "optimizer"},
     "vocoder": {
-        "generator": "generator",
-        "adversaries.0.player": "adversaries.0.player",
-        "adversaries.1.player": "adversaries.1.player",
+        "generator": "generator_optimizer",
+        "adversaries.0.player": "discriminators.0.optimizer",
+        "adversaries.1.player": "discriminators.1.optimizer",
     },
-    "cut": {"mover": "mover", "adversary.player": "adversary.player"},
+    "cut": {"mover": "generator_optimizer", "adversary.player": "discriminator.optimizer"},
 }
-SLOTS = {"made": "made", "first": "first", "second": "second", "held": "held", "average": "average"}
+SLOTS = {"made": "iterations", "first": "m", "second": "v", "held": "accumulated", "average": "average"}
 OTHERS = {
-    "rate_factor": "rate_factor",
-    "adversary_a.pool.fakes": "adversary_a.pool.fakes",
-    "adversary_a.pool.filled": "adversary_a.pool.filled",
-    "adversary_b.pool.fakes": "adversary_b.pool.fakes",
-    "adversary_b.pool.filled": "adversary_b.pool.filled",
-    "adversary.pool.fakes": "adversary.pool.fakes",
-    "adversary.pool.filled": "adversary.pool.filled",
+    "rate_factor": "learning_rate_scale",
+    "adversary_a.pool.fakes": "discriminator_a.pool.examples",
+    "adversary_a.pool.filled": "discriminator_a.pool.filled",
+    "adversary_b.pool.fakes": "discriminator_b.pool.examples",
+    "adversary_b.pool.filled": "discriminator_b.pool.filled",
+    "adversary.pool.fakes": "discriminator.pool.examples",
+    "adversary.pool.filled": "discriminator.pool.filled",
 }
 each_run = pytest.mark.parametrize("name", NETWORKS)
 
@@ -83,9 +86,9 @@ def expected(runs, name) -> dict[str, np.ndarray]:
 
 def build(runs, name):
     """The plugin that `config.json` of a run describes, with fresh weights."""
-    run = checkpoint.read_run(str(runs / name))
+    run = run_directory.read_run(str(runs / name))
     tf.keras.utils.set_random_seed(1)
-    plugin = checkpoint.build_plugin(run, dataset.open_records(run.data_dir).spec)
+    plugin = run_directory.build_plugin(run, dataset.open_records(run.data_dir).spec)
     return run, plugin
 
 
@@ -117,7 +120,7 @@ def variable_paths(name):
 def test_every_value_of_a_checkpoint_arrives_in_its_variable(runs, name):
     run, plugin = build(runs, name)
     values = expected(runs, name)
-    assert checkpoint.Keeper(str(runs / name), plugin).restore() == values["step"] == run.config["steps"]
+    assert checkpoint.Checkpointer(str(runs / name), plugin).restore() == values["step"] == run.config["steps"]
     paths = dict(variable_paths(name))
     assert {key.partition("/")[2] for key in values if key.startswith("network/")} == NETWORKS[name].keys()
     assert {key.partition("/")[2] for key in values if key.startswith("variable/")} <= paths.keys()
@@ -134,7 +137,7 @@ def test_every_value_of_a_checkpoint_arrives_in_its_variable(runs, name):
 @each_run
 def test_a_restored_plugin_computes_what_it_computed(runs, name):
     _, plugin = build(runs, name)
-    checkpoint.Keeper(str(runs / name), plugin).restore()
+    checkpoint.Checkpointer(str(runs / name), plugin).restore()
     values, signatures = expected(runs, name), plugin.signatures()
     names = [key.removeprefix("input/") for key in values if key.startswith("input/")]
     assert names
@@ -174,7 +177,7 @@ def test_a_recording_is_translated_and_vocoded(runs, speech_folder):
 @each_run
 def test_a_run_warm_starts_another(runs, name):
     _, old = build(runs, name)
-    checkpoint.Keeper(str(runs / name), old).restore()
+    checkpoint.Checkpointer(str(runs / name), old).restore()
     _, new = build(runs, name)
     checkpoint.warm_start(new, str(runs / name))
     for path in NETWORKS[name].values():
@@ -186,19 +189,19 @@ def test_a_run_warm_starts_another(runs, name):
 
 @each_run
 def test_training_resumes(runs, name, features_only):
-    old, run_dir = checkpoint.read_run(str(runs / name)), str(runs / name)
+    old, run_dir = run_directory.read_run(str(runs / name)), str(runs / name)
     settings = config.from_json(plugins.load(old.plugin).Config, old.config)
     settings = dataclasses.replace(settings, steps=settings.steps + 2)
-    run = checkpoint.continued(run_dir, dataclasses.replace(old, config=config.to_json(settings)))
+    run = resume.resolve_resume(run_dir, dataclasses.replace(old, config=config.to_json(settings)))
     resumed = trainer.Trainer(run, dataset.open_records(run.data_dir), run_dir, tf.distribute.get_strategy(), UNSEEN)
     metrics = resumed.fit()
     assert resumed.step == old.config["steps"] + 2 and np.isfinite(list(metrics.values())).all()
-    assert checkpoint.Keeper(run_dir, resumed.plugin).restore() == resumed.step
+    assert checkpoint.Checkpointer(run_dir, resumed.plugin).restore() == resumed.step
 
 
 @pytest.mark.parametrize("name", ["beta_vae", "vocoder"])
 def test_the_best_checkpoint_restores(runs, name):
     _, plugin = build(runs, name)
-    best = checkpoint.Keeper(str(runs / name), plugin, folder="best")
+    best = checkpoint.Checkpointer(str(runs / name), plugin, folder="best")
     assert best.lowest() == pytest.approx(float(expected(runs, name)["lowest"]), rel=1e-6)
     assert best.restore() == expected(runs, name)["step"]

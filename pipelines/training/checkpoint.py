@@ -7,17 +7,17 @@ import dataclasses
 import glob
 import math
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-import keras
 import tensorflow as tf
 
 from models.errors import UserError
 from pipelines import files, run_directory
+from pipelines.training import version_0_1
+from pipelines.training.checkpoint_tree import EVERYTHING, NETWORKS, checkpoint_tree
 from plugins import base
 
 MAX_CHECKPOINTS = 3
-TF_INTERNAL_PREFIXES = ("_self_", "_obj_")  # attributes in which TensorFlow keeps its books of the others
 
 
 @contextlib.contextmanager
@@ -47,6 +47,7 @@ class Checkpointer:
     def __init__(self, run_dir: str, plugin: base.Plugin, folder: str = "checkpoints", kept: int = MAX_CHECKPOINTS):
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.value = tf.Variable(math.inf, trainable=False, name="value")
+        self.plugin = plugin
         self.checkpoint = tf.train.Checkpoint(plugin=plugin, step=self.step, value=self.value)
         self.folder = posixpath.join(run_dir, folder)
         self.manager = tf.train.CheckpointManager(self.checkpoint, self.folder, max_to_keep=kept)
@@ -80,11 +81,18 @@ class Checkpointer:
             return 0
         try:
             with _readable(newest):
-                self.checkpoint.restore(newest).assert_existing_objects_matched()
+                self._tree_of(newest).restore(newest).assert_existing_objects_matched()
         except (AssertionError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"{newest} does not fit this plugin: {reason}; wanted the version that wrote it") from None
         return int(self.step.numpy())
+
+    def _tree_of(self, path: str) -> tf.train.Checkpoint:
+        """The objects to restore, under the names that they have in a checkpoint."""
+        if not version_0_1.is_version_0_1(path):
+            return self.checkpoint
+        plugin = checkpoint_tree(self.plugin, EVERYTHING, version_0_1.former_names)
+        return tf.train.Checkpoint(plugin=plugin, step=self.step, value=self.value)
 
     def lowest(self) -> float:
         """The value beside the newest complete checkpoint; infinity if there is none."""
@@ -106,7 +114,8 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
         raise UserError(f"{run_dir} has no checkpoint to begin with")
     try:
         with _readable(newest):
-            status = tf.train.Checkpoint(plugin=_networks_in(plugin)).restore(newest)
+            names = version_0_1.former_names if version_0_1.is_version_0_1(newest) else lambda _: {}
+            status = tf.train.Checkpoint(plugin=checkpoint_tree(plugin, NETWORKS, names)).restore(newest)
             status.expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError) as error:
         other = run_directory.read_run(run_dir)
@@ -115,30 +124,6 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
         raise UserError(f"{run_dir} ({what}) has other networks than this run: {reason}") from None
     for optimizer in plugin.optimizers():
         optimizer.reset()
-
-
-def _networks_in(value):
-    """The networks in a module, mapping or sequence, under the names that they have in checkpoints; None for none."""
-    if isinstance(value, keras.Model):
-        return value
-    if isinstance(value, tf.Module):
-        networks = _networks_of(vars(value))
-        return tf.train.Checkpoint(**networks) if networks else None
-    if isinstance(value, Mapping):
-        return _networks_of(value) or None
-    if isinstance(value, (list, tuple)):
-        return _networks_of({str(n): each for n, each in enumerate(value)}) or None
-    return None
-
-
-def _networks_of(named: Mapping) -> dict:
-    own = {
-        name: value
-        for name, value in named.items()
-        if isinstance(name, str) and not name.startswith(TF_INTERNAL_PREFIXES)
-    }
-    networks = {name: _networks_in(value) for name, value in own.items()}
-    return {name: value for name, value in networks.items() if value is not None}
 
 
 def to_single_precision(plugin: base.Plugin, run: run_directory.Run) -> base.Plugin:
