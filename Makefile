@@ -10,7 +10,7 @@ BIN := .venv/bin
 QUIETLY := --quiet --disable-pip-version-check
 DEMO := out/demo
 
-.PHONY: setup demo test lint bench fuzz kill-jobs pins clean
+.PHONY: setup demo test lint bench fuzz kill-jobs compare pins clean
 
 setup: .venv/installed
 
@@ -39,6 +39,10 @@ lint: setup
 
 kill-jobs: setup
 	$(BIN)/python -m tests.kill_jobs
+
+compare: setup
+	@test -n "$(BASE)" || { echo "error: no revision to compare with; say make compare BASE=main" >&2; exit 2; }
+	$(BIN)/python -m tests.compare_revisions $(BASE)
 
 bench: setup
 	$(BIN)/python -m tests.bench
