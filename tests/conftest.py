@@ -1,14 +1,22 @@
 """What runs where. Fixtures are in `testbed`, which loads TensorFlow: the process that hands out tests needs none."""
 
+import pathlib
 import re
 
 import pytest
 
-LONGEST = (
-    "run_evaluation saved_model translate vocoder end_to_end trainer job many_domains multi_worker conformance"
-).split()
+GROUPS = {  # stems of test files that use the same trained models: one process runs a group and trains them once
+    "translators": (
+        "run_evaluation translation_quality domain_classifier saved_model onnx_model waveform_signatures "
+        "exported_model file_translator round_trip_mels translate vocoder"
+    ).split(),
+    "autoencoders": (
+        "job reconstruct latent_model interpolate sample traverse perturb disentangle outliers outlier_detector explore"
+    ).split(),
+}
+GROUP_OF = {f"test_{stem}": group for group, stems in GROUPS.items() for stem in stems}
+LONGEST = "translators test_end_to_end test_trainer autoencoders test_many_domains test_multi_worker test_conformance"
 collect_ignore = ["bench_pytorch.py"]  # whose package is no dependency
-OF_ONE_RUN = ("run_evaluation", "saved_model", "translate", "vocoder")  # files whose tests use the same trained models
 
 
 def pytest_configure(config):
@@ -19,7 +27,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Under several processes, a file's tests stay in one, so do files of one run; those of conformance by the case."""
+    """Under several processes, the tests of a file or a group run in one, those of test_conformance of a case."""
     from xdist.scheduler import LoadScopeScheduling
 
     config.option.loadscopereorder = False  # it would put files of few tests last, which are the long ones
@@ -27,15 +35,16 @@ def pytest_xdist_make_scheduler(config, log):
     class ByFileOrCase(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file, _, name = nodeid.partition("::")
-            if any(file.endswith(f"test_{name}.py") for name in OF_ONE_RUN):
-                return "of one run"
-            case = re.search(r"\[(.+-(audio|image))", name) if file.endswith("test_conformance.py") else None
+            stem = pathlib.PurePath(file).stem
+            if stem in GROUP_OF:
+                return GROUP_OF[stem]
+            case = re.search(r"\[(.+-(audio|image))", name) if stem == "test_conformance" else None
             return f"{file} {case[1]}" if case else file
 
     return ByFileOrCase(config, log)
 
 
 def pytest_collection_modifyitems(items):
-    """What takes long goes first, so that all processes end at about the same time."""
-    names = {f"test_{name}": n for n, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: names.get(item.path.stem, len(names)))
+    """Run the longest files first, so that all processes end at about the same time."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST.split())}
+    items.sort(key=lambda item: ranks.get(GROUP_OF.get(item.path.stem, item.path.stem), len(ranks)))
