@@ -1,10 +1,11 @@
-"""What runs where. Fixtures are in `testbed`, which loads TensorFlow: the process that hands out tests needs none."""
+"""Distribution of the tests over processes. PLUGINS load TensorFlow, which the distributing process does not need."""
 
 import pathlib
 import re
 
 import pytest
 
+PLUGINS = ("testbed", "record_fixtures", "run_fixtures")  # the first configures TensorFlow
 GROUPS = {  # stems of test files that use the same trained models: one process runs a group and trains them once
     "translators": (
         "run_evaluation translation_quality domain_classifier saved_model onnx_model waveform_signatures "
@@ -22,7 +23,8 @@ collect_ignore = ["bench_pytorch.py"]  # whose package is no dependency
 def pytest_configure(config):
     hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     if not hands_out:
-        config.pluginmanager.import_plugin("testbed")
+        for plugin in PLUGINS:
+            config.pluginmanager.import_plugin(plugin)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -7,21 +7,22 @@ import pathlib
 import tensorflow as tf
 
 from pipelines.beam import runner
-from pipelines.data import cropping, dataset, tfrecord
+from pipelines.data import cropping, dataset, front_end, tfrecord
+from pipelines.data.domains import read_domains
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer, preprocess_job
 
 RATE_HZ = 8000
-
-
 JSON_FILES = {"dataset_info.json", "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl"}
 
 
 def job(data_dir, pairs=(), **domains):
-    made = domains.domains(f"{name}={pattern}" for name, pattern in domains.items())
-    kind = domains.kind_of(made, None)
-    place = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
-    return preprocess_job.Preprocess(kind=kind, spec=domains.spec_of(kind, made, list(pairs)), domains=made, **place)
+    """The job on domains of these names and patterns."""
+    files = read_domains(f"{name}={pattern}" for name, pattern in domains.items())
+    kind = front_end.infer_kind(files, None)
+    options = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
+    spec = front_end.infer_spec(kind, files, list(pairs))
+    return preprocess_job.Preprocess(kind=kind, spec=spec, domains=files, **options)
 
 
 def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), **domains):

@@ -234,17 +234,20 @@ def test_a_killed_job_leaves_nothing_that_opens_and_the_next_one_mends_it(tmp_pa
     before = contents(out)
     code = f"""
 import os, signal, sys
-from pipelines import console, corpus, dataset_writer, sources
-from pipelines.beam import filesystem, preprocess_job, runner
-spec, made = corpus.audio.AudioSpec.at(8000), corpus.domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
-left, examples = iter(range(3)), sources.examples
+from models.features.audio import AudioSpec
+from pipelines.beam import runner
+from pipelines.data import source_files
+from pipelines.data.domains import read_domains
+from pipelines.jobs import dataset_writer, preprocess_job
+spec, files = AudioSpec.at(8000), read_domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
+left, examples = iter(range(3)), source_files.examples
 def deadly(*arguments):
     if next(left, None) is None:
         os.kill(os.getpid(), signal.SIGKILL)
     return examples(*arguments)
-sources.examples = deadly
+source_files.examples = deadly
 job = preprocess_job.Preprocess(
-    kind="audio", spec=spec, domains=made, data_dir={str(out)!r}, fractions=(0.2, 0.2), split_by="file")
+    kind="audio", spec=spec, domains=files, data_dir={str(out)!r}, fractions=(0.2, 0.2), split_by="file")
 dataset_writer.prepare(job, runner.options([]))
 """
     with pytest.raises(AssertionError):

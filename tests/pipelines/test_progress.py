@@ -10,7 +10,7 @@ import threading
 import pytest
 from testbed import ROOT
 
-from pipelines import cli
+from pipelines import progress
 from pipelines.progress import Progress, Tally, duration, tally, watched
 
 
@@ -19,7 +19,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 1000.0
-        monkeypatch.setattr(cli.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_tally_adds_up_over_processes():
     with tally(local=True) as counter:
         for _ in range(3):
             Tally.add(counter.folder)
-        code = "import sys; from pipelines import console; console.Tally.add(sys.argv[1])"
+        code = "import sys; from pipelines import progress; progress.Tally.add(sys.argv[1])"
         subprocess.run([sys.executable, "-c", code, counter.folder], cwd=ROOT, check=True)
         assert counter.count() == 4
     Tally.add(counter.folder)  # a straggler finds the folder gone

@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 
 from pipelines import run_directory
-from pipelines.training import checkpoint
 
 
 def test_a_configuration_that_is_none_is_refused(tmp_path):
@@ -53,6 +52,6 @@ def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch, caps
     def flock(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(checkpoint.fcntl, "flock", flock)
+    monkeypatch.setattr(run_directory.fcntl, "flock", flock)
     with run_directory.lock_run(str(tmp_path)):
         assert "No locks available: a second process would not be kept from it" in capsys.readouterr().err

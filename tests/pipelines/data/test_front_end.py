@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from models.features.image import ImageSpec
 from pipelines.data import domains, front_end
 
 
@@ -62,7 +63,7 @@ def test_speech_is_worked_on_at_the_rate_that_all_domains_hold(tree, rates_hz, p
 
 def test_pictures_keep_their_commonest_size(tree):
     made = domains.read_domains([f"a={tree('1.png', '2.png')}"])
-    assert front_end.infer_spec("image", made, []) == domains.image.ImageSpec(height=12, width=20, channels=3)
+    assert front_end.infer_spec("image", made, []) == ImageSpec(height=12, width=20, channels=3)
     assert front_end.infer_spec("image", made, ["height=32", "channels=1"]).width == 20
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from models.features.audio import AudioSpec
 from pipelines.data import domains, source_files, work_rows
 
 
@@ -38,7 +39,7 @@ def test_a_relative_glob_is_as_good(tree, monkeypatch):
 
 
 def survey(folder, split_by, seed=0):
-    found, spec, made = domains.read_domains([f"a={folder}/**.wav"]), domains.audio.AudioSpec.at(8000), []
+    found, spec, made = domains.read_domains([f"a={folder}/**.wav"]), AudioSpec.at(8000), []
     for row in work_rows.work_rows(found, "audio", (0.3, 0.3), split_by=split_by, seed=seed):
         with open(row["path"], "rb") as file:
             ((source, _),) = source_files.survey(file, row, spec, (0.3, 0.3))

@@ -1,4 +1,4 @@
-"""Files and records that the tests of several modules of this package read."""
+"""Fixtures of files and records that the tests of several modules read."""
 
 import json
 

@@ -1,11 +1,12 @@
-"""Runs of autoencoders on small data, and exploration jobs on them."""
+"""Fixtures of trained models that the tests of several modules use."""
 
 import csv
 import json
 import re
 
 import pytest
-from testbed import train
+import tensorflow as tf
+from testbed import preprocess, train, write_voices
 
 from pipelines.beam import runner
 from pipelines.data import domains as corpus
@@ -80,3 +81,17 @@ def detecting(explored, runs, enough):
     """A run with a detector, and what the job found."""
     numbers, rows, page = explored("outliers", "pictures", false_positive_rate=0.3, count=2)
     return runs["pictures"][0], numbers, rows, page
+
+
+@pytest.fixture(scope="session")
+def held_out(tmp_path_factory):
+    """Records of voices that no run has heard, all for testing."""
+    folder, data_dir = (tmp_path_factory.mktemp("records") / name for name in ("voices", "held_out"))
+    write_voices(folder, 12, seed=100)
+    preprocess(folder, data_dir, ("low", "high"), pairs=["n_fft=256", "n_mels=32"], fractions=(0.0, 1.0))
+    return str(data_dir)
+
+
+@pytest.fixture(scope="session")
+def exported(speech_run):
+    return tf.saved_model.load(f"{speech_run}/export").signatures
