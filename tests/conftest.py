@@ -40,8 +40,7 @@ def pytest_xdist_make_scheduler(config, log):
             stem = pathlib.PurePath(file).stem
             if stem in GROUP_OF:
                 return GROUP_OF[stem]
-            case = re.search(r"\[(.+-(audio|image))", name) if stem == "test_conformance" else None
-            return f"{file} {case[1]}" if case else file
+            return f"{file} {_conformance_case(nodeid)}"
 
     return ByFileOrCase(config, log)
 
@@ -49,4 +48,15 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_collection_modifyitems(items):
     """Run the longest files first, so that all processes end at about the same time."""
     ranks = {name: rank for rank, name in enumerate(LONGEST.split())}
-    items.sort(key=lambda item: ranks.get(GROUP_OF.get(item.path.stem, item.path.stem), len(ranks)))
+
+    def key(item):
+        stem = item.path.stem
+        return ranks.get(GROUP_OF.get(stem, stem), len(ranks)), _conformance_case(item.nodeid)
+
+    items.sort(key=key)
+
+
+def _conformance_case(nodeid):
+    """`plugin-kind` of a test of test_conformance, which trains one model a case; else an empty string."""
+    case = re.search(r"test_conformance\.py::.*\[(.+-(?:audio|image))", nodeid)
+    return case[1] if case else ""
