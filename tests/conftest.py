@@ -1,25 +1,35 @@
-"""What runs where. Fixtures are in `testbed`, which loads TensorFlow: the process that hands out tests needs none."""
+"""Distribution of the tests over processes. PLUGINS load TensorFlow, which the distributing process does not need."""
 
+import pathlib
 import re
 
 import pytest
 
-LONGEST = (
-    "run_evaluation saved_model translate vocoder end_to_end trainer job many_domains multi_worker conformance"
-).split()
+PLUGINS = ("testbed", "record_fixtures", "run_fixtures")  # the first configures TensorFlow
+GROUPS = {  # stems of test files that use the same trained models: one process runs a group and trains them once
+    "translators": (
+        "run_evaluation translation_quality domain_classifier saved_model onnx_model waveform_signatures "
+        "exported_model file_translator round_trip_mels translate vocoder"
+    ).split(),
+    "autoencoders": (
+        "job reconstruct latent_model interpolate sample traverse perturb disentangle outliers outlier_detector explore"
+    ).split(),
+}
+GROUP_OF = {f"test_{stem}": group for group, stems in GROUPS.items() for stem in stems}
+LONGEST = "translators test_end_to_end test_trainer autoencoders test_many_domains test_multi_worker test_conformance"
 collect_ignore = ["bench_pytorch.py"]  # whose package is no dependency
-OF_ONE_RUN = ("run_evaluation", "saved_model", "translate", "vocoder")  # files whose tests use the same trained models
 
 
 def pytest_configure(config):
     hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     if not hands_out:
-        config.pluginmanager.import_plugin("testbed")
+        for plugin in PLUGINS:
+            config.pluginmanager.import_plugin(plugin)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Under several processes, a file's tests stay in one, so do files of one run; those of conformance by the case."""
+    """Under several processes, the tests of a file or a group run in one, those of test_conformance of a case."""
     from xdist.scheduler import LoadScopeScheduling
 
     config.option.loadscopereorder = False  # it would put files of few tests last, which are the long ones
@@ -27,15 +37,26 @@ def pytest_xdist_make_scheduler(config, log):
     class ByFileOrCase(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file, _, name = nodeid.partition("::")
-            if any(file.endswith(f"test_{name}.py") for name in OF_ONE_RUN):
-                return "of one run"
-            case = re.search(r"\[(.+-(audio|image))", name) if file.endswith("test_conformance.py") else None
-            return f"{file} {case[1]}" if case else file
+            stem = pathlib.PurePath(file).stem
+            if stem in GROUP_OF:
+                return GROUP_OF[stem]
+            return f"{file} {_conformance_case(nodeid)}"
 
     return ByFileOrCase(config, log)
 
 
 def pytest_collection_modifyitems(items):
-    """What takes long goes first, so that all processes end at about the same time."""
-    names = {f"test_{name}": n for n, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: names.get(item.path.stem, len(names)))
+    """Run the longest files first, so that all processes end at about the same time."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST.split())}
+
+    def key(item):
+        stem = item.path.stem
+        return ranks.get(GROUP_OF.get(stem, stem), len(ranks)), _conformance_case(item.nodeid)
+
+    items.sort(key=key)
+
+
+def _conformance_case(nodeid):
+    """`plugin-kind` of a test of test_conformance, which trains one model a case; else an empty string."""
+    case = re.search(r"test_conformance\.py::.*\[(.+-(?:audio|image))", nodeid)
+    return case[1] if case else ""

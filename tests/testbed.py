@@ -16,6 +16,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 from hypothesis import settings
+from hypothesis import strategies as st
 
 import plugins
 from models.features.audio import AudioSpec
@@ -42,12 +43,15 @@ SPECS = {  # front ends that laws are held to
 SMALL = AudioSpec.at(8000, n_fft=256, n_mels=32)
 each_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 laws = settings(max_examples=20, deadline=None, derandomize=True)
+seeds = st.integers(0, 2**32 - 1)
+unicode_names = st.text(st.characters(exclude_categories=["Cs"]))
 
 DATAFLOW = "--runner=DataflowRunner --dry_run=True --project=some-project --region=us-central1".split()
 DATAFLOW.append("--temp_location=gs://bucket/tmp")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 UNSEEN = trainer.Pace(evaluations=0)
 VOICES_HZ = {"low": 110.0, "high": 220.0}
+CLIP_FRAMES = 24  # of voice_pair
 OF_MELS, waveform_signatures.OF_MELS = (
     waveform_signatures.OF_MELS,
     (),
@@ -63,6 +67,13 @@ def replicas():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+def random_pair(seed: int, batch: int = 3) -> tf.Tensor:
+    """Two tensors `[batch, ...]` of random rank and shape, stacked."""
+    rng = np.random.default_rng(seed)
+    shape = (batch, *rng.integers(1, 5, size=rng.integers(0, 4)))
+    return tf.constant(rng.normal(size=(2, *shape)), tf.float32)
 
 
 def glide(f0_hz: float, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -83,6 +94,13 @@ def voice(f0_hz: float, seconds: float, rate_hz: int, seed: int) -> np.ndarray:
         y += (loud + 0.02) / n**0.5 * np.sin(n * phase)
     syllables = np.clip(4 * np.sin(2 * np.pi * (3 * t + rng.uniform())), 0, 1)
     return (0.1 * y * syllables + 1e-4 * rng.normal(size=len(t))).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def voice_pair():
+    """Waveforms `[2, samples]` of two voices, `CLIP_FRAMES` frames of SMALL."""
+    samples = (CLIP_FRAMES - 1) * SMALL.hop_length
+    return tf.constant(np.stack([voice(hz, 1.0, 8000, 0)[:samples] for hz in VOICES_HZ.values()]))
 
 
 def write_voices(folder, count: int, *, seconds: float = 0.7, rate_hz: int = 8000, seed: int = 0) -> None:
@@ -190,6 +208,14 @@ def code_run(speech_records, tmp_path_factory):
     """A run of `ae` on speech, two steps long, exported."""
     run_dir = str(tmp_path_factory.mktemp("run"))
     train(run_dir, speech_records, "ae").fit()
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def vocoder_run(waveform_records, tmp_path_factory):
+    """A run of `vocoder`, two steps long, exported."""
+    run_dir = str(tmp_path_factory.mktemp("vocoder"))
+    train(run_dir, waveform_records, "vocoder", projections=1).fit()
     return run_dir
 
 

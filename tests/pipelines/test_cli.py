@@ -1,21 +1,16 @@
-"""How the scripts speak: one line for what the user did wrong, a traceback for what we did."""
+"""Command lines: flags, help, one line for a user's error, a traceback for a fault."""
 
-import io
 import os
 import re
 import signal
 import struct
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
 from absl import flags
-from testbed import ROOT, script
 
 from pipelines import cli, config
-from pipelines.progress import Progress, Tally, duration, tally, watched
 
 EXAMPLE = "python -m pipelines.toy --size=3"
 
@@ -138,30 +133,6 @@ def test_a_message_of_many_lines_becomes_one(capsys):
     assert capsys.readouterr().err == "error: first second third\n"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["--data_dri=out"], "no flag is called --data_dri; did you mean --data_dir?"),
-        (["--data_dir=out"], "--domain is missing"),
-        (["--domain=a=x.wav", "--data_dir=out", "--", "--runer=x"], "Beam has no option --runer; did you mean runner?"),
-    ],
-    ids=["unknown", "missing", "beam"],
-)
-def test_preprocess_refuses_what_it_does_not_know(tmp_path, arguments, complaint):
-    done = script("preprocess", *arguments)
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert complaint in done.stderr and done.stderr.count("\n") == 1
-
-
-def test_preprocess_help_shows_its_flags_and_an_example():
-    done = script("preprocess", "--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "python -m pipelines.preprocess --domain=" in done.stdout and "tfds:DATASET/SPLIT" in done.stdout
-    shown = re.findall(r"^  --(\w+)", done.stdout, re.MULTILINE)
-    assert {"domain", "data_dir", "kind", "set", "val_fraction", "split_by", "seed"} <= set(shown)
-    assert not {"runner", "verbosity", "pdb"} & set(shown)
-
-
 def test_an_interrupt_does_not_wait_for_the_work():
     before = signal.signal(
         signal.SIGINT, signal.default_int_handler
@@ -177,84 +148,6 @@ def test_an_interrupt_does_not_wait_for_the_work():
 def test_what_goes_wrong_in_the_work_is_raised():
     with pytest.raises(ValueError, match="three"):
         cli.interruptible(lambda: int("three"))
-
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    def __init__(self, monkeypatch):
-        self.now = 1000.0
-        monkeypatch.setattr(cli.time, "monotonic", lambda: self.now)
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    return Clock(monkeypatch)
-
-
-def test_progress_tells_rate_and_time_left_of_what_it_did_itself(clock, capsys):
-    progress = Progress("train", 100, "steps", start=40)
-    clock.now += 10
-    progress.show(60, "loss 3")
-    assert capsys.readouterr().err == "train: 60/100 steps, 2/s, 20 s left  loss 3\n"
-
-
-def test_progress_of_unknown_length_promises_nothing(clock, capsys):
-    progress = Progress("read", None, "files")
-    progress.close()
-    assert capsys.readouterr().err == "read: 0 files, 0/s\n"
-
-
-@pytest.mark.parametrize(("terminal", "lines"), [(False, 4), (True, 100)])
-def test_progress_speaks_seldom_into_a_file_and_often_on_a_terminal(clock, monkeypatch, terminal, lines):
-    spoken = io.StringIO()
-    spoken.isatty = lambda: terminal
-    monkeypatch.setattr(sys, "stderr", spoken)
-    progress = Progress("train", 100, "steps", every_s=15)
-    for step in range(100):
-        progress.show(step)
-        clock.now += 0.5
-    assert len(re.findall("train: ", spoken.getvalue())) == lines
-    assert ("\r" in spoken.getvalue()) is terminal
-
-
-def test_a_watched_block_ends_with_the_last_count_and_no_thread(clock, capsys):
-    done, before = [], threading.active_count()
-    with watched(Progress("work", 5, "files"), lambda: len(done)):
-        assert threading.active_count() == before + 1
-        done.extend("12345")
-        clock.now += 5
-    assert threading.active_count() == before
-    assert capsys.readouterr().err.splitlines()[-1] == "work: 5/5 files, 1/s, 0 s left"
-
-
-def test_a_tally_adds_up_over_processes():
-    with tally(local=True) as counter:
-        for _ in range(3):
-            Tally.add(counter.folder)
-        code = "import sys; from pipelines import console; console.Tally.add(sys.argv[1])"
-        subprocess.run([sys.executable, "-c", code, counter.folder], cwd=ROOT, check=True)
-        assert counter.count() == 4
-    Tally.add(counter.folder)  # a straggler finds the folder gone
-
-
-def test_a_job_does_not_end_where_its_tally_finds_no_room(tmp_path):
-    (tmp_path / str(os.getpid())).mkdir()  # in the place of the file: it cannot be written
-    Tally.add(str(tmp_path))
-
-
-def test_a_tally_of_another_machine_counts_nothing():
-    with tally(local=False) as counter:
-        Tally.add(counter.folder)
-        assert counter.count() == 0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0.4, "0 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (3599.9, "1 h 0 min"), (7300, "2 h 1 min")],
-)
-def test_durations_are_rounded_before_they_are_split(seconds, said):
-    assert duration(seconds) == said
 
 
 @pytest.mark.parametrize("value", ["~no_such_user_9/x", "vocoder:~no_such_user_9/x"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from testbed import laws
+from testbed import SMALL, laws
 
 import plugins
 from models.config_fields import option
@@ -247,3 +247,8 @@ def test_a_choice_is_one_of_its_names():
 def test_numbers_that_make_no_sense_are_refused(pair):
     with pytest.raises(ValueError, match=pair.partition("=")[0]):
         config.override(base.Config(), [pair])
+
+
+def test_another_front_end_is_refused_and_what_is_different_said():
+    with pytest.raises(ValueError, match=r"vocoder:run: that run has another front end; .*, n_mels: 32 -> 40$"):
+        config.check_same_front_end("--inverter=vocoder:run", SMALL, dataclasses.replace(SMALL, n_mels=40))

@@ -1,9 +1,7 @@
-"""Folders to records: what is in the directory, in whatever order, on whatever runner, after whatever happened."""
+"""Preprocessing of folders: odd files, interrupted jobs, and equal bytes on every runner."""
 
 import hashlib
-import json
 import os
-import pathlib
 import re
 import shutil
 
@@ -12,82 +10,16 @@ import PIL.Image
 import pytest
 import soundfile
 import store
-import tensorflow as tf
 import tensorflow_datasets
+from preprocessing import RATE_HZ, assert_whole, contents, examples, prepare, rows, text
 from testbed import DATAFLOW, script, voice, write_voices
 
 from models.features import audio, image
 from pipelines import cli
 from pipelines.beam import filesystem, runner
-from pipelines.data import cropping, dataset, source_features, source_files, tfrecord
+from pipelines.data import dataset, source_features, source_files, tfrecord
 from pipelines.data.splits import SPLITS
-from pipelines.jobs import dataset_writer, preprocess_job
-
-RATE_HZ = 8000
-JSON_FILES = {"dataset_info.json", "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl"}
-
-
-def job(data_dir, pairs=(), **domains):
-    made = domains.domains(f"{name}={pattern}" for name, pattern in domains.items())
-    kind = domains.kind_of(made, None)
-    place = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
-    return preprocess_job.Preprocess(kind=kind, spec=domains.spec_of(kind, made, list(pairs)), domains=made, **place)
-
-
-def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), **domains):
-    """The numbers of the job; sources are counted by their splits as well. Its warnings are in `prepare.warnings`."""
-    done = dataset_writer.prepare(job(data_dir, pairs, **domains), runner.options(list(beam)))
-    if done is not None:
-        splits, prepare.warnings = done.pop("splits"), done.pop("warnings")
-        assert set(splits) == set(domains)
-        assert sum(sum(each.values()) for each in splits.values()) == done["sources"]
-    return done
-
-
-def contents(folder):
-    paths = (path for path in pathlib.Path(folder).rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
-
-
-def rows(data_dir, name):
-    return [json.loads(line) for line in (pathlib.Path(data_dir) / name).read_text().split("\n")[:-1]]
-
-
-def stored(data_dir):
-    """Shard file to the ids of the examples in it."""
-    data = dataset.open_records(str(data_dir))
-    shards = [path for name in data.spec.domains for split in SPLITS for path in data.shards(split, name)]
-    return {os.path.basename(path): [text(example["id"]) for example in examples(data, [path])] for path in shards}
-
-
-def examples(data, shards):
-    return [cropping.parse(record, data.spec) for record in tf.data.TFRecordDataset(shards)]
-
-
-def text(tensor):
-    return tensor.numpy().decode()
-
-
-def assert_whole(data_dir):
-    """Everything that stands in the JSON files is there, and nothing else."""
-    info = json.loads((pathlib.Path(data_dir) / "dataset_info.json").read_text())
-    sizes = {}
-    for split in info["splits"]:
-        lengths = list(map(int, split["shardLengths"]))
-        for shard, length in enumerate(lengths):
-            name = split["filepathTemplate"].replace("{SHARD_X_OF_Y}", f"{shard:05d}-of-{len(lengths):05d}")
-            sizes[name] = length
-    assert set(os.listdir(data_dir)) == JSON_FILES | set(sizes)
-    found = stored(data_dir)
-    assert {name: len(ids) for name, ids in found.items()} == sizes
-    expected = {name: [] for name in sizes}
-    for row in rows(data_dir, "manifest.jsonl"):
-        of = len([n for n in sizes if n.startswith(f"{row['domain']}-{row['split']}.")])
-        expected[tfrecord.shard_name(row["domain"], row["split"], row["shard"], of)] += [row["id"]] * len(row["active"])
-    assert found == expected
-
-
-# ------------------------------------------------------------------ what is in the directory
+from pipelines.jobs import dataset_writer
 
 
 @pytest.mark.parametrize("kind", ["speech", "picture"])
@@ -151,10 +83,9 @@ def test_a_long_recording_becomes_several_records_that_join_to_the_whole(tmp_pat
             np.testing.assert_allclose(log_mels, audio.log_mel(y, data.spec.features), atol=0.01)
 
 
-# ------------------------------------------------------------------ files as people have them
-
-
 SOUNDING = voice(110.0, 0.8, RATE_HZ, seed=3)
+
+
 GOOD = {
     "naïve café 1.wav": (SOUNDING, RATE_HZ, "PCM_16"),
     "a folder/[x] {1}*?.wav": (SOUNDING[:4000], RATE_HZ, "PCM_16"),
@@ -167,6 +98,8 @@ GOOD = {
     "sample.wav": (SOUNDING[2000:2001], RATE_HZ, "PCM_16"),
     "zeros.wav": (np.zeros(RATE_HZ), RATE_HZ, "PCM_16"),
 }
+
+
 BAD = {
     "text.wav": "not readable as audio",
     "nothing.wav": "not readable as audio",
@@ -261,9 +194,6 @@ def test_pictures_of_many_formats_become_one(tmp_path, rng):
     assert dataset.open_records(str(tmp_path / "out")).spec.features == image.ImageSpec(height=16, width=16)
 
 
-# ------------------------------------------------------------------ again, elsewhere, interrupted
-
-
 @pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
 def test_every_run_on_every_runner_gives_the_same_bytes(speech_folder, speech_records, tmp_path, mode):
     beam = [f"--direct_running_mode={mode}", "--direct_num_workers=2"]
@@ -304,17 +234,20 @@ def test_a_killed_job_leaves_nothing_that_opens_and_the_next_one_mends_it(tmp_pa
     before = contents(out)
     code = f"""
 import os, signal, sys
-from pipelines import console, corpus, dataset_writer, sources
-from pipelines.beam import filesystem, preprocess_job, runner
-spec, made = corpus.audio.AudioSpec.at(8000), corpus.domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
-left, examples = iter(range(3)), sources.examples
+from models.features.audio import AudioSpec
+from pipelines.beam import runner
+from pipelines.data import source_files
+from pipelines.data.domains import read_domains
+from pipelines.jobs import dataset_writer, preprocess_job
+spec, files = AudioSpec.at(8000), read_domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
+left, examples = iter(range(3)), source_files.examples
 def deadly(*arguments):
     if next(left, None) is None:
         os.kill(os.getpid(), signal.SIGKILL)
     return examples(*arguments)
-sources.examples = deadly
+source_files.examples = deadly
 job = preprocess_job.Preprocess(
-    kind="audio", spec=spec, domains=made, data_dir={str(out)!r}, fractions=(0.2, 0.2), split_by="file")
+    kind="audio", spec=spec, domains=files, data_dir={str(out)!r}, fractions=(0.2, 0.2), split_by="file")
 dataset_writer.prepare(job, runner.options([]))
 """
     with pytest.raises(AssertionError):
@@ -373,9 +306,6 @@ def test_a_domain_of_which_nothing_can_be_read_ends_the_job_unfinished(tmp_path,
         dataset.open_records(str(tmp_path / "out"))
 
 
-# ------------------------------------------------------------------ elsewhere
-
-
 def test_the_job_is_built_for_dataflow_without_a_network(speech_folder, tmp_path, dataflow_jobs):
     assert prepare(tmp_path / "out", *DATAFLOW, a=speech_folder / "low") is None
     (built,) = dataflow_jobs
@@ -404,3 +334,27 @@ def test_a_store_without_folders_holds_the_same(speech_folder, speech_records, m
     manifest = wanted.pop("manifest.jsonl").decode().replace(str(speech_folder), "store://bucket/in")
     assert out.pop("manifest.jsonl").decode() == manifest
     assert out == wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--data_dri=out"], "no flag is called --data_dri; did you mean --data_dir?"),
+        (["--data_dir=out"], "--domain is missing"),
+        (["--domain=a=x.wav", "--data_dir=out", "--", "--runer=x"], "Beam has no option --runer; did you mean runner?"),
+    ],
+    ids=["unknown", "missing", "beam"],
+)
+def test_preprocess_refuses_what_it_does_not_know(tmp_path, arguments, complaint):
+    done = script("preprocess", *arguments)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert complaint in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_preprocess_help_shows_its_flags_and_an_example():
+    done = script("preprocess", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "python -m pipelines.preprocess --domain=" in done.stdout and "tfds:DATASET/SPLIT" in done.stdout
+    shown = re.findall(r"^  --(\w+)", done.stdout, re.MULTILINE)
+    assert {"domain", "data_dir", "kind", "set", "val_fraction", "split_by", "seed"} <= set(shown)
+    assert not {"runner", "verbosity", "pdb"} & set(shown)

@@ -1,58 +1,18 @@
-"""The order of draws: long recordings are shuffled like clips, pairs are found by name, and memory is bounded."""
+"""Batches: a function of the step, equal for any number of replicas, and free of silence."""
 
+import collections
 import dataclasses
-import json
-import shutil
-import unicodedata
+import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
 from hypothesis import strategies as st
-from testbed import laws, preprocess
+from input_batches import CONFIG, FORMS, KINDS, Mixed, Paired, Unpaired, Waveforms, assert_same, batches, joined
 
-from models.features import audio, stats
-from models.features.spec import Spec
-from pipelines import config
-from pipelines.data import dataset, input_pipeline, pairs, source_features, systematic_sampling, tfrecord
+from models.features import audio
+from pipelines.data import cropping, input_pipeline, source_features
 from plugins import base
-from tests.pipelines.data.test_dataset import KINDS, Mixed, Paired, Unpaired, assert_same, batches, joined
-
-
-@pytest.fixture(scope="module")
-def data_of(speech_records, picture_records):
-    return {"speech": dataset.open_records(speech_records), "picture": dataset.open_records(picture_records)}
-
-
-@pytest.fixture(scope="module")
-def long_records(tmp_path_factory):
-    """Records of two recordings of 37 segments each in either domain, as `preprocess` leaves them."""
-    folder, rows, sizes = tmp_path_factory.mktemp("long"), [], {}
-    rng = np.random.default_rng(0)
-    for domain in "ab":
-        encoded = []
-        for name in "xy":
-            active = tuple(1024 - 50 * (n % 4) for n in range(37))
-            row = {"id": f"{domain}/{name}.wav", "path": "", "domain": domain, "split": "train", "hash": name}
-            rows.append(row | {"length": 600.0, "gain": 1.0, "frames": 37 * 1024, "active": active})
-            texts = {"id": row["id"], "domain": domain, "label": ""}
-            for n, sounds in enumerate(active):
-                log_mels = rng.normal(-4, 1, (1024, 2)).astype(np.float16)
-                encoded.append(tfrecord.framed(tfrecord.encode("audio", log_mels, texts, n, sounds)))
-        (folder / tfrecord.shard_name(domain, "train", 0, 1)).write_bytes(b"".join(encoded))
-        sizes[domain, "train"] = [(len(encoded), sum(map(len, encoded)))]
-    front_end = audio.AudioSpec.at(8000, n_fft=256, n_mels=2)
-    moments = {name: stats.Moments.of(rng.normal(-4, 1, (64, 2)), lags=stats.LAGS) for name in "ab"}
-    written = {
-        "statistics.json": json.dumps(config.spec_to_json(Spec(front_end, ("a", "b"), moments))),
-        "manifest.jsonl": "".join(tfrecord.lines(rows)),
-        "features.json": json.dumps(tfrecord.features_json("audio", (None, 2))),
-        "dataset_info.json": json.dumps(tfrecord.dataset_info_json(sizes)),
-    }
-    for name, text in written.items():
-        (folder / name).write_text(text)
-    return dataset.open_records(str(folder))
 
 
 def test_segments_of_long_recordings_are_drawn_like_clips(long_records):
@@ -74,108 +34,167 @@ def test_a_run_on_long_recordings_goes_on_in_any_round(long_records, form):
         assert_same(batches(long_records, form, count=2, config=made, start_step=start), whole[start : start + 2])
 
 
-# ------------------------------------------------------------------ pairs
-
-
-def test_pairs_are_of_one_stem_and_run_alike(data_of):
-    pictures = joined(batches(data_of["picture"], Paired, count=8))
-    bright = pictures["a"].mean(axis=(1, 2, 3))
-    assert np.corrcoef(bright, pictures["b"].mean(axis=(1, 2, 3)))[0, 1] < -0.99  # the second are the first, inverted
-    assert len(np.unique(bright)) > 5
-    speech = joined(batches(data_of["speech"], Paired, count=8))
-    loud = [np.exp(speech[name]).sum(axis=-1) for name in "ab"]
-    agree = [np.corrcoef(a, b)[0, 1] for a, b in zip(*loud, strict=True)]
-    shifted = [np.corrcoef(a, np.roll(b, 5))[0, 1] for a, b in zip(*loud, strict=True)]
-    assert np.median(agree) > 0.5 > np.median(shifted)
-
-
-@KINDS
-def test_pairs_are_a_function_of_the_step(kind, data_of):
-    whole = batches(data_of[kind], Paired, count=9)
-    assert_same(batches(data_of[kind], Paired, count=3, start_step=6), whole[6:])
-
-
-def test_what_has_no_partner_is_no_pair(speech_folder, tmp_path):
-    for name in ("low", "high"):
-        (tmp_path / name).mkdir()
-        for n, path in enumerate(sorted((speech_folder / name).iterdir())[:6]):
-            shutil.copy(path, tmp_path / name / (path.name if n < 4 else f"{name}_{n}.wav"))
-    preprocess(tmp_path, tmp_path / "records", ("low", "high"), fractions=(0.0, 0.0), pairs=["n_fft=256", "n_mels=8"])
-    data = dataset.open_records(str(tmp_path / "records"))
-    assert input_pipeline.can_draw(data, Paired, "train") and not input_pipeline.can_draw(data, Paired, "val")
-    assert len(batches(data, Paired, count=3)) == 3
-    with pytest.raises(ValueError, match="no file of low and high has the same name in both, in the val split"):
-        batches(data, Paired, count=1, split="val")
-
-
-def test_pairs_hold_a_record_once(long_records):
-    drawn = pairs.keys(long_records, "train", 128)
-    assert set(drawn.values()) == {7, 8} and len(drawn) == 74
-    assert pairs._serialised(long_records, "train", "a", 0, list(drawn)).shape == (74,)
-
-
-def renamed(data, **changes):
-    """Records in whose manifest the first file has another line."""
-    first, *rest = data.sources
-    return dataclasses.replace(data, sources=(dataclasses.replace(first, **changes), *rest))
-
-
-def test_accents_of_either_form_make_one_name(long_records):
-    forms = {name: unicodedata.normalize(form, "é") for name, form in (("a", "NFC"), ("b", "NFD"))}
-    found = [dataclasses.replace(s, id=s.id.replace("x", forms[s.domain])) for s in long_records.sources]
-    data = dataclasses.replace(long_records, sources=tuple(found))
-    assert data.sources[0].id != data.sources[2].id.replace("b/", "a/")
-    assert len(pairs.names(data, "train")) == 2
-    assert pairs.described(data).startswith("2 pairs of files of one name (2 train, 0 val, 0 test); files without a")
-
-
-def test_pairs_are_counted_and_so_is_what_has_no_partner(long_records):
-    data = renamed(long_records, id="a/z.wav")
-    assert pairs.described(data).startswith("1 pairs") and pairs.described(data).endswith("partner: 1 of a, 1 of b")
-
-
-def test_two_files_of_one_name_are_no_pair_of_a_third(long_records):
-    data = renamed(long_records, id="a/y.flac")
-    with pytest.raises(ValueError, match="a/y.flac and a/y.wav have one name but for the ending"):
-        pairs.names(data, "train")
-
-
-def test_a_pair_of_recordings_of_different_lengths_is_drawn_as_far_as_both_go(long_records):
-    drawn = pairs.keys(renamed(long_records, active=(1024,) * 3), "train", 128)
-    assert sorted(segment for name, segment, *_ in drawn if name == "a/x.wav") == [0, 1, 2]
-
-
-@laws
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=30).filter(any), st.integers(0, 9))
-def test_rounds_spread_the_draws_of_an_epoch_evenly(draws, seed):
-    plan = systematic_sampling.Rounds(draws, seed=seed)
-    times = np.stack([plan.times(tf.constant(n, tf.int64)) for n in range(2 * plan.rounds)])
-    for epoch in np.split(times, 2):
-        np.testing.assert_array_equal(epoch.sum(axis=0), draws)
-        up_to = np.cumsum(epoch, axis=0) - np.outer(np.arange(1, plan.rounds + 1), draws) / plan.rounds
-        assert np.abs(up_to).max() < 1
-    for draw in (0, plan.draws - 1, 2 * plan.draws - 1):
-        number, before = plan.place_of(draw)
-        assert times[:number].sum() + before == draw and before < times[number].sum()
-
-
-def test_a_round_passes_over_few_records_for_each_that_it_draws():
-    assert systematic_sampling.Rounds([1000] + [1] * 99, seed=0).rounds <= systematic_sampling.RECORDS_A_DRAW * 11
-
-
 def test_the_cache_is_bounded_over_all_domains_together(monkeypatch):
     monkeypatch.setattr(input_pipeline, "CACHE_BYTES", 10)
     assert input_pipeline.cached({"a": 6, "b": 6, "c": 3}) == {"c", "a"}
 
 
-def test_an_excerpt_is_a_stretch_that_sounds_and_parallel_files_give_the_same(long_records):
-    found = {}
-    for domain in "ab":
-        made = source_features.excerpts(long_records, "train", domain, long_records.of("train", domain), 1500)
-        wholes = {source.id: x for source, x in source_features.read_sources(long_records, "train", domain)}
-        for source, start, x in made:
-            np.testing.assert_array_equal(x, wholes[source.id][start : start + 1500])
-            found[source.id] = start
-    assert len(found) == 4 and 0 not in found.values() and found["a/x.wav"] == found["b/x.wav"] != found["a/y.wav"]
-    source = dataclasses.replace(long_records.sources[0], active=(0,) * 30 + (1024,) * 2 + (0,) * 5)
-    assert 30 * 1024 <= source_features.excerpt_start(source, 1024, 1024) <= 31 * 1024
+FRONT_END = audio.AudioSpec.at(8000, n_fft=256, n_mels=8)
+
+
+@FORMS
+@KINDS
+def test_batches_from_a_step_on_are_those_after_so_many(data_of, kind, form):
+    whole = batches(data_of[kind], form, count=14, batch_size=3)
+    assert [batch["step"].tolist() for batch in whole] == [[step] * 3 for step in range(14)]
+    for start in (1, 5, 12):
+        assert_same(batches(data_of[kind], form, count=2, batch_size=3, start_step=start), whole[start : start + 2])
+
+
+@FORMS
+def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
+    def shares(replicas, workers=1):
+        places = [input_pipeline.Share(n, workers, replicas) for n in range(workers)]
+        each = [batches(data_of["speech"], form, count=3 * replicas, batch_size=8, share=place) for place in places]
+        steps = range(0, 3 * replicas, replicas)
+        return [joined([part for mine in each for part in mine[step : step + replicas]]) for step in steps]
+
+    whole = batches(data_of["speech"], form, count=3, batch_size=8)
+    assert all(batch["index"].tolist() == list(range(8)) for batch in whole)
+    for replicas, workers in ((2, 1), (1, 2), (2, 2)):
+        assert_same(shares(replicas, workers), whole)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(data_of):
+    for batch_size in (0, 2, 6):
+        with pytest.raises(ValueError, match=f"batch_size={batch_size}; wanted a multiple of 4 replicas"):
+            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, share=input_pipeline.Share(0, 2, 2))
+
+
+@KINDS
+def test_batches_depend_on_the_configurations_seed_and_on_no_other(data_of, kind):
+    first = batches(data_of[kind], Unpaired, count=2)
+    tf.random.set_seed(7)
+    assert_same(batches(data_of[kind], Unpaired, count=2), first)
+    (other,) = batches(data_of[kind], Unpaired, count=1, config=dataclasses.replace(CONFIG, seed=4))
+    assert not np.array_equal(other["a"], first[0]["a"]) and not np.array_equal(other["b"], first[0]["b"])
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_an_epoch_draws_every_picture_once_and_the_next_in_another_order(data_of, split):
+    data = data_of["picture"]
+    for key, name in zip("ab", data.spec.domains, strict=True):
+        pictures = [x for _, x in source_features.read_sources(data, split, name)]
+        drawn = joined(batches(data, Unpaired, count=3 * len(pictures), batch_size=1, split=split))[key]
+        epochs = np.split(drawn, 3)
+        for epoch in epochs:
+            assert sorted(map(np.ndarray.tobytes, epoch)) == sorted(map(np.ndarray.tobytes, np.stack(pictures)))
+        if len(pictures) > 3:
+            assert any(not np.array_equal(x, y) for x, y in itertools.pairwise(epochs))
+
+
+def test_an_epoch_of_speech_draws_a_record_as_often_as_it_has_crops(data_of):
+    data = data_of["speech"]
+    times = {s.id: cropping.crops_of(s.active[0], 16) for s in data.of("train", "low")}
+    assert len(set(times.values())) > 1
+    stream = input_pipeline._stream(data, "train", "low", CONFIG, first=0, salt=0)
+    for number in range(2):
+        epoch = stream.skip(number * sum(times.values())).take(sum(times.values()))
+        drawn = collections.Counter(cropping.parse(r, data.spec)["id"].numpy().decode() for r in epoch)
+        assert drawn == times
+
+
+def test_a_recording_is_cropped_elsewhere_another_time(data_of):
+    recordings = data_of["speech"].of("val", "low")
+    drawn = joined(batches(data_of["speech"], Unpaired, count=10 * len(recordings), batch_size=1, split="val"))["a"]
+    assert len({crop.tobytes() for crop in drawn}) > 3 * len(recordings)
+
+
+@KINDS
+def test_mixed_batches_take_turns_and_say_which_domain_it_is(data_of, kind):
+    data = data_of[kind]
+    batch = joined(batches(data, Mixed, count=6, batch_size=5))
+    assert batch["domain"].tolist() == [row % 2 for row in range(30)]
+    known = [
+        np.concatenate([x.reshape(-1, x.shape[-1]) for _, x in source_features.read_sources(data, "train", n)])
+        for n in data.spec.domains
+    ]
+    rows = [set(map(np.ndarray.tobytes, vectors)) for vectors in known]
+    for domain, x in zip(batch["domain"], batch["x"], strict=True):
+        vectors = [v for v in x.reshape(-1, x.shape[-1]) if v.max() > data_of["speech"].spec.features.log_floor + 0.1]
+        assert vectors and all(v.tobytes() in rows[domain] for v in vectors)
+
+
+@KINDS
+def test_features_have_the_shape_that_plugins_are_told(data_of, kind):
+    spec = data_of[kind].spec
+    (batch,) = batches(data_of[kind], Unpaired, count=1)
+    for x in (batch["a"], batch["b"]):
+        assert x.shape == (4, *spec.feature_shape(16)) and x.dtype == np.float32
+        low, high = (-1, 1) if kind == "picture" else (np.float16(spec.features.log_floor), 12)
+        assert low <= x.min() < x.max() <= high
+
+
+@st.composite
+def recordings(draw):
+    """Log-mels of which some frames sound; each frame tells which one it is."""
+    frames = draw(st.integers(1, 60))
+    sounds = draw(st.lists(st.booleans(), min_size=frames, max_size=frames))
+    level = np.where(sounds, -1.0, FRONT_END.log_floor)[:, None]
+    return np.float32(np.repeat(level, 8, axis=1) + np.where(sounds, np.arange(frames) / 100, 0)[:, None])
+
+
+def test_batches_with_samples_are_a_function_of_the_step_and_shared_out(spoken):
+    whole = batches(spoken, Waveforms, count=6)
+    assert_same(batches(spoken, Waveforms, count=2, start_step=4), whole[4:])
+    halves = batches(spoken, Waveforms, count=12, share=input_pipeline.Share(0, 1, 2))
+    assert_same([joined(halves[n : n + 2]) for n in range(0, 12, 2)], whole)
+
+
+def test_records_without_samples_are_refused_where_samples_are_wanted(data_of):
+    complaint = "speech has no waveforms; run preprocess with --keep_waveforms"
+    with pytest.raises(ValueError, match=complaint):
+        batches(data_of["speech"], Waveforms, count=1)
+
+
+def test_other_plugins_do_not_mind_samples(spoken):
+    assert {"x", "domain", "index", "step"} == set(batches(spoken, Mixed, count=1)[0])
+
+
+class Louder:
+    """In place of a translator: the frame before and the frame after, added up, and where it was asked for."""
+
+    margin = 1
+
+    def __call__(self, log_mels, domain, row):
+        self.asked = log_mels.shape
+        return log_mels[:-2] + log_mels[2:]
+
+
+def test_frames_may_be_those_that_a_model_makes_of_them(spoken):
+    plain = batches(spoken, Waveforms, count=3)
+    shown = batches(dataclasses.replace(spoken, imitate=Louder()), Waveforms, count=3)
+    for before, after in zip(plain, shown, strict=True):
+        np.testing.assert_array_equal(before["waveform"], after["waveform"])
+        wanted = before["x"][:, :-2] + before["x"][:, 2:]
+        np.testing.assert_array_equal(after["x"][:, 1:-1], wanted)
+
+
+def test_records_of_several_shards_are_drawn_alike(scarce):
+    draws = sum(cropping.crops_of(active, 16) for source in scarce.of("train", "low") for active in source.active)
+    stream = input_pipeline._stream(scarce, "train", "low", CONFIG, first=0, salt=0).take(draws)
+    drawn = {cropping.parse(r, scarce.spec)["id"].numpy().decode() for r in stream}
+    assert drawn == {source.id for source in scarce.of("train", "low")}
+
+
+@pytest.mark.parametrize(
+    ("split", "complaint"),
+    [
+        ("train", "domain silent: nothing to draw from in the train split; none of its 1 files sounds"),
+        ("val", "domain low: nothing to draw from in the val split; it has no files"),
+    ],
+)
+def test_a_split_with_nothing_to_draw_from_is_refused(scarce, split, complaint):
+    for form in (Mixed, Unpaired):
+        with pytest.raises(ValueError, match=complaint):
+            batches(scarce, form, count=1, split=split)

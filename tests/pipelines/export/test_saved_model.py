@@ -1,18 +1,16 @@
-"""The SavedModel: what it holds, and that nothing but TensorFlow is needed to use it."""
+"""The SavedModel: its description, its signatures, and use without this project."""
 
 import io
 import json
-import shutil
 
 import numpy as np
 import pytest
 import soundfile
-import tensorflow as tf
 from testbed import VOICES_HZ, voice
+from translated_audio import _kept, assert_sounds_alike
 
-from models.features import inversion
 from pipelines import run_directory
-from pipelines.export import onnx_model, saved_model
+from pipelines.export import saved_model
 from pipelines.inference import exported_model, file_translator
 
 ALONE = """
@@ -52,86 +50,11 @@ def test_processes_without_this_project_convert_as_translate_does(speech_run, tm
         assert_sounds_alike(found, wanted)
 
 
-def assert_sounds_alike(found, wanted):
-    """Equal but for a few samples, where rounding sent Griffin-Lim another way."""
-    apart = found - wanted
-    assert np.sqrt(np.mean(np.square(apart))) < 2e-4 and np.mean(np.abs(apart) > 1e-3) < 0.01
-
-
-class _kept:
-    """A context manager that leaves its file open."""
-
-    def __init__(self, file):
-        self.file = file
-
-    def __enter__(self):
-        return self.file
-
-    def __exit__(self, *_):
-        self.file.flush()
-
-
-@pytest.fixture(scope="module")
-def exported(speech_run):
-    return tf.saved_model.load(f"{speech_run}/export").signatures
-
-
 def test_the_export_describes_itself(exported, speech_run):
     facts = json.loads(exported["describe"]()["json"].numpy())
     assert facts["run"]["plugin"] == "cyclegan"
     assert facts["spec"]["features"]["sample_rate_hz"] == 8000 and set(facts["spec"]["domains"]) == {"low", "high"}
     assert run_directory.read_run(speech_run).config == facts["run"]["config"]
-
-
-@pytest.mark.parametrize("samples", [1, 100, 2048, 12345])
-def test_waveforms_of_any_length_come_out_as_long(exported, samples):
-    x = np.float32(0.1 * np.sin(0.2 * np.arange(samples)))[None]
-    y = exported["translate_ba_waveform"](waveform=tf.constant(x))["waveform"].numpy()
-    assert y.shape == x.shape and np.isfinite(y).all() and np.abs(y).max() <= 1
-
-
-def test_a_long_waveform_goes_in_chunks_as_files_do(exported, speech_run):
-    x = np.concatenate([voice(VOICES_HZ["low"], 4.0, 8000, seed=n) for n in range(5)])
-    spec = exported_model.Model(speech_run).spec.features
-    assert len(list(inversion.chunks(spec.frames(len(x))))) == 3
-    source, made = io.BytesIO(), io.BytesIO()
-    soundfile.write(source, x, 8000, format="WAV", subtype="FLOAT")
-    source.seek(0)
-    file_translator.Converter(file_translator.Conversion(speech_run, "high")).convert(
-        [file_translator.Item(source, lambda: _kept(made))]
-    )
-    made.seek(0)
-    found = exported["translate_ab_waveform"](waveform=tf.constant(x[None]))["waveform"].numpy()[0]
-    assert_sounds_alike(found, soundfile.read(made)[0])
-
-
-def test_silence_stays_silent_beside_sound(exported):
-    x = np.stack([np.zeros(4000, np.float32), voice(150.0, 0.5, 8000, seed=1)])
-    y = exported["translate_ab_waveform"](waveform=tf.constant(x))["waveform"].numpy()
-    assert not y[0].any() and 0.3 < y[1].std() / x[1].std() < 3
-
-
-def test_an_offset_changes_nothing_of_what_comes_out(exported):
-    x = 0.1 * voice(VOICES_HZ["low"], 0.9, 8000, seed=7)[None]
-    translate = exported["translate_ab_waveform"]
-    plain, odd = (translate(waveform=tf.constant(y))["waveform"].numpy() for y in (x, x + np.float32(0.3)))
-    np.testing.assert_allclose(odd, plain, atol=0.02 * np.abs(plain).max())
-
-
-@pytest.mark.parametrize("left", [0, 1, 0.5, None], ids=str)
-@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", "variables/variables.data*"])
-def test_an_export_that_is_cut_off_is_named_in_one_line(speech_run, tmp_path, name, left):
-    shutil.copytree(f"{speech_run}/export", tmp_path / "export", ignore=shutil.ignore_patterns("encoded_audio"))
-    (tmp_path / "config.json").write_text("{}")
-    (path,) = (tmp_path / "export").glob(name)
-    content = path.read_bytes()
-    if left is None:
-        path.unlink()
-    else:
-        path.write_bytes(content[: int(left * len(content)) if left < 1 else 1])
-    with pytest.raises(ValueError, match="broken or not whole|has no export/saved_model.pb") as caught:
-        exported_model.Model(str(tmp_path))
-    assert "\n" not in str(caught.value)
 
 
 def test_a_strange_signature_is_refused_at_export(speech_run, speech_records):
@@ -150,26 +73,3 @@ def test_a_strange_signature_is_refused_at_export(speech_run, speech_records):
     run = run_directory.read_run(speech_run)
     with pytest.raises(ValueError, match="translate_a"):
         saved_model.Exported(Strange(), run).signatures()
-
-
-def test_networks_as_onnx_compute_the_same_at_any_size(code_run):
-    import onnxruntime
-
-    assert onnx_model.write(code_run) == ["decode", "encode", "reconstruct"]
-    session = onnxruntime.InferenceSession(f"{code_run}/export/onnx/reconstruct.onnx")
-    x = np.random.default_rng(1).normal(size=(3, 57, 32)).astype(np.float32) - 4
-    (found,) = session.run(["output"], {"features": x})
-    np.testing.assert_allclose(found, exported_model.Model(code_run).call("reconstruct", features=x), atol=1e-4)
-
-
-def test_an_onnx_model_that_computes_something_else_is_refused(code_run, monkeypatch):
-    called = onnx_model._called
-    monkeypatch.setattr(onnx_model, "_called", lambda *arguments: called(*arguments) + 0.1)
-    with pytest.raises(ValueError, match="decode: ONNX Runtime differs from TensorFlow by 0.1"):
-        onnx_model.write(code_run)
-
-
-def test_onnx_without_its_packages_is_refused(monkeypatch):
-    monkeypatch.setattr(onnx_model.importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else name)
-    with pytest.raises(ValueError, match="--onnx needs tf2onnx: pip install 'crossfade.onnx.'"):
-        onnx_model.needs_extra()

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
+from preprocessing import contents, prepare, rows
 from testbed import DATAFLOW, script, voice, write_pictures, write_voices
 
 from models.features.audio import AudioSpec
@@ -15,7 +16,6 @@ from pipelines.beam import rows as job_rows
 from pipelines.data import dataset, domains, source_features, source_files, work_rows
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer, preprocess_job
-from tests.pipelines.test_preprocess import contents, prepare, rows
 
 RATE_HZ = 8000
 

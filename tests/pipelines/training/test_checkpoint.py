@@ -1,54 +1,15 @@
-"""The run directory: what goes on, what is refused, and what a failure leaves."""
+"""Checkpoints: incomplete and unreadable files, full disks, and warm starts."""
 
 import dataclasses
-import errno
-import importlib.metadata
-import os
 import resource
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from testbed import train
 
-from pipelines import config, run_directory
+from pipelines import run_directory
 from pipelines.training import checkpoint, resume
-
-
-def test_only_the_same_run_goes_on(speech_records, tmp_path):
-    made = train(str(tmp_path), speech_records, "ae")
-    made.keeper.save(0)
-    longer = run_directory.Run(**{**config.to_json(made.run), "config": {**made.run.config, "steps": 9}})
-    assert resume.resolve_resume(str(tmp_path), longer) == longer
-    other = run_directory.Run(**{**config.to_json(made.run), "config": {**made.run.config, "latent": 5}})
-    with pytest.raises(ValueError, match=r"another run \(config.latent: 32 -> 5\)"):
-        resume.resolve_resume(str(tmp_path), other)
-
-
-def test_a_run_with_the_old_name_of_a_key_is_resumed(speech_records, tmp_path, monkeypatch):
-    made = train(str(tmp_path), speech_records, "ae")
-    made.keeper.save(0)
-    monkeypatch.setattr(type(made.plugin.config), "RENAMED", {"code_size": "latent"}, raising=False)
-    keys = {"code_size" if key == "latent" else key: value for key, value in made.run.config.items()}
-    run_directory.write_run(str(tmp_path), dataclasses.replace(made.run, config=keys))
-    assert resume.resolve_resume(str(tmp_path), made.run) == made.run
-    other = dataclasses.replace(made.run, config={**made.run.config, "latent": 5})
-    with pytest.raises(ValueError, match=r"another run \(config.latent: 32 -> 5\)"):
-        resume.resolve_resume(str(tmp_path), other)
-
-
-def test_a_configuration_that_is_none_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match="not a run's configuration"):
-        run_directory.read_run(str(tmp_path))
-
-
-def test_versions_are_those_of_the_packages_whatever_they_were_installed_as(monkeypatch):
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: pytest.fail("tensorflow-cpu is TensorFlow too"))
-    assert run_directory.versions()["tensorflow"] == tf.__version__
 
 
 def test_a_checkpoint_that_cannot_be_read_is_named_in_one_line(speech_records, tmp_path):
@@ -66,30 +27,6 @@ def test_what_was_half_written_is_not_restored(speech_records, tmp_path):
     made.keeper.save(1)
     (tmp_path / "checkpoints" / "ckpt-2.data-00000-of-00001").write_bytes(b"half")
     assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 1
-
-
-def test_a_second_process_on_a_run_is_refused(tmp_path):
-    code = """if True:
-        import fcntl, sys, time
-        file = open(sys.argv[1], "w")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        print(123, file=file, flush=True)
-        time.sleep(60)
-    """
-    other = subprocess.Popen([sys.executable, "-c", code, tmp_path / ".lock"])
-    for _ in range(1000):
-        if (tmp_path / ".lock").exists() and (tmp_path / ".lock").read_text():
-            break
-        time.sleep(0.01)
-    with (
-        pytest.raises(ValueError, match="is being trained by process 123; wait"),
-        run_directory.lock_run(str(tmp_path)),
-    ):
-        pass
-    other.kill()  # however it ends
-    other.wait()
-    with run_directory.lock_run(str(tmp_path)):
-        assert (tmp_path / ".lock").read_text() == str(os.getpid())
 
 
 def test_a_full_disk_loses_no_checkpoint(speech_records, tmp_path, capsys):
@@ -150,25 +87,6 @@ def test_what_a_run_began_with_need_not_be_said_again(speech_records, tmp_path):
         resume.resolve_resume(str(tmp_path), dataclasses.replace(made.run, warm_start="second"))
 
 
-def test_another_run_is_refused_by_what_matters_most(speech_records, tmp_path):
-    made = train(str(tmp_path), speech_records, "ae")
-    made.keeper.save(0)
-    other = dataclasses.replace(made.run, plugin="vae", config={})
-    with pytest.raises(ValueError, match=r"holds another run \(plugin: ae -> vae\); take another"):
-        resume.resolve_resume(str(tmp_path), other)
-
-
-@pytest.mark.parametrize("name", ["export", "next_export", "checkpoints", "best"])
-def test_folders_of_somebody_else_are_no_run(speech_records, tmp_path, name):
-    made = train(str(tmp_path / "other"), speech_records, "ae")
-    place = tmp_path / "mine" / name
-    place.mkdir(parents=True)
-    assert resume.resolve_resume(str(tmp_path / "mine"), made.run) == made.run  # an empty one is nobody's
-    (place / "photo.png").write_bytes(b"mine")
-    with pytest.raises(ValueError, match=f"mine has a folder {name} but no config.json of a run; take another"):
-        resume.resolve_resume(str(tmp_path / "mine"), made.run)
-
-
 def test_a_failed_save_is_nothing_to_restore(speech_records, tmp_path, monkeypatch):
     made = train(str(tmp_path), speech_records, "ae")
     monkeypatch.setattr(made.keeper.manager, "save", _full)
@@ -179,12 +97,3 @@ def test_a_failed_save_is_nothing_to_restore(speech_records, tmp_path, monkeypat
 
 def _full(**_):
     raise OSError("no space")
-
-
-def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch, capsys):
-    def flock(*_):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(run_directory.fcntl, "flock", flock)
-    with run_directory.lock_run(str(tmp_path)):
-        assert "No locks available: a second process would not be kept from it" in capsys.readouterr().err

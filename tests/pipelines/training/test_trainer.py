@@ -38,7 +38,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(speech_records, tmp_path
 import os, signal, sys
 sys.path.insert(0, {os.path.join(ROOT, "tests")!r})
 from testbed import train
-from pipelines import trainer
+from pipelines.training import trainer
 pace = trainer.Pace(evaluations=0, save_s=0.0)
 made = train({killed!r}, {speech_records!r}, "ae", steps=6, accumulate=2, ema=0.9, pace=pace)
 save = made.keeper.save

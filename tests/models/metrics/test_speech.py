@@ -1,63 +1,19 @@
-"""Metrics: what each says of equals, and values that follow from its definition."""
+"""Speech metrics: cepstra, alignment, and distances with known values."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from testbed import laws, voice
+from testbed import laws, seeds, voice
 
 from models.features import audio
 from models.features.audio import AudioSpec
-from models.metrics import image, speech
+from models.metrics import speech
 
 SPEC = AudioSpec.at(8000, n_fft=256, n_mels=32)
+
+
 DB = 20 / np.log(10)
-
-seeds = st.integers(0, 2**32 - 1)
-
-
-# ------------------------------------------------------------------ pictures
-
-
-def pictures(seed, size=(2, 16, 12, 3)):
-    return np.random.default_rng(seed).uniform(-1, 1, size).astype(np.float32)
-
-
-@laws
-@given(seed=seeds, height=st.integers(4, 20), width=st.integers(4, 20), channels=st.sampled_from([1, 3]))
-def test_pictures_of_any_size_are_like_themselves(seed, height, width, channels):
-    x = pictures(seed, (2, height, width, channels))
-    np.testing.assert_allclose(image.ssim(x, x), [1, 1], atol=1e-5)
-    np.testing.assert_array_equal(image.mean_absolute_error(x, x), [0, 0])
-
-
-@laws
-@given(a=seeds, b=seeds)
-def test_distances_between_pictures_are_symmetric_and_within_their_range(a, b):
-    x, y = pictures(a), pictures(b)
-    np.testing.assert_allclose(image.ssim(x, y), image.ssim(y, x), atol=1e-5)
-    assert (np.abs(image.ssim(x, y)) <= 1 + 1e-4).all()
-    np.testing.assert_allclose(image.mean_absolute_error(x, y), image.mean_absolute_error(y, x))
-
-
-def test_the_more_noise_the_less_alike(rng):
-    y, x = np.mgrid[:16, :16] / 8 - 1
-    clean = np.stack([np.sin(3 * x) * np.cos(2 * y)] * 3, axis=-1)[None]
-    noise = rng.normal(size=clean.shape)
-    likeness = [image.ssim(clean, clean + s * noise)[0] for s in (0, 0.05, 0.2, 0.8)]
-    errors = [image.mean_absolute_error(clean, clean + s * noise)[0] for s in (0, 0.05, 0.2, 0.8)]
-    assert all(np.diff(likeness) < 0) and all(np.diff(errors) > 0)
-
-
-@pytest.mark.parametrize(("a", "b"), [(-1.0, 1.0), (0.0, 0.5), (0.3, 0.3)])
-def test_flat_pictures_differ_by_their_levels_alone(a, b):
-    x, y = (np.full((1, 16, 16, 3), value) for value in (a, b))
-    c1 = (0.01 * 2) ** 2
-    assert image.mean_absolute_error(x, y)[0] == pytest.approx(abs(a - b))
-    assert image.ssim(x, y)[0] == pytest.approx((2 * a * b + c1) / (a**2 + b**2 + c1), abs=1e-3)
-
-
-# ------------------------------------------------------------------ cepstra
 
 
 @laws
@@ -74,9 +30,6 @@ def test_cepstra_of_all_orders_rebuild_the_spectrum(seed, bins):
 def test_cepstra_do_not_hear_the_level(seed, level):
     x = np.random.default_rng(seed).normal(size=(3, 32))
     np.testing.assert_allclose(speech.cepstra(x + level), speech.cepstra(x), atol=1e-9)
-
-
-# ------------------------------------------------------------------ alignment
 
 
 def log_mels(seed, frames=20):
@@ -100,9 +53,6 @@ def test_a_slower_recording_is_aligned_frame_by_frame(seed, repeats):
     which = np.repeat(np.arange(len(repeats)), repeats)
     path = speech.aligned(x, x[which])
     np.testing.assert_array_equal(which[path[:, 1]], path[:, 0])
-
-
-# ------------------------------------------------------------------ distances between recordings
 
 
 def distortion(x, y):

@@ -1,0 +1,53 @@
+"""Losses between waveforms: zero for equals, growth with distance, finite gradients."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from testbed import SMALL
+
+from models import spectral
+from models.losses import waveform
+
+SCALES = waveform.resolutions(SMALL)
+
+
+TERMS = {
+    "mel": lambda x, y: waveform.mel(x, y, SMALL),
+    "stft": lambda x, y: waveform.multi_resolution_stft(x, y, SCALES),
+    "said": lambda x, y: waveform.said(x, spectral.stft(y, SMALL), SMALL),
+}
+
+
+each_term = pytest.mark.parametrize("term", TERMS.values(), ids=TERMS)
+
+
+@each_term
+def test_a_perfect_waveform_costs_nothing(term, voice_pair):
+    assert np.max(np.abs(term(voice_pair, voice_pair))) < 1e-4
+
+
+@each_term
+def test_what_is_further_away_costs_more_and_each_example_counts_for_itself(term, voice_pair, rng):
+    noise = tf.constant(rng.normal(size=voice_pair.shape), tf.float32)
+    costs = [term(voice_pair, voice_pair + level * noise).numpy() for level in (0.001, 0.01, 0.1)]
+    assert (costs[0] < costs[1]).all() and (costs[1] < costs[2]).all()
+    one = term(voice_pair[:1], voice_pair[:1] + 0.01 * noise[:1]).numpy()
+    np.testing.assert_allclose(one[0], costs[1][0], rtol=1e-4)
+
+
+@each_term
+def test_slopes_are_finite_where_all_is_silent(term):
+    y = tf.Variable(tf.zeros([1, 20 * SMALL.hop_length]))
+    with tf.GradientTape() as tape:
+        cost = term(tf.zeros_like(y), y)
+    assert np.isfinite(tape.gradient(cost, y)).all() and np.isfinite(cost).all()
+
+
+def test_resolutions_are_half_once_and_twice_the_front_ends():
+    assert [(s.n_fft, s.win_length, s.hop_length) for s in SCALES] == [(128, 128, 32), (256, 256, 64), (512, 512, 128)]
+
+
+def test_features_that_are_equal_match():
+    x = [tf.ones([2, 3]), tf.zeros([2, 4, 5])]
+    np.testing.assert_array_equal(waveform.feature_matching(x, x), [0, 0])
+    np.testing.assert_array_equal(waveform.feature_matching(x, [tf.zeros([2, 3]), x[1]]), [0.5, 0.5])

@@ -1,0 +1,80 @@
+"""Detection metrics: AUROC, AUPR, FPR95 and their confidence intervals."""
+
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from models.metrics import detection
+from models.metrics import disentanglement as dis
+
+SIZES = (4, 3, 5)
+
+
+@pytest.fixture(scope="module")
+def factors():
+    """Every combination, as often as every other."""
+    grid = np.stack(np.meshgrid(*map(np.arange, SIZES), indexing="ij"), axis=-1).reshape(-1, len(SIZES))
+    return np.tile(grid, (20, 1))
+
+
+@pytest.fixture(scope="module")
+def codes(factors):
+    """By kind: each factor in a dimension of its own, none at all, and all dimensions mixed."""
+    rng = np.random.default_rng(0)
+    perfect = (factors - factors.mean(axis=0)) / factors.std(axis=0)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    return {"perfect": perfect, "random": rng.normal(size=factors.shape), "rotated": perfect @ turn}
+
+
+@pytest.fixture(scope="module")
+def scores(codes, factors):
+    return {name: dis.scores(x, factors) for name, x in codes.items()}
+
+
+def test_detection_of_what_is_apart_is_perfect_and_of_the_same_is_chance(rng):
+    usual = rng.normal(size=300)
+    apart = detection.detection(usual, usual + 20)
+    assert [apart[name][0] for name in ("auroc", "aupr", "fpr95")] == [1, 1, 0]
+    alike = detection.detection(usual, rng.normal(size=300))
+    for name, chance in (("auroc", 0.5), ("aupr", 0.5), ("fpr95", 0.95)):
+        value, low, high = alike[name]
+        assert low <= value <= high and low - 0.02 < chance < high + 0.02
+    assert detection.detection(usual, usual, seed=1)["auroc"][0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("count", [2, 10, 100])
+def test_perfect_detection_of_few_is_less_sure_than_of_many(count):
+    found = detection.detection(np.arange(count), count + np.arange(count))
+    bound = 0.025 ** (1 / count)  # the least share that gives so many hits in a row one time in forty
+    assert found["auroc"] == pytest.approx([1, bound, 1]) and found["aupr"] == pytest.approx([1, bound, 1])
+    assert found["fpr95"] == pytest.approx([0, 0, 1 - bound])
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say(rng):
+    truth = 0.92135  # of normal scores two deviations apart
+    held = 0
+    for _ in range(100):
+        _, low, high = detection.detection(rng.normal(size=8), rng.normal(size=8) + 2)["auroc"]
+        held += low <= truth <= high
+    assert held >= 93
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_measures_are_those_of_scikit_learn(rng, tied):
+    usual, strange = rng.normal(size=50), rng.normal(size=70) + 1
+    if tied:
+        usual, strange = np.round(usual), np.round(strange)
+    found = detection.detection(usual, strange)
+    labels, scores = np.repeat([0, 1], [50, 70]), np.concatenate([usual, strange])
+    assert found["auroc"][0] == pytest.approx(sklearn.metrics.roc_auc_score(labels, scores))
+    assert found["aupr"][0] == pytest.approx(sklearn.metrics.average_precision_score(labels, scores))
+    limit = np.quantile(usual, 0.95, method="inverted_cdf")
+    assert found["fpr95"][0] == pytest.approx(np.mean(strange <= limit))
+
+
+def test_detection_turned_round_is_its_complement(rng):
+    usual, strange = rng.normal(size=50), rng.normal(size=70) + 1
+    one, other = detection.detection(usual, strange), detection.detection(strange, usual)
+    assert one["auroc"][0] == pytest.approx(1 - other["auroc"][0])
+    with pytest.raises(ValueError, match="0 strange"):
+        detection.detection(usual, [])

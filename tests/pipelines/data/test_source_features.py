@@ -1,0 +1,42 @@
+"""Features of whole sources: recordings joined from their records, and excerpts."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from models.features import audio
+from pipelines.data import cropping, source_features
+
+
+def test_an_excerpt_is_a_stretch_that_sounds_and_parallel_files_give_the_same(long_records):
+    found = {}
+    for domain in "ab":
+        made = source_features.excerpts(long_records, "train", domain, long_records.of("train", domain), 1500)
+        wholes = {source.id: x for source, x in source_features.read_sources(long_records, "train", domain)}
+        for source, start, x in made:
+            np.testing.assert_array_equal(x, wholes[source.id][start : start + 1500])
+            found[source.id] = start
+    assert len(found) == 4 and 0 not in found.values() and found["a/x.wav"] == found["b/x.wav"] != found["a/y.wav"]
+    source = dataclasses.replace(long_records.sources[0], active=(0,) * 30 + (1024,) * 2 + (0,) * 5)
+    assert 30 * 1024 <= source_features.excerpt_start(source, 1024, 1024) <= 31 * 1024
+
+
+def test_the_kept_samples_of_a_recording_give_its_kept_frames(spoken):
+    front_end = spoken.spec.features
+    for source, log_mels in source_features.read_sources(spoken, "train", "low"):
+        shards = tf.data.TFRecordDataset(spoken.shards("train", "low"))
+        parsed = [cropping.parse(r, spoken.spec, waveform=True) for r in shards]
+        parts = [p["waveform"] for p in parsed if p["id"].numpy().decode() == source.id]
+        assert len(parts) == len(source.active) > 1
+        y = np.concatenate(parts)
+        found = audio.log_mel(y, front_end)[: len(log_mels)]
+        np.testing.assert_allclose(found, log_mels, atol=0.04)  # both are half floats
+
+
+def test_whole_recordings_come_once_each_from_several_shards(scarce):
+    assert len(scarce.shards("train", "low")) > 2
+    found = {source.id: x for source, x in source_features.read_sources(scarce, "train", "low")}
+    assert sorted(found) == [source.id for source in scarce.of("train", "low")]
+    for source in scarce.of("train", "low"):
+        assert len(source.active) > 2 and len(found[source.id]) == source.frames

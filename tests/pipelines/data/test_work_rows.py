@@ -1,0 +1,66 @@
+"""Rows of work: identifiers of files, and splits that do not depend on the place of the corpus."""
+
+import pathlib
+import shutil
+
+import pytest
+
+from models.features.audio import AudioSpec
+from pipelines.data import domains, source_files, work_rows
+
+
+def ids(*flags):
+    """What the manifest would call the files of domains."""
+    return sorted(
+        row["id"]
+        for row in work_rows.work_rows(domains.read_domains(flags), "audio", (0.0, 0.0), split_by="file", seed=0)
+    )
+
+
+def test_ids_are_paths_below_the_folder_where_the_glob_begins(tree):
+    folder = tree("a/x.wav", "a/deep/x.wav", "b/x.wav")
+    assert ids(f"a={folder}/a", f"b={folder}/b/*.wav") == ["a/deep/x.wav", "a/x.wav", "b/x.wav"]
+
+
+def test_several_globs_of_a_domain_keep_their_files_apart(tree):
+    folder = tree("one/x.wav", "two/x.wav")
+    assert ids(f"a={folder}/one", f"a={folder}/two/*.wav") == ["a/one/x.wav", "a/two/x.wav"]
+
+
+def test_a_file_that_two_globs_name_is_one_file(tree):
+    folder = tree("x.wav")
+    assert ids(f"a={folder}/*.wav", f"a={folder}/x.wav", f"a={folder}") == ["a/x.wav"]
+
+
+def test_a_relative_glob_is_as_good(tree, monkeypatch):
+    monkeypatch.chdir(tree("a/x.wav", "[y].wav"))
+    found = ids("a=a", "b=*.wav", "c=**.wav", "d=[y].wav", "e=?/*")
+    assert found == ["a/x.wav", "b/[y].wav", "c/[y].wav", "c/a/x.wav", "d/[y].wav", "e/a/x.wav"]
+
+
+def survey(folder, split_by, seed=0):
+    found, spec, made = domains.read_domains([f"a={folder}/**.wav"]), AudioSpec.at(8000), []
+    for row in work_rows.work_rows(found, "audio", (0.3, 0.3), split_by=split_by, seed=seed):
+        with open(row["path"], "rb") as file:
+            ((source, _),) = source_files.survey(file, row, spec, (0.3, 0.3))
+        made.append(source)
+    return made
+
+
+@pytest.mark.parametrize("split_by", ["file", "parent"])
+def test_a_corpus_is_split_the_same_wherever_it_lies(tree, tmp_path, split_by):
+    tree(*(f"here/s{speaker}/{n}.wav" for speaker in range(8) for n in range(2)), "here/loose.wav")
+    shutil.copytree(tmp_path / "here", tmp_path / "far" / "away" / "here")
+    here = {row.id: row.split for row in survey(tmp_path / "here", split_by)}
+    assert here == {row.id: row.split for row in survey(tmp_path / "far" / "away" / "here", split_by)}
+    assert set(here.values()) == {"train", "val", "test"}
+    assert here != {row.id: row.split for row in survey(tmp_path / "here", split_by, seed=1)}
+
+
+def test_files_of_one_folder_stay_together_if_asked(tree, tmp_path):
+    folder = tree(*(f"s{speaker}/{n}.wav" for speaker in range(8) for n in range(4)))
+    for together, split_by in ((True, "parent"), (False, "file")):
+        splits = {}
+        for row in survey(folder, split_by):
+            splits.setdefault(pathlib.Path(row.path).parent, set()).add(row.split)
+        assert (max(map(len, splits.values())) == 1) is together

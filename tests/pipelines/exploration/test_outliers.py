@@ -1,0 +1,54 @@
+"""The outliers job: detection measures, thresholds and files of other domains."""
+
+import numpy as np
+import PIL.Image
+import pytest
+from testbed import preprocess
+
+from pipelines.inference import exported_model, outlier_detector
+
+FRONT_END = ["n_fft=256", "n_mels=32"]
+
+
+def test_outliers_are_scored_and_the_threshold_stays_in_the_run(detecting):
+    run_dir, numbers, rows, _ = detecting
+    assert set(numbers["detection"]) == {"noise", "inverted", "blurred"}
+    for found in numbers["detection"].values():
+        names = {"reconstruction", "mahalanobis", "knn", "negative_elbo", "sharpness", "combined"}
+        assert set(found) == names
+        for measures in found.values():
+            assert all(0 <= low <= high <= 1 for _, low, high in measures.values())
+    assert numbers["detection"]["noise"][numbers["best"]["noise"]]["auroc"][0] > 0.9
+    above = [row["flagged"] == "True" for row in rows if row["kind"] == "usual"]
+    assert np.mean(above) == numbers["flagged"]["usual"]
+    detector = outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
+    assert detector.threshold == numbers["threshold"]
+
+
+def test_files_that_cannot_be_read_are_left_out_of_what_is_strange(explored, enough, tmp_path, capsys):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "broken.png").write_bytes(b"no picture")
+    options = {"false_positive_rate": 0.3, "count": 1, "against": (f"odd={tmp_path}/odd",)}
+    with pytest.raises(ValueError, match="--against=odd=.*: no file could be read"):
+        explored("outliers", "pictures", **options)
+    PIL.Image.new("RGB", (16, 16)).save(tmp_path / "odd" / "whole.png")
+    (tmp_path / "odd" / "notes.txt").write_text("no picture either")
+    numbers, rows, _ = explored("outliers", "pictures", **options)
+    assert [row["id"] for row in rows if row["kind"] == "odd"] == [str(tmp_path / "odd" / "whole.png")]
+    said = capsys.readouterr().err
+    assert "broken.png: not readable as a picture" in said and "odd" in numbers["detection"]
+    assert "1 of other endings (1 .txt)" in said
+
+
+def test_speech_is_told_from_what_is_none_and_from_given_files(explored, enough, speech_folder, tmp_path):
+    preprocess(speech_folder, tmp_path / "records", ("low", "high"), pairs=FRONT_END, fractions=(0.5, 0.2))
+    options = {"false_positive_rate": 0.4, "against": (f"other={speech_folder}/high",)}
+    options["data_dir"] = str(tmp_path / "records")
+    numbers, rows, page = explored("outliers", "speech", count=1, **options)
+    assert set(numbers["detection"]) == {"noise", "tones", "other"}
+    assert "negative_elbo" not in rows[0] and page.count("<audio") == 2
+
+
+def test_too_few_held_out_files_set_no_threshold(explored):
+    with pytest.raises(ValueError, match=r"val split; wanted 20 or more to set a threshold by, see --val_fraction"):
+        explored("outliers", "speech")

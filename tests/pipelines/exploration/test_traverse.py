@@ -1,0 +1,17 @@
+"""The traverse job: the order of latent dimensions."""
+
+import pytest
+
+KINDS = pytest.mark.parametrize("kind", ["pictures", "speech"])
+
+
+@KINDS
+def test_dimensions_are_ordered_by_what_they_say(explored, kind):
+    numbers, rows, page = explored("traverse", kind, count=2, points=3)
+    by = {"pictures": "KL", "speech": "variance"}[kind]
+    found = [float(row[by]) for row in rows]
+    assert found == sorted(found, reverse=True) and sorted(numbers["order"]) == [0, 1, 2, 3]
+    attributes = {"pictures": {"brightness", "slant"}, "speech": {"loudness", "f0", "centroid", "duration"}}[kind]
+    assert attributes <= set(rows[0])
+    assert ("information" in numbers) == (kind == "pictures")
+    assert page.count("Dimension ") == 2

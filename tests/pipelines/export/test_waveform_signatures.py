@@ -1,0 +1,48 @@
+"""Waveform signatures: any length, chunks, silence and offsets."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+from testbed import VOICES_HZ, voice
+from translated_audio import _kept, assert_sounds_alike
+
+from models.features import inversion
+from pipelines.inference import exported_model, file_translator
+
+
+@pytest.mark.parametrize("samples", [1, 100, 2048, 12345])
+def test_waveforms_of_any_length_come_out_as_long(exported, samples):
+    x = np.float32(0.1 * np.sin(0.2 * np.arange(samples)))[None]
+    y = exported["translate_ba_waveform"](waveform=tf.constant(x))["waveform"].numpy()
+    assert y.shape == x.shape and np.isfinite(y).all() and np.abs(y).max() <= 1
+
+
+def test_a_long_waveform_goes_in_chunks_as_files_do(exported, speech_run):
+    x = np.concatenate([voice(VOICES_HZ["low"], 4.0, 8000, seed=n) for n in range(5)])
+    spec = exported_model.Model(speech_run).spec.features
+    assert len(list(inversion.chunks(spec.frames(len(x))))) == 3
+    source, made = io.BytesIO(), io.BytesIO()
+    soundfile.write(source, x, 8000, format="WAV", subtype="FLOAT")
+    source.seek(0)
+    file_translator.Converter(file_translator.Conversion(speech_run, "high")).convert(
+        [file_translator.Item(source, lambda: _kept(made))]
+    )
+    made.seek(0)
+    found = exported["translate_ab_waveform"](waveform=tf.constant(x[None]))["waveform"].numpy()[0]
+    assert_sounds_alike(found, soundfile.read(made)[0])
+
+
+def test_silence_stays_silent_beside_sound(exported):
+    x = np.stack([np.zeros(4000, np.float32), voice(150.0, 0.5, 8000, seed=1)])
+    y = exported["translate_ab_waveform"](waveform=tf.constant(x))["waveform"].numpy()
+    assert not y[0].any() and 0.3 < y[1].std() / x[1].std() < 3
+
+
+def test_an_offset_changes_nothing_of_what_comes_out(exported):
+    x = 0.1 * voice(VOICES_HZ["low"], 0.9, 8000, seed=7)[None]
+    translate = exported["translate_ab_waveform"]
+    plain, odd = (translate(waveform=tf.constant(y))["waveform"].numpy() for y in (x, x + np.float32(0.3)))
+    np.testing.assert_allclose(odd, plain, atol=0.02 * np.abs(plain).max())

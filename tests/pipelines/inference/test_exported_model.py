@@ -1,0 +1,31 @@
+"""The exported model: signatures, and exports that are incomplete."""
+
+import shutil
+
+import numpy as np
+import pytest
+from testbed import SMALL
+
+from models import spectral
+from pipelines.inference import exported_model
+
+
+def test_a_vocoder_gives_a_recording_of_the_same_length(vocoder_run, voice_pair):
+    made = exported_model.Model(vocoder_run).vocoded(list(spectral.log_mel(voice_pair, SMALL).numpy()))
+    assert np.shape(made) == voice_pair.shape and np.isfinite(made).all()
+
+
+@pytest.mark.parametrize("left", [0, 1, 0.5, None], ids=str)
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", "variables/variables.data*"])
+def test_an_export_that_is_cut_off_is_named_in_one_line(speech_run, tmp_path, name, left):
+    shutil.copytree(f"{speech_run}/export", tmp_path / "export", ignore=shutil.ignore_patterns("encoded_audio"))
+    (tmp_path / "config.json").write_text("{}")
+    (path,) = (tmp_path / "export").glob(name)
+    content = path.read_bytes()
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(content[: int(left * len(content)) if left < 1 else 1])
+    with pytest.raises(ValueError, match="broken or not whole|has no export/saved_model.pb") as caught:
+        exported_model.Model(str(tmp_path))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,92 @@
+"""Progress lines, counters over processes, and durations."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+import threading
+
+import pytest
+from testbed import ROOT
+
+from pipelines import progress
+from pipelines.progress import Progress, Tally, duration, tally, watched
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def test_progress_tells_rate_and_time_left_of_what_it_did_itself(clock, capsys):
+    progress = Progress("train", 100, "steps", start=40)
+    clock.now += 10
+    progress.show(60, "loss 3")
+    assert capsys.readouterr().err == "train: 60/100 steps, 2/s, 20 s left  loss 3\n"
+
+
+def test_progress_of_unknown_length_promises_nothing(clock, capsys):
+    progress = Progress("read", None, "files")
+    progress.close()
+    assert capsys.readouterr().err == "read: 0 files, 0/s\n"
+
+
+@pytest.mark.parametrize(("terminal", "lines"), [(False, 4), (True, 100)])
+def test_progress_speaks_seldom_into_a_file_and_often_on_a_terminal(clock, monkeypatch, terminal, lines):
+    spoken = io.StringIO()
+    spoken.isatty = lambda: terminal
+    monkeypatch.setattr(sys, "stderr", spoken)
+    progress = Progress("train", 100, "steps", every_s=15)
+    for step in range(100):
+        progress.show(step)
+        clock.now += 0.5
+    assert len(re.findall("train: ", spoken.getvalue())) == lines
+    assert ("\r" in spoken.getvalue()) is terminal
+
+
+def test_a_watched_block_ends_with_the_last_count_and_no_thread(clock, capsys):
+    done, before = [], threading.active_count()
+    with watched(Progress("work", 5, "files"), lambda: len(done)):
+        assert threading.active_count() == before + 1
+        done.extend("12345")
+        clock.now += 5
+    assert threading.active_count() == before
+    assert capsys.readouterr().err.splitlines()[-1] == "work: 5/5 files, 1/s, 0 s left"
+
+
+def test_a_tally_adds_up_over_processes():
+    with tally(local=True) as counter:
+        for _ in range(3):
+            Tally.add(counter.folder)
+        code = "import sys; from pipelines import progress; progress.Tally.add(sys.argv[1])"
+        subprocess.run([sys.executable, "-c", code, counter.folder], cwd=ROOT, check=True)
+        assert counter.count() == 4
+    Tally.add(counter.folder)  # a straggler finds the folder gone
+
+
+def test_a_job_does_not_end_where_its_tally_finds_no_room(tmp_path):
+    (tmp_path / str(os.getpid())).mkdir()  # in the place of the file: it cannot be written
+    Tally.add(str(tmp_path))
+
+
+def test_a_tally_of_another_machine_counts_nothing():
+    with tally(local=False) as counter:
+        Tally.add(counter.folder)
+        assert counter.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (3599.9, "1 h 0 min"), (7300, "2 h 1 min")],
+)
+def test_durations_are_rounded_before_they_are_split(seconds, said):
+    assert duration(seconds) == said

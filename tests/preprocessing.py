@@ -1,0 +1,78 @@
+"""Preprocessing in this process, and the contents of the directory that it writes."""
+
+import json
+import os
+import pathlib
+
+import tensorflow as tf
+
+from pipelines.beam import runner
+from pipelines.data import cropping, dataset, front_end, tfrecord
+from pipelines.data.domains import read_domains
+from pipelines.data.splits import SPLITS
+from pipelines.jobs import dataset_writer, preprocess_job
+
+RATE_HZ = 8000
+JSON_FILES = {"dataset_info.json", "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl"}
+
+
+def job(data_dir, pairs=(), **domains):
+    """The job on domains of these names and patterns."""
+    files = read_domains(f"{name}={pattern}" for name, pattern in domains.items())
+    kind = front_end.infer_kind(files, None)
+    options = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
+    spec = front_end.infer_spec(kind, files, list(pairs))
+    return preprocess_job.Preprocess(kind=kind, spec=spec, domains=files, **options)
+
+
+def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), **domains):
+    """The numbers of the job; sources are counted by their splits as well. Its warnings are in `prepare.warnings`."""
+    done = dataset_writer.prepare(job(data_dir, pairs, **domains), runner.options(list(beam)))
+    if done is not None:
+        splits, prepare.warnings = done.pop("splits"), done.pop("warnings")
+        assert set(splits) == set(domains)
+        assert sum(sum(each.values()) for each in splits.values()) == done["sources"]
+    return done
+
+
+def contents(folder):
+    paths = (path for path in pathlib.Path(folder).rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def rows(data_dir, name):
+    return [json.loads(line) for line in (pathlib.Path(data_dir) / name).read_text().split("\n")[:-1]]
+
+
+def stored(data_dir):
+    """Shard file to the ids of the examples in it."""
+    data = dataset.open_records(str(data_dir))
+    shards = [path for name in data.spec.domains for split in SPLITS for path in data.shards(split, name)]
+    return {os.path.basename(path): [text(example["id"]) for example in examples(data, [path])] for path in shards}
+
+
+def examples(data, shards):
+    return [cropping.parse(record, data.spec) for record in tf.data.TFRecordDataset(shards)]
+
+
+def text(tensor):
+    return tensor.numpy().decode()
+
+
+def assert_whole(data_dir):
+    """Everything that stands in the JSON files is there, and nothing else."""
+    info = json.loads((pathlib.Path(data_dir) / "dataset_info.json").read_text())
+    sizes = {}
+    for split in info["splits"]:
+        lengths = list(map(int, split["shardLengths"]))
+        for shard, length in enumerate(lengths):
+            name = split["filepathTemplate"].replace("{SHARD_X_OF_Y}", f"{shard:05d}-of-{len(lengths):05d}")
+            sizes[name] = length
+    assert set(os.listdir(data_dir)) == JSON_FILES | set(sizes)
+    found = stored(data_dir)
+    assert {name: len(ids) for name, ids in found.items()} == sizes
+    expected = {name: [] for name in sizes}
+    for row in rows(data_dir, "manifest.jsonl"):
+        of = len([n for n in sizes if n.startswith(f"{row['domain']}-{row['split']}.")])
+        expected[tfrecord.shard_name(row["domain"], row["split"], row["shard"], of)] += [row["id"]] * len(row["active"])
+    assert found == expected

@@ -1,0 +1,97 @@
+"""Fixtures of trained models that the tests of several modules use."""
+
+import csv
+import json
+import re
+
+import pytest
+import tensorflow as tf
+from testbed import preprocess, train, write_voices
+
+from pipelines.beam import runner
+from pipelines.data import domains as corpus
+from pipelines.data import front_end
+from pipelines.exploration import job as findings
+from pipelines.exploration import latent_model
+from pipelines.exploration import outliers as outlying
+from pipelines.jobs import dataset_writer, preprocess_job
+
+
+@pytest.fixture(scope="session")
+def drawn_records(tmp_path_factory):
+    """Records of pictures whose factors are known, small ones."""
+    data_dir = str(tmp_path_factory.mktemp("records") / "drawn")
+    domains = corpus.read_domains(["drawn=factors:pictures/60"], data_dir)
+    spec = front_end.infer_spec("image", domains, ["height=16", "width=16"])
+    dataset_writer.prepare(
+        preprocess_job.Preprocess("image", spec, domains, data_dir, (0.2, 0.2), "file"), runner.options([])
+    )
+    return data_dir
+
+
+@pytest.fixture(scope="session")
+def runs(drawn_records, speech_records, tmp_path_factory):
+    """Records and a run by kind: `vae` on pictures, `ae` on speech."""
+    folder = tmp_path_factory.mktemp("runs")
+    train(str(folder / "pictures"), drawn_records, "vae", latent=4, steps=2).fit()
+    train(str(folder / "speech"), speech_records, "ae", latent=4, steps=2).fit()
+    return {"pictures": (str(folder / "pictures"), drawn_records), "speech": (str(folder / "speech"), speech_records)}
+
+
+@pytest.fixture
+def explored(runs, tmp_path):
+    """Does a job; what it found, and what it wrote."""
+
+    def explore(do, kind, **options):
+        run_dir, data_dir = runs[kind]
+        options = {"data_dir": data_dir, "output_dir": str(tmp_path), **options}
+        asked = findings.Asked(do=do, run_dir=run_dir, **options)
+        found = findings.explore(asked)
+        numbers = json.loads((tmp_path / f"{do}.json").read_text())
+        with open(tmp_path / f"{do}.csv") as file:
+            rows = list(csv.DictReader(file))
+        page = (tmp_path / "report.html").read_text()
+        assert len(rows) == len(found.rows) > 0 and found.summary in page
+        assert not re.findall(r'(?:src|href)="(?!data:)', page)
+        return numbers, rows, page
+
+    return explore
+
+
+@pytest.fixture
+def bench(runs):
+    def opened(kind, **options):
+        run_dir, data_dir = runs[kind]
+        return latent_model.Lab(
+            findings.Asked(do="sample", run_dir=run_dir, data_dir=data_dir, output_dir="", **options)
+        )
+
+    return opened
+
+
+@pytest.fixture
+def enough(monkeypatch):
+    """Thresholds by the few held-out files that there are."""
+    monkeypatch.setattr(outlying, "LEAST_HELD_OUT", 2)
+    monkeypatch.setattr(outlying, "MOST_STRANGE", 16)
+
+
+@pytest.fixture
+def detecting(explored, runs, enough):
+    """A run with a detector, and what the job found."""
+    numbers, rows, page = explored("outliers", "pictures", false_positive_rate=0.3, count=2)
+    return runs["pictures"][0], numbers, rows, page
+
+
+@pytest.fixture(scope="session")
+def held_out(tmp_path_factory):
+    """Records of voices that no run has heard, all for testing."""
+    folder, data_dir = (tmp_path_factory.mktemp("records") / name for name in ("voices", "held_out"))
+    write_voices(folder, 12, seed=100)
+    preprocess(folder, data_dir, ("low", "high"), pairs=["n_fft=256", "n_mels=32"], fractions=(0.0, 1.0))
+    return str(data_dir)
+
+
+@pytest.fixture(scope="session")
+def exported(speech_run):
+    return tf.saved_model.load(f"{speech_run}/export").signatures
