@@ -9,47 +9,47 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from testbed import laws
 
-from models import layers
-from models.stateless_random import Draws
+from models import image_pool
+from models.stateless_random import StatelessRng
 
 
 def numbered(first, count):
-    """Fakes that can be told apart."""
+    """Distinguishable examples."""
     return tf.reshape(tf.range(first, first + count, dtype=tf.float32), [-1, 1, 1]) + tf.zeros([1, 2, 3])
 
 
-class Asked:
-    """A pool, and what it is asked from step to step."""
+class QueriedPool:
+    """A pool that is queried step after step."""
 
     def __init__(self, size, batch):
-        self.pool, self.batch = layers.ImagePool(size, (2, 3)), batch
+        self.pool, self.batch = image_pool.ImagePool(size, (2, 3)), batch
 
         @tf.function
-        def query(fakes, index, seed):
-            return self.pool.query(fakes, Draws(seed, index, batch), 0)
+        def query(fake, index, seed):
+            return self.pool.query(fake, StatelessRng(seed, index, batch))
 
         self.query = query
 
     def __call__(self, step, seed=None, order=None):
-        """The numbers of the fakes that the pool answers with."""
+        """The numbers of the examples that the pool returns."""
         index = tf.constant(range(self.batch) if order is None else order, tf.int32)
-        fakes = tf.gather(numbered(1 + step * self.batch, self.batch), index)
+        fake = tf.gather(numbered(1 + step * self.batch, self.batch), index)
         seed = tf.constant([0, 10 * step if seed is None else seed])
-        answer = self.query(fakes, index, seed).numpy()
+        answer = self.query(fake, index, seed).numpy()
         assert (answer == answer[:, :1, :1]).all()
         return answer[:, 0, 0].astype(int)
 
 
-def asked(batch, steps):
-    """What a pool is asked over some steps, one row a step."""
+def queries(batch, steps):
+    """Numbers of the examples in the queries of some steps, one row a step."""
     return 1 + np.arange(steps * batch).reshape(steps, batch)
 
 
 @functools.cache
 def answers(size, batch, steps):
-    """What it answers."""
-    ask = Asked(size, batch)
-    return np.stack([ask(step) for step in range(steps)])
+    """Numbers of the examples that the pool returns, one row a step."""
+    pool = QueriedPool(size, batch)
+    return np.stack([pool(step) for step in range(steps)])
 
 
 STEPS = 120
@@ -59,13 +59,13 @@ sizes = pytest.mark.parametrize(("size", "batch"), [(6, 1), (6, 4), (4, 4), (3, 
 
 
 def test_a_pool_of_no_size_gives_back_what_it_is_given():
-    np.testing.assert_array_equal(answers(0, 4, 5), asked(4, 5))
-    assert layers.ImagePool(0, (2, 3)).variables == ()
+    np.testing.assert_array_equal(answers(0, 4, 5), queries(4, 5))
+    assert image_pool.ImagePool(0, (2, 3)).variables == ()
 
 
 @sizes
 def test_a_pool_fills_before_it_swaps(size, batch):
-    found, given = answers(size, batch, STEPS), asked(batch, STEPS)
+    found, given = answers(size, batch, STEPS), queries(batch, STEPS)
     fits = np.tile(np.arange(batch) < size, (STEPS, 1))
     filling = np.cumsum(fits).reshape(fits.shape) <= size
     np.testing.assert_array_equal(found[filling], given[filling])
@@ -73,7 +73,7 @@ def test_a_pool_fills_before_it_swaps(size, batch):
 
 @sizes
 def test_every_answer_is_what_was_asked_or_was_given_before_and_not_answered_since(size, batch):
-    found, given = answers(size, batch, STEPS), asked(batch, STEPS)
+    found, given = answers(size, batch, STEPS), queries(batch, STEPS)
     older = found != given
     assert found.min() >= 1 and (found < given[:, :1])[older].all()
     assert np.unique(found[older], return_counts=True)[1].max() == 1
@@ -81,17 +81,17 @@ def test_every_answer_is_what_was_asked_or_was_given_before_and_not_answered_sin
 
 @sizes
 def test_a_full_pool_swaps_about_half(size, batch):
-    swapped = (answers(size, batch, STEPS) != asked(batch, STEPS))[size:, :size]
+    swapped = (answers(size, batch, STEPS) != queries(batch, STEPS))[size:, :size]
     deviation = 0.5 / np.sqrt(swapped.size)
     assert abs(swapped.mean() - 0.5) < 3 * deviation < 0.2
 
 
 def test_what_does_not_fit_into_the_pool_is_passed_on():
-    np.testing.assert_array_equal(answers(3, 8, STEPS)[:, 3:], asked(8, STEPS)[:, 3:])
+    np.testing.assert_array_equal(answers(3, 8, STEPS)[:, 3:], queries(8, STEPS)[:, 3:])
 
 
 def test_the_answers_depend_on_the_seed_alone():
-    first, same, other = Asked(6, 4), Asked(6, 4), Asked(6, 4)
+    first, same, other = QueriedPool(6, 4), QueriedPool(6, 4), QueriedPool(6, 4)
     found = [[ask(step, seed=step + shift) for step in range(10)] for ask, shift in ((first, 0), (same, 0), (other, 9))]
     np.testing.assert_array_equal(found[0], found[1])
     assert not np.array_equal(found[0], found[2])
@@ -100,7 +100,7 @@ def test_the_answers_depend_on_the_seed_alone():
 @settings(laws, max_examples=4)
 @given(order=st.permutations(range(4)))
 def test_the_order_in_which_a_batch_is_given_makes_no_difference(order):
-    ask = Asked(6, 4)
+    ask = QueriedPool(6, 4)
     for step, wanted in enumerate(answers(6, 4, STEPS)[:8]):
         np.testing.assert_array_equal(ask(step, order=order), wanted[order])
 
@@ -108,11 +108,11 @@ def test_the_order_in_which_a_batch_is_given_makes_no_difference(order):
 @pytest.mark.parametrize(("size", "batch"), [(6, 4), (3, 8)])
 def test_two_replicas_share_one_history(size, batch, replicas):
     with replicas.scope():
-        pool = layers.ImagePool(size, (2, 3))
+        pool = image_pool.ImagePool(size, (2, 3))
 
     @tf.function
-    def step(fakes, index, seed):
-        return pool.query(fakes, Draws(seed, index, batch), 0)
+    def step(fake, index, seed):
+        return pool.query(fake, StatelessRng(seed, index, batch))
 
     def portions(x):
         """Every second row to either replica."""
@@ -122,14 +122,14 @@ def test_two_replicas_share_one_history(size, batch, replicas):
 
     wanted = answers(size, batch, STEPS)
     for n in range(12):
-        fakes, index = numbered(1 + n * batch, batch), tf.range(batch)
-        found = replicas.run(step, args=(portions(fakes), portions(index), tf.constant([0, 10 * n])))
+        fake, index = numbered(1 + n * batch, batch), tf.range(batch)
+        found = replicas.run(step, args=(portions(fake), portions(index), tf.constant([0, 10 * n])))
         for replica, answer in enumerate(replicas.experimental_local_results(found)):
             np.testing.assert_array_equal(answer[:, 0, 0], wanted[n, replica::2])
 
 
 def test_a_pool_that_is_saved_goes_on_where_it_was(tmp_path):
-    first, second = Asked(6, 4), Asked(6, 4)
+    first, second = QueriedPool(6, 4), QueriedPool(6, 4)
     for step in range(5):
         first(step)
     path = tf.train.Checkpoint(pool=first.pool).save(str(tmp_path / "pool"))

@@ -91,7 +91,7 @@ def test_flat_colour_stays_flat_to_the_very_edge(build):
 
 
 def test_leaky_keeps_what_is_positive_and_a_fifth_of_the_rest():
-    np.testing.assert_allclose(layers.leaky(tf.constant([-5.0, 0.0, 3.0])), [-1.0, 0.0, 3.0])
+    np.testing.assert_allclose(layers.leaky_relu(tf.constant([-5.0, 0.0, 3.0])), [-1.0, 0.0, 3.0])
 
 
 @laws
@@ -112,7 +112,7 @@ def test_a_spectral_kernel_comes_to_have_the_largest_singular_value_one(layer, s
     x = tf.constant(rng.normal(size=shape), tf.float32)
     network = keras.Sequential([keras.Input(shape[1:]), layer])
     for _ in range(100):
-        layers.iterate_spectral_norms(network)
+        layers.update_spectral_norms(network)
     matrix = np.reshape(layer.kernel, [-1, 6])
     assert np.linalg.svd(matrix, compute_uv=False)[0] == pytest.approx(1, abs=1e-3)
     bias, kernel = layer.bias, layer.kernel

@@ -62,7 +62,7 @@ def test_pictures_are_drawn_as_the_code_says(rng):
 
 
 def test_features_that_are_compared_have_unit_length(rng):
-    taps = layers.tapped(images.resnet_generator(SPEC, channels=2, blocks=1))
+    taps = layers.FeatureTaps(images.resnet_generator(SPEC, channels=2, blocks=1))
     assert len(taps.outputs) == 3
     heads = shaken(images.patch_heads(taps, features=6), rng)
     made = heads([rng.normal(size=(2, 5, tap.shape[-1])).astype(np.float32) for tap in taps.outputs])

@@ -10,7 +10,9 @@ from models.networks import mels, stargan
 def test_a_filter_is_chosen_by_source_and_target(rng):
     kernels, x = rng.normal(size=(3, 3, 5, 4, 4)).astype(np.float32), rng.normal(size=(2, 9, 4)).astype(np.float32)
     source, target = np.eye(3, dtype=np.float32)[[0, 2]], np.eye(3, dtype=np.float32)[[1, 0]]
-    found = stargan.filtered(tf.constant(x), tf.constant(kernels), tf.constant(source), tf.constant(target))
+    found = stargan.apply_domain_pair_filter(
+        tf.constant(x), tf.constant(kernels), tf.constant(source), tf.constant(target)
+    )
     for n, (a, b) in enumerate(((0, 1), (2, 0))):
         np.testing.assert_allclose(found[n], tf.nn.conv1d(x[n : n + 1], kernels[a, b], 1, "SAME")[0], atol=1e-4)
 
@@ -28,5 +30,5 @@ def test_told_generators_begin_at_the_transport_they_are_told_and_hear_the_code_
 def test_a_judgement_is_that_of_the_code(rng):
     critic = shaken(mels.mel_discriminator(BINS, channels=4, outputs=3), rng)
     x, code = rng.normal(size=(2, 16, BINS)).astype(np.float32), np.eye(3, dtype=np.float32)[[2, 0]]
-    judged, every = stargan.judged_by_code(critic, 3)([x, code]), critic(x).numpy()
+    judged, every = stargan.select_by_domain_label(critic, 3)([x, code]), critic(x).numpy()
     np.testing.assert_allclose(judged[..., 0], [every[0, :, 2], every[1, :, 0]], atol=1e-6)

@@ -67,7 +67,7 @@ def test_periods_are_seen_at_any_length(period, samples):
     judge = vocoder_networks.period_discriminator(period, channels=2)
     judged = judge(tf.ones([2, samples]))
     assert judged.shape[0] == 2 and judged.shape[2:] == (period, 1) and np.isfinite(judged).all()
-    assert len(layers.tapped(judge)(tf.ones([2, samples]))) == 5
+    assert len(layers.FeatureTaps(judge)(tf.ones([2, samples]))) == 5
 
 
 def test_a_period_puts_samples_that_far_apart_into_one_column():
