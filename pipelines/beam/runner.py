@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from models.errors import UserError
 from pipelines import cli, config
 from pipelines.beam import filesystem
+from pipelines.beam.job_counters import QUERY_S, JobCounters, LocalRunner, query_counters
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients announce the Python versions they will drop
@@ -139,28 +141,25 @@ def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bo
     raise UserError(message)
 
 
-def run(build: Callable[[beam.Pipeline], None], parsed: PipelineOptions, *, work_bytes: int = 0) -> None:
-    """Runs a job where the options say; here, if they name no runner.
-
-    Here by `FnApiRunner`: `DirectRunner` would first download another engine. Its processes get the options by hand,
-    because it drops them.
+def run(
+    build: Callable[[beam.Pipeline], None],
+    parsed: PipelineOptions,
+    *,
+    work_bytes: int = 0,
+    counters: JobCounters | None = None,
+) -> None:
+    """Run a job on the runner of the options, or on this machine if they name none.
 
     Args:
-      build: applies the transforms.
-      parsed: see :func:`options`.
-      work_bytes: bytes to go through; from `PROCESSES_FROM_BYTES` on, one process a core.
+      build: applies the transforms to a pipeline.
+      parsed: Beam's options, from :func:`options`.
+      work_bytes: total size of the input files; from `PROCESSES_FROM_BYTES` on, a local job uses one process per core.
+      counters: receives the counters of the job, while it runs if the runner reports them, and at its end.
 
     Raises:
-      UserError: the job could not be started, or it met something that the user has to change.
+      UserError: the job cannot be started, or it failed for a reason that the user can change.
     """
-    runner = None  # the one that the options name
-    if is_local(parsed):
-        direct = parsed.view_as(DirectOptions)
-        if work_bytes >= PROCESSES_FROM_BYTES and direct.direct_running_mode == "in_memory":
-            direct.direct_running_mode, direct.direct_num_workers = "multi_processing", os.cpu_count() or 1
-        values = {**parsed.get_all_options(), "default_sdk_harness_log_level": "CRITICAL"}
-        info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=JobServiceHandle.encode_pipeline_options(values))
-        runner = fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
+    runner = _local_runner(parsed, work_bytes) if is_local(parsed) else None  # None: the one that the options name
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it logs of a failure is raised here as well
     pipeline = _pipeline(runner, parsed)
     build(pipeline)
@@ -169,13 +168,38 @@ def run(build: Callable[[beam.Pipeline], None], parsed: PipelineOptions, *, work
     workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
     try:
         with _worker_output_kept() if workers else contextlib.nullcontext():
-            cli.interruptible(lambda: pipeline.run().wait_until_finish())
+            cli.interruptible(lambda: _execute(pipeline, counters or JobCounters()))
     except Exception as error:
         if messages := USERS_ERROR.findall(f"{type(error).__name__}: {error}"):  # Beam keeps the text of a worker's
             raise UserError(messages[-1]) from None
         if is_local(parsed):
             raise
         raise UserError(_failed_elsewhere(parsed, error)) from error
+
+
+def _local_runner(parsed: PipelineOptions, work_bytes: int) -> LocalRunner:
+    """Return the runner of this machine; sets the number of processes in the options.
+
+    `DirectRunner` would first download another engine, so this is an `FnApiRunner`. It does not pass the options on to
+    its worker processes; the provision information does.
+    """
+    direct = parsed.view_as(DirectOptions)
+    if work_bytes >= PROCESSES_FROM_BYTES and direct.direct_running_mode == "in_memory":
+        direct.direct_running_mode, direct.direct_num_workers = "multi_processing", os.cpu_count() or 1
+    values = {**parsed.get_all_options(), "default_sdk_harness_log_level": "CRITICAL"}
+    info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=JobServiceHandle.encode_pipeline_options(values))
+    return LocalRunner(fn_runner.ExtendedProvisionInfo(info))
+
+
+def _execute(pipeline: beam.Pipeline, counters: JobCounters) -> None:
+    """Run a pipeline to its end. The local runner blocks in `run`, others in `wait_until_finish`."""
+    if isinstance(pipeline.runner, LocalRunner):
+        counters.connect(pipeline.runner.counters, 0.0)
+    result = pipeline.run()
+    if not isinstance(pipeline.runner, LocalRunner):
+        counters.connect(functools.partial(query_counters, result), QUERY_S)
+    result.wait_until_finish()
+    counters.finish(result)
 
 
 def check(parsed: PipelineOptions) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import functools
 import json
 import posixpath
@@ -16,10 +15,11 @@ from models.features.spec import Spec
 from pipelines import cli, config
 from pipelines.beam import filesystem, runner
 from pipelines.beam import rows as job_rows
+from pipelines.beam.job_counters import JobCounters
 from pipelines.data import tfrecord, work_rows
 from pipelines.data.splits import SPLITS
-from pipelines.jobs.preprocess_job import ORDER, WORK, Preprocess
-from pipelines.progress import Progress, tally, watched
+from pipelines.jobs.preprocess_job import ORDER, PASSES, WORK, Preprocess
+from pipelines.progress import Progress, watched
 
 LAST_FILE = "dataset_info.json"  # its presence says that the directory is complete
 FILES = (LAST_FILE, "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl")
@@ -69,12 +69,10 @@ def prepare(job: Preprocess, parsed) -> dict | None:
 def _run(job: Preprocess, parsed) -> None:
     job_rows.write_work(job.data_dir, WORK, _work(job))
     local = runner.is_local(parsed)
-    with tally(local) as counter:
-        job = dataclasses.replace(job, tally=counter.folder)
-        progress = Progress(f"preprocess {job.kind}", 2 * job.file_count, "file passes")
-        with watched(progress, counter.count):
-            work_bytes = sum(entry.size for domain in job.domains for entry in domain.files) if local else 0
-            runner.run(job.build, parsed, work_bytes=work_bytes)
+    work_bytes = sum(entry.size for domain in job.domains for entry in domain.files) if local else 0
+    progress, counters = Progress(f"preprocess {job.kind}", 2 * job.file_count, "file passes"), JobCounters()
+    with watched(progress, lambda: counters.total(*PASSES)):
+        runner.run(job.build, parsed, work_bytes=work_bytes, counters=counters)
 
 
 def _work(job: Preprocess) -> Iterator[dict]:

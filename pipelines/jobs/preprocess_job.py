@@ -15,12 +15,13 @@ from models.features import pitch, stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 from pipelines.beam import filesystem, rows
+from pipelines.beam.job_counters import counter
 from pipelines.data import source_files, tfrecord
 from pipelines.data.source_files import Domain
-from pipelines.progress import Tally
 
 MOMENTS = ("domain", "split", "of")  # what they are of: the last is "features" or "pitch"
 WORK = "listing"
+PASSES = SURVEYED, WRITTEN, FAILED = "files_surveyed", "files_written", "files_failed"  # counters: two for each file
 ORDER = {"sources": ("id",), "failures": ("domain", "path"), "duplicates": ("id",)}  # by which rows are sorted
 
 
@@ -37,7 +38,6 @@ class Preprocess:
       split_by: "file", or "parent": files of one folder stay together.
       seed: another gives another split.
       reject: run whose detector refuses files that are unlike what it was trained on, or nothing.
-      tally: folder of a :class:`Tally`, or nothing.
       waveforms: whether records of speech hold its samples too.
       pitch: whether the pitch of speech is tracked for the statistics.
     """
@@ -50,7 +50,6 @@ class Preprocess:
     split_by: str
     seed: int = 0
     reject: str = ""
-    tally: str = ""
     waveforms: bool = False
     pitch: bool = False
 
@@ -134,8 +133,8 @@ class _Survey(beam.DoFn):
                 yield beam.pvalue.TaggedOutput("moments", ((row["domain"], surveyed[0][0].split, "pitch"), tracked))
         except Exception as error:  # one bad file must not end the job, whatever is wrong with it
             yield beam.pvalue.TaggedOutput("failures", source_files.failure(row["domain"], row["path"], error))
-            Tally.add(job.tally)  # for the second pass, which it will not see
-        Tally.add(job.tally)
+            counter(FAILED).inc()
+        counter(SURVEYED).inc()
 
 
 class _WriteShard(beam.DoFn):
@@ -173,6 +172,7 @@ class _WriteShard(beam.DoFn):
                 encoded = [tfrecord.framed(r) for r in source_files.examples(file, source, job.spec, job.waveforms)]
         except Exception as error:
             failures.append(source_files.failure(source.domain, source.path, error))
-            return None
-        Tally.add(job.tally)
+            encoded = None
+        if not source.part or source.split == "train":  # a recording that is cut up counts once
+            counter(FAILED if encoded is None else WRITTEN).inc()
         return encoded

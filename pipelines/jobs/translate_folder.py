@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import posixpath
@@ -12,11 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from models.errors import UserError
 from pipelines import path_patterns
 from pipelines.beam import filesystem, rows, runner
+from pipelines.beam.job_counters import JobCounters
 from pipelines.data import file_listing, front_end, ignored_files, tfrecord
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import Conversion, Converter
 from pipelines.jobs import result_names, translate_job
-from pipelines.progress import Progress, tally, watched
+from pipelines.progress import Progress, watched
 
 FAILURES = "failures.jsonl"
 RESULT_KEYS = {"path", "output", "source", "target"}  # of a line of `TRANSLATIONS`
@@ -62,10 +62,9 @@ def translate(
         rows.clear(output_dir, keep_claim=True)
         filesystem.delete_leftovers(output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row))
         rows.write_work(output_dir, translate_job.WORK, batches)
-        with tally(runner.is_local(parsed)) as counter:
-            progress = Progress(f"translate to {conversion.target}", len(plan), "files")
-            with watched(progress, counter.count):
-                runner.run(dataclasses.replace(job, tally=counter.folder).build, parsed)
+        progress, counters = Progress(f"translate to {conversion.target}", len(plan), "files"), JobCounters()
+        with watched(progress, lambda: counters.total(translate_job.TRANSLATED, translate_job.FAILED)):
+            runner.run(job.build, parsed, counters=counters)
         return _finish(output_dir)
 
 

@@ -13,13 +13,14 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from pipelines.beam import filesystem, rows
+from pipelines.beam.job_counters import counter
 from pipelines.data import source_files
-from pipelines.progress import Tally
 
 if TYPE_CHECKING:
     from pipelines.inference.file_translator import Conversion
 
 WORK = "plan"
+TRANSLATED, FAILED = "files_translated", "files_failed"  # counters of files
 ORDER = ("path",)
 BATCH_FILES = 16  # that a worker takes at a time
 BATCH_BYTES = 16 << 20  # of all together, unless one alone has more
@@ -52,14 +53,12 @@ class Translate:
       source: the domain that the files are of.
       output_dir: where results go.
       batch_count: batches in the plan.
-      tally: folder of a :class:`Tally`, or nothing.
     """
 
     conversion: Conversion
     source: str
     output_dir: str
     batch_count: int
-    tally: str = ""
 
     def build(self, pipeline: beam.Pipeline) -> None:
         """Converts the batches of the plan, which `rows.write_work` has put into the work folder.
@@ -110,8 +109,8 @@ class _Convert(beam.DoFn):
             yield self._failure(row, outcome)
             return
         yield {**row, "source": self.job.source, "target": self.job.conversion.target, **outcome}
-        Tally.add(self.job.tally)
+        counter(TRANSLATED).inc()
 
     def _failure(self, row: dict, error: Exception):
-        Tally.add(self.job.tally)
+        counter(FAILED).inc()
         return beam.pvalue.TaggedOutput("failures", source_files.failure(self.job.source, row["path"], error))
