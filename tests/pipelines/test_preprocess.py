@@ -29,10 +29,10 @@ JSON_FILES = {"dataset_info.json", "features.json", "statistics.json", "manifest
 
 
 def job(data_dir, pairs=(), **domains):
-    made = domain_lists.domains(f"{name}={pattern}" for name, pattern in domains.items())
-    kind = front_end.kind_of(made, None)
+    made = domain_lists.read_domains(f"{name}={pattern}" for name, pattern in domains.items())
+    kind = front_end.infer_kind(made, None)
     place = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
-    return preprocess_job.Preprocess(kind=kind, spec=front_end.spec_of(kind, made, list(pairs)), domains=made, **place)
+    return preprocess_job.Preprocess(kind=kind, spec=front_end.infer_spec(kind, made, list(pairs)), domains=made, **place)
 
 
 def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), **domains):
@@ -309,7 +309,7 @@ from models.features.audio import AudioSpec
 from pipelines.beam import runner
 from pipelines.data import domains, source_files
 from pipelines.jobs import dataset_writer, preprocess_job
-spec, made = AudioSpec.at(8000), domains.domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
+spec, made = AudioSpec.at(8000), domains.read_domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
 left, examples = iter(range(3)), source_files.examples
 def deadly(*arguments):
     if next(left, None) is None:
