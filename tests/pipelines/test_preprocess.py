@@ -32,12 +32,14 @@ def job(data_dir, pairs=(), **domains):
     made = domain_lists.read_domains(f"{name}={pattern}" for name, pattern in domains.items())
     kind = front_end.infer_kind(made, None)
     place = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
-    return preprocess_job.Preprocess(kind=kind, spec=front_end.infer_spec(kind, made, list(pairs)), domains=made, **place)
+    return preprocess_job.PreprocessJob(
+        kind=kind, spec=front_end.infer_spec(kind, made, list(pairs)), domains=made, **place
+    )
 
 
 def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), **domains):
     """The numbers of the job; sources are counted by their splits as well. Its warnings are in `prepare.warnings`."""
-    done = dataset_writer.prepare(job(data_dir, pairs, **domains), runner.options(list(beam)))
+    done = dataset_writer.write_dataset(job(data_dir, pairs, **domains), runner.parse_options(list(beam)))
     if done is not None:
         splits, prepare.warnings = done.pop("splits"), done.pop("warnings")
         assert set(splits) == set(domains)
@@ -62,7 +64,7 @@ def stored(data_dir):
 
 
 def examples(data, shards):
-    return [cropping.parse(record, data.spec) for record in tf.data.TFRecordDataset(shards)]
+    return [cropping.parse_example(record, data.spec) for record in tf.data.TFRecordDataset(shards)]
 
 
 def text(tensor):
@@ -284,7 +286,7 @@ def test_a_rerun_with_fewer_files_leaves_nothing_stale(tmp_path, monkeypatch):
     assert builder.info.splits.total_num_examples == 24
     for path in sorted((tmp_path / "in" / "low").iterdir())[1:]:
         path.unlink()
-    (tmp_path / "out" / f"{filesystem.PART}0123").write_bytes(b"left by a worker that died")
+    (tmp_path / "out" / f"{filesystem.PART_PREFIX}0123").write_bytes(b"left by a worker that died")
     prepare(tmp_path / "out", low=names["low"])
     assert_whole(tmp_path / "out")
 

@@ -53,7 +53,7 @@ def _totals_during(arguments, seconds):
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        runner.run(_build(seconds), runner.options(arguments), counters=counters)
+        runner.run(_build(seconds), runner.parse_options(arguments), counters=counters)
     finally:
         over.set()
         thread.join()
@@ -128,5 +128,5 @@ def test_a_remote_job_is_queried_at_intervals(monkeypatch):
 
 def test_the_requester_of_beam_is_restored_after_a_run():
     before = job_counters.fn_runner.ProgressRequester
-    runner.run(_build(0), runner.options([]), counters=JobCounters())
+    runner.run(_build(0), runner.parse_options([]), counters=JobCounters())
     assert job_counters.fn_runner.ProgressRequester is before

@@ -76,7 +76,7 @@ def test_batches_from_a_step_on_are_those_after_so_many(data_of, kind, form):
 @FORMS
 def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
     def shares(replicas, workers=1):
-        places = [input_pipeline.Share(n, workers, replicas) for n in range(workers)]
+        places = [input_pipeline.WorkerShard(n, workers, replicas) for n in range(workers)]
         each = [batches(data_of["speech"], form, count=3 * replicas, batch_size=8, share=place) for place in places]
         steps = range(0, 3 * replicas, replicas)
         return [joined([part for mine in each for part in mine[step : step + replicas]]) for step in steps]
@@ -90,7 +90,7 @@ def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
 def test_a_batch_that_cannot_be_shared_out_is_refused(data_of):
     for batch_size in (0, 2, 6):
         with pytest.raises(ValueError, match=f"batch_size={batch_size}; wanted a multiple of 4 replicas"):
-            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, share=input_pipeline.Share(0, 2, 2))
+            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, share=input_pipeline.WorkerShard(0, 2, 2))
 
 
 @KINDS
@@ -117,12 +117,12 @@ def test_an_epoch_draws_every_picture_once_and_the_next_in_another_order(data_of
 
 def test_an_epoch_of_speech_draws_a_record_as_often_as_it_has_crops(data_of):
     data = data_of["speech"]
-    times = {s.id: cropping.crops_of(s.active[0], 16) for s in data.of("train", "low")}
+    times = {s.id: cropping.crops_per_epoch(s.active[0], 16) for s in data.of("train", "low")}
     assert len(set(times.values())) > 1
-    stream = input_pipeline._stream(data, "train", "low", CONFIG, first=0, salt=0)
+    stream = input_pipeline._domain_stream(data, "train", "low", CONFIG, first=0, salt=0)
     for number in range(2):
         epoch = stream.skip(number * sum(times.values())).take(sum(times.values()))
-        drawn = collections.Counter(cropping.parse(r, data.spec)["id"].numpy().decode() for r in epoch)
+        drawn = collections.Counter(cropping.parse_example(r, data.spec)["id"].numpy().decode() for r in epoch)
         assert drawn == times
 
 
@@ -172,7 +172,7 @@ def recordings(draw):
 @laws
 @given(recordings(), st.integers(1, 24), st.integers(0, 2**40))
 def test_a_crop_is_a_stretch_of_the_recording_around_a_frame_that_sounds(log_mels, frames, row):
-    made = cropping.crop(tf.constant(log_mels), frames, SPEECH, tf.constant([row, 3], tf.int64)).numpy()
+    made = cropping.random_crop(tf.constant(log_mels), frames, SPEECH, tf.constant([row, 3], tf.int64)).numpy()
     assert made.shape == (frames, 8)
     floor = np.full((frames, 8), FRONT_END.log_floor, np.float32)
     beyond = np.concatenate([floor, log_mels, floor])
@@ -183,13 +183,15 @@ def test_a_crop_is_a_stretch_of_the_recording_around_a_frame_that_sounds(log_mel
 
 def test_crops_reach_every_part_that_sounds():
     log_mels = np.float32(np.arange(60)[:, None] / 100 + np.zeros(8))
-    crops = [cropping.crop(tf.constant(log_mels), 16, SPEECH, tf.constant([row, 0], tf.int64)) for row in range(60)]
+    crops = [
+        cropping.random_crop(tf.constant(log_mels), 16, SPEECH, tf.constant([row, 0], tf.int64)) for row in range(60)
+    ]
     assert set(np.concatenate(crops)[:, 0]) >= set(log_mels[:, 0])
 
 
 @pytest.mark.parametrize(("active", "times"), [(0, 0), (1, 1), (7, 1), (24, 2), (40, 2), (41, 3), (160, 10)])
 def test_silence_is_never_drawn_and_length_counts(active, times):
-    assert cropping.crops_of(active, 16) == times
+    assert cropping.crops_per_epoch(active, 16) == times
 
 
 # ------------------------------------------------------------------ samples beside frames
@@ -226,7 +228,7 @@ def test_the_kept_samples_of_a_recording_give_its_kept_frames(spoken):
     front_end = spoken.spec.features
     for source, log_mels in source_features.read_sources(spoken, "train", "low"):
         shards = tf.data.TFRecordDataset(spoken.shards("train", "low"))
-        parsed = [cropping.parse(r, spoken.spec, waveform=True) for r in shards]
+        parsed = [cropping.parse_example(r, spoken.spec, waveform=True) for r in shards]
         parts = [p["waveform"] for p in parsed if p["id"].numpy().decode() == source.id]
         assert len(parts) == len(source.active) > 1
         y = np.concatenate(parts)
@@ -237,7 +239,7 @@ def test_the_kept_samples_of_a_recording_give_its_kept_frames(spoken):
 def test_batches_with_samples_are_a_function_of_the_step_and_shared_out(spoken):
     whole = batches(spoken, Waveforms, count=6)
     assert_same(batches(spoken, Waveforms, count=2, start_step=4), whole[4:])
-    halves = batches(spoken, Waveforms, count=12, share=input_pipeline.Share(0, 1, 2))
+    halves = batches(spoken, Waveforms, count=12, share=input_pipeline.WorkerShard(0, 1, 2))
     assert_same([joined(halves[n : n + 2]) for n in range(0, 12, 2)], whole)
 
 
@@ -297,9 +299,11 @@ def test_whole_recordings_come_once_each_from_several_shards(scarce):
 
 
 def test_records_of_several_shards_are_drawn_alike(scarce):
-    draws = sum(cropping.crops_of(active, 16) for source in scarce.of("train", "low") for active in source.active)
-    stream = input_pipeline._stream(scarce, "train", "low", CONFIG, first=0, salt=0).take(draws)
-    drawn = {cropping.parse(r, scarce.spec)["id"].numpy().decode() for r in stream}
+    draws = sum(
+        cropping.crops_per_epoch(active, 16) for source in scarce.of("train", "low") for active in source.active
+    )
+    stream = input_pipeline._domain_stream(scarce, "train", "low", CONFIG, first=0, salt=0).take(draws)
+    drawn = {cropping.parse_example(r, scarce.spec)["id"].numpy().decode() for r in stream}
     assert drawn == {source.id for source in scarce.of("train", "low")}
 
 

@@ -39,14 +39,14 @@ def long_records(tmp_path_factory):
             texts = {"id": row["id"], "domain": domain, "label": ""}
             for n, sounds in enumerate(active):
                 log_mels = rng.normal(-4, 1, (1024, 2)).astype(np.float16)
-                encoded.append(tfrecord.framed(tfrecord.encode("audio", log_mels, texts, n, sounds)))
+                encoded.append(tfrecord.frame_record(tfrecord.encode_example("audio", log_mels, texts, n, sounds)))
         (folder / tfrecord.shard_name(domain, "train", 0, 1)).write_bytes(b"".join(encoded))
         sizes[domain, "train"] = [(len(encoded), sum(map(len, encoded)))]
     front_end = audio.AudioSpec.at(8000, n_fft=256, n_mels=2)
     moments = {name: stats.Moments.of(rng.normal(-4, 1, (64, 2)), lags=stats.LAGS) for name in "ab"}
     written = {
         "statistics.json": json.dumps(config.spec_to_json(Spec(front_end, ("a", "b"), moments))),
-        "manifest.jsonl": "".join(tfrecord.lines(rows)),
+        "manifest.jsonl": "".join(tfrecord.json_lines(rows)),
         "features.json": json.dumps(tfrecord.features_json("audio", (None, 2))),
         "dataset_info.json": json.dumps(tfrecord.dataset_info_json(sizes)),
     }
@@ -56,10 +56,10 @@ def long_records(tmp_path_factory):
 
 
 def test_segments_of_long_recordings_are_drawn_like_clips(long_records):
-    stream = input_pipeline._stream(long_records, "train", "a", base.Config(crop_frames=128), first=0, salt=0)
+    stream = input_pipeline._domain_stream(long_records, "train", "a", base.Config(crop_frames=128), first=0, salt=0)
     drawn = []
     for record in stream.take(100):
-        head = tf.io.parse_single_example(record, source_features.HEAD)
+        head = tf.io.parse_single_example(record, source_features.KEY_FEATURES)
         drawn.append((head["id"].numpy(), int(head["segment"])))
     assert len(set(drawn)) >= 60
     first = [segment for name, segment in drawn[:20]]
@@ -102,16 +102,16 @@ def test_what_has_no_partner_is_no_pair(speech_folder, tmp_path):
             shutil.copy(path, tmp_path / name / (path.name if n < 4 else f"{name}_{n}.wav"))
     preprocess(tmp_path, tmp_path / "records", ("low", "high"), fractions=(0.0, 0.0), pairs=["n_fft=256", "n_mels=8"])
     data = dataset.open_records(str(tmp_path / "records"))
-    assert input_pipeline.can_draw(data, Paired, "train") and not input_pipeline.can_draw(data, Paired, "val")
+    assert input_pipeline.has_examples(data, Paired, "train") and not input_pipeline.has_examples(data, Paired, "val")
     assert len(batches(data, Paired, count=3)) == 3
     with pytest.raises(ValueError, match="no file of low and high has the same name in both, in the val split"):
         batches(data, Paired, count=1, split="val")
 
 
 def test_pairs_hold_a_record_once(long_records):
-    drawn = pairs.keys(long_records, "train", 128)
+    drawn = pairs.pair_draws(long_records, "train", 128)
     assert set(drawn.values()) == {7, 8} and len(drawn) == 74
-    assert pairs._serialised(long_records, "train", "a", 0, list(drawn)).shape == (74,)
+    assert pairs._read_records(long_records, "train", "a", 0, list(drawn)).shape == (74,)
 
 
 def renamed(data, **changes):
@@ -125,30 +125,34 @@ def test_accents_of_either_form_make_one_name(long_records):
     found = [dataclasses.replace(s, id=s.id.replace("x", forms[s.domain])) for s in long_records.sources]
     data = dataclasses.replace(long_records, sources=tuple(found))
     assert data.sources[0].id != data.sources[2].id.replace("b/", "a/")
-    assert len(pairs.names(data, "train")) == 2
-    assert pairs.described(data).startswith("2 pairs of files of one name (2 train, 0 val, 0 test); files without a")
+    assert len(pairs.pair_names(data, "train")) == 2
+    assert pairs.describe_pairs(data).startswith(
+        "2 pairs of files of one name (2 train, 0 val, 0 test); files without a"
+    )
 
 
 def test_pairs_are_counted_and_so_is_what_has_no_partner(long_records):
     data = renamed(long_records, id="a/z.wav")
-    assert pairs.described(data).startswith("1 pairs") and pairs.described(data).endswith("partner: 1 of a, 1 of b")
+    assert pairs.describe_pairs(data).startswith("1 pairs") and pairs.describe_pairs(data).endswith(
+        "partner: 1 of a, 1 of b"
+    )
 
 
 def test_two_files_of_one_name_are_no_pair_of_a_third(long_records):
     data = renamed(long_records, id="a/y.flac")
     with pytest.raises(ValueError, match="a/y.flac and a/y.wav have one name but for the ending"):
-        pairs.names(data, "train")
+        pairs.pair_names(data, "train")
 
 
 def test_a_pair_of_recordings_of_different_lengths_is_drawn_as_far_as_both_go(long_records):
-    drawn = pairs.keys(renamed(long_records, active=(1024,) * 3), "train", 128)
+    drawn = pairs.pair_draws(renamed(long_records, active=(1024,) * 3), "train", 128)
     assert sorted(segment for name, segment, *_ in drawn if name == "a/x.wav") == [0, 1, 2]
 
 
 @laws
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=30).filter(any), st.integers(0, 9))
 def test_rounds_spread_the_draws_of_an_epoch_evenly(draws, seed):
-    plan = systematic_sampling.Rounds(draws, seed=seed)
+    plan = systematic_sampling.SamplingRounds(draws, seed=seed)
     times = np.stack([plan.times(tf.constant(n, tf.int64)) for n in range(2 * plan.rounds)])
     for epoch in np.split(times, 2):
         np.testing.assert_array_equal(epoch.sum(axis=0), draws)
@@ -160,18 +164,21 @@ def test_rounds_spread_the_draws_of_an_epoch_evenly(draws, seed):
 
 
 def test_a_round_passes_over_few_records_for_each_that_it_draws():
-    assert systematic_sampling.Rounds([1000] + [1] * 99, seed=0).rounds <= systematic_sampling.RECORDS_A_DRAW * 11
+    assert (
+        systematic_sampling.SamplingRounds([1000] + [1] * 99, seed=0).rounds
+        <= systematic_sampling.MAX_RECORDS_PER_DRAW * 11
+    )
 
 
 def test_the_cache_is_bounded_over_all_domains_together(monkeypatch):
     monkeypatch.setattr(input_pipeline, "CACHE_BYTES", 10)
-    assert input_pipeline.cached({"a": 6, "b": 6, "c": 3}) == {"c", "a"}
+    assert input_pipeline.domains_to_cache({"a": 6, "b": 6, "c": 3}) == {"c", "a"}
 
 
 def test_an_excerpt_is_a_stretch_that_sounds_and_parallel_files_give_the_same(long_records):
     found = {}
     for domain in "ab":
-        made = source_features.excerpts(long_records, "train", domain, long_records.of("train", domain), 1500)
+        made = source_features.read_excerpts(long_records, "train", domain, long_records.of("train", domain), 1500)
         wholes = {source.id: x for source, x in source_features.read_sources(long_records, "train", domain)}
         for source, start, x in made:
             np.testing.assert_array_equal(x, wholes[source.id][start : start + 1500])
