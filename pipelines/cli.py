@@ -65,9 +65,9 @@ def _expand_paths(flags) -> None:
     for name in PATH_FLAGS & set(flags):
         value = flags[name].value
         if value and value.startswith(VOCODER):
-            flags[name].value = VOCODER + path_patterns.expanded(value.removeprefix(VOCODER))
+            flags[name].value = VOCODER + path_patterns.expand_user(value.removeprefix(VOCODER))
         elif value:
-            flags[name].value = path_patterns.expanded(value)
+            flags[name].value = path_patterns.expand_user(value)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from models.errors import UserError
 
 
-def expanded(path: str) -> str:
+def expand_user(path: str) -> str:
     """A path with ``~`` and ``~user`` replaced by the home directory, as a shell does at the beginning of a word.
 
     Raises:
@@ -37,7 +37,7 @@ def escape(path: str) -> str:
     return re.sub(r"([\[*?])", r"[\1]", path)
 
 
-def root_of(patterns: Iterable[str]) -> str:
+def common_root(patterns: Iterable[str]) -> str:
     """The folder above all that the globs can name, with a final slash; empty for the working directory.
 
     >>> root_of(["/x/a/*.wav", "/x/b/**.wav"])
@@ -72,7 +72,7 @@ def is_glob(pattern: str) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def regex_of(pattern: str, flags: int = 0) -> re.Pattern:
+def glob_to_regex(pattern: str, flags: int = 0) -> re.Pattern:
     """A glob as a regular expression for whole paths.
 
     >>> bool(regex_of("a/**/*.wav").fullmatch("a/x.wav")), bool(regex_of("a/*").fullmatch("a/b/c"))
@@ -89,13 +89,13 @@ def regex_of(pattern: str, flags: int = 0) -> re.Pattern:
         elif pattern[at] == "?":
             out, at = out + "[^/]", at + 1
         elif pattern[at] == "[" and (end := pattern.find("]", at + (3 if pattern[at + 1 : at + 2] == "!" else 2))) > 0:
-            out, at = out + _characters(pattern[at + 1 : end]), end + 1
+            out, at = out + _bracket_regex(pattern[at + 1 : end]), end + 1
         else:
             out, at = out + re.escape(pattern[at]), at + 1
     return re.compile(out, re.DOTALL | flags)
 
 
-def _characters(inside: str) -> str:
+def _bracket_regex(inside: str) -> str:
     r"""The regular expression of what is between brackets; a range that runs backwards holds nothing, as in shells.
 
     >>> _characters("a-c-"), _characters("!]"), _characters("c-a")

@@ -15,10 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loade
 from models.errors import UserError
 from pipelines import cli
 from pipelines.data import front_end
-from pipelines.data.split_fractions import split_fractions
+from pipelines.data.split_fractions import adjust_fractions
 
 if TYPE_CHECKING:
-    from pipelines.jobs.preprocess_job import Preprocess
+    from pipelines.jobs.preprocess_job import PreprocessJob
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.preprocess --domain=anna='anna/*.wav' --domain=bert='bert/*.wav' --data_dir=records"
@@ -52,14 +52,14 @@ def main(argv: list[str]) -> int:
     from pipelines.beam import runner
     from pipelines.data import domains as corpus
     from pipelines.jobs import dataset_writer
-    from pipelines.jobs.preprocess_job import Preprocess
+    from pipelines.jobs.preprocess_job import PreprocessJob
 
     data_dir, reject = FLAGS.data_dir, FLAGS.reject_outliers_with
-    parsed = runner.options(argv[1:])
+    parsed = runner.parse_options(argv[1:])
     paths = {"--data_dir": data_dir, "--reject_outliers_with": reject}
     paths |= {f"--domain={name}": path for name, path in _read_paths(FLAGS.domain)}
     _warn(runner.check_paths(parsed, paths, shared=FLAGS.shared_paths))
-    dataset_writer.check(data_dir, parsed)
+    dataset_writer.check_output(data_dir, parsed)
     domains = corpus.read_domains(FLAGS.domain, data_dir)
     kind = front_end.infer_kind(domains, FLAGS.kind)
     for name in ("keep_waveforms", "pitch") if kind == "image" else ():
@@ -72,19 +72,19 @@ def main(argv: list[str]) -> int:
             reject, exported_model.Model(reject), kind=kind
         )  # says what is wrong before work begins
     asked = (FLAGS.val_fraction, FLAGS.test_fraction)
-    job = Preprocess(
+    job = PreprocessJob(
         kind=kind,
         spec=front_end.infer_spec(kind, domains, FLAGS.set),
         domains=domains,
         data_dir=data_dir,
-        fractions=split_fractions(domains, asked, split_by=FLAGS.split_by, seed=FLAGS.seed),
+        fractions=adjust_fractions(domains, asked, split_by=FLAGS.split_by, seed=FLAGS.seed),
         split_by=FLAGS.split_by,
         seed=FLAGS.seed,
         waveforms=FLAGS.keep_waveforms,
         pitch=FLAGS.pitch,
         reject=reject,
     )
-    done = dataset_writer.prepare(job, parsed)
+    done = dataset_writer.write_dataset(job, parsed)
     if done is None:
         print("the job is built; a dry run sends nothing")
         return 0
@@ -104,7 +104,7 @@ def _warn(warnings: Iterable[str]) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def _report(job: Preprocess, done: dict) -> None:
+def _report(job: PreprocessJob, done: dict) -> None:
     """Prints the front end, the sources of each split, and what the user should know before training."""
     print(f"{job.kind}: {', '.join(f'{key} {value}' for key, value in dataclasses.asdict(job.spec).items())}")
     for name, splits in done["splits"].items():

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,11 +22,12 @@ class Progress:
 
     def __init__(self, what: str, total: int | None, unit: str, *, start: int = 0, every_s: float = 15.0):
         self.what, self.total, self.unit, self.every_s = what, total, unit, every_s
-        self.start, self.done, self.began, self.shown_at = start, start, time.monotonic(), 0.0
+        self.start, self.began, self.shown_at = start, time.monotonic(), 0.0
+        self.done: int | None = start
         self.terminal = sys.stderr.isatty()
 
-    def show(self, done: int, note: str = "") -> None:
-        """Says that `done` units are done, unless it spoke only just now."""
+    def show(self, done: int | None, note: str = "") -> None:
+        """Print that `done` units are done, unless a line was printed only just now; the elapsed time where None."""
         self.done = done
         now = time.monotonic()
         if now - self.shown_at >= (0.2 if self.terminal else self.every_s):
@@ -40,11 +39,17 @@ class Progress:
         self._write(note, end="\n")
 
     def _write(self, note: str, end: str) -> None:
-        rate = (self.done - self.start) / max(1e-9, time.monotonic() - self.began)
+        line = f"{self.what}: {self._state()}{'  ' + note if note else ''}"
+        print(line.ljust(100) if self.terminal else line, end=end, file=sys.stderr, flush=True)
+
+    def _state(self) -> str:
+        elapsed_s = time.monotonic() - self.began
+        if self.done is None:
+            return f"{duration(elapsed_s)} elapsed"
+        rate = (self.done - self.start) / max(1e-9, elapsed_s)
         of = "" if self.total is None else f"/{self.total}"
         left = "" if not rate or self.total is None else f", {duration(max(0, self.total - self.done) / rate)} left"
-        line = f"{self.what}: {self.done}{of} {self.unit}, {rate:.3g}/s{left}{'  ' + note if note else ''}"
-        print(line.ljust(100) if self.terminal else line, end=end, file=sys.stderr, flush=True)
+        return f"{self.done}{of} {self.unit}, {rate:.3g}/s{left}"
 
 
 def duration(seconds: float) -> str:
@@ -60,8 +65,8 @@ def duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def watched(progress: Progress, count: Callable[[], int]) -> Iterator[None]:
-    """Shows, while the block runs, what `count` returns."""
+def watched(progress: Progress, count: Callable[[], int | None]) -> Iterator[None]:
+    """Show, while the block runs, what `count` returns: units done, or None as long as that is unknown."""
     over = threading.Event()
 
     def watch() -> None:
@@ -77,31 +82,3 @@ def watched(progress: Progress, count: Callable[[], int]) -> Iterator[None]:
         thread.join()
     progress.show(count())
     progress.close()
-
-
-class Tally:
-    """Counts what local workers have done, through files to which they add a byte each time."""
-
-    def __init__(self, folder: str):
-        self.folder = folder
-
-    @staticmethod
-    def add(folder: str) -> None:
-        """One more, from any process of this machine; nothing where there is no such folder, or no room in it."""
-        if folder and os.path.isdir(folder):
-            with contextlib.suppress(OSError), open(os.path.join(folder, str(os.getpid())), "ab") as file:
-                file.write(b".")  # a progress line is no reason to end a job
-
-    def count(self) -> int:
-        """How many so far."""
-        return sum(entry.stat().st_size for entry in os.scandir(self.folder)) if self.folder else 0
-
-
-@contextlib.contextmanager
-def tally(local: bool) -> Iterator[Tally]:
-    """A tally for a job that runs on this machine; one that counts nothing for others."""
-    if not local:
-        yield Tally("")
-        return
-    with tempfile.TemporaryDirectory(prefix="crossfade-tally-") as folder:
-        yield Tally(folder)

@@ -79,10 +79,10 @@ def main(argv: list[str]) -> int:
     distribution.use_cores()
     data = dataset.open_records(FLAGS.data_dir)
     if FLAGS.sample_weights:
-        data = dataclasses.replace(data, weights=sample_weights.read(FLAGS.sample_weights, data.sources))
+        data = dataclasses.replace(data, weights=sample_weights.read_weights(FLAGS.sample_weights, data.sources))
     run = resume.resolve_resume(FLAGS.run_dir, new_run(data))
     if plugins.load(run.plugin).BATCHES == "paired":
-        print(pairs.described(data), flush=True)
+        print(pairs.describe_pairs(data), flush=True)
     if run.config["steps"] == 0:
         print(trainer.summary(run, data.spec))
         return 0
@@ -92,7 +92,7 @@ def main(argv: list[str]) -> int:
         with run_directory.lock_run(FLAGS.run_dir) if writes else contextlib.nullcontext():
             if writes:
                 run_directory.write_run(FLAGS.run_dir, run)
-                fingerprint.write_files(FLAGS.run_dir, data.sources, begun_with=run.warm_start)
+                fingerprint.write_training_files(FLAGS.run_dir, data.sources, begun_with=run.warm_start)
             trained = trainer.Trainer(run, data, FLAGS.run_dir, strategy, trainer.Pace())
             values = trained.fit(exported=FLAGS.export)
             if FLAGS.onnx and writes:
@@ -125,9 +125,9 @@ def new_run(data):
         strategy=FLAGS.strategy,
         jit_compile=FLAGS.jit_compile,
         warm_start=FLAGS.warm_start or "",
-        sample_weights=sample_weights.described(FLAGS.sample_weights),
+        sample_weights=sample_weights.config_entry(FLAGS.sample_weights),
         versions=run_directory.versions(),
-        records=fingerprint.of_records(data.spec, data.sources, getattr(run, "mels_from", "")),
+        records=fingerprint.records_fingerprint(data.spec, data.sources, getattr(run, "mels_from", "")),
     )
 
 

@@ -28,9 +28,9 @@ def rows_of_workers(folder: str, count: int) -> None:
     work = pathlib.Path(rows.work_folder(folder))
     work.mkdir(parents=True)
     fields = {"domain": "a", "length": 3.2, "gain": 1.0, "frames": 200, "active": [150], "channel": -1, "part": []}
-    for number in range(rows.ROW_FILES):
+    for number in range(rows.NUM_ROW_FILES):
         with open(work / f"sources-{number:05d}", "w") as file:
-            for n in range(number, count, rows.ROW_FILES):
+            for n in range(number, count, rows.NUM_ROW_FILES):
                 split = "train" if n % 20 > 1 else ("val", "test")[n % 20]
                 path = f"recordings/speaker{n // 100:05d}/{n:08d}.wav"
                 row = {"id": f"a/{path}", "path": path, "split": split, "hash": f"{n:016x}", "notes": []}
@@ -52,11 +52,11 @@ def finish(folder: str, count: int) -> None:
     from pipelines.jobs import dataset_writer, preprocess_job
 
     rows_of_workers(folder, count)
-    job = preprocess_job.Preprocess(
+    job = preprocess_job.PreprocessJob(
         "audio", AudioSpec(), (source_files.Domain("a", "recordings/"),), folder, (0.05, 0.05), "file"
     )
     began = time.monotonic()
-    numbers = dataset_writer.finish(job)
+    numbers = dataset_writer.finish_dataset(job)
     _report(f"finish {numbers['sources']:,} sources", began)
 
 
@@ -69,7 +69,7 @@ def work(folder: str, count: int) -> None:
     names = (f"recordings/speaker{n // 100:05d}/{n:08d}.wav" for n in range(count))
     domain = source_files.Domain("a", "recordings/", tuple(FileEntry(name, 50_000) for name in names))
     asked = {"split_by": "file", "seed": 0}
-    shares = split_fractions.split_fractions([domain], (0.05, 0.05), **asked)
+    shares = split_fractions.adjust_fractions([domain], (0.05, 0.05), **asked)
     rows.write_work(folder, "listing", work_rows.work_rows([domain], "audio", shares, **asked))
     _report(f"split and hand out {count:,} files", began)
 

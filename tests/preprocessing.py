@@ -22,12 +22,12 @@ def job(data_dir, pairs=(), **domains):
     kind = front_end.infer_kind(files, None)
     options = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
     spec = front_end.infer_spec(kind, files, list(pairs))
-    return preprocess_job.Preprocess(kind=kind, spec=spec, domains=files, **options)
+    return preprocess_job.PreprocessJob(kind=kind, spec=spec, domains=files, **options)
 
 
 def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), **domains):
     """The numbers of the job; sources are counted by their splits as well. Its warnings are in `prepare.warnings`."""
-    done = dataset_writer.prepare(job(data_dir, pairs, **domains), runner.options(list(beam)))
+    done = dataset_writer.write_dataset(job(data_dir, pairs, **domains), runner.parse_options(list(beam)))
     if done is not None:
         splits, prepare.warnings = done.pop("splits"), done.pop("warnings")
         assert set(splits) == set(domains)
@@ -52,7 +52,7 @@ def stored(data_dir):
 
 
 def examples(data, shards):
-    return [cropping.parse(record, data.spec) for record in tf.data.TFRecordDataset(shards)]
+    return [cropping.parse_example(record, data.spec) for record in tf.data.TFRecordDataset(shards)]
 
 
 def text(tensor):

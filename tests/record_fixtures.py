@@ -47,14 +47,14 @@ def long_records(tmp_path_factory):
             texts = {"id": row["id"], "domain": domain, "label": ""}
             for n, sounds in enumerate(active):
                 log_mels = rng.normal(-4, 1, (1024, 2)).astype(np.float16)
-                encoded.append(tfrecord.framed(tfrecord.encode("audio", log_mels, texts, n, sounds)))
+                encoded.append(tfrecord.frame_record(tfrecord.encode_example("audio", log_mels, texts, n, sounds)))
         (folder / tfrecord.shard_name(domain, "train", 0, 1)).write_bytes(b"".join(encoded))
         sizes[domain, "train"] = [(len(encoded), sum(map(len, encoded)))]
     front_end = audio.AudioSpec.at(8000, n_fft=256, n_mels=2)
     moments = {name: stats.Moments.of(rng.normal(-4, 1, (64, 2)), lags=stats.LAGS) for name in "ab"}
     written = {
         "statistics.json": json.dumps(config.spec_to_json(Spec(front_end, ("a", "b"), moments))),
-        "manifest.jsonl": "".join(tfrecord.lines(rows)),
+        "manifest.jsonl": "".join(tfrecord.json_lines(rows)),
         "features.json": json.dumps(tfrecord.features_json("audio", (None, 2))),
         "dataset_info.json": json.dumps(tfrecord.dataset_info_json(sizes)),
     }

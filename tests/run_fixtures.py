@@ -23,8 +23,8 @@ def drawn_records(tmp_path_factory):
     data_dir = str(tmp_path_factory.mktemp("records") / "drawn")
     domains = corpus.read_domains(["drawn=factors:pictures/60"], data_dir)
     spec = front_end.infer_spec("image", domains, ["height=16", "width=16"])
-    dataset_writer.prepare(
-        preprocess_job.Preprocess("image", spec, domains, data_dir, (0.2, 0.2), "file"), runner.options([])
+    dataset_writer.write_dataset(
+        preprocess_job.PreprocessJob("image", spec, domains, data_dir, (0.2, 0.2), "file"), runner.parse_options([])
     )
     return data_dir
 

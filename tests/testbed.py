@@ -128,14 +128,14 @@ def preprocess(folder, data_dir, names, **changes) -> dict:
     """Runs the job in this process."""
     domains = corpus.read_domains(f"{name}={folder / name}" for name in names)
     kind = front_end.infer_kind(domains, None)
-    job = preprocess_job.Preprocess(
+    job = preprocess_job.PreprocessJob(
         kind=kind,
         spec=front_end.infer_spec(kind, domains, changes.pop("pairs", [])),
         domains=domains,
         data_dir=str(data_dir),
         **{"fractions": (0.2, 0.2), "split_by": "file", **changes},
     )
-    return dataset_writer.prepare(job, runner.options([]))
+    return dataset_writer.write_dataset(job, runner.parse_options([]))
 
 
 @pytest.fixture(scope="session")

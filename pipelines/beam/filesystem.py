@@ -28,9 +28,8 @@ with warnings.catch_warnings():
     from apache_beam.io.filesystems import FileSystems
 
     logging.disable(logging.NOTSET)
-
-PART = ".crossfade-part-"  # begins the name of a file that is being written
-IN_MEMORY_BYTES = 8 << 20  # of a remote file; a larger one lies on the disk while it is read
+PART_PREFIX = ".crossfade-part-"  # begins the name of a file that is being written
+MAX_IN_MEMORY_BYTES = 8 << 20  # of a remote file; a larger one lies on the disk while it is read
 
 
 def is_remote(path: str) -> bool:
@@ -44,26 +43,24 @@ def list_prefix(prefix: str) -> Iterator[tuple[str, int]]:
     Raises:
       UserError: no such store is known, or it refuses the listing.
     """
-    return (
-        (metadata.path, metadata.size_in_bytes) for metadata in _matched(f"{path_patterns.escape(prefix)}**", prefix)
-    )
+    return ((metadata.path, metadata.size_in_bytes) for metadata in _match(f"{path_patterns.escape(prefix)}**", prefix))
 
 
-def size_of(path: str) -> int | None:
+def object_size(path: str) -> int | None:
     """Bytes of an object of a remote store; None where there is none of that name. Errors as :func:`list_prefix`."""
-    sizes = [metadata.size_in_bytes for metadata in _matched(path_patterns.escape(path), path) if metadata.path == path]
+    sizes = [metadata.size_in_bytes for metadata in _match(path_patterns.escape(path), path) if metadata.path == path]
     return sizes[0] if sizes else None
 
 
-def _matched(pattern: str, name: str) -> list:
+def _match(pattern: str, name: str) -> list:
     try:
         (result,) = FileSystems.match([pattern])
     except (BeamIOError, ValueError) as error:
-        raise UserError(f"{name}: cannot be listed: {reason_of(error)}") from None
+        raise UserError(f"{name}: cannot be listed: {error_reason(error)}") from None
     return result.metadata_list
 
 
-def reason_of(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
     """The reason of an error of Beam's file systems, which hide it in a dictionary."""
     details = getattr(error, "exception_details", None)
     return str(next(iter(details.values()))) if details else str(error)
@@ -82,10 +79,10 @@ def open_file(path: str) -> BinaryIO:
         if os.path.exists(path) and not os.path.isfile(path):
             raise OSError(f"{path}: not a regular file")
         return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    local = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # the caller closes it
+    local = tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES)  # the caller closes it
     try:
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as remote:
-            shutil.copyfileobj(remote, local, IN_MEMORY_BYTES)
+            shutil.copyfileobj(remote, local, MAX_IN_MEMORY_BYTES)
     except BaseException:
         local.close()
         raise
@@ -112,7 +109,7 @@ def new_file(path: str) -> Iterator[BinaryIO]:
     folder = posixpath.dirname(path)
     if folder and not is_remote(path):  # stores make folders by themselves, or know none
         os.makedirs(folder, exist_ok=True)
-    temporary = posixpath.join(folder, f"{PART}{secrets.token_hex(8)}")
+    temporary = posixpath.join(folder, f"{PART_PREFIX}{secrets.token_hex(8)}")
     try:
         with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             yield file
@@ -121,7 +118,7 @@ def new_file(path: str) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError, BeamIOError):
             delete([temporary])
         if isinstance(error, BeamIOError):
-            raise OSError(f"{path}: {reason_of(error)}") from None
+            raise OSError(f"{path}: {error_reason(error)}") from None
         if isinstance(error, OSError) and error.errno and not error.filename:  # such as a full disk
             raise OSError(error.errno, error.strerror, path) from None
         raise
@@ -153,7 +150,7 @@ def delete_if_empty(folder: str) -> None:
             os.rmdir(folder)
 
 
-def files_in(folder: str) -> list[str]:
+def list_folder(folder: str) -> list[str]:
     """The files directly in a folder, sorted; none where there is no such folder."""
     if is_remote(folder):
         prefix = f"{folder.rstrip('/')}/"
@@ -164,7 +161,7 @@ def files_in(folder: str) -> list[str]:
         return []
 
 
-def delete_leftovers(folder: str, below: Iterable[str] = ()) -> None:
+def delete_partial_files(folder: str, below: Iterable[str] = ()) -> None:
     """Removes what writers that were killed left under temporary names.
 
     Args:
@@ -173,14 +170,14 @@ def delete_leftovers(folder: str, below: Iterable[str] = ()) -> None:
     """
     below = {"", *below}
     if is_remote(folder):
-        names = PART if below == {""} else ""
+        names = PART_PREFIX if below == {""} else ""
         paths = [path for path, _ in list_prefix(f"{folder.rstrip('/')}/{names}")]
     else:
-        paths = [path for name in sorted(below) for path in files_in(posixpath.join(folder, name))]
-    delete([path for path in paths if posixpath.basename(path).startswith(PART)])
+        paths = [path for name in sorted(below) for path in list_folder(posixpath.join(folder, name))]
+    delete([path for path in paths if posixpath.basename(path).startswith(PART_PREFIX)])
 
 
-def need_output_folder(flag: str, path: str) -> None:
+def create_output_folder(flag: str, path: str) -> None:
     """Makes the folder that a flag names as the place of results, before any work begins.
 
     Raises:
@@ -199,7 +196,7 @@ def need_output_folder(flag: str, path: str) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(flag: str, folder: str) -> Iterator[None]:
+def folder_lock(flag: str, folder: str) -> Iterator[None]:
     """Keeps other commands of this machine from writing to a folder, that is there, while the block runs.
 
     The folder itself is locked: no file is left, and the lock goes with the process. Stores have no locks, and some

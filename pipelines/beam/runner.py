@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from models.errors import UserError
 from pipelines import cli, config
 from pipelines.beam import filesystem
+from pipelines.beam.job_counters import QUERY_S, JobCounters, LocalRunner, query_counters
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients announce the Python versions they will drop
@@ -27,19 +29,18 @@ with warnings.catch_warnings():
     from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
     logging.disable(logging.NOTSET)
-
 PROCESSES_FROM_BYTES = 64 << 20  # below, starting worker processes costs more than it saves
-OF_THIS_MACHINE = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner")
+LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner")
 JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
-DRY, NOT_DRY = ("true", "yes", "1"), ("", "false", "no", "0")
+TRUE_VALUES, FALSE_VALUES = ("true", "yes", "1"), ("", "false", "no", "0")
 DRY_RUNNERS = ("DataflowRunner",)
-ANSWER_S = 10.0  # within which a job service has to accept a connection
-OF_THE_SYSTEM = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
-USERS_ERROR = re.compile(rf"\b(?:UserError|{OF_THE_SYSTEM}): (.*?)(?: \[while running '|$)", re.MULTILINE)
+CONNECT_TIMEOUT_S = 10.0  # within which a job service has to accept a connection
+SYSTEM_ERRORS = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
+USER_ERROR = re.compile(rf"\b(?:UserError|{SYSTEM_ERRORS}): (.*?)(?: \[while running '|$)", re.MULTILINE)
 TYPE_AND_MESSAGE = re.compile(r"^[\w.]*(?:Error|Exception|Timeout)\b.*$", re.MULTILINE)
 
 
-def options(arguments: list[str]) -> PipelineOptions:
+def parse_options(arguments: list[str]) -> PipelineOptions:
     """Beam's options, of what follows the bare ``--``.
 
     Raises:
@@ -63,24 +64,24 @@ def options(arguments: list[str]) -> PipelineOptions:
     if unknown:
         raise UserError(f"Beam has no option --{unknown[0]}; {config.suggest(unknown[0], known)}")
     standard = parsed.view_as(StandardOptions)
-    standard.runner = standard.runner and _runner_named(standard.runner)
-    _settle_dry_run(parsed.view_as(TestOptions))
+    standard.runner = standard.runner and _runner_name(standard.runner)
+    _normalize_dry_run(parsed.view_as(TestOptions))
     return parsed
 
 
-def _settle_dry_run(found: TestOptions) -> None:
+def _normalize_dry_run(found: TestOptions) -> None:
     """Makes yes or no of ``--dry_run``, of which Beam takes any text for yes, ``False`` too.
 
     Raises:
       UserError: it is neither.
     """
     text = str(found.dry_run or "").lower()
-    if text not in (*DRY, *NOT_DRY):
+    if text not in (*TRUE_VALUES, *FALSE_VALUES):
         raise UserError(f"--dry_run={found.dry_run}; wanted true or false")
-    found.dry_run = "True" if text in DRY else None
+    found.dry_run = "True" if text in TRUE_VALUES else None
 
 
-def _runner_named(name: str) -> str:
+def _runner_name(name: str) -> str:
     """A runner as Beam spells it, which takes capitals for small letters and a name without ``Runner`` too."""
     known = StandardOptions.KNOWN_RUNNER_NAMES
     short = [each for each in known if each.lower() in (name.lower(), f"{name.lower()}runner")]
@@ -99,15 +100,15 @@ def is_dry_run(parsed: PipelineOptions) -> bool:
     return bool(parsed.view_as(TestOptions).dry_run)
 
 
-def runs_elsewhere(parsed: PipelineOptions) -> bool:
+def is_distributed(parsed: PipelineOptions) -> bool:
     """Whether workers may run on other machines, where local paths mean other files or none."""
     loopback = str(parsed.get_all_options().get("environment_type")).upper() == "LOOPBACK"
-    return _runner_class(parsed) not in OF_THIS_MACHINE and not loopback
+    return _runner_class(parsed) not in LOCAL_RUNNERS and not loopback
 
 
 def _runner_class(parsed: PipelineOptions) -> str:
     """The name of the runner's class, without the modules of one that is not Beam's own."""
-    return (parsed.view_as(StandardOptions).runner or OF_THIS_MACHINE[0]).rpartition(".")[2]
+    return (parsed.view_as(StandardOptions).runner or LOCAL_RUNNERS[0]).rpartition(".")[2]
 
 
 def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bool) -> list[str]:
@@ -124,7 +125,7 @@ def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bo
     Raises:
       UserError: one of them is local.
     """
-    if shared or not runs_elsewhere(parsed):
+    if shared or not is_distributed(parsed):
         return []
     local = [f"{flag}={path}" for flag, path in paths.items() if path and not filesystem.is_remote(path)]
     if not local:
@@ -139,28 +140,25 @@ def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bo
     raise UserError(message)
 
 
-def run(build: Callable[[beam.Pipeline], None], parsed: PipelineOptions, *, work_bytes: int = 0) -> None:
-    """Runs a job where the options say; here, if they name no runner.
-
-    Here by `FnApiRunner`: `DirectRunner` would first download another engine. Its processes get the options by hand,
-    because it drops them.
+def run(
+    build: Callable[[beam.Pipeline], None],
+    parsed: PipelineOptions,
+    *,
+    work_bytes: int = 0,
+    counters: JobCounters | None = None,
+) -> None:
+    """Run a job on the runner of the options, or on this machine if they name none.
 
     Args:
-      build: applies the transforms.
-      parsed: see :func:`options`.
-      work_bytes: bytes to go through; from `PROCESSES_FROM_BYTES` on, one process a core.
+      build: applies the transforms to a pipeline.
+      parsed: Beam's options, from :func:`options`.
+      work_bytes: total size of the input files; from `PROCESSES_FROM_BYTES` on, a local job uses one process per core.
+      counters: receives the counters of the job, while it runs if the runner reports them, and at its end.
 
     Raises:
-      UserError: the job could not be started, or it met something that the user has to change.
+      UserError: the job cannot be started, or it failed for a reason that the user can change.
     """
-    runner = None  # the one that the options name
-    if is_local(parsed):
-        direct = parsed.view_as(DirectOptions)
-        if work_bytes >= PROCESSES_FROM_BYTES and direct.direct_running_mode == "in_memory":
-            direct.direct_running_mode, direct.direct_num_workers = "multi_processing", os.cpu_count() or 1
-        values = {**parsed.get_all_options(), "default_sdk_harness_log_level": "CRITICAL"}
-        info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=JobServiceHandle.encode_pipeline_options(values))
-        runner = fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
+    runner = _local_runner(parsed, work_bytes) if is_local(parsed) else None  # None: the one that the options name
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it logs of a failure is raised here as well
     pipeline = _pipeline(runner, parsed)
     build(pipeline)
@@ -168,17 +166,42 @@ def run(build: Callable[[beam.Pipeline], None], parsed: PipelineOptions, *, work
         return  # others know no such option and would run
     workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
     try:
-        with _worker_output_kept() if workers else contextlib.nullcontext():
-            cli.interruptible(lambda: pipeline.run().wait_until_finish())
+        with _captured_worker_stderr() if workers else contextlib.nullcontext():
+            cli.interruptible(lambda: _execute(pipeline, counters or JobCounters()))
     except Exception as error:
-        if messages := USERS_ERROR.findall(f"{type(error).__name__}: {error}"):  # Beam keeps the text of a worker's
+        if messages := USER_ERROR.findall(f"{type(error).__name__}: {error}"):  # Beam keeps the text of a worker's
             raise UserError(messages[-1]) from None
         if is_local(parsed):
             raise
-        raise UserError(_failed_elsewhere(parsed, error)) from error
+        raise UserError(_remote_failure(parsed, error)) from error
 
 
-def check(parsed: PipelineOptions) -> None:
+def _local_runner(parsed: PipelineOptions, work_bytes: int) -> LocalRunner:
+    """Return the runner of this machine; sets the number of processes in the options.
+
+    `DirectRunner` would first download another engine, so this is an `FnApiRunner`. It does not pass the options on to
+    its worker processes; the provision information does.
+    """
+    direct = parsed.view_as(DirectOptions)
+    if work_bytes >= PROCESSES_FROM_BYTES and direct.direct_running_mode == "in_memory":
+        direct.direct_running_mode, direct.direct_num_workers = "multi_processing", os.cpu_count() or 1
+    values = {**parsed.get_all_options(), "default_sdk_harness_log_level": "CRITICAL"}
+    info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=JobServiceHandle.encode_pipeline_options(values))
+    return LocalRunner(fn_runner.ExtendedProvisionInfo(info))
+
+
+def _execute(pipeline: beam.Pipeline, counters: JobCounters) -> None:
+    """Run a pipeline to its end. The local runner blocks in `run`, others in `wait_until_finish`."""
+    if isinstance(pipeline.runner, LocalRunner):
+        counters.connect(pipeline.runner.counters, 0.0)
+    result = pipeline.run()
+    if not isinstance(pipeline.runner, LocalRunner):
+        counters.connect(functools.partial(query_counters, result), QUERY_S)
+    result.wait_until_finish()
+    counters.finish(result)
+
+
+def check_options(parsed: PipelineOptions) -> None:
     """Refuses options by which no job could start, before anything is written or deleted.
 
     Raises:
@@ -189,7 +212,7 @@ def check(parsed: PipelineOptions) -> None:
     _pipeline(None, parsed)
     values, runner = parsed.get_all_options(), _runner_class(parsed)
     if endpoint := values.get("job_endpoint"):
-        _need_answer(endpoint)
+        _check_job_service(endpoint)
         return
     if runner == "PortableRunner":
         raise UserError("--runner=PortableRunner: wanted --job_endpoint=HOST:PORT of a job service")
@@ -202,7 +225,7 @@ def check(parsed: PipelineOptions) -> None:
 
 
 @contextlib.contextmanager
-def _worker_output_kept() -> Iterator[None]:
+def _captured_worker_stderr() -> Iterator[None]:
     """Keeps what worker processes print on stderr, and shows it where the job ends by a fault.
 
     They announce Python versions when they start, and print every traceback that is raised here too. This process goes
@@ -215,7 +238,7 @@ def _worker_output_kept() -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            if not USERS_ERROR.search(f"{type(error).__name__}: {error}"):
+            if not USER_ERROR.search(f"{type(error).__name__}: {error}"):
                 kept.seek(0)
                 real.write(kept.read().decode(errors="replace"))
             raise
@@ -232,18 +255,18 @@ def _pipeline(runner, parsed: PipelineOptions) -> beam.Pipeline:
         raise UserError(f"Beam: {error}") from None
 
 
-def _need_answer(endpoint: str) -> None:
+def _check_job_service(endpoint: str) -> None:
     """Refuses a job service that does not answer: Beam would wait for it for ever."""
     host, _, port = endpoint.rpartition(":")
     if not host or not port.isdecimal():
         raise UserError(f"--job_endpoint={endpoint}; wanted HOST:PORT")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise UserError(f"--job_endpoint={endpoint}: no job service answers there: {error.strerror or error}") from None
 
 
-def _failed_elsewhere(parsed: PipelineOptions, error: Exception) -> str:
+def _remote_failure(parsed: PipelineOptions, error: Exception) -> str:
     """Why a job on another engine did not end well, in one line: the last exception that its traceback names."""
     lines = TYPE_AND_MESSAGE.findall(str(error)) or str(error).strip().splitlines() or [type(error).__name__]
     runner = parsed.view_as(StandardOptions).runner

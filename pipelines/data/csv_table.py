@@ -16,14 +16,14 @@ import tensorflow as tf
 from models.errors import UserError
 from pipelines import files
 
-MARKS = {  # byte-order marks; that of UTF-32 begins like that of UTF-16
+BYTE_ORDER_MARKS = {  # byte-order marks; that of UTF-32 begins like that of UTF-16
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-FALLBACK = "cp1252"  # of spreadsheets in Western Europe and America
+FALLBACK_ENCODING = "cp1252"  # of spreadsheets in Western Europe and America
 DELIMITERS = ",;\t|"
 
 
@@ -57,7 +57,7 @@ class Table:
             raise UserError(f"{self.path}: {text}; wanted a finite number")
         return value
 
-    def by_id(self) -> ById:
+    def by_id(self) -> RowsById:
         """Its rows by the column `id`.
 
         Raises:
@@ -67,10 +67,10 @@ class Table:
         for line, row in self.rows:
             if rows.setdefault(row["id"], row) != row:
                 raise UserError(f"{self.path}, line {line}: {row['id']} again, with other values; wanted it once")
-        return ById(rows)
+        return RowsById(rows)
 
 
-class ById:
+class RowsById:
     """Rows by id, where an accent may be a character of its own or part of its letter (Unicode's NFD and NFC)."""
 
     def __init__(self, rows: Mapping[str, Mapping[str, str]]):
@@ -93,7 +93,7 @@ class ById:
         return list(rows.values())
 
 
-def read(path: str, wanted: Sequence[str]) -> Table:
+def read_table(path: str, wanted: Sequence[str]) -> Table:
     """Reads a table.
 
     The encoding is told by the byte-order mark; without one it is UTF-8, UTF-16 where there are zero bytes, or else
@@ -111,46 +111,48 @@ def read(path: str, wanted: Sequence[str]) -> Table:
     columns = ", ".join(wanted)
     if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
         raise UserError(f"{path}: there is no such file; wanted a CSV with the columns {columns}")
-    lines = _text(path, files.read(path)).splitlines(keepends=True)
+    lines = _decode(path, files.read(path)).splitlines(keepends=True)
     first = lines[0].strip('\r\n"') if lines else ""
     named = first[-1] if len(first) == 5 and first.lower().startswith("sep=") else ""
     text = "".join(lines[len(named) :])
-    heads = {delimiter: _head(text, delimiter) for delimiter in named or DELIMITERS}
+    heads = {delimiter: _parse_header(text, delimiter) for delimiter in named or DELIMITERS}
     delimiter = max(heads, key=lambda each: (len(set(wanted) & set(heads[each])), len(heads[each])))
     head = heads[delimiter]
     if lacking := [name for name in wanted if name not in head]:
         raise UserError(f"{path}: no column {lacking[0]}; wanted the columns {columns}; there are: {', '.join(head)}")
     if twice := [name for n, name in enumerate(head) if name and name in head[:n]]:
         raise UserError(f"{path}: two columns are called {twice[0]}; wanted each once")
-    return Table(path, tuple(head), tuple(_rows(path, text, head, delimiter, above=len(named))), delimiter)
+    return Table(path, tuple(head), tuple(_parse_rows(path, text, head, delimiter, above=len(named))), delimiter)
 
 
-def _text(path: str, content: bytes) -> str:
+def _decode(path: str, content: bytes) -> str:
     """The text of a file, see :func:`read`."""
-    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "")
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "")
     if not encoding and b"\0" in content[:4096]:
         encoding = "utf-16-le" if content[1::2].count(0) > content[::2].count(0) else "utf-16-be"
-    for each in (encoding,) if encoding else ("utf-8", FALLBACK):
+    for each in (encoding,) if encoding else ("utf-8", FALLBACK_ENCODING):
         try:
             text = content.decode(each)
         except UnicodeDecodeError:
             continue
         if "\0" in text:
             break
-        if each == FALLBACK:
-            print(f"note: {path} is not UTF-8; read as {FALLBACK}", file=sys.stderr)
+        if each == FALLBACK_ENCODING:
+            print(f"note: {path} is not UTF-8; read as {FALLBACK_ENCODING}", file=sys.stderr)
         return text
-    raise UserError(f"{path} is no text in {encoding or f'UTF-8, UTF-16 or {FALLBACK}'}; wanted a CSV in UTF-8")
+    raise UserError(
+        f"{path} is no text in {encoding or f'UTF-8, UTF-16 or {FALLBACK_ENCODING}'}; wanted a CSV in UTF-8"
+    )
 
 
-def _head(text: str, delimiter: str) -> list[str]:
+def _parse_header(text: str, delimiter: str) -> list[str]:
     try:
         return [name.strip() for name in next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])]
     except csv.Error:
         return []
 
 
-def _rows(
+def _parse_rows(
     path: str, text: str, head: Sequence[str], delimiter: str, *, above: int
 ) -> Iterator[tuple[int, Mapping[str, str]]]:
     """The rows below the head with the numbers of their lines, but those in which nothing stands."""

@@ -16,7 +16,7 @@ from pipelines import config, files
 from pipelines.data import source_files, tfrecord
 
 MANIFEST = "manifest.jsonl"
-WRITTEN = "what preprocess writes; run it again"
+EXPECTED = "what preprocess writes; run it again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,21 +62,21 @@ def open_records(data_dir: str) -> Records:
         what = "is not there" if not tf.io.gfile.exists(data_dir) else "is incomplete (no dataset_info.json)"
         raise UserError(f"{data_dir} {what}; wanted the --data_dir of a finished preprocess")
     statistics, features = (posixpath.join(data_dir, name) for name in ("statistics.json", "features.json"))
-    fields, features_fields = files.read_json(statistics, WRITTEN), files.read_json(features, WRITTEN)
+    fields, features_fields = files.read_json(statistics, EXPECTED), files.read_json(features, EXPECTED)
     try:
         spec, waveforms = (
             config.spec_from_json(fields),
-            tfrecord.WAVEFORM in features_fields["featuresDict"]["features"],
+            tfrecord.WAVEFORM_FEATURE in features_fields["featuresDict"]["features"],
         )
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{statistics} or features.json lacks {error}; wanted {WRITTEN}") from None
-    _need_shards(data_dir, marker)
+        raise UserError(f"{statistics} or features.json lacks {error}; wanted {EXPECTED}") from None
+    _check_shards(data_dir, marker)
     return Records(data_dir, spec, read_manifest(data_dir), waveforms)
 
 
-def _need_shards(data_dir: str, marker: str) -> None:
+def _check_shards(data_dir: str, marker: str) -> None:
     """Raises UserError where a shard is gone or of another size: a split without records would be read for ever.
 
     On a store, whose sizes are a request each, only names are compared.
@@ -84,19 +84,19 @@ def _need_shards(data_dir: str, marker: str) -> None:
     try:
         listed = [
             (split["filepathTemplate"].partition("{")[0], len(split["shardLengths"]), int(split["numBytes"]))
-            for split in files.read_json(marker, WRITTEN)["splits"]
+            for split in files.read_json(marker, EXPECTED)["splits"]
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{marker} lacks {error}; wanted {WRITTEN}") from None
+        raise UserError(f"{marker} lacks {error}; wanted {EXPECTED}") from None
     present = {name.rstrip("/") for name in tf.io.gfile.listdir(data_dir)}
     for start, count, size in listed:
         names = [f"{start}{number:05d}-of-{count:05d}" for number in range(count)]
         if lost := [name for name in names if name not in present]:
-            raise UserError(f"{data_dir}: {lost[0]} is not there; wanted {WRITTEN}")
+            raise UserError(f"{data_dir}: {lost[0]} is not there; wanted {EXPECTED}")
         if "://" not in data_dir:
             total = sum(os.path.getsize(os.path.join(data_dir, name)) for name in names)
             if total != size:
-                raise UserError(f"{data_dir}: {start}* hold {total} bytes, not {size}; wanted {WRITTEN}")
+                raise UserError(f"{data_dir}: {start}* hold {total} bytes, not {size}; wanted {EXPECTED}")
 
 
 def read_manifest(data_dir: str) -> tuple[source_files.Source, ...]:
@@ -107,15 +107,15 @@ def read_manifest(data_dir: str) -> tuple[source_files.Source, ...]:
       UserError: a line that is cut off, or not of this version.
     """
     path, manifest = posixpath.join(data_dir, MANIFEST), []
-    for row in files.read_rows(path, WRITTEN):
+    for row in files.read_rows(path, EXPECTED):
         try:
             manifest.append(source_files.Source.from_json(row))
         except TypeError as error:
-            raise UserError(f"{path}: {row.get('id', 'a line')}: {error}; wanted {WRITTEN}") from None
+            raise UserError(f"{path}: {row.get('id', 'a line')}: {error}; wanted {EXPECTED}") from None
     return tuple(manifest)
 
 
-def check(data: Records, plugin_class: type) -> None:
+def check_batches(data: Records, plugin_class: type) -> None:
     """Refuses records that lack what the plugin's batches hold.
 
     Raises:

@@ -34,23 +34,23 @@ def read_domains(flags: Iterable[str], data_dir: str = ".") -> tuple[source_file
         if not name.replace("_", "").isalnum() or not name.isascii():
             raise UserError(f"--domain={flag}: the name {name!r} may hold letters, digits and _ only")
         globs[name].append(pattern)
-    return tuple(_listed(name, patterns, data_dir) for name, patterns in globs.items())
+    return tuple(_list_domain(name, patterns, data_dir) for name, patterns in globs.items())
 
 
-def _listed(name: str, patterns: list[str], data_dir: str) -> source_files.Domain:
+def _list_domain(name: str, patterns: list[str], data_dir: str) -> source_files.Domain:
     listed = file_listing.list_files(
-        _as_files(name, patterns, data_dir), front_end.known_suffixes(), output_dir=data_dir
+        _resolve_patterns(name, patterns, data_dir), front_end.known_suffixes(), output_dir=data_dir
     )
-    file_listing.need_files(f"domain {name}: no file matches {', '.join(patterns)}", listed)
+    file_listing.require_files(f"domain {name}: no file matches {', '.join(patterns)}", listed)
     return source_files.Domain(name, listed.root, tuple(listed.files), listed.left_out.described())
 
 
-def _as_files(name: str, patterns: list[str], data_dir: str) -> list[str]:
+def _resolve_patterns(name: str, patterns: list[str], data_dir: str) -> list[str]:
     """The patterns of a domain, a TensorFlow dataset among them as the files that it becomes."""
     if len([pattern for pattern in patterns if pattern.startswith(tfds_source.PREFIX)]) > 1:
         raise UserError(f"domain {name}: two TensorFlow datasets; wanted one, or two splits as DATASET/train+test")
     if any(pattern.startswith(synthetic_source.PREFIX) for pattern in patterns):
         if len(patterns) > 1:
             raise UserError(f"domain {name}: {synthetic_source.PREFIX} beside other files; wanted it alone")
-        return [synthetic_source.drawn(patterns[0], name, data_dir)]
-    return [tfds_source.exported(p, name, data_dir) if p.startswith(tfds_source.PREFIX) else p for p in patterns]
+        return [synthetic_source.draw_examples(patterns[0], name, data_dir)]
+    return [tfds_source.export_split(p, name, data_dir) if p.startswith(tfds_source.PREFIX) else p for p in patterns]

@@ -25,11 +25,11 @@ from pipelines.data.ignored_files import (
     RESULTS,
     SEEN_FILE,
     TRANSLATIONS,
-    LeftOut,
+    IgnoredFiles,
+    has_metadata_folder,
     is_metadata,
-    is_metadata_folder,
     printable,
-    translated_names,
+    read_output_names,
 )
 
 
@@ -58,7 +58,7 @@ class Listing:
 
     root: str
     files: list[FileEntry]
-    left_out: LeftOut
+    left_out: IgnoredFiles
 
     @property
     def paths(self) -> list[str]:
@@ -83,17 +83,17 @@ def list_files(patterns: Iterable[str], suffixes: Collection[str], *, output_dir
     Raises:
       UserError: a remote store refuses the listing.
     """
-    patterns = [_as_folder(path_patterns.expanded(pattern)) for pattern in patterns]
-    left_out, endings, output_dir = LeftOut(), frozenset(suffixes), path_patterns.expanded(output_dir)
+    patterns = [_normalize_pattern(path_patterns.expand_user(pattern)) for pattern in patterns]
+    left_out, endings, output_dir = IgnoredFiles(), frozenset(suffixes), path_patterns.expand_user(output_dir)
     sizes: dict[str, int] = {}
     for pattern in dict.fromkeys(patterns):
-        walk = _remote if filesystem.is_remote(pattern) else local_walk.files_of
+        walk = _list_remote if filesystem.is_remote(pattern) else local_walk.walk_files
         sizes.update(walk(pattern, endings, output_dir, left_out))
-    paths = sorted(_named_once(sizes, left_out) if len(patterns) > 1 else sizes)
-    return Listing(path_patterns.root_of(patterns), [FileEntry(path, sizes[path]) for path in paths], left_out)
+    paths = sorted(_deduplicated(sizes, left_out) if len(patterns) > 1 else sizes)
+    return Listing(path_patterns.common_root(patterns), [FileEntry(path, sizes[path]) for path in paths], left_out)
 
 
-def _named_once(paths: Iterable[str], left_out: LeftOut) -> Iterator[str]:
+def _deduplicated(paths: Iterable[str], left_out: IgnoredFiles) -> Iterator[str]:
     """Of the spellings of a local path by several patterns, such as ``a/x`` and ``./b/../a/x``, the first."""
     real_folder = functools.cache(os.path.realpath)
     known: set[tuple[str, str]] = set()
@@ -107,7 +107,7 @@ def _named_once(paths: Iterable[str], left_out: LeftOut) -> Iterator[str]:
             yield path
 
 
-def _as_folder(pattern: str) -> str:
+def _normalize_pattern(pattern: str) -> str:
     """The pattern; a folder gets a final slash, and a local name that is there is escaped.
 
     What is no object of a remote store stands for what is below it, and so does the name of a bucket.
@@ -118,7 +118,7 @@ def _as_folder(pattern: str) -> str:
         named = "/" in pattern.partition("://")[2]
         return (
             pattern
-            if named and filesystem.size_of(path_patterns.literal_prefix(pattern)) is not None
+            if named and filesystem.object_size(path_patterns.literal_prefix(pattern)) is not None
             else f"{pattern}/"
         )
     pattern = re.sub("//+", "/", pattern)
@@ -127,12 +127,14 @@ def _as_folder(pattern: str) -> str:
     return path_patterns.escape(pattern) if os.path.lexists(pattern) else pattern
 
 
-def _remote(pattern: str, suffixes: frozenset[str], output_dir: str, left_out: LeftOut) -> Iterator[tuple[str, int]]:
+def _list_remote(
+    pattern: str, suffixes: frozenset[str], output_dir: str, left_out: IgnoredFiles
+) -> Iterator[tuple[str, int]]:
     """Paths and sizes of objects of a store that knows names but no folders: of a glob, of a name, or below a name."""
     literal = path_patterns.literal_prefix(pattern)
     whole = not path_patterns.is_glob(pattern)
     if whole and not literal.endswith("/"):
-        yield literal, filesystem.size_of(literal) or 0
+        yield literal, filesystem.object_size(literal) or 0
         return
     begin, output = posixpath.dirname(literal), output_dir.rstrip("/")
     objects = [(path, size) for path, size in filesystem.list_prefix(literal) if posixpath.basename(path)]
@@ -140,10 +142,10 @@ def _remote(pattern: str, suffixes: frozenset[str], output_dir: str, left_out: L
     meets_output = output != "" and not f"{begin}/".startswith(f"{output}/")
     for path, size in objects:  # of which some tools leave markers for folders, without a last part
         name = posixpath.basename(path)
-        if not whole and not path_patterns.regex_of(pattern).fullmatch(path):
-            if path_patterns.regex_of(pattern, re.IGNORECASE).fullmatch(path):
+        if not whole and not path_patterns.glob_to_regex(pattern).fullmatch(path):
+            if path_patterns.glob_to_regex(pattern, re.IGNORECASE).fullmatch(path):
                 left_out.add(CAPITALS, path)
-        elif is_metadata(name) or is_metadata_folder(path.removeprefix(f"{begin}/").split("/")[:-1]):
+        elif is_metadata(name) or has_metadata_folder(path.removeprefix(f"{begin}/").split("/")[:-1]):
             left_out.add(METADATA, path)
         elif path in results or meets_output and path.startswith(f"{output}/"):
             left_out.add(RESULTS, path)
@@ -158,10 +160,10 @@ def _remote_results(paths: Iterable[str], begin: str, output: str) -> set[str]:
     folders = {posixpath.dirname(path) for path in paths if posixpath.basename(path) == TRANSLATIONS} - {begin}
     if output == begin and filesystem.exists(posixpath.join(begin, TRANSLATIONS)):
         folders.add(begin)
-    return {posixpath.join(folder, name) for folder in folders for name in translated_names(folder)}
+    return {posixpath.join(folder, name) for folder in folders for name in read_output_names(folder)}
 
 
-def sampled(root: str, files: Iterable[FileEntry], most: int, purpose: str) -> list[str]:
+def sample_paths(root: str, files: Iterable[FileEntry], most: int, purpose: str) -> list[str]:
     """The paths of so many files at the most, chosen by a hash of their relative paths: the first are of one folder.
 
     Args:
@@ -177,24 +179,24 @@ def sampled(root: str, files: Iterable[FileEntry], most: int, purpose: str) -> l
     return sorted((entry.path for entry in files), key=order)[:most]
 
 
-def need_files(what: str, listing: Listing) -> None:
+def require_files(what: str, listing: Listing) -> None:
     """Raises UserError where nothing is listed, with what was met instead; `what` says who wants which files."""
     if not listing.files:
         met = listing.left_out.described()
         raise UserError(f"{what}{f'; left out: {met}' if met else ''}")
 
 
-def say_left_out(pattern: str, listing: Listing) -> None:
+def print_ignored(pattern: str, listing: Listing) -> None:
     """Counts on stderr, in one line, what was met and is no input; nothing where there is nothing."""
     if account := listing.left_out.described():
         print(f"left out of {pattern}: {account}", file=sys.stderr)
 
 
-def matching(pattern: str) -> list[str]:
+def glob_files(pattern: str) -> list[str]:
     """The paths of the files that a glob names, sorted."""
     return list_files([pattern], ()).paths
 
 
-def all_below(folder: str) -> list[str]:
+def list_tree(folder: str) -> list[str]:
     """The paths of all files in and below a folder, sorted."""
-    return matching(f"{path_patterns.escape(folder)}/**")
+    return glob_files(f"{path_patterns.escape(folder)}/**")

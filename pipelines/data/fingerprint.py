@@ -16,15 +16,14 @@ from models.features.spec import Spec
 from pipelines import files
 from pipelines.data import dataset, source_files, splits
 
-FILE = "training_files.txt"  # in the run
-EXPORTED_WEIGHTS = "variables/variables.index"  # of an export; holds a checksum of every weight
-COUNTS = ("id", "domain", "hash", "part", "active")  # of a line of the manifest; where a file lies does not
+TRAINING_FILES = "training_files.txt"  # in the run
+WEIGHTS_INDEX = "variables/variables.index"  # of an export; holds a checksum of every weight
+HASHED_FIELDS = ("id", "domain", "hash", "part", "active")  # of a line of the manifest; where a file lies does not
 TOLERANCE = 1e-5  # of statistics, relative: machines add up in another order, and round otherwise
-
 Part = tuple[float, ...]
 
 
-def of_records(spec: Spec, manifest: Iterable[source_files.Source], mels_from: str = "") -> dict:
+def records_fingerprint(spec: Spec, manifest: Iterable[source_files.Source], mels_from: str = "") -> dict:
     """The fingerprint of records, as `config.json` keeps it.
 
     Args:
@@ -38,28 +37,30 @@ def of_records(spec: Spec, manifest: Iterable[source_files.Source], mels_from: s
     """
     lines: dict[str, list[str]] = {split: [] for split in splits.SPLITS}
     for source in manifest:
-        lines[source.split].append(json.dumps([getattr(source, name) for name in COUNTS]))
-    fingerprint: dict = {split: {"files": len(each), "hash": _hash(sorted(each))} for split, each in lines.items()}
+        lines[source.split].append(json.dumps([getattr(source, name) for name in HASHED_FIELDS]))
+    fingerprint: dict = {
+        split: {"files": len(each), "hash": _hash_lines(sorted(each))} for split, each in lines.items()
+    }
     sums = {name: [float(np.sum(m.mean)), float(np.sum(m.std))] for name, m in spec.moments.items()}
     fingerprint["statistics"] = {name: [float(f"{value:.9g}") for value in pair] for name, pair in sums.items()}
-    return fingerprint | ({"mels_from": weights_of(mels_from)} if mels_from else {})
+    return fingerprint | ({"mels_from": export_hash(mels_from)} if mels_from else {})
 
 
-def _hash(lines: Iterable[str]) -> str:
+def _hash_lines(lines: Iterable[str]) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for line in lines:
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
 
 
-def weights_of(run_dir: str) -> str:
+def export_hash(run_dir: str) -> str:
     """A hash by which the weights of a run's export are known.
 
     Raises:
       UserError: nothing was exported there.
     """
     folder = files.current_folder(posixpath.join(run_dir, "export"))
-    path = posixpath.join(folder, EXPORTED_WEIGHTS)
+    path = posixpath.join(folder, WEIGHTS_INDEX)
     if not tf.io.gfile.exists(path):
         raise UserError(f"{run_dir} has no export; wanted a run that was trained to its end")
     return hashlib.sha256(files.read(path)).hexdigest()
@@ -85,10 +86,7 @@ def differences(old: Mapping, new: Mapping) -> list[str]:
     return apart
 
 
-# ------------------------------------------------------------------ training files
-
-
-def write_files(run_dir: str, manifest: Iterable[source_files.Source], begun_with: str = "") -> None:
+def write_training_files(run_dir: str, manifest: Iterable[source_files.Source], begun_with: str = "") -> None:
     """Writes ``RUN/training_files.txt``: of each training file its hash, and the seconds of a part; whole or not.
 
     Args:
@@ -96,10 +94,10 @@ def write_files(run_dir: str, manifest: Iterable[source_files.Source], begun_wit
       manifest: the manifest of its records.
       begun_with: the run whose networks it began with, whose training files are its own too; or nothing.
     """
-    with files.new(posixpath.join(run_dir, FILE)) as out:
+    with files.new(posixpath.join(run_dir, TRAINING_FILES)) as out:
         for source in (source for source in manifest if source.split == "train"):
             out.write((" ".join([source.hash, *map(repr, map(float, source.part))]) + "\n").encode())
-        earlier = posixpath.join(begun_with, FILE)
+        earlier = posixpath.join(begun_with, TRAINING_FILES)
         if begun_with and tf.io.gfile.exists(earlier):
             with tf.io.gfile.GFile(earlier, "rb") as file:
                 for line in file:
@@ -107,7 +105,7 @@ def write_files(run_dir: str, manifest: Iterable[source_files.Source], begun_wit
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainedOn:
+class TrainingParts:
     """What of some files a run was trained on.
 
     Attributes:
@@ -117,7 +115,7 @@ class TrainedOn:
     parts: Mapping[str, Collection[Part]]
 
     @classmethod
-    def of_run(cls, run_dir: str, data_dir: str, among: Iterable[source_files.Source]) -> TrainedOn:
+    def of_run(cls, run_dir: str, data_dir: str, among: Iterable[source_files.Source]) -> TrainingParts:
         """By the list in the run; of a run that has none, by its records, as far as they are still there.
 
         Args:
@@ -126,7 +124,7 @@ class TrainedOn:
           among: the files that are asked about; no others are kept in memory.
         """
         asked, parts = {source.hash for source in among}, {}
-        path = posixpath.join(run_dir, FILE)
+        path = posixpath.join(run_dir, TRAINING_FILES)
         if tf.io.gfile.exists(path):
             try:
                 with files.one_line(path), tf.io.gfile.GFile(path) as file:
@@ -143,7 +141,7 @@ class TrainedOn:
         return cls(parts)
 
     @classmethod
-    def of(cls, manifest: Iterable[source_files.Source]) -> TrainedOn:
+    def of(cls, manifest: Iterable[source_files.Source]) -> TrainingParts:
         """As if a run had been trained on these files."""
         parts: dict[str, set[Part]] = {}
         for source in manifest:

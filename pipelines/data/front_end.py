@@ -13,13 +13,13 @@ from pipelines import config
 from pipelines.beam import filesystem
 from pipelines.data import file_listing, source_files
 
-OF_OTHER_PROGRAMS = {".mat", ".iff", ".sf", ".xi", ".htk", ".fap", ".vst", ".fit", ".gbr", ".im"}  # as a rule
+AMBIGUOUS_SUFFIXES = {".mat", ".iff", ".sf", ".xi", ".htk", ".fap", ".vst", ".fit", ".gbr", ".im"}  # as a rule
 SUFFIXES = {
-    "audio": [suffix for suffix in recording.SUFFIXES if suffix not in OF_OTHER_PROGRAMS],
-    "image": [suffix for suffix in image.SUFFIXES if suffix not in OF_OTHER_PROGRAMS],
+    "audio": [suffix for suffix in recording.SUFFIXES if suffix not in AMBIGUOUS_SUFFIXES],
+    "image": [suffix for suffix in image.SUFFIXES if suffix not in AMBIGUOUS_SUFFIXES],
 }
-LOWEST_RATE_HZ = 1000  # below, there is no speech
-PROBED_FILES = 200  # of each domain, to find the kind and the front end
+MIN_RATE_HZ = 1000  # below, there is no speech
+MAX_PROBED_FILES = 200  # of each domain, to find the kind and the front end
 
 
 def known_suffixes(kind: str | None = None) -> list[str]:
@@ -60,19 +60,19 @@ def infer_spec(
       UserError: no file could be read, or a key or value that is wrong.
     """
     changes = config.parse_pairs(config.KINDS[kind], pairs)
-    probes = [_probe(domain, recording.probe if kind == "audio" else image.probe) for domain in corpus]
+    probes = [_probe_files(domain, recording.probe if kind == "audio" else image.probe) for domain in corpus]
     if kind == "audio":
         rate_hz = changes.pop("sample_rate_hz", min(recording.suggested_rate(rates) for rates in probes))
-        if rate_hz < LOWEST_RATE_HZ:
-            raise UserError(f"sample_rate_hz={rate_hz}; wanted at least {LOWEST_RATE_HZ}")
+        if rate_hz < MIN_RATE_HZ:
+            raise UserError(f"sample_rate_hz={rate_hz}; wanted at least {MIN_RATE_HZ}")
         return audio.AudioSpec.at(rate_hz, **changes)
     return dataclasses.replace(image.suggested_spec(itertools.chain(*probes)), **changes)
 
 
-def _probe(domain: source_files.Domain, probe: Callable) -> list:
+def _probe_files(domain: source_files.Domain, probe: Callable) -> list:
     """What the files of a domain say of themselves, those that say anything."""
     probes, reason = [], "it is empty"
-    for path in file_listing.sampled(domain.root, domain.files, PROBED_FILES, "probe"):
+    for path in file_listing.sample_paths(domain.root, domain.files, MAX_PROBED_FILES, "probe"):
         try:
             with filesystem.open_file(path) as file:
                 probes.append(probe(file))

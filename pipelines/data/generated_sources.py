@@ -13,21 +13,24 @@ from models.errors import UserError
 from pipelines.beam import filesystem
 from pipelines.data import file_listing
 
-KEYS = ({"dataset", "split"}, {"set", "count"})  # one of which every marker has, of datasets or of drawn examples
+MARKER_KEYS = (
+    {"dataset", "split"},
+    {"set", "count"},
+)  # one of which every marker has, of datasets or of drawn examples
 
 
-def facts_of(folder: str) -> dict | None:
+def read_marker(folder: str) -> dict | None:
     """What the files of a folder are; None where they are incomplete or somebody else's."""
-    if not filesystem.exists(_complete(folder)):
+    if not filesystem.exists(_complete_path(folder)):
         return None
     try:
-        facts = json.loads(filesystem.read_text(_complete(folder)))
+        facts = json.loads(filesystem.read_text(_complete_path(folder)))
     except ValueError:
         return None
-    return facts if isinstance(facts, dict) and any(keys <= facts.keys() for keys in KEYS) else None
+    return facts if isinstance(facts, dict) and any(keys <= facts.keys() for keys in MARKER_KEYS) else None
 
 
-def begin(folder: str, beside: Iterable[str] = ()) -> None:
+def begin_folder(folder: str, beside: Iterable[str] = ()) -> None:
     """Takes away what an earlier command wrote, and marks the folder as being written.
 
     Args:
@@ -37,29 +40,29 @@ def begin(folder: str, beside: Iterable[str] = ()) -> None:
     Raises:
       UserError: there are files that no command wrote.
     """
-    files = file_listing.all_below(folder)
-    if facts_of(folder) is None and not filesystem.exists(_begun(folder)):
-        others = [path for path in (_complete(folder), *beside) if filesystem.exists(path)]
+    files = file_listing.list_tree(folder)
+    if read_marker(folder) is None and not filesystem.exists(_begun_path(folder)):
+        others = [path for path in (_complete_path(folder), *beside) if filesystem.exists(path)]
         if foreign := [*files, *others]:
             raise UserError(
                 f"{foreign[0]} is there, and no preprocess wrote it; wanted another --data_dir, or another name for "
                 "the domain"
             )
-    filesystem.write_text(_begun(folder), "")
-    if filesystem.exists(_complete(folder)):
-        filesystem.delete([_complete(folder)])
+    filesystem.write_text(_begun_path(folder), "")
+    if filesystem.exists(_complete_path(folder)):
+        filesystem.delete([_complete_path(folder)])
     filesystem.delete(files)
 
 
-def finish(folder: str, facts: Mapping) -> None:
+def finish_folder(folder: str, facts: Mapping) -> None:
     """Says what the files are and that all are there."""
-    filesystem.write_text(_complete(folder), json.dumps(facts, sort_keys=True))
-    filesystem.delete([_begun(folder)])
+    filesystem.write_text(_complete_path(folder), json.dumps(facts, sort_keys=True))
+    filesystem.delete([_begun_path(folder)])
 
 
-def _complete(folder: str) -> str:
+def _complete_path(folder: str) -> str:
     return f"{folder}.json"
 
 
-def _begun(folder: str) -> str:
+def _begun_path(folder: str) -> str:
     return f"{folder}.begun"

@@ -11,12 +11,10 @@ from collections.abc import Iterable, Iterator
 from pipelines.beam import filesystem
 
 METADATA_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".localized", ".directory"}
-METADATA_PREFIXES = ("._", filesystem.PART)
+METADATA_PREFIXES = ("._", filesystem.PART_PREFIX)
 METADATA_FOLDERS = {"__macosx", "@eadir", ".git", ".svn", ".hg", ".trashes", ".spotlight-v100", ".fseventsd"}
 METADATA_FOLDERS |= {".ipynb_checkpoints", ".appledouble", ".crossfade-work"}
-
 TRANSLATIONS = "translations.jsonl"  # lies beside results of `translate`, which are no input of the next job
-
 ENDING = "of other endings"
 METADATA = "of metadata of an operating system or a tool"
 BROKEN = "broken links"
@@ -29,7 +27,7 @@ RESULTS = "results of translate"
 NAMED_FOLDER = "folders that the pattern names beside files; FOLDER/** would name what is in them"
 
 
-class LeftOut:
+class IgnoredFiles:
     """Names that were met and are no input, counted by reason, each reason with its first example."""
 
     def __init__(self):
@@ -73,12 +71,12 @@ def is_metadata(name: str) -> bool:
     return name.lower() in METADATA_FILES or name.startswith(METADATA_PREFIXES)
 
 
-def is_metadata_folder(names: Iterable[str]) -> bool:
+def has_metadata_folder(names: Iterable[str]) -> bool:
     """Whether one of these folders belongs to an operating system or a tool."""
     return not METADATA_FOLDERS.isdisjoint(name.lower() for name in names)
 
 
-def translated_names(folder: str) -> Iterator[str]:
+def read_output_names(folder: str) -> Iterator[str]:
     """The results, relative to the folder, that `translate` lists there; none where the file is somebody else's."""
     try:
         with filesystem.open_file(posixpath.join(folder, TRANSLATIONS)) as file:

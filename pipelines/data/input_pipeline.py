@@ -23,7 +23,7 @@ SHUFFLE_BYTES = 256 << 20  # records of a domain that wait to be drawn from
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
+class WorkerShard:
     """Which rows of every global batch a worker takes, and in how many replicas' portions."""
 
     worker: int = 0
@@ -39,7 +39,7 @@ def batches(
     batch_size: int,
     split: str = "train",
     start_step: int = 0,
-    share: Share | None = None,
+    share: WorkerShard | None = None,
 ) -> tf.data.Dataset:
     """Endless batches for a plugin from step `start_step` on; each replica's portion is an element.
 
@@ -56,39 +56,39 @@ def batches(
       UserError: a domain has no usable record in the split, there are no waveforms where the plugin wants
         them, or the batch cannot be shared out.
     """
-    dataset.check(data, plugin_class)
-    share = share or Share()
+    dataset.check_batches(data, plugin_class)
+    share = share or WorkerShard()
     portion, rest = divmod(batch_size, share.workers * share.replicas)
     if rest or not portion:
         raise UserError(f"batch_size={batch_size}; wanted a multiple of {share.workers * share.replicas} replicas")
     first, seed = start_step * batch_size, plugin_config.seed
-    rows = _rows(data, plugin_class, plugin_config, split, first).enumerate(start=first)
+    rows = _serialized_rows(data, plugin_class, plugin_config, split, first).enumerate(start=first)
     each = batch_size // share.workers
     if share.workers > 1:
         rows = rows.filter(lambda row, _: (row % batch_size) // each == share.worker)
 
     @tf.autograph.experimental.do_not_convert
     def example(row, serialised):
-        return _example(row, serialised, data, plugin_config.crop_frames, seed, batch_size, plugin_class.BATCHES)
+        return _make_example(row, serialised, data, plugin_config.crop_frames, seed, batch_size, plugin_class.BATCHES)
 
     examples = rows.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return examples.batch(portion, drop_remainder=True).prefetch(4)
 
 
-def _rows(data: Records, plugin_class: type, plugin_config, split: str, first: int) -> tf.data.Dataset:
+def _serialized_rows(data: Records, plugin_class: type, plugin_config, split: str, first: int) -> tf.data.Dataset:
     """Tuples of serialised records, from row `first` on."""
-    names = _drawn_from(data, plugin_class)
+    names = _sampled_domains(data, plugin_class)
     if plugin_class.BATCHES == "paired":
         if data.weights is not None:
             raise UserError("sample weights want a plugin that draws examples one by one, not in pairs")
-        return pairs.stream(data, split, plugin_config, first=first)
-    kept = cached({name: _bytes(data, data.of(split, name)) for name in names})
+        return pairs.pair_stream(data, split, plugin_config, first=first)
+    kept = domains_to_cache({name: _record_bytes(data, data.of(split, name)) for name in names})
     if plugin_class.BATCHES == "unpaired":
         begin = [first] * len(names)
     else:
         begin = [max(0, -(-(first - n) // len(names))) for n in range(len(names))]
     streams = [
-        _stream(data, split, name, plugin_config, first=begin[n], salt=n, cache=name in kept)
+        _domain_stream(data, split, name, plugin_config, first=begin[n], salt=n, cache=name in kept)
         for n, name in enumerate(names)
     ]
     if plugin_class.BATCHES == "unpaired":
@@ -97,12 +97,12 @@ def _rows(data: Records, plugin_class: type, plugin_config, split: str, first: i
     return tf.data.Dataset.choose_from_datasets(streams, turns).map(lambda record: (record,))
 
 
-def _drawn_from(data: Records, plugin_class: type) -> tuple[str, ...]:
+def _sampled_domains(data: Records, plugin_class: type) -> tuple[str, ...]:
     """The domains that a plugin's batches draw from."""
     return data.spec.domains[:2] if plugin_class.BATCHES in ("unpaired", "paired") else data.spec.domains
 
 
-def cached(sizes: dict[str, int]) -> set[str]:
+def domains_to_cache(sizes: dict[str, int]) -> set[str]:
     """Which domains are kept in memory: the smallest first, as long as all together stay within `CACHE_BYTES`.
 
     >>> cached({"a": CACHE_BYTES, "b": 5})
@@ -114,91 +114,91 @@ def cached(sizes: dict[str, int]) -> set[str]:
     }
 
 
-def can_draw(data: Records, plugin_class: type, split: str) -> bool:
+def has_examples(data: Records, plugin_class: type, split: str) -> bool:
     """Whether a split has something for every domain that the plugin's batches draw from."""
     if plugin_class.BATCHES == "paired":
-        return bool(pairs.names(data, split))
-    return all(source_features.sources_with_sound(data, split, name) for name in _drawn_from(data, plugin_class))
+        return bool(pairs.pair_names(data, split))
+    return all(source_features.sources_with_sound(data, split, name) for name in _sampled_domains(data, plugin_class))
 
 
 def rows_of_epoch(data: Records, plugin_class: type, plugin_config, split: str) -> int:
     """Rows in which every domain that the plugin's batches draw from has been gone through once."""
-    frames = _frames(data, plugin_config)
+    frames = _crop_frames(data, plugin_config)
     if plugin_class.BATCHES == "paired":
-        return sum(pairs.keys(data, split, frames).values())
-    names = _drawn_from(data, plugin_class)
+        return sum(pairs.pair_draws(data, split, frames).values())
+    names = _sampled_domains(data, plugin_class)
     most = max(
-        sum(cropping.crops_of(active, frames) for s in data.of(split, name) for active in s.active) for name in names
+        sum(cropping.crops_per_epoch(active, frames) for s in data.of(split, name) for active in s.active)
+        for name in names
     )
     return most if plugin_class.BATCHES == "unpaired" else most * len(names)
 
 
-def _frames(data: Records, plugin_config) -> int:
+def _crop_frames(data: Records, plugin_config) -> int:
     return plugin_config.crop_frames if data.spec.kind == "audio" else 1
 
 
-def _bytes(data: Records, manifest: list[source_files.Source]) -> int:
+def _record_bytes(data: Records, manifest: list[source_files.Source]) -> int:
     """What the records of sources hold."""
-    wide = source_files.shape(data.spec.features, waveforms=data.waveforms)[1]
+    wide = source_files.example_shape(data.spec.features, waveforms=data.waveforms)[1]
     return sum(int(2 * s.frames * wide if data.spec.kind == "audio" else s.length) for s in manifest)
 
 
-def _example(row, serialised, data: Records, frames: int, seed: int, batch_size: int, batches_of: str) -> dict:
+def _make_example(row, serialised, data: Records, frames: int, seed: int, batch_size: int, batches_of: str) -> dict:
     spec, made = data.spec, {"index": tf.cast(row % batch_size, tf.int32), "step": row // batch_size}
-    parsed = [cropping.parse(record, spec, waveform=batches_of == "waveforms") for record in serialised]
+    parsed = [cropping.parse_example(record, spec, waveform=batches_of == "waveforms") for record in serialised]
     features = [example["features"] for example in parsed]
     if batches_of in ("mixed", "waveforms"):
-        made["domain"] = cropping.domain_of(parsed[0], spec)
+        made["domain"] = cropping.domain_index(parsed[0], spec)
     places = [tf.stack([row * 2 + salt, tf.constant(seed, tf.int64)]) for salt in range(2)]
     if batches_of == "waveforms":
-        return made | cropping.crop_with_samples(parsed[0], frames, data, places[0], row)
+        return made | cropping.crop_with_waveform(parsed[0], frames, data, places[0], row)
     if spec.kind == "audio":
         if batches_of == "paired":
-            features = cropping.crop_alike(features, frames, spec, places[0])
+            features = cropping.crop_pair(features, frames, spec, places[0])
         else:
-            features = [cropping.crop(x, frames, spec, place) for x, place in zip(features, places, strict=False)]
+            features = [
+                cropping.random_crop(x, frames, spec, place) for x, place in zip(features, places, strict=False)
+            ]
     return made | dict(zip(("x",) if batches_of == "mixed" else ("a", "b"), features, strict=True))
 
 
-# ------------------------------------------------------------------ one domain
-
-
-def _stream(
+def _domain_stream(
     data: Records, split: str, domain: str, plugin_config, *, first: int, salt: int, cache: bool = True
 ) -> tf.data.Dataset:
     """Serialised records of a domain, epoch after epoch, from draw number `first` on."""
-    in_order = sample_weights.in_order(data.of(split, domain))
-    crops = [cropping.crops_of(active, _frames(data, plugin_config)) for _, _, active in in_order]
+    in_order = sample_weights.shard_order(data.of(split, domain))
+    crops = [cropping.crops_per_epoch(active, _crop_frames(data, plugin_config)) for _, _, active in in_order]
     if not sum(crops):
         count = len(data.of(split, domain))
         why = f"none of its {count} files sounds" if count else "it has no files"
         raise UserError(f"domain {domain}: nothing to draw from in the {split} split; {why}")
-    size = _bytes(data, data.of(split, domain))
+    size = _record_bytes(data, data.of(split, domain))
     base = tf.data.TFRecordDataset(data.shards(split, domain))
     base = base.cache() if cache else base
     shares = crops
     if data.weights is not None and split == "train":
-        shares = sample_weights.shares_of(in_order, data.weights, crops, domain)
-    plan = systematic_sampling.Rounds(shares, seed=2 * plugin_config.seed + 1000003 * salt)
+        shares = sample_weights.expected_draws(in_order, data.weights, crops, domain)
+    plan = systematic_sampling.SamplingRounds(shares, seed=2 * plugin_config.seed + 1000003 * salt)
     buffer = int(np.clip(SHUFFLE_BYTES * len(in_order) / max(1, size), 64, max(64, len(in_order))))
 
     def one_round(number):
         if plan.every:  # every record once
-            return _shuffled(base, buffer, plan.seeds(number))
-        return _shuffled(_repeated(base, plan.times(number)), buffer, plan.seeds(number))
+            return _shuffle(base, buffer, plan.seeds(number))
+        return _shuffle(_repeat_records(base, plan.times(number)), buffer, plan.seeds(number))
 
     number, offset = plan.place_of(first)
     return tf.data.Dataset.range(number, 2**62).flat_map(one_round).skip(offset)
 
 
-def _repeated(base: tf.data.Dataset, times: tf.Tensor) -> tf.data.Dataset:
+def _repeat_records(base: tf.data.Dataset, times: tf.Tensor) -> tf.data.Dataset:
     """The records of a round, each so many times in a row, `[records]`."""
     counted = tf.data.Dataset.zip((base, tf.data.Dataset.from_tensor_slices(times)))
     drawn = counted.filter(lambda _, count: count > 0)
     return drawn.flat_map(lambda record, count: tf.data.Dataset.from_tensors(record).repeat(count))
 
 
-def _shuffled(base: tf.data.Dataset, buffer: int, seeds: tf.Tensor) -> tf.data.Dataset:
+def _shuffle(base: tf.data.Dataset, buffer: int, seeds: tf.Tensor) -> tf.data.Dataset:
     """`Dataset.shuffle` whose seed may be a tensor, and which the global seed does not change."""
     variant = tf.raw_ops.ShuffleDataset(
         input_dataset=tf.data.experimental.to_variant(base),

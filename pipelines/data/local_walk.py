@@ -23,13 +23,15 @@ from pipelines.data.ignored_files import (
     SEEN_FOLDER,
     TRANSLATIONS,
     UNREADABLE,
-    LeftOut,
+    IgnoredFiles,
     is_metadata,
-    translated_names,
+    read_output_names,
 )
 
 
-def files_of(pattern: str, suffixes: frozenset[str], output_dir: str, left_out: LeftOut) -> Iterator[tuple[str, int]]:
+def walk_files(
+    pattern: str, suffixes: frozenset[str], output_dir: str, left_out: IgnoredFiles
+) -> Iterator[tuple[str, int]]:
     """Paths and sizes in bytes of the files that a pattern stands for.
 
     Args:
@@ -39,7 +41,7 @@ def files_of(pattern: str, suffixes: frozenset[str], output_dir: str, left_out: 
       left_out: counts what is met and is no input.
     """
     if not path_patterns.is_glob(pattern) and not pattern.endswith("/"):
-        yield from _named(path_patterns.literal_prefix(pattern), left_out)
+        yield from _named_file(path_patterns.literal_prefix(pattern), left_out)
         return
     start = path_patterns.fixed_folder(pattern)
     if pattern.startswith("/") and not start:
@@ -47,7 +49,7 @@ def files_of(pattern: str, suffixes: frozenset[str], output_dir: str, left_out: 
     yield from _Walk(pattern, start, suffixes, output_dir, left_out).files()
 
 
-def _named(path: str, left_out: LeftOut) -> Iterator[tuple[str, int]]:
+def _named_file(path: str, left_out: IgnoredFiles) -> Iterator[tuple[str, int]]:
     """A file that the user names, whatever its name."""
     try:
         status = os.stat(path)
@@ -67,7 +69,7 @@ def _named(path: str, left_out: LeftOut) -> Iterator[tuple[str, int]]:
 class _Walk:
     """One walk of a local tree, real folders before links, so that a folder is listed under its own name."""
 
-    def __init__(self, pattern: str, start: str, suffixes: frozenset[str], output_dir: str, left_out: LeftOut):
+    def __init__(self, pattern: str, start: str, suffixes: frozenset[str], output_dir: str, left_out: IgnoredFiles):
         self.pattern, self.start, self.suffixes, self.left_out = pattern, start, suffixes, left_out
         self.whole = pattern.endswith("/")  # a folder: all below it, by ending
         self.parts = pattern.split("/")
@@ -120,7 +122,7 @@ class _Walk:
         real = os.path.realpath(folder)
         if real == self.begin and real != self.output:
             return
-        for name in translated_names(folder):
+        for name in read_output_names(folder):
             self.results.add(os.path.realpath(os.path.join(folder, name)))
 
     def _met(self, entry: os.DirEntry, path: str, whole: bool, folders: list, links) -> Iterator[tuple[str, int]]:
@@ -128,7 +130,7 @@ class _Walk:
             status = entry.stat()
         except OSError:
             dead = entry.is_symlink() and not os.path.exists(entry.path)
-            if whole or path_patterns.regex_of(self.pattern).fullmatch(path):
+            if whole or path_patterns.glob_to_regex(self.pattern).fullmatch(path):
                 self.left_out.add(BROKEN if dead else UNREADABLE, path)
             return
         if stat.S_ISDIR(status.st_mode):
@@ -153,18 +155,20 @@ class _Walk:
 
     def _is_named(self, path: str) -> bool:
         """Whether a glob without ``**`` names this folder."""
-        return "**" not in self.pattern and bool(path_patterns.regex_of(self.pattern).fullmatch(path))
+        return "**" not in self.pattern and bool(path_patterns.glob_to_regex(self.pattern).fullmatch(path))
 
     def _leads_on(self, path: str) -> bool:
         """Whether something below the folder may match."""
         if "**" in self.pattern:
             return True
         depth = path.count("/") + 1
-        return depth < len(self.parts) and bool(path_patterns.regex_of("/".join(self.parts[:depth])).fullmatch(path))
+        return depth < len(self.parts) and bool(
+            path_patterns.glob_to_regex("/".join(self.parts[:depth])).fullmatch(path)
+        )
 
     def _is_meant(self, name: str, path: str, whole: bool, regular: bool) -> bool:
-        if not whole and not path_patterns.regex_of(self.pattern).fullmatch(path):
-            if regular and path_patterns.regex_of(self.pattern, re.IGNORECASE).fullmatch(path):
+        if not whole and not path_patterns.glob_to_regex(self.pattern).fullmatch(path):
+            if regular and path_patterns.glob_to_regex(self.pattern, re.IGNORECASE).fullmatch(path):
                 self.left_out.add(CAPITALS, path)
             return False
         if is_metadata(name):

@@ -12,18 +12,18 @@ from pipelines.data import cropping, dataset, source_features, source_files, sys
 from pipelines.data.dataset import Records
 from pipelines.data.splits import SPLITS
 
-Name = tuple[str, float]  # of a pair: the stem of its files, and the second at which a part of a recording begins
+PairName = tuple[str, float]  # of a pair: the stem of its files, and the second at which a part of a recording begins
 
 
-def named(data: Records, split: str, domain: str) -> dict[Name, source_files.Source]:
+def sources_by_name(data: Records, split: str, domain: str) -> dict[PairName, source_files.Source]:
     """The sources of a split of a domain by the name that a partner has; only those in which something sounds.
 
     Raises:
       UserError: two files of one name, of which nobody knows which one the partner belongs to.
     """
-    by_name: dict[Name, source_files.Source] = {}
+    by_name: dict[PairName, source_files.Source] = {}
     for source in source_features.sources_with_sound(data, split, domain):
-        name = source_features.stem(source), source.part[0] if source.part else 0.0
+        name = source_features.pair_stem(source), source.part[0] if source.part else 0.0
         if name in by_name:
             both = f"{by_name[name].id} and {source.id}"
             raise UserError(f"{both} have one name but for the ending or the accents; wanted one file for a pair")
@@ -31,13 +31,13 @@ def named(data: Records, split: str, domain: str) -> dict[Name, source_files.Sou
     return by_name
 
 
-def names(data: Records, split: str) -> list[Name]:
+def pair_names(data: Records, split: str) -> list[PairName]:
     """The pairs of a split."""
-    a, b = (named(data, split, domain) for domain in data.spec.domains[:2])
+    a, b = (sources_by_name(data, split, domain) for domain in data.spec.domains[:2])
     return sorted(a.keys() & b.keys())
 
 
-def keys(data: Records, split: str, frames: int) -> dict[tuple[str, int, str, int], int]:
+def pair_draws(data: Records, split: str, frames: int) -> dict[tuple[str, int, str, int], int]:
     """What a split draws of: ids and segment of the records of a pair, and how often an epoch draws it.
 
     Recordings of a pair begin together; where one is longer, its last records have no partner.
@@ -47,28 +47,28 @@ def keys(data: Records, split: str, frames: int) -> dict[tuple[str, int, str, in
       split: train, val or test.
       frames: of a crop; 1 of a picture.
     """
-    a, b = (named(data, split, domain) for domain in data.spec.domains[:2])
+    a, b = (sources_by_name(data, split, domain) for domain in data.spec.domains[:2])
     draws = {}
     for one, other in ((a[name], b[name]) for name in sorted(a.keys() & b.keys())):
         for segment, (active, beside) in enumerate(zip(one.active, other.active, strict=False)):
             if active and beside:
-                draws[one.id, segment, other.id, segment] = cropping.crops_of(active, frames)
+                draws[one.id, segment, other.id, segment] = cropping.crops_per_epoch(active, frames)
     return draws
 
 
-def stream(data: Records, split: str, plugin_config, *, first: int) -> tf.data.Dataset:
+def pair_stream(data: Records, split: str, plugin_config, *, first: int) -> tf.data.Dataset:
     """Pairs of serialised records, epoch after epoch, from draw number `first` on; held in memory, each once.
 
     Raises:
       UserError: there is no pair, or two files have one name.
     """
     frames = plugin_config.crop_frames if data.spec.kind == "audio" else 1
-    drawn = keys(data, split, frames)
+    drawn = pair_draws(data, split, frames)
     if not drawn:
         both = " and ".join(data.spec.domains[:2])
         raise UserError(f"no file of {both} has the same name in both, in the {split} split; pairs are found by name")
-    serialised = [_serialised(data, split, domain, n, list(drawn)) for n, domain in enumerate(data.spec.domains[:2])]
-    plan = systematic_sampling.Rounds(list(drawn.values()), seed=plugin_config.seed)
+    serialised = [_read_records(data, split, domain, n, list(drawn)) for n, domain in enumerate(data.spec.domains[:2])]
+    plan = systematic_sampling.SamplingRounds(list(drawn.values()), seed=plugin_config.seed)
 
     def one_round(number):
         order = tf.repeat(tf.range(len(drawn)), plan.times(number))
@@ -79,26 +79,26 @@ def stream(data: Records, split: str, plugin_config, *, first: int) -> tf.data.D
     return order.map(lambda n: tuple(each[n] for each in serialised))
 
 
-def _serialised(data: Records, split: str, domain: str, n: int, drawn: Sequence[tuple]) -> tf.Tensor:
+def _read_records(data: Records, split: str, domain: str, n: int, drawn: Sequence[tuple]) -> tf.Tensor:
     """The serialised records of the first or second domain of each pair, `[pairs]`."""
     wanted = {key[2 * n : 2 * n + 2]: number for number, key in enumerate(drawn)}
     serialised: list[bytes] = [b""] * len(drawn)
     with files.one_line(data.data_dir):
         for record in tf.data.TFRecordDataset(data.shards(split, domain)):
-            head = tf.io.parse_single_example(record, source_features.HEAD)
+            head = tf.io.parse_single_example(record, source_features.KEY_FEATURES)
             number = wanted.get((head["id"].numpy().decode(), int(head["segment"])))
             if number is not None:
                 serialised[number] = record.numpy()
     if missing := [key for key, number in wanted.items() if not serialised[number]]:
-        raise UserError(f"{data.data_dir}: no record of {missing[0][0]}; wanted {dataset.WRITTEN}")
+        raise UserError(f"{data.data_dir}: no record of {missing[0][0]}; wanted {dataset.EXPECTED}")
     return tf.constant(serialised)
 
 
-def described(data: Records) -> str:
+def describe_pairs(data: Records) -> str:
     """How many pairs there are, and how many files of each domain have no partner in their split, in words."""
     splits, alone = {}, {domain: 0 for domain in data.spec.domains[:2]}
     for split in SPLITS:
-        by_domain = {domain: named(data, split, domain) for domain in alone}
+        by_domain = {domain: sources_by_name(data, split, domain) for domain in alone}
         both = set.intersection(*(set(each) for each in by_domain.values()))
         splits[split] = len(both)
         for domain, each in by_domain.items():

@@ -15,11 +15,11 @@ from models.errors import UserError
 from pipelines import files
 from pipelines.data import csv_table, source_files
 
-FILE = "weights.csv"  # in DATA_DIR, where no other is named
+FILE_NAME = "weights.csv"  # in DATA_DIR, where no other is named
 COLUMNS = ("id", "segment", "weight")
 
 
-def described(path: str) -> dict[str, str]:
+def config_entry(path: str) -> dict[str, str]:
     """A sidecar as a run's configuration names it: a run goes on with the same weights or not at all.
 
     Raises:
@@ -33,7 +33,7 @@ def described(path: str) -> dict[str, str]:
     return {"file": path, "hash": hashlib.blake2b(files.read(path), digest_size=8).hexdigest()}
 
 
-def read(path: str, manifest: Iterable[source_files.Source]) -> dict[tuple[str, int], float]:
+def read_weights(path: str, manifest: Iterable[source_files.Source]) -> dict[tuple[str, int], float]:
     """The weights of a sidecar by id and segment.
 
     Args:
@@ -43,7 +43,7 @@ def read(path: str, manifest: Iterable[source_files.Source]) -> dict[tuple[str, 
     Raises:
       UserError: no such file, a line that cannot be read, or one that is missing.
     """
-    table = csv_table.read(path, COLUMNS)
+    table = csv_table.read_table(path, COLUMNS)
     written: dict[tuple[str, int], float] = {}
     for line, row in table.rows:
         try:
@@ -67,7 +67,7 @@ def read(path: str, manifest: Iterable[source_files.Source]) -> dict[tuple[str, 
     return weights
 
 
-def sidecar(rows: Iterable[tuple[str, int, float]]) -> str:
+def format_weights(rows: Iterable[tuple[str, int, float]]) -> str:
     r"""The text of a sidecar.
 
     >>> sidecar([("a/x.wav", 0, 1.5)])
@@ -80,13 +80,13 @@ def sidecar(rows: Iterable[tuple[str, int, float]]) -> str:
     return out.getvalue()
 
 
-def in_order(manifest: Sequence[source_files.Source]) -> list[tuple[str, int, int]]:
+def shard_order(manifest: Sequence[source_files.Source]) -> list[tuple[str, int, int]]:
     """Id, segment and sounding frames of the records of a split of a domain, in the order of its shards."""
     ordered = sorted(manifest, key=lambda source: (source.shard, source.id))
     return [(s.id, segment, active) for s in ordered for segment, active in enumerate(s.active)]
 
 
-def shares_of(
+def expected_draws(
     in_order: Sequence[tuple[str, int, int]], weights: Mapping, crops: Sequence[int], domain: str
 ) -> np.ndarray:
     """How often an epoch draws from each record by its weight, `[records]`; all together as often as without weights.
@@ -106,14 +106,14 @@ def shares_of(
     return shares / shares.sum() * sum(crops)
 
 
-def edges_of(shares: np.ndarray) -> np.ndarray:
+def cumulative_draws(shares: np.ndarray) -> np.ndarray:
     """Where each record ends on a line as long as an epoch, `[records]`."""
     edges = np.round(np.cumsum(shares), 6)
     edges[-1] = round(float(np.sum(shares)))
     return edges
 
 
-def times(edges: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def systematic_draws(edges: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """How often an epoch draws from each record, `[records]` int64: systematic resampling (Kitagawa 1996).
 
     Marks one apart, begun at a random place, fall on the line that the records share out: a record is drawn

@@ -13,11 +13,11 @@ from models.errors import UserError
 from pipelines import files, stable_hash
 from pipelines.data import cropping, dataset, source_files
 
-EXCERPT_TURNS = 16
-HEAD = {"id": tf.io.FixedLenFeature([], tf.string), "segment": tf.io.FixedLenFeature([], tf.int64)}
+EXCERPT_ATTEMPTS = 16
+KEY_FEATURES = {"id": tf.io.FixedLenFeature([], tf.string), "segment": tf.io.FixedLenFeature([], tf.int64)}
 
 
-def stem(source: source_files.Source) -> str:
+def pair_stem(source: source_files.Source) -> str:
     """What parallel files have in common: the path below their domain, without its ending.
 
     An accent may be a character of its own or part of its letter: both are one name (Unicode's NFC).
@@ -60,14 +60,14 @@ def read_sources(
       only: the sources that are wanted; all if not given. Other shards are not read.
     """
     parts: list[np.ndarray] = []
-    for source, segment, values in _segments(data, split, domain, only):
+    for source, segment, values in _read_segments(data, split, domain, only):
         parts = [*parts, values] if segment else [values]
         if len(parts) == len(source.active):
             yield source, np.concatenate(parts)
             parts = []
 
 
-def excerpts(
+def read_excerpts(
     data: dataset.Records, split: str, domain: str, only: Iterable[source_files.Source], frames: int
 ) -> Iterator[tuple[source_files.Source, int, np.ndarray]]:
     """Of each source a stretch of at most `frames` frames that sounds, with the number of its first frame.
@@ -75,7 +75,7 @@ def excerpts(
     Where it begins, see :func:`excerpt_start`. No more than the stretch is kept in memory. A picture is all there.
     """
     parts, at, start = [], 0, 0
-    for source, segment, values in _segments(data, split, domain, only):
+    for source, segment, values in _read_segments(data, split, domain, only):
         if data.spec.kind == "image":
             yield source, 0, values
             continue
@@ -94,14 +94,14 @@ def excerpt_start(source: source_files.Source, frames: int, each: int) -> int:
     at in the same places; where a record that it reaches into is silent, it chooses again.
     """
     room = max(0, source.frames - frames)
-    for turn in range(EXCERPT_TURNS):
-        start = int(stable_hash.stable_fraction(f"excerpt {turn}:{stem(source)}") * (room + 1))
+    for turn in range(EXCERPT_ATTEMPTS):
+        start = int(stable_hash.stable_fraction(f"excerpt {turn}:{pair_stem(source)}") * (room + 1))
         if all(source.active[start // each : -(-(start + frames) // each)]):
             return start
     return min(room, int(np.argmax(source.active)) * each)
 
 
-def _segments(
+def _read_segments(
     data: dataset.Records, split: str, domain: str, only: Iterable[source_files.Source] | None
 ) -> Iterator[tuple[source_files.Source, int, np.ndarray]]:
     """The records of sources: the source, the number of the record in it, and its features."""
@@ -109,11 +109,11 @@ def _segments(
     shards = {int(path.rpartition("-of-")[0][-5:]): path for path in data.shards(split, domain)}
     numbers = sorted({source.shard for source in wanted.values()})
     if lost := [number for number in numbers if number not in shards]:
-        raise UserError(f"{data.data_dir}: shard {lost[0]} of {domain}-{split} is gone; wanted {dataset.WRITTEN}")
+        raise UserError(f"{data.data_dir}: shard {lost[0]} of {domain}-{split} is gone; wanted {dataset.EXPECTED}")
     read = [shards[number] for number in numbers]
     with files.one_line(data.data_dir):
         for record in tf.data.TFRecordDataset(read):
-            head = tf.io.parse_single_example(record, HEAD)
+            head = tf.io.parse_single_example(record, KEY_FEATURES)
             source = wanted.get(head["id"].numpy().decode())
             if source is not None:
-                yield source, int(head["segment"]), cropping.parse(record, data.spec)["features"].numpy()
+                yield source, int(head["segment"]), cropping.parse_example(record, data.spec)["features"].numpy()

@@ -18,9 +18,9 @@ from pipelines.data import splits, tfrecord
 from pipelines.data.file_listing import FileEntry
 
 MARGIN_S = 1.0  # of a recording that is cut up, left out between two splits
-LEAST_PART_S = 2.0  # of it for a split
-CUT_FROM_S = 12.0  # recordings that are shorter stay whole
-PART_MARK = "#"  # between the name of a recording and the split of a part of it
+MIN_PART_S = 2.0  # of it for a split
+MIN_CUT_S = 12.0  # recordings that are shorter stay whole
+PART_SEPARATOR = "#"  # between the name of a recording and the split of a part of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,16 +107,16 @@ def survey(
         yield Source(**place, id=row["id"], split=row["split"], **facts), moments
         return
     meter = audio.survey(file, spec)
-    spans = cut(meter.samples, spec, fractions) if row.get("cut") else {}
+    spans = split_spans(meter.samples, spec, fractions) if row.get("cut") else {}
     for split, span in (spans or {row["split"]: (0, None)}).items():
         facts = _survey_audio(file, spec, meter, span)
         moments = facts.pop("moments")
-        name = f"{row['id']}{PART_MARK}{split}" if spans else row["id"]
+        name = f"{row['id']}{PART_SEPARATOR}{split}" if spans else row["id"]
         part = tuple(round(sample / spec.sample_rate_hz, 6) for sample in span) if spans else ()
         yield Source(**place, id=name, split=split, part=part, **facts), moments
 
 
-def cut(samples: int, spec: AudioSpec, fractions: tuple[float, float]) -> dict[str, tuple[int, int]]:
+def split_spans(samples: int, spec: AudioSpec, fractions: tuple[float, float]) -> dict[str, tuple[int, int]]:
     """The spans of a recording by split, in samples, whole hops: training, then validation, then testing.
 
     Between two of them `MARGIN_S` are left out, so that no sound is in both. A split that is asked for gets its share,
@@ -131,25 +131,25 @@ def cut(samples: int, spec: AudioSpec, fractions: tuple[float, float]) -> dict[s
       Nothing where the recording is too short or only one split is asked for.
     """
     rate_hz, hop = spec.sample_rate_hz, spec.hop_length
-    if samples < CUT_FROM_S * rate_hz or not any(fractions):
+    if samples < MIN_CUT_S * rate_hz or not any(fractions):
         return {}
     spans, end = {}, samples
     for split, share in (("test", fractions[1]), ("val", fractions[0])):
         if share:
-            length = max(share * samples, LEAST_PART_S * rate_hz)
+            length = max(share * samples, MIN_PART_S * rate_hz)
             start = int((end - length) / hop) * hop
             spans[split] = (start, end)
             end = int((start - MARGIN_S * rate_hz) / hop) * hop
     return {"train": (0, end), **dict(reversed(spans.items()))} if end > 0 else {}
 
 
-def whole_id(identifier: str) -> str:
+def recording_id(identifier: str) -> str:
     """The id of the recording that a part is of; of a whole file its own.
 
     >>> whole_id("a/x.wav#val"), whole_id("a/#1.wav")
     ('a/x.wav', 'a/#1.wav')
     """
-    whole, _, split = identifier.rpartition(PART_MARK)
+    whole, _, split = identifier.rpartition(PART_SEPARATOR)
     return whole if split in splits.SPLITS else identifier
 
 
@@ -187,7 +187,7 @@ def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
     return facts | {"moments": stats.Moments.of(image.to_unit(pixels))}
 
 
-def to_shard(source: Source, sizes: dict, example_shape: tuple[int | None, ...]) -> tuple[tuple, Source]:
+def assign_shard(source: Source, sizes: dict, example_shape: tuple[int | None, ...]) -> tuple[tuple, Source]:
     """A source with its domain, split, shard and number of shards, by the examples and :func:`shape` of the split."""
     shards = tfrecord.shard_count(sizes[source.domain, source.split], example_shape)
     return (
@@ -198,7 +198,9 @@ def to_shard(source: Source, sizes: dict, example_shape: tuple[int | None, ...])
     ), source
 
 
-def examples(file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec, waveforms: bool) -> Iterator[bytes]:
+def serialized_examples(
+    file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec, waveforms: bool
+) -> Iterator[bytes]:
     """The serialised records of a file that was surveyed, those of speech with their samples if asked for."""
     texts = {"id": source.id, "domain": source.domain, "label": posixpath.basename(posixpath.dirname(source.path))}
     if isinstance(spec, AudioSpec):
@@ -210,17 +212,17 @@ def examples(file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec, wavefo
         kind, parts = "image", iter([(image.read(file, spec), None)])
     for segment, ((part, samples), active) in enumerate(zip(parts, source.active, strict=True)):
         kept = samples if waveforms else None
-        yield tfrecord.encode(kind, part, texts, segment, active, waveform=kept)
+        yield tfrecord.encode_example(kind, part, texts, segment, active, waveform=kept)
 
 
-def shape(spec: AudioSpec | ImageSpec, *, waveforms: bool) -> tuple[int | None, ...]:
+def example_shape(spec: AudioSpec | ImageSpec, *, waveforms: bool) -> tuple[int | None, ...]:
     """What an example holds, as `records.shard_count` wants it: a frame's samples count as more bands."""
     if isinstance(spec, AudioSpec):
         return None, spec.n_mels + spec.hop_length * waveforms
     return spec.height, spec.width, spec.channels
 
 
-def failure(domain: str, path: str, error: Exception) -> dict:
+def failure_row(domain: str, path: str, error: Exception) -> dict:
     """A line of `failures.jsonl`."""
     reason = str(error) if isinstance(error, (UserError, OSError)) else f"{type(error).__name__}: {error}"
     return {"domain": domain, "path": path, "reason": " ".join(reason.split())}

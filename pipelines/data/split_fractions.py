@@ -13,7 +13,7 @@ MIN_SOURCES = 10  # files, or folders, of a domain from which on one is spared f
 MAX_FRACTION = 0.25  # of the sources for a split, whatever a small domain needs
 
 
-def split_fractions(
+def adjust_fractions(
     corpus: Iterable[source_files.Domain], asked: tuple[float, float], *, split_by: str, seed: int
 ) -> tuple[float, float]:
     """Shares of the sources for validation and testing, raised where a small domain would have none for one of them.
@@ -32,14 +32,14 @@ def split_fractions(
     ]
     spared = [places for places in positions if len(places) >= MIN_SOURCES]
     if test:
-        test = max([test, *(each for places in spared if (each := _just_over(places[0])) <= MAX_FRACTION)])
+        test = max([test, *(each for places in spared if (each := _slightly_above(places[0])) <= MAX_FRACTION)])
     if val:
-        beyond = [_just_over(min((x for x in places if x >= test), default=1.0)) - test for places in spared]
+        beyond = [_slightly_above(min((x for x in places if x >= test), default=1.0)) - test for places in spared]
         val = max([val, *(each for each in beyond if each <= MAX_FRACTION)])
     return val, test
 
 
-def _just_over(position: float) -> float:
+def _slightly_above(position: float) -> float:
     return position + 1e-9
 
 

@@ -20,7 +20,7 @@ PREFIX = "factors:"
 SUFFIXES = {"pictures": ".png", "sounds": ".wav"}
 
 
-def drawn(pattern: str, domain: str, data_dir: str) -> str:
+def draw_examples(pattern: str, domain: str, data_dir: str) -> str:
     """Examples of a set as files below ``DATA_DIR/sources/DOMAIN``, drawn unless they are there already.
 
     Their factors stand in ``DATA_DIR/sources/DOMAIN.csv``, see :func:`table_of`.
@@ -43,26 +43,26 @@ def drawn(pattern: str, domain: str, data_dir: str) -> str:
         raise UserError(f"--domain={domain}={pattern}; wanted factors:{kind}/COUNT, such as factors:{kind}/5000")
     folder = posixpath.join(data_dir, "sources", domain)
     wanted = {"set": kind, "count": int(count)}
-    if generated_sources.facts_of(folder) != wanted:
-        _draw(folder, domain, wanted)
+    if generated_sources.read_marker(folder) != wanted:
+        _write_examples(folder, domain, wanted)
     return f"{path_patterns.escape(folder)}/*{SUFFIXES[kind]}"
 
 
-def table_of(data_dir: str, domain: str) -> str:
+def factors_path(data_dir: str, domain: str) -> str:
     """The CSV of a drawn domain's factors: `id` as in the manifest, then a column each."""
     return posixpath.join(data_dir, "sources", f"{domain}.csv")
 
 
-def _draw(folder: str, domain: str, wanted: dict) -> None:
+def _write_examples(folder: str, domain: str, wanted: dict) -> None:
     """Writes the examples, then their factors, then the marker that says that all are there."""
     kind, table = wanted["set"], f"{folder}.csv"
-    generated_sources.begin(folder, [table])
+    generated_sources.begin_folder(folder, [table])
     progress, rows = Progress(f"draw {kind}", wanted["count"], "examples"), []
     for number in range(wanted["count"]):
         example, factors = procedural.example(kind, number)
         name = f"{number:06d}{SUFFIXES[kind]}"
         with filesystem.new_file(posixpath.join(folder, name)) as file:
-            file.write(_png(example) if kind == "pictures" else _wav(example))
+            file.write(_encode_png(example) if kind == "pictures" else _encode_wav(example))
         rows.append({"id": f"{domain}/{name}", **factors})
         progress.show(number + 1)
     progress.close()
@@ -71,16 +71,16 @@ def _draw(folder: str, domain: str, wanted: dict) -> None:
     writer.writeheader()
     writer.writerows(rows)
     filesystem.write_text(table, text.getvalue())
-    generated_sources.finish(folder, wanted)
+    generated_sources.finish_folder(folder, wanted)
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def _encode_png(pixels: np.ndarray) -> bytes:
     out = io.BytesIO()
     image.write(out, pixels)
     return out.getvalue()
 
 
-def _wav(samples: np.ndarray) -> bytes:
+def _encode_wav(samples: np.ndarray) -> bytes:
     out = io.BytesIO()
     soundfile.write(out, samples, procedural.RATE_HZ, format="WAV", subtype="PCM_16")
     return out.getvalue()

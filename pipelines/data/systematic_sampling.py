@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from pipelines.data import sample_weights
 
-RECORDS_A_DRAW = 4  # that a round may pass over at most, in the mean, for each that it draws
+MAX_RECORDS_PER_DRAW = 4  # that a round may pass over at most, in the mean, for each that it draws
 
 
-class Rounds:
+class SamplingRounds:
     """The rounds of all epochs of some records, numbered on from the beginning of training.
 
     A record that an epoch draws n times is drawn in n of its rounds, one every (rounds / n), from a random one on
@@ -34,9 +34,9 @@ class Rounds:
         per_record = np.asarray(shares, np.float64)
         self.seed, self.draws = seed, round(float(per_record.sum()))
         most = max(1, int(np.ceil(per_record.max() - 1e-6)))
-        self.rounds = min(most, max(1, -(-RECORDS_A_DRAW * self.draws // len(per_record))))
+        self.rounds = min(most, max(1, -(-MAX_RECORDS_PER_DRAW * self.draws // len(per_record))))
         self.every = self.rounds == 1 and bool(np.allclose(per_record, 1, atol=1e-6))
-        self.edges = tf.constant(sample_weights.edges_of(per_record), tf.float64)
+        self.edges = tf.constant(sample_weights.cumulative_draws(per_record), tf.float64)
 
     def seeds(self, number: tf.Tensor) -> tf.Tensor:
         """`[2]` int64: a seed of its own for each round."""
@@ -45,7 +45,7 @@ class Rounds:
     def times(self, number: tf.Tensor) -> tf.Tensor:
         """How often a round draws from each record, `[records]` int64."""
         epoch, place = number // self.rounds, number % self.rounds
-        draws = sample_weights.times(self.edges, self.seeds(epoch))
+        draws = sample_weights.systematic_draws(self.edges, self.seeds(epoch))
         seeds = tf.stack([tf.constant(self.seed + 1, tf.int64), tf.cast(epoch, tf.int64)])
         span = {"minval": 0, "maxval": self.rounds, "dtype": tf.int64}
         phases = tf.random.stateless_uniform(tf.shape(draws), seeds, alg="philox", **span)

@@ -16,11 +16,11 @@ import google_crc32c
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-FEATURE = {"audio": "log_mel", "image": "image"}
+FEATURE_NAME = {"audio": "log_mel", "image": "image"}
 DTYPE = {"audio": "float16", "image": "uint8"}  # samples too: 77 dB under them, and nothing above 1 is clipped
-TEXTS = ("id", "domain", "label")  # label: the name of the folder that the file lies in
-NUMBERS = ("segment", "active")  # the part of a long recording; frames that sound
-WAVEFORM = "waveform"  # of speech, where it is kept
+TEXT_FEATURES = ("id", "domain", "label")  # label: the name of the folder that the file lies in
+INTEGER_FEATURES = ("segment", "active")  # the part of a long recording; frames that sound
+WAVEFORM_FEATURE = "waveform"  # of speech, where it is kept
 DATASET_NAME = "crossfade"  # in dataset_info.json
 SHARD_BYTES = 128 << 20
 SEGMENT_FRAMES = 1024  # longer recordings become several records
@@ -75,7 +75,7 @@ def _add(message, name: str, number: int, type_name: str, **options) -> None:
     message.field.add(name=name, number=number, type=field.TYPE_MESSAGE, type_name=type_name, **options)
 
 
-def encode(
+def encode_example(
     kind: str,
     array: np.ndarray,
     texts: Mapping[str, str],
@@ -97,17 +97,17 @@ def encode(
     """
     example = _example_class()()
     feature = example.features.feature
-    arrays = {FEATURE[kind]: array} | ({} if waveform is None else {WAVEFORM: waveform})
+    arrays = {FEATURE_NAME[kind]: array} | ({} if waveform is None else {WAVEFORM_FEATURE: waveform})
     for name, values in arrays.items():
         feature[name].bytes_list.value.append(np.ascontiguousarray(values, np.dtype(DTYPE[kind])).tobytes())
-    for name in TEXTS:
+    for name in TEXT_FEATURES:
         feature[name].bytes_list.value.append(texts[name].encode())
-    for name, number in zip(NUMBERS, (segment, active), strict=True):
+    for name, number in zip(INTEGER_FEATURES, (segment, active), strict=True):
         feature[name].int64_list.value.append(number)
     return example.SerializeToString(deterministic=True)
 
 
-def framed(record: bytes) -> bytes:
+def frame_record(record: bytes) -> bytes:
     """A record as it stands in a TFRecord file: length, its checksum, bytes, their checksum."""
     length = struct.pack("<Q", len(record))
     return length + _masked_crc(length) + record + _masked_crc(record)
@@ -122,14 +122,14 @@ def features_json(kind: str, shape: tuple[int | None, ...], *, waveforms: bool =
     """`features.json` in TFDS's layout; `shape` of one example, None where it varies."""
     prefix = "tensorflow_datasets.core.features"
     table = {}
-    for name, sizes in {FEATURE[kind]: shape, **({WAVEFORM: (None,)} if waveforms else {})}.items():
+    for name, sizes in {FEATURE_NAME[kind]: shape, **({WAVEFORM_FEATURE: (None,)} if waveforms else {})}.items():
         dimensions = [str(-1 if size is None else size) for size in sizes]
         tensor = {"shape": {"dimensions": dimensions}, "dtype": DTYPE[kind], "encoding": "bytes"}
         table[name] = {"pythonClassName": f"{prefix}.tensor_feature.Tensor", "tensor": tensor}
-    for name in NUMBERS:
+    for name in INTEGER_FEATURES:
         scalar = {"shape": {}, "dtype": "int64", "encoding": "none"}
         table[name] = {"pythonClassName": f"{prefix}.scalar.Scalar", "tensor": scalar}
-    for name in TEXTS:
+    for name in TEXT_FEATURES:
         table[name] = {"pythonClassName": f"{prefix}.text_feature.Text", "text": {}}
     return {"pythonClassName": f"{prefix}.features_dict.FeaturesDict", "featuresDict": {"features": table}}
 
@@ -152,7 +152,7 @@ def dataset_info_json(shards: Mapping[tuple[str, str], list[tuple[int, int]]]) -
     return {"name": DATASET_NAME, "version": "1.0.0", "fileFormat": "tfrecord", "splits": splits}
 
 
-def lines(rows: Iterable[Mapping]) -> Iterator[str]:
+def json_lines(rows: Iterable[Mapping]) -> Iterator[str]:
     r"""Rows as JSON lines, keys in order.
 
     >>> list(lines([{"b": 1, "a": "é"}]))

@@ -21,7 +21,7 @@ def work_rows(
       seed: of the split.
     """
     for domain in corpus:
-        ids = _ids(domain)
+        ids = _source_ids(domain)
         cutting = kind == "audio" and split_by == "file"
         limit = split_fractions.MAX_FRACTION * sum(entry.size for entry in domain.files)
         for entry, key in zip(domain.files, split_fractions.split_keys(domain, split_by, seed), strict=True):
@@ -29,10 +29,10 @@ def work_rows(
             row = {"domain": domain.name, "path": entry.path, "id": next(ids), "split": split}
             if cutting and (len(domain.files) < split_fractions.MIN_SOURCES or entry.size > limit):
                 row["cut"] = True
-            yield row | _unreadable(entry.path)
+            yield row | _encoding_error(entry.path)
 
 
-def _ids(domain: source_files.Domain) -> Iterator[str]:
+def _source_ids(domain: source_files.Domain) -> Iterator[str]:
     """The id of each file: the path below the root in Unicode's composed form, unless two files would share it."""
 
     def names() -> Iterator[str]:
@@ -44,7 +44,7 @@ def _ids(domain: source_files.Domain) -> Iterator[str]:
         yield f"{domain.name}/{name if composed != name and composed in taken else composed}"
 
 
-def _unreadable(path: str) -> dict:
+def _encoding_error(path: str) -> dict:
     """For a path that cannot travel to a worker, how it is listed and why it is not read; else nothing."""
     try:
         path.encode()

@@ -48,10 +48,10 @@ def examples_of(
     usable = [source for source in source_features.sources_with_sound(data, split, domain) if source not in but]
     few = source_features.hash_sample(usable, MAX_SOURCES, "evaluate")
     examples = []
-    for source, start, features in source_features.excerpts(data, split, domain, few, MAX_FRAMES):
+    for source, start, features in source_features.read_excerpts(data, split, domain, few, MAX_FRAMES):
         first = _sample_of(source, start, data.spec.features) if data.spec.kind == "audio" else 0
         place = {"first": first, "channel": source.channel}
-        examples.append(Example(source.id, source_features.stem(source), source.path, features, **place))
+        examples.append(Example(source.id, source_features.pair_stem(source), source.path, features, **place))
     return sorted(examples, key=lambda example: example.id)
 
 

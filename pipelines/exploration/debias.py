@@ -43,8 +43,8 @@ def find(asked: Asked) -> Findings:
     training, held_out = lab.files("train", most=None), lab.files(asked.split)
     codes = lab.codes(training)
     found = weights_of(lab, training, codes, asked.alpha)
-    path = asked.weights or posixpath.join(asked.data_dir, sample_weights.FILE)
-    _write(path, sample_weights.sidecar(rows_of(training, found)).encode())
+    path = asked.weights or posixpath.join(asked.data_dir, sample_weights.FILE_NAME)
+    _write(path, sample_weights.format_weights(rows_of(training, found)).encode())
     each = np.array([unit.mean() for unit in found])
     groups = {name: groups_of(lab, files) for name, files in (("train", training), ("held_out", held_out))}
     table = shares(lab, training, groups["train"], each)
@@ -111,7 +111,7 @@ def groups_of(lab: Lab, found: Sequence[File]) -> list[str]:
     """
     if not lab.asked.labels:
         return [file.label for file in found]
-    table = csv_table.read(lab.asked.labels, ("id", "group"))
+    table = csv_table.read_table(lab.asked.labels, ("id", "group"))
     rows = table.by_id().of_all(lab.asked.labels, [file.id for file in found])
     if lacking := [file.id for file, row in zip(found, rows, strict=True) if not row.get("group")]:
         raise UserError(f"{lab.asked.labels}: no group for {lacking[0]}; wanted one for every file")
@@ -131,7 +131,7 @@ def drawn_shares(lab: Lab, files: Sequence[File], each: np.ndarray) -> np.ndarra
 def _draws(lab: Lab, file: File) -> int:
     """How often an epoch without weights draws from a file."""
     frames = lab.frames if lab.spec.kind == "audio" else 1
-    return sum(cropping.crops_of(active, frames) for active in file.source.active)
+    return sum(cropping.crops_per_epoch(active, frames) for active in file.source.active)
 
 
 def shares(lab: Lab, files: Sequence[File], groups: Sequence[str], each: np.ndarray) -> dict[str, dict]:

@@ -45,7 +45,7 @@ def find(asked: Asked) -> Findings:
     files = lab.some([file for split in splits for file in _if_any(lab, split)], MOST_FILES)
     factors = known_factors(lab, files)
     if factors is None:
-        tables = ", ".join(synthetic_source.table_of(asked.data_dir, name) for name in lab.data.spec.domains)
+        tables = ", ".join(synthetic_source.factors_path(asked.data_dir, name) for name in lab.data.spec.domains)
         raise UserError(f"no factors are known of these files; wanted --labels=CSV, or {tables}")
     codes = means_of(lab.codes(files))
     values = np.stack([dis.binned(column) for column in factors.values()], axis=1)
@@ -82,12 +82,12 @@ def known_factors(lab: Lab, files: Sequence[File]) -> dict[str, np.ndarray] | No
     Raises:
       UserError: a table that lacks files, or holds what is no number.
     """
-    drawn = [synthetic_source.table_of(lab.data.data_dir, name) for name in lab.data.spec.domains]
+    drawn = [synthetic_source.factors_path(lab.data.data_dir, name) for name in lab.data.spec.domains]
     paths = [lab.asked.labels] if lab.asked.labels else drawn
     if not lab.asked.labels and not all(tf.io.gfile.exists(path) for path in paths):
         return None
-    read = [csv_table.read(path, ("id",)) for path in paths]
-    known = csv_table.ById({name: row for table in read for name, row in table.by_id().rows.items()})
+    read = [csv_table.read_table(path, ("id",)) for path in paths]
+    known = csv_table.RowsById({name: row for table in read for name, row in table.by_id().rows.items()})
     rows = known.of_all(paths[0], [file.id for file in files])
     names = [name for name in read[0].columns if name and name not in ("id", "group")]
     if not names:

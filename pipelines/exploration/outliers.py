@@ -144,10 +144,10 @@ def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
 
 def _read(lab: Lab, name: str, pattern: str) -> tuple[list[str], list[np.ndarray]]:
     listed = file_listing.list_files([pattern], front_end.known_suffixes(lab.spec.kind))
-    file_listing.need_files(f"--against={name}={pattern}: no file matches", listed)
-    file_listing.say_left_out(pattern, listed)
+    file_listing.require_files(f"--against={name}={pattern}: no file matches", listed)
+    file_listing.print_ignored(pattern, listed)
     read, found = [], []
-    for path in sorted(file_listing.sampled(listed.root, listed.files, MOST_STRANGE, "against")):
+    for path in sorted(file_listing.sample_paths(listed.root, listed.files, MOST_STRANGE, "against")):
         try:
             with filesystem.open_file(path) as file:
                 found.append(lab.coder.units_of(file)[0])

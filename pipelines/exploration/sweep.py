@@ -176,7 +176,7 @@ def _stale(asked: Asked, point: Point) -> bool:
     run, data = run_directory.read_run(_run_dir(asked, point)), dataset.open_records(asked.data_dir)
     if not run or not run.records:
         return False
-    now = fingerprint.of_records(data.spec, data.sources)
+    now = fingerprint.records_fingerprint(data.spec, data.sources)
     return bool(fingerprint.differences({**run.records, "mels_from": None}, now))
 
 

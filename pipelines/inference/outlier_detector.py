@@ -184,7 +184,7 @@ class Detector:
         fields = {k: np.asarray(v).tolist() for k, v in dataclasses.asdict(self.calibration).items()}
         content = {
             "threshold": self.threshold,
-            "weights": fingerprint.weights_of(run_dir),
+            "weights": fingerprint.export_hash(run_dir),
             **facts,
             "calibration": fields,
         }
@@ -208,7 +208,7 @@ class Detector:
         if not tf.io.gfile.exists(path):
             raise UserError(f"{run_dir} has no {FACTS}; python -m pipelines.explore --do=outliers writes it")
         content = files.read_json(path, "what explore --do=outliers writes")
-        if content.get("weights") != fingerprint.weights_of(run_dir):
+        if content.get("weights") != fingerprint.export_hash(run_dir):
             raise UserError(f"{path} is of other weights than {run_dir} has now; explore --do=outliers fits it anew")
         arrays = np.load(io.BytesIO(files.read(posixpath.join(run_dir, ARRAYS))))
         reference = outliers.Reference(*(arrays[f"reference_{name}"] for name in ("mean", "whitening", "codes")))

@@ -15,17 +15,18 @@ from models.features import pitch, stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 from pipelines.beam import filesystem, rows
+from pipelines.beam.job_counters import counter
 from pipelines.data import source_files, tfrecord
 from pipelines.data.source_files import Domain
-from pipelines.progress import Tally
 
-MOMENTS = ("domain", "split", "of")  # what they are of: the last is "features" or "pitch"
-WORK = "listing"
-ORDER = {"sources": ("id",), "failures": ("domain", "path"), "duplicates": ("id",)}  # by which rows are sorted
+MOMENT_KEYS = ("domain", "split", "of")  # what they are of: the last is "features" or "pitch"
+WORK_NAME = "listing"
+PASSES = SURVEYED, WRITTEN, FAILED = "files_surveyed", "files_written", "files_failed"  # counters: two for each file
+SORT_KEYS = {"sources": ("id",), "failures": ("domain", "path"), "duplicates": ("id",)}  # by which rows are sorted
 
 
 @dataclasses.dataclass(frozen=True)
-class Preprocess:
+class PreprocessJob:
     """The job of `preprocess`; travels to the workers.
 
     Attributes:
@@ -37,7 +38,6 @@ class Preprocess:
       split_by: "file", or "parent": files of one folder stay together.
       seed: another gives another split.
       reject: run whose detector refuses files that are unlike what it was trained on, or nothing.
-      tally: folder of a :class:`Tally`, or nothing.
       waveforms: whether records of speech hold its samples too.
       pitch: whether the pitch of speech is tracked for the statistics.
     """
@@ -50,7 +50,6 @@ class Preprocess:
     split_by: str
     seed: int = 0
     reject: str = ""
-    tally: str = ""
     waveforms: bool = False
     pitch: bool = False
 
@@ -65,14 +64,14 @@ class Preprocess:
         The files are read from the work folder, where `rows.write_work` has put them.
         """
         worker = dataclasses.replace(self, domains=tuple(domain.unlisted() for domain in self.domains))
-        work = rows.read_work(pipeline, self.data_dir, WORK, self.file_count)
+        work = rows.read_work(pipeline, self.data_dir, WORK_NAME, self.file_count)
         survey = beam.ParDo(_Survey(worker, Shared())).with_outputs("moments", "failures", main="sources")
         surveyed = work | "Survey" >> survey
-        example_shape = source_files.shape(self.spec, waveforms=self.waveforms)
+        example_shape = source_files.example_shape(self.spec, waveforms=self.waveforms)
         sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), len(s.active))) | beam.CombinePerKey(sum)
         written = (
             surveyed.sources
-            | "Shard" >> beam.Map(source_files.to_shard, beam.pvalue.AsDict(sizes), example_shape)
+            | "Shard" >> beam.Map(source_files.assign_shard, beam.pvalue.AsDict(sizes), example_shape)
             | beam.GroupByKey()
             | "Write" >> beam.ParDo(_WriteShard(worker)).with_outputs("shards", "failures", main="sources")
         )
@@ -85,17 +84,17 @@ class Preprocess:
             "failures": (surveyed.failures, written.failures) | "Failures" >> beam.Flatten(),
             "duplicates": by_hash | "Same bytes" >> beam.GroupByKey() | "Duplicates" >> beam.FlatMapTuple(_duplicates),
             "statistics": moments
-            | beam.MapTuple(lambda of, m: {**dict(zip(MOMENTS, of, strict=True)), **m.to_json("<f8")}),
+            | beam.MapTuple(lambda of, m: {**dict(zip(MOMENT_KEYS, of, strict=True)), **m.to_json("<f8")}),
         }
         for name, outcome in outcomes.items():
-            rows.write(outcome, self.data_dir, name, order=ORDER.get(name, ()))
+            rows.write_rows(outcome, self.data_dir, name, order=SORT_KEYS.get(name, ()))
 
 
 def _duplicates(digest: str, places: Iterable[tuple[str, str, str]]) -> Iterator[dict]:
     """A row for bytes that several files of different domains or splits share; the parts of a recording are one."""
     first: dict[tuple[str, str], str] = {}
     for domain, split, name in places:
-        identifier = source_files.whole_id(name)
+        identifier = source_files.recording_id(name)
         first[domain, split] = min(identifier, first.get((domain, split), identifier))
     if len(set(first.values())) > 1:
         named = sorted((domain, split, identifier) for (domain, split), identifier in first.items())
@@ -105,7 +104,7 @@ def _duplicates(digest: str, places: Iterable[tuple[str, str, str]]) -> Iterator
 class _Survey(beam.DoFn):
     """Reads a file: what the manifest says of it, its moments, or why it could not be read."""
 
-    def __init__(self, job: Preprocess, shared: Shared):
+    def __init__(self, job: PreprocessJob, shared: Shared):
         self.job, self.shared = job, shared
 
     def setup(self):
@@ -133,15 +132,15 @@ class _Survey(beam.DoFn):
             if tracked:
                 yield beam.pvalue.TaggedOutput("moments", ((row["domain"], surveyed[0][0].split, "pitch"), tracked))
         except Exception as error:  # one bad file must not end the job, whatever is wrong with it
-            yield beam.pvalue.TaggedOutput("failures", source_files.failure(row["domain"], row["path"], error))
-            Tally.add(job.tally)  # for the second pass, which it will not see
-        Tally.add(job.tally)
+            yield beam.pvalue.TaggedOutput("failures", source_files.failure_row(row["domain"], row["path"], error))
+            counter(FAILED).inc()
+        counter(SURVEYED).inc()
 
 
 class _WriteShard(beam.DoFn):
     """Reads the files of a shard again, in the order of their ids, and writes it."""
 
-    def __init__(self, job: Preprocess):
+    def __init__(self, job: PreprocessJob):
         self.job = job
 
     def process(self, element):
@@ -170,9 +169,13 @@ class _WriteShard(beam.DoFn):
         job = self.job
         try:
             with filesystem.open_file(source.path) as file:
-                encoded = [tfrecord.framed(r) for r in source_files.examples(file, source, job.spec, job.waveforms)]
+                encoded = [
+                    tfrecord.frame_record(r)
+                    for r in source_files.serialized_examples(file, source, job.spec, job.waveforms)
+                ]
         except Exception as error:
-            failures.append(source_files.failure(source.domain, source.path, error))
-            return None
-        Tally.add(job.tally)
+            failures.append(source_files.failure_row(source.domain, source.path, error))
+            encoded = None
+        if not source.part or source.split == "train":  # a recording that is cut up counts once
+            counter(FAILED if encoded is None else WRITTEN).inc()
         return encoded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import posixpath
@@ -12,15 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from models.errors import UserError
 from pipelines import path_patterns
 from pipelines.beam import filesystem, rows, runner
+from pipelines.beam.job_counters import JobCounters
 from pipelines.data import file_listing, front_end, ignored_files, tfrecord
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import Conversion, Converter
 from pipelines.jobs import result_names, translate_job
-from pipelines.progress import Progress, tally, watched
+from pipelines.progress import Progress, watched
 
 FAILURES = "failures.jsonl"
 RESULT_KEYS = {"path", "output", "source", "target"}  # of a line of `TRANSLATIONS`
-MOST_SAID = 20  # files unlike the training data that are named on stderr; `translations.jsonl` has them all
+MAX_WARNINGS = 20  # files unlike the training data that are named on stderr; `translations.jsonl` has them all
 
 
 def translate(
@@ -41,35 +41,36 @@ def translate(
     Raises:
       UserError: nothing could be done, and why.
     """
-    parsed = runner.options(list(beam_arguments))
-    output_dir, conversion = path_patterns.expanded(output_dir), Conversion(**asked)
-    for warning in runner.check_paths(parsed, _paths(conversion, pattern, output_dir), shared=shared_paths):
+    parsed = runner.parse_options(list(beam_arguments))
+    output_dir, conversion = path_patterns.expand_user(output_dir), Conversion(**asked)
+    for warning in runner.check_paths(parsed, _worker_paths(conversion, pattern, output_dir), shared=shared_paths):
         print(f"warning: {warning}", file=sys.stderr)
     converter = Converter(conversion)  # says what is wrong before any work begins
-    listed = _inputs(pattern, converter.spec.kind, output_dir)
-    plan = list(result_names.settled(listed.paths, listed.root, converter.suffix, output_dir))
+    listed = _list_inputs(pattern, converter.spec.kind, output_dir)
+    plan = list(result_names.plan_results(listed.paths, listed.root, converter.suffix, output_dir))
     _refuse_overwriting(plan, listed.paths, output_dir)
-    batches = list(translate_job.batches(plan, {entry.path: entry.size for entry in listed.files}))
-    job = translate_job.Translate(conversion, converter.source, output_dir, len(batches))
+    batches = list(translate_job.make_batches(plan, {entry.path: entry.size for entry in listed.files}))
+    job = translate_job.TranslateJob(conversion, converter.source, output_dir, len(batches))
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
         return None
-    runner.check(parsed)
-    filesystem.need_output_folder("output_dir", output_dir)
-    with filesystem.exclusive("output_dir", output_dir):
-        _refuse_foreign(plan, output_dir)
-        rows.claim(output_dir, [])
+    runner.check_options(parsed)
+    filesystem.create_output_folder("output_dir", output_dir)
+    with filesystem.folder_lock("output_dir", output_dir):
+        _refuse_foreign_files(plan, output_dir)
+        rows.mark_owned(output_dir, [])
         rows.clear(output_dir, keep_claim=True)
-        filesystem.delete_leftovers(output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row))
-        rows.write_work(output_dir, translate_job.WORK, batches)
-        with tally(runner.is_local(parsed)) as counter:
-            progress = Progress(f"translate to {conversion.target}", len(plan), "files")
-            with watched(progress, counter.count):
-                runner.run(dataclasses.replace(job, tally=counter.folder).build, parsed)
-        return _finish(output_dir)
+        filesystem.delete_partial_files(
+            output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row)
+        )
+        rows.write_work(output_dir, translate_job.WORK_NAME, batches)
+        progress, counters = Progress(f"translate to {conversion.target}", len(plan), "files"), JobCounters()
+        with watched(progress, lambda: counters.total(translate_job.TRANSLATED, translate_job.FAILED)):
+            runner.run(job.build, parsed, counters=counters)
+        return _write_results(output_dir)
 
 
-def _paths(conversion: Conversion, pattern: str, output_dir: str) -> dict[str, str]:
+def _worker_paths(conversion: Conversion, pattern: str, output_dir: str) -> dict[str, str]:
     """All paths that workers read and write, by flag."""
     vocoder = conversion.inverter.partition(":")[2]
     detector = conversion.screen
@@ -77,7 +78,7 @@ def _paths(conversion: Conversion, pattern: str, output_dir: str) -> dict[str, s
     return paths | {"--inverter=vocoder:RUN": vocoder, "--flag_outliers_with": detector}
 
 
-def _inputs(pattern: str, kind: str, output_dir: str) -> file_listing.Listing:
+def _list_inputs(pattern: str, kind: str, output_dir: str) -> file_listing.Listing:
     """The files to translate; says what is left out.
 
     Raises:
@@ -87,8 +88,8 @@ def _inputs(pattern: str, kind: str, output_dir: str) -> file_listing.Listing:
     if not listed.files and ignored_files.ENDING in listed.left_out.counts:
         met = listed.left_out.described()
         raise UserError(f"--input={pattern}: files, but none of a kind that this run is of ({kind}): {met}")
-    file_listing.need_files(f"--input={pattern}: no file matches", listed)
-    file_listing.say_left_out(pattern, listed)
+    file_listing.require_files(f"--input={pattern}: no file matches", listed)
+    file_listing.print_ignored(pattern, listed)
     return listed
 
 
@@ -105,12 +106,12 @@ def _refuse_overwriting(plan: Iterable[dict], inputs: Sequence[str], output_dir:
             raise UserError(f"--output_dir={output_dir}: {hit} would be overwritten; take another folder")
 
 
-def _refuse_foreign(plan: Iterable[dict], output_dir: str) -> None:
+def _refuse_foreign_files(plan: Iterable[dict], output_dir: str) -> None:
     """Raises UserError where a result would take the place of a file, and no `translate` wrote to the folder before.
 
     That one did is said by its list of results, or by the mark that one leaves which does not end well.
     """
-    if rows.claimed(output_dir) == [] or _is_list_of_results(posixpath.join(output_dir, TRANSLATIONS)):
+    if rows.owned_domains(output_dir) == [] or _is_translations_file(posixpath.join(output_dir, TRANSLATIONS)):
         return
     names = [TRANSLATIONS, FAILURES, *(row["output"] for row in plan if "output" in row)]
     if filesystem.is_remote(output_dir):
@@ -126,7 +127,7 @@ def _refuse_foreign(plan: Iterable[dict], output_dir: str) -> None:
         )
 
 
-def _is_list_of_results(path: str) -> bool:
+def _is_translations_file(path: str) -> bool:
     """Whether a file is a list of results as :func:`_finish` writes it; an empty one tells of failures alone."""
     if not filesystem.exists(path):
         return False
@@ -138,22 +139,22 @@ def _is_list_of_results(path: str) -> bool:
         return False
 
 
-def _finish(output_dir: str) -> dict:
+def _write_results(output_dir: str) -> dict:
     """Writes `translations.jsonl` and `failures.jsonl` from the rows of the workers; the number of each."""
     counts, first = {}, {}
 
     def counted(name: str) -> Iterator[dict]:
         named = 0
-        for row in rows.read(output_dir, name, order=translate_job.ORDER):
+        for row in rows.read_rows(output_dir, name, order=translate_job.SORT_KEYS):
             counts[name] = counts.get(name, 0) + 1
             first.setdefault(name, row)
-            if "unlike" in row and (named := named + 1) <= MOST_SAID:
+            if "unlike" in row and (named := named + 1) <= MAX_WARNINGS:
                 print(f"warning: {row['path']}: {row['unlike']}", file=sys.stderr)
             yield row
 
     for name in ("translations", "failures"):
         with filesystem.new_file(posixpath.join(output_dir, f"{name}.jsonl")) as file:
-            file.writelines(line.encode() for line in tfrecord.lines(counted(name)))
+            file.writelines(line.encode() for line in tfrecord.json_lines(counted(name)))
     rows.clear(output_dir)
     if not counts:
         raise UserError(f"--output_dir={output_dir}: the workers left no results there; do they see the same folder?")

@@ -13,19 +13,19 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from pipelines.beam import filesystem, rows
+from pipelines.beam.job_counters import counter
 from pipelines.data import source_files
-from pipelines.progress import Tally
 
 if TYPE_CHECKING:
     from pipelines.inference.file_translator import Conversion
-
-WORK = "plan"
-ORDER = ("path",)
+WORK_NAME = "plan"
+TRANSLATED, FAILED = "files_translated", "files_failed"  # counters of files
+SORT_KEYS = ("path",)
 BATCH_FILES = 16  # that a worker takes at a time
 BATCH_BYTES = 16 << 20  # of all together, unless one alone has more
 
 
-def batches(plan: Iterable[dict], sizes: Mapping[str, int]) -> Iterator[dict]:
+def make_batches(plan: Iterable[dict], sizes: Mapping[str, int]) -> Iterator[dict]:
     """The rows of a plan in batches of files of like size, each a row with `files`.
 
     Args:
@@ -44,7 +44,7 @@ def batches(plan: Iterable[dict], sizes: Mapping[str, int]) -> Iterator[dict]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Translate:
+class TranslateJob:
     """The job of `translate`; travels to the workers.
 
     Attributes:
@@ -52,14 +52,12 @@ class Translate:
       source: the domain that the files are of.
       output_dir: where results go.
       batch_count: batches in the plan.
-      tally: folder of a :class:`Tally`, or nothing.
     """
 
     conversion: Conversion
     source: str
     output_dir: str
     batch_count: int
-    tally: str = ""
 
     def build(self, pipeline: beam.Pipeline) -> None:
         """Converts the batches of the plan, which `rows.write_work` has put into the work folder.
@@ -68,17 +66,17 @@ class Translate:
         sizes that are computed together.
         The model is loaded once in each worker process.
         """
-        converted = rows.read_work(pipeline, self.output_dir, WORK, self.batch_count) | "Convert" >> beam.ParDo(
+        converted = rows.read_work(pipeline, self.output_dir, WORK_NAME, self.batch_count) | "Convert" >> beam.ParDo(
             _Convert(self, Shared())
         ).with_outputs("failures", main="translations")
         for name, outcome in (("translations", converted.translations), ("failures", converted.failures)):
-            rows.write(outcome, self.output_dir, name, order=ORDER)
+            rows.write_rows(outcome, self.output_dir, name, order=SORT_KEYS)
 
 
 class _Convert(beam.DoFn):
     """Converts batches of files with a model that all threads of a process share."""
 
-    def __init__(self, job: Translate, shared: Shared):
+    def __init__(self, job: TranslateJob, shared: Shared):
         self.job, self.shared = job, shared
 
     def setup(self):
@@ -110,8 +108,8 @@ class _Convert(beam.DoFn):
             yield self._failure(row, outcome)
             return
         yield {**row, "source": self.job.source, "target": self.job.conversion.target, **outcome}
-        Tally.add(self.job.tally)
+        counter(TRANSLATED).inc()
 
     def _failure(self, row: dict, error: Exception):
-        Tally.add(self.job.tally)
-        return beam.pvalue.TaggedOutput("failures", source_files.failure(self.job.source, row["path"], error))
+        counter(FAILED).inc()
+        return beam.pvalue.TaggedOutput("failures", source_files.failure_row(self.job.source, row["path"], error))

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from models.errors import UserError
 from pipelines import config
-from pipelines.data.input_pipeline import Share
+from pipelines.data.input_pipeline import WorkerShard
 
 
 def strategy_of(name: str) -> tf.distribute.Strategy:
@@ -76,10 +76,10 @@ def place_in(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tuple[
     return number, chiefs + len(cluster.get("worker", []))
 
 
-def share_of(strategy: tf.distribute.Strategy) -> Share:
+def share_of(strategy: tf.distribute.Strategy) -> WorkerShard:
     """The rows of each global batch that this process feeds to its replicas."""
     worker, workers = place_of(strategy)
-    return Share(worker=worker, workers=workers, replicas=strategy.num_replicas_in_sync // workers)
+    return WorkerShard(worker=worker, workers=workers, replicas=strategy.num_replicas_in_sync // workers)
 
 
 def distributed(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):

@@ -87,12 +87,12 @@ class Trainer:
         self.run, self.run_dir, self.strategy, self.pace = run, run_dir, strategy, pace
         self.plugin_class = plugins.load(run.plugin)
         self.config = config.from_json(self.plugin_class.Config, run.config)
-        dataset.check(data, self.plugin_class)
+        dataset.check_batches(data, self.plugin_class)
         self.feed = batch_feed.Feed(
             round_trip_mels.imitated(data, self.config), self.plugin_class, self.config, strategy
         )
         self.watched = self.config.monitor or self.plugin_class.MONITOR
-        self.validates = input_pipeline.can_draw(data, self.plugin_class, "val")
+        self.validates = input_pipeline.has_examples(data, self.plugin_class, "val")
         number, self.workers = distribution.place_of(strategy)
         self.chief = number == 0
         if run.jit_compile and strategy.num_replicas_in_sync > 1:

@@ -26,7 +26,7 @@ def samples(data: dataset.Records) -> dict[str, np.ndarray]:
     samples = {}
     for name in data.spec.domains:
         if few := source_features.hash_sample(source_features.sources_with_sound(data, "val", name), SAMPLES, "sample"):
-            excerpts = source_features.excerpts(data, "val", name, few, FRAMES)
+            excerpts = source_features.read_excerpts(data, "val", name, few, FRAMES)
             samples[name] = np.stack([_filled(x, data.spec) for _, _, x in excerpts])
     return samples
 

@@ -58,7 +58,7 @@ def test_a_frame_is_normalised_alike_in_a_clip_of_any_length(rng):
         (lambda x: layers.reflect_conv2d(x, 6, 7), (2, 8, 12, 3), (2, 8, 12, 6)),
         (lambda x: layers.reflect_conv2d(x, 6, 3, strides=2), (2, 8, 12, 3), (2, 4, 6, 6)),
         (lambda x: layers.resize_conv2d(x, 6), (2, 8, 12, 3), (2, 16, 24, 6)),
-        (layers.leaky, (2, 9, 4), (2, 9, 4)),
+        (layers.leaky_relu, (2, 9, 4), (2, 9, 4)),
     ],
 )
 def test_the_shape_of_a_block_follows_from_its_sizes(build, shape, wanted):

@@ -213,7 +213,7 @@ def test_a_rerun_with_fewer_files_leaves_nothing_stale(tmp_path, monkeypatch):
     assert builder.info.splits.total_num_examples == 24
     for path in sorted((tmp_path / "in" / "low").iterdir())[1:]:
         path.unlink()
-    (tmp_path / "out" / f"{filesystem.PART}0123").write_bytes(b"left by a worker that died")
+    (tmp_path / "out" / f"{filesystem.PART_PREFIX}0123").write_bytes(b"left by a worker that died")
     prepare(tmp_path / "out", low=names["low"])
     assert_whole(tmp_path / "out")
 

@@ -11,7 +11,7 @@ import pytest
 from testbed import ROOT
 
 from pipelines import progress
-from pipelines.progress import Progress, Tally, duration, tally, watched
+from pipelines.progress import Progress, duration, watched
 
 
 class Clock:

@@ -89,7 +89,7 @@ def test_a_file_that_no_translate_wrote_is_not_replaced(speech_run, tmp_path, na
     for _ in range(2):  # results of an earlier command are replaced
         assert translate(speech_run, tmp_path / "in", out)["translations"] == 1
     with (
-        filesystem.exclusive("output_dir", str(out)),
+        filesystem.folder_lock("output_dir", str(out)),
         pytest.raises(ValueError, match="another command is writing there"),
     ):
         translate(speech_run, tmp_path / "in", out)
@@ -98,7 +98,7 @@ def test_a_file_that_no_translate_wrote_is_not_replaced(speech_run, tmp_path, na
 def test_results_of_an_attempt_that_did_not_end_are_replaced(speech_run, tmp_path):
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "000.wav", voice(110.0, 0.5, RATE_HZ, seed=0), RATE_HZ)
-    rows.claim(str(tmp_path / "out"), [])
+    rows.mark_owned(str(tmp_path / "out"), [])
     (tmp_path / "out" / "000.wav").write_text("of the first attempt")
     assert translate(speech_run, tmp_path / "in", tmp_path / "out") == {"translations": 1, "failures": 0}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000.wav", FAILURES, TRANSLATIONS]
@@ -280,8 +280,8 @@ def test_the_job_is_built_for_dataflow_without_a_network(speech_run, speech_fold
 def test_batches_follow_from_the_files_alone():
     sizes = {f"in/{n:03}": (n * 7919) % 1000 for n in range(100)} | {"in/long": translate_job.BATCH_BYTES}
     plan = [{"path": path} for path in sizes]
-    made = list(translate_job.batches(plan, sizes))
-    assert made == list(translate_job.batches(reversed(plan), sizes))
+    made = list(translate_job.make_batches(plan, sizes))
+    assert made == list(translate_job.make_batches(reversed(plan), sizes))
     assert sorted(row["path"] for batch in made for row in batch["files"]) == sorted(sizes)
     assert [len(batch["files"]) for batch in made] == [16] * 6 + [4, 1]
 
@@ -328,7 +328,7 @@ def test_results_inside_the_input_folder_are_no_input_the_next_time(picture_run,
 
 def test_a_remote_job_that_left_nothing_here_says_so(tmp_path):
     with pytest.raises(ValueError, match="the workers left no results there; do they see the same folder?"):
-        translate_folder._finish(str(tmp_path))
+        translate_folder._write_results(str(tmp_path))
 
 
 def test_local_paths_are_refused_where_workers_run_elsewhere(speech_run, speech_folder, tmp_path):

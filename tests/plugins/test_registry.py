@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from testbed import ROOT, script
+from testbed import script
 
 import plugins
 from plugins import base

@@ -185,7 +185,12 @@ def test_the_manifest_holds_channel_and_notes_and_its_examples_are_of_that_chann
         file = file_of(y)
         ((source, moments),) = source_files.survey(file, row, SMALL, (0.1, 0.1))
         names.append(
-            (source.channel, len(source.notes), moments.mean, list(source_files.examples(file, source, SMALL, True)))
+            (
+                source.channel,
+                len(source.notes),
+                moments.mean,
+                list(source_files.serialized_examples(file, source, SMALL, True)),
+            )
         )
     assert [row[:2] for row in names] == [(0, 1), (-1, 0)]
     np.testing.assert_allclose(names[0][2], names[1][2])

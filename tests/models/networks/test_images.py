@@ -63,10 +63,9 @@ def test_pictures_are_drawn_as_the_code_says(rng):
 
 def test_features_that_are_compared_have_unit_length(rng):
     taps = layers.FeatureTaps(images.resnet_generator(SPEC, channels=2, blocks=1))
-    assert len(taps.outputs) == 3
-    heads = shaken(images.patch_heads(taps, features=6), rng)
-    made = heads([rng.normal(size=(2, 5, tap.shape[-1])).astype(np.float32) for tap in taps.outputs])
-    for features in made:
+    assert len(taps.channels) == 3
+    heads = shaken(images.patch_heads(taps.channels, features=6), rng)
+    for features in heads([rng.normal(size=(2, 5, width)).astype(np.float32) for width in taps.channels]):
         np.testing.assert_allclose(np.linalg.norm(features, axis=-1), 1, atol=1e-4)
 
 

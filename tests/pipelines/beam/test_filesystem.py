@@ -76,25 +76,27 @@ def test_what_a_store_streams_can_be_read_from_any_place(objects, monkeypatch):
 
 
 def test_leftovers_of_all_folders_of_a_store_cost_one_listing(objects, requests):
-    left = [f"store://bucket/out/{folder}{filesystem.PART}1" for folder in ("", "a/", "b/c/")]
-    objects |= dict.fromkeys([*left, "store://bucket/out/a/x.wav", f"store://bucket/other/{filesystem.PART}1"], b"")
-    filesystem.delete_leftovers("store://bucket/out", ["a", "b/c"])
-    assert sorted(objects) == [f"store://bucket/other/{filesystem.PART}1", "store://bucket/out/a/x.wav"]
+    left = [f"store://bucket/out/{folder}{filesystem.PART_PREFIX}1" for folder in ("", "a/", "b/c/")]
+    objects |= dict.fromkeys(
+        [*left, "store://bucket/out/a/x.wav", f"store://bucket/other/{filesystem.PART_PREFIX}1"], b""
+    )
+    filesystem.delete_partial_files("store://bucket/out", ["a", "b/c"])
+    assert sorted(objects) == [f"store://bucket/other/{filesystem.PART_PREFIX}1", "store://bucket/out/a/x.wav"]
     assert requests[0] == "_list" and requests.count("_list") == 1
 
 
 def test_leftovers_are_looked_for_in_the_folders_that_are_named_and_no_others(tmp_path):
     for name in ("", "mine", "theirs"):
         (tmp_path / name).mkdir(exist_ok=True)
-        (tmp_path / name / f"{filesystem.PART}1").write_text("")
-    filesystem.delete_leftovers(str(tmp_path), ["mine", "never made"])
-    assert [path.parent.name for path in tmp_path.rglob(f"{filesystem.PART}*")] == ["theirs"]
+        (tmp_path / name / f"{filesystem.PART_PREFIX}1").write_text("")
+    filesystem.delete_partial_files(str(tmp_path), ["mine", "never made"])
+    assert [path.parent.name for path in tmp_path.rglob(f"{filesystem.PART_PREFIX}*")] == ["theirs"]
 
 
 def test_a_second_command_does_not_write_where_one_is_at_work(tmp_path):
-    with filesystem.exclusive("data_dir", str(tmp_path)):
+    with filesystem.folder_lock("data_dir", str(tmp_path)):
         with pytest.raises(ValueError, match="--data_dir=.*another command is writing there"):
-            with filesystem.exclusive("data_dir", str(tmp_path)):
+            with filesystem.folder_lock("data_dir", str(tmp_path)):
                 pass
-    with filesystem.exclusive("data_dir", str(tmp_path)):
+    with filesystem.folder_lock("data_dir", str(tmp_path)):
         assert os.listdir(tmp_path) == []

@@ -30,7 +30,7 @@ def recordings(draw):
 @laws
 @given(recordings(), st.integers(1, 24), st.integers(0, 2**40))
 def test_a_crop_is_a_stretch_of_the_recording_around_a_frame_that_sounds(log_mels, frames, row):
-    made = cropping.crop(tf.constant(log_mels), frames, SPEECH, tf.constant([row, 3], tf.int64)).numpy()
+    made = cropping.random_crop(tf.constant(log_mels), frames, SPEECH, tf.constant([row, 3], tf.int64)).numpy()
     assert made.shape == (frames, 8)
     floor = np.full((frames, 8), FRONT_END.log_floor, np.float32)
     beyond = np.concatenate([floor, log_mels, floor])
@@ -41,13 +41,15 @@ def test_a_crop_is_a_stretch_of_the_recording_around_a_frame_that_sounds(log_mel
 
 def test_crops_reach_every_part_that_sounds():
     log_mels = np.float32(np.arange(60)[:, None] / 100 + np.zeros(8))
-    crops = [cropping.crop(tf.constant(log_mels), 16, SPEECH, tf.constant([row, 0], tf.int64)) for row in range(60)]
+    crops = [
+        cropping.random_crop(tf.constant(log_mels), 16, SPEECH, tf.constant([row, 0], tf.int64)) for row in range(60)
+    ]
     assert set(np.concatenate(crops)[:, 0]) >= set(log_mels[:, 0])
 
 
 @pytest.mark.parametrize(("active", "times"), [(0, 0), (1, 1), (7, 1), (24, 2), (40, 2), (41, 3), (160, 10)])
 def test_silence_is_never_drawn_and_length_counts(active, times):
-    assert cropping.crops_of(active, 16) == times
+    assert cropping.crops_per_epoch(active, 16) == times
 
 
 def test_the_frames_of_a_crop_are_those_of_its_samples(spoken):

@@ -20,7 +20,7 @@ def text(delimiter=",", rows=ROWS, end="\r\n"):
 def test_a_table_is_the_same_in_every_encoding_and_by_every_delimiter(encoding, delimiter, tmp_path, capsys):
     path = tmp_path / "t.csv"
     path.write_bytes(text(delimiter).encode(encoding))
-    found = csv_table.read(str(path), ("id", "group"))
+    found = csv_table.read_table(str(path), ("id", "group"))
     assert found.columns == ROWS[0] and found.delimiter == delimiter
     assert [tuple(row.values()) for _, row in found.rows] == ROWS[1:]
     assert [line for line, _ in found.rows] == [2, 3]
@@ -30,7 +30,7 @@ def test_a_table_is_the_same_in_every_encoding_and_by_every_delimiter(encoding, 
 def test_a_spreadsheets_first_line_names_the_delimiter(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("sep=;\r\nid;size\r\na;1,5\r\n;\r\n\r\n", newline="")
-    found = csv_table.read(str(path), ("id",))
+    found = csv_table.read_table(str(path), ("id",))
     assert found.rows == ((3, {"id": "a", "size": "1,5"}),) and found.number("1,5") == 1.5
     with pytest.raises(ValueError):
         csv_table.Table("", (), ()).number("1,5")
@@ -52,23 +52,23 @@ def test_a_spreadsheets_first_line_names_the_delimiter(tmp_path):
 def test_what_is_no_table_is_refused_with_the_reason(content, said, tmp_path):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(ValueError, match=f"t.csv.*{said}") as caught:
-        csv_table.read(str(tmp_path / "t.csv"), ("id", "group"))
+        csv_table.read_table(str(tmp_path / "t.csv"), ("id", "group"))
     assert "\n" not in str(caught.value)
 
 
 def test_no_file_and_a_folder_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "none.csv"):
         with pytest.raises(ValueError, match="there is no such file; wanted a CSV with the columns id"):
-            csv_table.read(str(path), ("id",))
+            csv_table.read_table(str(path), ("id",))
 
 
 def test_rows_are_found_by_ids_with_accents_of_either_form(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(text(rows=[("id", "n"), (unicodedata.normalize("NFC", "a/é.wav"), "1"), ("b", "2"), ("b", "2")]))
-    known = csv_table.read(str(path), ("id",)).by_id()
+    known = csv_table.read_table(str(path), ("id",)).by_id()
     assert known.get(unicodedata.normalize("NFD", "a/é.wav"))["n"] == "1"
     with pytest.raises(ValueError, match="t.csv: nothing on c and 1 other files"):
         known.of_all("t.csv", ["b", "c", "d"])
     path.write_text(text(rows=[("id", "n"), ("b", "1"), ("b", "2")]))
     with pytest.raises(ValueError, match="line 3: b again, with other values"):
-        csv_table.read(str(path), ("id",)).by_id()
+        csv_table.read_table(str(path), ("id",)).by_id()

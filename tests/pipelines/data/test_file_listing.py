@@ -85,7 +85,7 @@ def test_what_is_no_file_is_counted_and_never_opened(tree):
         assert counts == {ignored_files.BROKEN: 1, ignored_files.IRREGULAR: 1}
     found = file_listing.list_files([f"{root}/pipe.wav"], SUFFIXES)
     with pytest.raises(ValueError, match="no file matches; left out: 1 neither files nor folders"):
-        file_listing.need_files("no file matches", found)
+        file_listing.require_files("no file matches", found)
 
 
 def test_a_folder_that_cannot_be_read_is_counted(tree, monkeypatch):
@@ -266,13 +266,13 @@ def test_a_bucket_is_a_folder(monkeypatch):
 def test_brackets_in_globs_stand_for_characters_as_in_shells(pattern, matches, others):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert "".join(c for c in matches + others if path_patterns.regex_of(pattern).fullmatch(c)) == matches
+        assert "".join(c for c in matches + others if path_patterns.glob_to_regex(pattern).fullmatch(c)) == matches
 
 
 @laws
 @given(pattern=st.text("ab[]!^-*?\\/&|~", max_size=8))
 def test_every_text_is_a_glob(pattern):
-    path_patterns.regex_of(pattern).fullmatch("ab")
+    path_patterns.glob_to_regex(pattern).fullmatch("ab")
 
 
 def test_a_store_without_folders_is_listed_by_one_request(monkeypatch):
@@ -296,8 +296,8 @@ def test_a_store_without_folders_is_listed_by_one_request(monkeypatch):
 @laws
 @given(name=st.text(st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"]), min_size=1, max_size=12))
 def test_an_escaped_name_matches_itself_alone(name):
-    assert path_patterns.regex_of(path_patterns.escape(name)).fullmatch(name) and not path_patterns.is_glob(
+    assert path_patterns.glob_to_regex(path_patterns.escape(name)).fullmatch(name) and not path_patterns.is_glob(
         path_patterns.escape(name)
     )
     assert path_patterns.literal_prefix(path_patterns.escape(name)) == name
-    assert not path_patterns.regex_of(path_patterns.escape(name)).fullmatch(f"{name}x")
+    assert not path_patterns.glob_to_regex(path_patterns.escape(name)).fullmatch(f"{name}x")

@@ -37,7 +37,7 @@ def spec(rng):
 def test_the_fingerprint_depends_on_neither_paths_nor_order_nor_notes(spec):
     moved = [dataclasses.replace(s, path=f"/elsewhere/{n}", notes=("odd",), shard=n) for n, s in enumerate(SOURCES)]
     random.Random(0).shuffle(moved)
-    assert fingerprint.of_records(spec, moved) == fingerprint.of_records(spec, SOURCES)
+    assert fingerprint.records_fingerprint(spec, moved) == fingerprint.records_fingerprint(spec, SOURCES)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,9 @@ def test_the_fingerprint_depends_on_neither_paths_nor_order_nor_notes(spec):
 )
 def test_what_counts_of_a_file_changes_the_fingerprint(spec, n, changes, said):
     now = [*SOURCES[:n], dataclasses.replace(SOURCES[n], **changes), *SOURCES[n + 1 :]]
-    found = fingerprint.differences(fingerprint.of_records(spec, SOURCES), fingerprint.of_records(spec, now))
+    found = fingerprint.differences(
+        fingerprint.records_fingerprint(spec, SOURCES), fingerprint.records_fingerprint(spec, now)
+    )
     assert found[0] == said
 
 
@@ -61,7 +63,9 @@ def test_statistics_may_differ_by_rounding_and_by_no_more(spec):
     def moved(by):
         m = spec.moments["a"]
         lead = m.lead + np.eye(1, 80) * by * m.count
-        return fingerprint.of_records(dataclasses.replace(spec, moments={"a": dataclasses.replace(m, lead=lead)}), [])
+        return fingerprint.records_fingerprint(
+            dataclasses.replace(spec, moments={"a": dataclasses.replace(m, lead=lead)}), []
+        )
 
     assert not fingerprint.differences(moved(0), moved(1e-6))
     assert fingerprint.differences(moved(0), moved(0.1)) == ["other statistics of a"]
@@ -79,23 +83,23 @@ def test_statistics_may_differ_by_rounding_and_by_no_more(spec):
     ],
 )
 def test_a_part_is_known_where_it_overlaps_one_that_was_trained_on(trained, asked, known, tmp_path):
-    fingerprint.write_files(str(tmp_path), [source("x", part=trained), source("y", "test")])
+    fingerprint.write_training_files(str(tmp_path), [source("x", part=trained), source("y", "test")])
     found = [source("x", "test", part=asked), source("y", "test")]
-    of_run = fingerprint.TrainedOn.of_run(str(tmp_path), "gone", found)
+    of_run = fingerprint.TrainingParts.of_run(str(tmp_path), "gone", found)
     assert [each in of_run for each in found] == [known, False]
 
 
 def test_a_run_knows_the_files_of_the_run_it_began_with(tmp_path):
-    fingerprint.write_files(str(tmp_path / "first"), [source("x")])
-    fingerprint.write_files(str(tmp_path / "second"), [source("y")], begun_with=str(tmp_path / "first"))
-    assert (tmp_path / "second" / fingerprint.FILE).read_text() == "y\nx\n"
+    fingerprint.write_training_files(str(tmp_path / "first"), [source("x")])
+    fingerprint.write_training_files(str(tmp_path / "second"), [source("y")], begun_with=str(tmp_path / "first"))
+    assert (tmp_path / "second" / fingerprint.TRAINING_FILES).read_text() == "y\nx\n"
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe x\n", b"x zero\n"])
 def test_a_broken_list_of_training_files_is_named(tmp_path, content):
-    (tmp_path / fingerprint.FILE).write_bytes(content)
-    with pytest.raises(UserError, match=f"{fingerprint.FILE} is broken .* train again"):
-        fingerprint.TrainedOn.of_run(str(tmp_path), "", [source("x")])
+    (tmp_path / fingerprint.TRAINING_FILES).write_bytes(content)
+    with pytest.raises(UserError, match=f"{fingerprint.TRAINING_FILES} is broken .* train again"):
+        fingerprint.TrainingParts.of_run(str(tmp_path), "", [source("x")])
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +127,7 @@ def test_the_same_command_on_other_records_is_refused(cut_anew):
     preprocess(root / "voices", root / "same", ("low", "high"), pairs=FRONT_END)
     run = run_directory.read_run(str(root / "run"))
     data = dataset.open_records(str(root / "same"))
-    again = dataclasses.replace(run, records=fingerprint.of_records(data.spec, data.sources))
+    again = dataclasses.replace(run, records=fingerprint.records_fingerprint(data.spec, data.sources))
     assert resume.resolve_resume(str(root / "run"), again) == again
     old = dataclasses.replace(run, records={})
     run_directory.write_run(str(root / "run"), old)
@@ -148,16 +152,16 @@ def test_files_that_a_run_was_trained_on_are_known_though_its_records_are_others
 
 
 def test_a_run_of_before_is_known_by_its_records(speech_records, tmp_path):
-    assert not (tmp_path / fingerprint.FILE).exists()
+    assert not (tmp_path / fingerprint.TRAINING_FILES).exists()
     data = dataset.open_records(speech_records)
-    known = fingerprint.TrainedOn.of_run(str(tmp_path), speech_records, data.sources)
+    known = fingerprint.TrainingParts.of_run(str(tmp_path), speech_records, data.sources)
     assert [s in known for s in data.sources] == [s.split == "train" for s in data.sources]
 
 
 def test_other_weights_of_the_run_that_mels_come_from_are_another_run(code_run, spec):
-    before = fingerprint.of_records(spec, SOURCES, code_run)
-    assert before["mels_from"] == fingerprint.weights_of(code_run)
+    before = fingerprint.records_fingerprint(spec, SOURCES, code_run)
+    assert before["mels_from"] == fingerprint.export_hash(code_run)
     found = fingerprint.differences(before, {**before, "mels_from": "others"})
     assert found == ["other weights of the run that mels_from names"]
     with pytest.raises(ValueError, match="nowhere has no export"):
-        fingerprint.of_records(spec, SOURCES, "nowhere")
+        fingerprint.records_fingerprint(spec, SOURCES, "nowhere")

@@ -16,10 +16,10 @@ from plugins import base
 
 
 def test_segments_of_long_recordings_are_drawn_like_clips(long_records):
-    stream = input_pipeline._stream(long_records, "train", "a", base.Config(crop_frames=128), first=0, salt=0)
+    stream = input_pipeline._domain_stream(long_records, "train", "a", base.Config(crop_frames=128), first=0, salt=0)
     drawn = []
     for record in stream.take(100):
-        head = tf.io.parse_single_example(record, source_features.HEAD)
+        head = tf.io.parse_single_example(record, source_features.KEY_FEATURES)
         drawn.append((head["id"].numpy(), int(head["segment"])))
     assert len(set(drawn)) >= 60
     first = [segment for name, segment in drawn[:20]]
@@ -36,7 +36,7 @@ def test_a_run_on_long_recordings_goes_on_in_any_round(long_records, form):
 
 def test_the_cache_is_bounded_over_all_domains_together(monkeypatch):
     monkeypatch.setattr(input_pipeline, "CACHE_BYTES", 10)
-    assert input_pipeline.cached({"a": 6, "b": 6, "c": 3}) == {"c", "a"}
+    assert input_pipeline.domains_to_cache({"a": 6, "b": 6, "c": 3}) == {"c", "a"}
 
 
 FRONT_END = audio.AudioSpec.at(8000, n_fft=256, n_mels=8)
@@ -54,7 +54,7 @@ def test_batches_from_a_step_on_are_those_after_so_many(data_of, kind, form):
 @FORMS
 def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
     def shares(replicas, workers=1):
-        places = [input_pipeline.Share(n, workers, replicas) for n in range(workers)]
+        places = [input_pipeline.WorkerShard(n, workers, replicas) for n in range(workers)]
         each = [batches(data_of["speech"], form, count=3 * replicas, batch_size=8, share=place) for place in places]
         steps = range(0, 3 * replicas, replicas)
         return [joined([part for mine in each for part in mine[step : step + replicas]]) for step in steps]
@@ -68,7 +68,7 @@ def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
 def test_a_batch_that_cannot_be_shared_out_is_refused(data_of):
     for batch_size in (0, 2, 6):
         with pytest.raises(ValueError, match=f"batch_size={batch_size}; wanted a multiple of 4 replicas"):
-            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, share=input_pipeline.Share(0, 2, 2))
+            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, share=input_pipeline.WorkerShard(0, 2, 2))
 
 
 @KINDS
@@ -95,12 +95,12 @@ def test_an_epoch_draws_every_picture_once_and_the_next_in_another_order(data_of
 
 def test_an_epoch_of_speech_draws_a_record_as_often_as_it_has_crops(data_of):
     data = data_of["speech"]
-    times = {s.id: cropping.crops_of(s.active[0], 16) for s in data.of("train", "low")}
+    times = {s.id: cropping.crops_per_epoch(s.active[0], 16) for s in data.of("train", "low")}
     assert len(set(times.values())) > 1
-    stream = input_pipeline._stream(data, "train", "low", CONFIG, first=0, salt=0)
+    stream = input_pipeline._domain_stream(data, "train", "low", CONFIG, first=0, salt=0)
     for number in range(2):
         epoch = stream.skip(number * sum(times.values())).take(sum(times.values()))
-        drawn = collections.Counter(cropping.parse(r, data.spec)["id"].numpy().decode() for r in epoch)
+        drawn = collections.Counter(cropping.parse_example(r, data.spec)["id"].numpy().decode() for r in epoch)
         assert drawn == times
 
 
@@ -147,7 +147,7 @@ def recordings(draw):
 def test_batches_with_samples_are_a_function_of_the_step_and_shared_out(spoken):
     whole = batches(spoken, Waveforms, count=6)
     assert_same(batches(spoken, Waveforms, count=2, start_step=4), whole[4:])
-    halves = batches(spoken, Waveforms, count=12, share=input_pipeline.Share(0, 1, 2))
+    halves = batches(spoken, Waveforms, count=12, share=input_pipeline.WorkerShard(0, 1, 2))
     assert_same([joined(halves[n : n + 2]) for n in range(0, 12, 2)], whole)
 
 
@@ -181,9 +181,11 @@ def test_frames_may_be_those_that_a_model_makes_of_them(spoken):
 
 
 def test_records_of_several_shards_are_drawn_alike(scarce):
-    draws = sum(cropping.crops_of(active, 16) for source in scarce.of("train", "low") for active in source.active)
-    stream = input_pipeline._stream(scarce, "train", "low", CONFIG, first=0, salt=0).take(draws)
-    drawn = {cropping.parse(r, scarce.spec)["id"].numpy().decode() for r in stream}
+    draws = sum(
+        cropping.crops_per_epoch(active, 16) for source in scarce.of("train", "low") for active in source.active
+    )
+    stream = input_pipeline._domain_stream(scarce, "train", "low", CONFIG, first=0, salt=0).take(draws)
+    drawn = {cropping.parse_example(r, scarce.spec)["id"].numpy().decode() for r in stream}
     assert drawn == {source.id for source in scarce.of("train", "low")}
 
 

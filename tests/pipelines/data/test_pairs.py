@@ -37,16 +37,16 @@ def test_what_has_no_partner_is_no_pair(speech_folder, tmp_path):
             shutil.copy(path, tmp_path / name / (path.name if n < 4 else f"{name}_{n}.wav"))
     preprocess(tmp_path, tmp_path / "records", ("low", "high"), fractions=(0.0, 0.0), pairs=["n_fft=256", "n_mels=8"])
     data = dataset.open_records(str(tmp_path / "records"))
-    assert input_pipeline.can_draw(data, Paired, "train") and not input_pipeline.can_draw(data, Paired, "val")
+    assert input_pipeline.has_examples(data, Paired, "train") and not input_pipeline.has_examples(data, Paired, "val")
     assert len(batches(data, Paired, count=3)) == 3
     with pytest.raises(ValueError, match="no file of low and high has the same name in both, in the val split"):
         batches(data, Paired, count=1, split="val")
 
 
 def test_pairs_hold_a_record_once(long_records):
-    drawn = pairs.keys(long_records, "train", 128)
+    drawn = pairs.pair_draws(long_records, "train", 128)
     assert set(drawn.values()) == {7, 8} and len(drawn) == 74
-    assert pairs._serialised(long_records, "train", "a", 0, list(drawn)).shape == (74,)
+    assert pairs._read_records(long_records, "train", "a", 0, list(drawn)).shape == (74,)
 
 
 def renamed(data, **changes):
@@ -60,21 +60,25 @@ def test_accents_of_either_form_make_one_name(long_records):
     found = [dataclasses.replace(s, id=s.id.replace("x", forms[s.domain])) for s in long_records.sources]
     data = dataclasses.replace(long_records, sources=tuple(found))
     assert data.sources[0].id != data.sources[2].id.replace("b/", "a/")
-    assert len(pairs.names(data, "train")) == 2
-    assert pairs.described(data).startswith("2 pairs of files of one name (2 train, 0 val, 0 test); files without a")
+    assert len(pairs.pair_names(data, "train")) == 2
+    assert pairs.describe_pairs(data).startswith(
+        "2 pairs of files of one name (2 train, 0 val, 0 test); files without a"
+    )
 
 
 def test_pairs_are_counted_and_so_is_what_has_no_partner(long_records):
     data = renamed(long_records, id="a/z.wav")
-    assert pairs.described(data).startswith("1 pairs") and pairs.described(data).endswith("partner: 1 of a, 1 of b")
+    assert pairs.describe_pairs(data).startswith("1 pairs") and pairs.describe_pairs(data).endswith(
+        "partner: 1 of a, 1 of b"
+    )
 
 
 def test_two_files_of_one_name_are_no_pair_of_a_third(long_records):
     data = renamed(long_records, id="a/y.flac")
     with pytest.raises(ValueError, match="a/y.flac and a/y.wav have one name but for the ending"):
-        pairs.names(data, "train")
+        pairs.pair_names(data, "train")
 
 
 def test_a_pair_of_recordings_of_different_lengths_is_drawn_as_far_as_both_go(long_records):
-    drawn = pairs.keys(renamed(long_records, active=(1024,) * 3), "train", 128)
+    drawn = pairs.pair_draws(renamed(long_records, active=(1024,) * 3), "train", 128)
     assert sorted(segment for name, segment, *_ in drawn if name == "a/x.wav") == [0, 1, 2]

@@ -91,7 +91,7 @@ def test_an_epoch_draws_each_record_by_its_share_and_all_as_often_as_wanted(shar
     wanted = 3 * len(shares) * np.array(shares) / np.sum(shares)
     edges = np.round(np.cumsum(wanted), 6)
     edges[-1] = 3 * len(shares)
-    found = sample_weights.times(tf.constant(edges), tf.constant([seed, 1], tf.int64)).numpy()
+    found = sample_weights.systematic_draws(tf.constant(edges), tf.constant([seed, 1], tf.int64)).numpy()
     assert found.sum() == 3 * len(shares)
     assert np.all(np.abs(found - wanted) < 1 + 1e-5)
 
@@ -116,32 +116,34 @@ def test_a_sidecar_that_does_not_fit_is_refused(data_of, tmp_path, text, said):
     path = tmp_path / "weights.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=f"weights.csv.*{said}"):
-        sample_weights.read(str(path), data_of["speech"].sources)
+        sample_weights.read_weights(str(path), data_of["speech"].sources)
 
 
 def test_a_run_goes_on_with_the_same_weights_only(tmp_path):
     path = tmp_path / "weights.csv"
-    path.write_text(sample_weights.sidecar([("a", 0, 1.0)]))
+    path.write_text(sample_weights.format_weights([("a", 0, 1.0)]))
 
     def run():
-        told = sample_weights.described(str(path))
+        told = sample_weights.config_entry(str(path))
         return run_directory.Run(plugin="ae", preset="small", config={}, data_dir="x", spec={}, sample_weights=told)
 
     run_directory.write_run(str(tmp_path), run())
     tf.train.CheckpointManager(tf.train.Checkpoint(), str(tmp_path / "checkpoints"), 1).save()
     assert resume.resolve_resume(str(tmp_path), run()) == run()
-    path.write_text(sample_weights.sidecar([("a", 0, 2.0)]))
+    path.write_text(sample_weights.format_weights([("a", 0, 2.0)]))
     with pytest.raises(ValueError, match="sample_weights.hash: "):
         resume.resolve_resume(str(tmp_path), run())
     with pytest.raises(ValueError, match=r"--sample_weights=none.csv: there is no such file"):
-        sample_weights.described("none.csv")
+        sample_weights.config_entry("none.csv")
 
 
 def test_two_files_that_differ_in_how_accents_are_encoded_have_weights_of_their_own(data_of, tmp_path):
     source = next(source for source in data_of["picture"].sources if source.split == "train")
     spelt = ["a/\u00e9.png", "a/e\u0301.png"]
     found = [dataclasses.replace(source, id=name) for name in spelt]
-    (tmp_path / "weights.csv").write_text(sample_weights.sidecar((name, 0, 1.0 + n) for n, name in enumerate(spelt)))
-    assert sample_weights.read(str(tmp_path / "weights.csv"), found) == {(spelt[0], 0): 1.0, (spelt[1], 0): 2.0}
-    (tmp_path / "weights.csv").write_text(sample_weights.sidecar([(spelt[1], 0, 3.0)]))
-    assert sample_weights.read(str(tmp_path / "weights.csv"), found[:1]) == {(spelt[0], 0): 3.0}
+    (tmp_path / "weights.csv").write_text(
+        sample_weights.format_weights((name, 0, 1.0 + n) for n, name in enumerate(spelt))
+    )
+    assert sample_weights.read_weights(str(tmp_path / "weights.csv"), found) == {(spelt[0], 0): 1.0, (spelt[1], 0): 2.0}
+    (tmp_path / "weights.csv").write_text(sample_weights.format_weights([(spelt[1], 0, 3.0)]))
+    assert sample_weights.read_weights(str(tmp_path / "weights.csv"), found[:1]) == {(spelt[0], 0): 3.0}

@@ -12,7 +12,7 @@ from pipelines.data import cropping, source_features
 def test_an_excerpt_is_a_stretch_that_sounds_and_parallel_files_give_the_same(long_records):
     found = {}
     for domain in "ab":
-        made = source_features.excerpts(long_records, "train", domain, long_records.of("train", domain), 1500)
+        made = source_features.read_excerpts(long_records, "train", domain, long_records.of("train", domain), 1500)
         wholes = {source.id: x for source, x in source_features.read_sources(long_records, "train", domain)}
         for source, start, x in made:
             np.testing.assert_array_equal(x, wholes[source.id][start : start + 1500])
@@ -26,7 +26,7 @@ def test_the_kept_samples_of_a_recording_give_its_kept_frames(spoken):
     front_end = spoken.spec.features
     for source, log_mels in source_features.read_sources(spoken, "train", "low"):
         shards = tf.data.TFRecordDataset(spoken.shards("train", "low"))
-        parsed = [cropping.parse(r, spoken.spec, waveform=True) for r in shards]
+        parsed = [cropping.parse_example(r, spoken.spec, waveform=True) for r in shards]
         parts = [p["waveform"] for p in parsed if p["id"].numpy().decode() == source.id]
         assert len(parts) == len(source.active) > 1
         y = np.concatenate(parts)

@@ -1,14 +1,14 @@
 """Split fractions: small domains get files for every split."""
 
 from pipelines.data import domains, work_rows
-from pipelines.data.split_fractions import MAX_FRACTION, split_fractions
+from pipelines.data.split_fractions import MAX_FRACTION, adjust_fractions
 
 
 def test_small_domains_have_something_for_every_split_that_is_asked_for(tree):
     for seed in range(20):
         folder = tree(*(f"{name}/{seed}_{n}.wav" for name in "ab" for n in range(12)))
         made = domains.read_domains(f"{name}={folder}/{name}/{seed}_*.wav" for name in "ab")
-        val, test = split_fractions(made, (0.05, 0.05), split_by="file", seed=seed)
+        val, test = adjust_fractions(made, (0.05, 0.05), split_by="file", seed=seed)
         assert 0.05 <= val <= MAX_FRACTION + 0.05 and 0.05 <= test <= MAX_FRACTION
         spared = {}
         for row in work_rows.work_rows(made, "audio", (val, test), split_by="file", seed=seed):
@@ -20,5 +20,5 @@ def test_shares_that_suffice_or_were_not_asked_for_stay(tree):
     folder = tree(*(f"a/{n}.wav" for n in range(60)), *(f"few/{n}.wav" for n in range(9)))
     every = [domains.read_domains([f"a={folder}/a"]), domains.read_domains([f"few={folder}/few"])]
     for made, asked in zip(every, [(0.2, 0.2), (0.05, 0.05)], strict=True):
-        assert split_fractions(made, asked, split_by="file", seed=0) == asked
-    assert split_fractions(every[0], (0.0, 0.0), split_by="file", seed=0) == (0.0, 0.0)
+        assert adjust_fractions(made, asked, split_by="file", seed=0) == asked
+    assert adjust_fractions(every[0], (0.0, 0.0), split_by="file", seed=0) == (0.0, 0.0)

@@ -77,15 +77,15 @@ def prepared(folder, flag, **changes):
     domains = corpus.read_domains([flag], str(folder))
     kind = front_end.infer_kind(domains, None)
     spec = front_end.infer_spec(kind, domains, [])
-    job = preprocess_job.Preprocess(kind, spec, domains, str(folder), (0.1, 0.1), "file", **changes)
-    dataset_writer.prepare(job, runner.options([]))
+    job = preprocess_job.PreprocessJob(kind, spec, domains, str(folder), (0.1, 0.1), "file", **changes)
+    dataset_writer.write_dataset(job, runner.parse_options([]))
     return dataset.open_records(str(folder))
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("pictures", (64, 64, 1)), ("sounds", (64, 80))])
 def test_records_of_a_set_know_their_factors(kind, shape, tmp_path):
     data = prepared(tmp_path, f"drawn=factors:{kind}/12")
-    with open(folders.table_of(str(tmp_path), "drawn")) as file:
+    with open(folders.factors_path(str(tmp_path), "drawn")) as file:
         rows = {row["id"]: row for row in csv.DictReader(file)}
     assert rows.keys() == {source.id for source in data.sources} and len(rows) == 12
     first = rows["drawn/000003" + folders.SUFFIXES[kind]]
@@ -94,12 +94,12 @@ def test_records_of_a_set_know_their_factors(kind, shape, tmp_path):
 
 
 def test_what_was_drawn_stays_and_is_drawn_anew_for_another_count(tmp_path, monkeypatch):
-    folders.drawn("factors:pictures/3", "a", str(tmp_path))
+    folders.draw_examples("factors:pictures/3", "a", str(tmp_path))
     path = tmp_path / "sources" / "a" / "000001.png"
     before = path.stat().st_mtime_ns
-    folders.drawn("factors:pictures/3", "a", str(tmp_path))
+    folders.draw_examples("factors:pictures/3", "a", str(tmp_path))
     assert path.stat().st_mtime_ns == before
-    folders.drawn("factors:pictures/2", "a", str(tmp_path))
+    folders.draw_examples("factors:pictures/2", "a", str(tmp_path))
     assert len(list(path.parent.iterdir())) == 2
     assert np.array_equal(
         np.asarray(PIL.Image.open(io.BytesIO(path.read_bytes())))[..., None], procedural.example("pictures", 1)[0]
@@ -112,7 +112,7 @@ def test_files_that_no_command_drew_stay(tmp_path, name):
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     with pytest.raises(ValueError, match=f"{name} is there, and no preprocess wrote it"):
-        folders.drawn("factors:pictures/3", "a", str(tmp_path))
+        folders.draw_examples("factors:pictures/3", "a", str(tmp_path))
     assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path] and path.read_text() == "mine"
 
 
@@ -126,8 +126,8 @@ def test_what_was_cut_off_is_drawn_anew(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
         patch.setattr(procedural, "example", failing)
-        folders.drawn("factors:pictures/5", "a", str(tmp_path))
-    folders.drawn("factors:sounds/1", "a", str(tmp_path))
+        folders.draw_examples("factors:pictures/5", "a", str(tmp_path))
+    folders.draw_examples("factors:sounds/1", "a", str(tmp_path))
     names = sorted(path.name for path in (tmp_path / "sources").rglob("*") if path.is_file())
     assert names == ["000000.wav", "a.csv", "a.json"]
 

@@ -12,7 +12,7 @@ from pipelines.data import systematic_sampling
 @laws
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=30).filter(any), st.integers(0, 9))
 def test_rounds_spread_the_draws_of_an_epoch_evenly(draws, seed):
-    plan = systematic_sampling.Rounds(draws, seed=seed)
+    plan = systematic_sampling.SamplingRounds(draws, seed=seed)
     times = np.stack([plan.times(tf.constant(n, tf.int64)) for n in range(2 * plan.rounds)])
     for epoch in np.split(times, 2):
         np.testing.assert_array_equal(epoch.sum(axis=0), draws)
@@ -24,4 +24,7 @@ def test_rounds_spread_the_draws_of_an_epoch_evenly(draws, seed):
 
 
 def test_a_round_passes_over_few_records_for_each_that_it_draws():
-    assert systematic_sampling.Rounds([1000] + [1] * 99, seed=0).rounds <= systematic_sampling.RECORDS_A_DRAW * 11
+    assert (
+        systematic_sampling.SamplingRounds([1000] + [1] * 99, seed=0).rounds
+        <= systematic_sampling.MAX_RECORDS_PER_DRAW * 11
+    )

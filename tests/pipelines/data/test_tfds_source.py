@@ -140,7 +140,7 @@ def test_what_has_no_label_lies_in_a_folder_that_says_so(prepared, tmp_path):
 
 @pytest.mark.parametrize("number", [0, 1, 2, -1])
 def test_a_class_may_have_any_name(number):
-    name = tfds_source._class(LABEL, number)
+    name = tfds_source._class_folder(LABEL, number)
     assert "/" not in name and name.strip(".")
 
 
@@ -170,7 +170,7 @@ def test_a_store_without_folders_gets_the_same_files(prepared, tmp_path, monkeyp
 
 def test_a_second_run_takes_what_is_there(prepared, tmp_path, monkeypatch):
     first = export(tmp_path, prepared["pictures"])
-    monkeypatch.setattr(tfds_source, "_library", lambda: pytest.fail("the dataset was opened again"))
+    monkeypatch.setattr(tfds_source, "_import_tfds", lambda: pytest.fail("the dataset was opened again"))
     assert export(tmp_path, prepared["pictures"]) == first
 
 
@@ -199,7 +199,7 @@ def test_a_folder_that_holds_another_dataset_now_is_exported_anew(prepared, tmp_
 
 
 def png_until_the_disk_is_full(pictures):
-    left, png = iter(range(pictures)), tfds_source._png
+    left, png = iter(range(pictures)), tfds_source._encode_png
 
     def failing(pixels):
         if next(left, None) is None:
@@ -214,7 +214,7 @@ def test_an_export_that_was_cut_off_is_not_taken_for_whole(prepared, tmp_path, b
     """Nor for the one that it was to replace, though as many files are there."""
     first = export(tmp_path, prepared["pictures"], before) if before else {}
     with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="disk full"):
-        patch.setattr(tfds_source, "_png", png_until_the_disk_is_full(2))
+        patch.setattr(tfds_source, "_encode_png", png_until_the_disk_is_full(2))
         export(tmp_path, prepared["pictures"])
     files = of_folder(tmp_path / "sources")
     assert sum(path.endswith(".png") for path in files) == 2 and "a.json" not in files
@@ -336,7 +336,7 @@ def test_a_dataset_goes_the_way_of_any_folder(prepared, picture_folder, tmp_path
     labels = {"a": set(), "b": set()}
     for domain, found in labels.items():
         for record in tf.data.TFRecordDataset(data.shards("train", domain)):
-            found.add(cropping.parse(record, data.spec)["label"].numpy().decode())
+            found.add(cropping.parse_example(record, data.spec)["label"].numpy().decode())
     assert labels == {"a": {"cat", "rock_pop", "plain"}, "b": {"cat", "rock_pop"}}
     assert tensorflow_datasets.builder_from_directory(str(out)).info.splits["a_train"].num_examples == 22
 

@@ -23,48 +23,53 @@ KINDS = {"audio": (np.float16, (7, 5)), "image": (np.uint8, (8, 4, 3))}
 def test_an_encoded_example_is_what_tensorflow_parses(kind, rng):
     dtype, shape = KINDS[kind]
     array = (100 * rng.uniform(size=shape)).astype(dtype)
-    encoded = tfrecord.encode(kind, array, TEXTS, segment=3, active=2**40)
-    table = {key: tf.io.FixedLenFeature([], tf.string) for key in (tfrecord.FEATURE[kind], *tfrecord.TEXTS)}
-    table |= {key: tf.io.FixedLenFeature([], tf.int64) for key in tfrecord.NUMBERS}
+    encoded = tfrecord.encode_example(kind, array, TEXTS, segment=3, active=2**40)
+    table = {
+        key: tf.io.FixedLenFeature([], tf.string) for key in (tfrecord.FEATURE_NAME[kind], *tfrecord.TEXT_FEATURES)
+    }
+    table |= {key: tf.io.FixedLenFeature([], tf.int64) for key in tfrecord.INTEGER_FEATURES}
     parsed = tf.io.parse_single_example(encoded, table)
-    raw = tf.io.decode_raw(parsed[tfrecord.FEATURE[kind]], dtype)
+    raw = tf.io.decode_raw(parsed[tfrecord.FEATURE_NAME[kind]], dtype)
     np.testing.assert_array_equal(tf.reshape(raw, shape), array)
-    assert {key: parsed[key].numpy().decode() for key in tfrecord.TEXTS} == TEXTS
-    assert [int(parsed[key]) for key in tfrecord.NUMBERS] == [3, 2**40]
+    assert {key: parsed[key].numpy().decode() for key in tfrecord.TEXT_FEATURES} == TEXTS
+    assert [int(parsed[key]) for key in tfrecord.INTEGER_FEATURES] == [3, 2**40]
 
 
 def test_kept_samples_stand_beside_the_frames(rng):
     frames, samples = rng.normal(size=(7, 5)).astype(np.float16), rng.normal(size=7 * 4).astype(np.float16)
-    encoded = tfrecord.encode("audio", frames, TEXTS, waveform=samples)
+    encoded = tfrecord.encode_example("audio", frames, TEXTS, waveform=samples)
     parsed = tf.train.Example.FromString(encoded).features.feature
-    assert parsed[tfrecord.WAVEFORM].bytes_list.value[0] == samples.tobytes()
+    assert parsed[tfrecord.WAVEFORM_FEATURE].bytes_list.value[0] == samples.tobytes()
     assert (
-        tfrecord.WAVEFORM not in tf.train.Example.FromString(tfrecord.encode("audio", frames, TEXTS)).features.feature
+        tfrecord.WAVEFORM_FEATURE
+        not in tf.train.Example.FromString(tfrecord.encode_example("audio", frames, TEXTS)).features.feature
     )
 
 
 @laws
-@given(texts=st.fixed_dictionaries({name: unicode_names for name in tfrecord.TEXTS}), active=st.integers(0, 2**40))
+@given(
+    texts=st.fixed_dictionaries({name: unicode_names for name in tfrecord.TEXT_FEATURES}), active=st.integers(0, 2**40)
+)
 def test_the_bytes_are_those_that_tensorflows_own_message_gives(texts, active):
-    encoded = tfrecord.encode("image", np.arange(12, dtype=np.uint8).reshape(2, 2, 3), texts, active=active)
+    encoded = tfrecord.encode_example("image", np.arange(12, dtype=np.uint8).reshape(2, 2, 3), texts, active=active)
     assert tf.train.Example.FromString(encoded).SerializeToString(deterministic=True) == encoded
 
 
 def test_speech_is_stored_in_the_memory_order_of_its_frames(rng):
     frames = rng.normal(size=(5, 7)).astype(np.float16)
-    assert tfrecord.encode("audio", frames.T, TEXTS) == tfrecord.encode("audio", frames.T.copy(), TEXTS)
+    assert tfrecord.encode_example("audio", frames.T, TEXTS) == tfrecord.encode_example("audio", frames.T.copy(), TEXTS)
 
 
 @laws
 @given(st.lists(st.binary(max_size=300), max_size=5))
 def test_framed_records_are_a_tfrecord_file(tmp_path_factory, payloads):
     path = tmp_path_factory.mktemp("framed") / "records"
-    path.write_bytes(b"".join(map(tfrecord.framed, payloads)))
+    path.write_bytes(b"".join(map(tfrecord.frame_record, payloads)))
     assert [record.numpy() for record in tf.data.TFRecordDataset(str(path))] == payloads
 
 
 def test_a_flipped_bit_is_found(tmp_path):
-    framed = bytearray(tfrecord.framed(b"speech"))
+    framed = bytearray(tfrecord.frame_record(b"speech"))
     framed[14] ^= 1
     (tmp_path / "records").write_bytes(framed)
     with pytest.raises(tf.errors.DataLossError):
@@ -84,9 +89,9 @@ def test_shards_are_near_the_size_that_reads_well(examples, shape):
 @laws
 @given(st.lists(st.dictionaries(unicode_names, unicode_names | st.integers() | st.floats(allow_nan=False))))
 def test_rows_are_one_line_each_and_read_back(rows):
-    text = "".join(tfrecord.lines(rows))
+    text = "".join(tfrecord.json_lines(rows))
     assert [json.loads(line) for line in text.split("\n")[:-1]] == rows
-    assert text == "".join(tfrecord.lines([dict(reversed(row.items())) for row in rows]))
+    assert text == "".join(tfrecord.json_lines([dict(reversed(row.items())) for row in rows]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -97,14 +102,14 @@ def test_a_data_directory_opens_as_a_tensorflow_dataset(kind, request):
     assert set(builder.info.splits) == {f"{name}_{split}" for name in data.spec.domains for split in splits.SPLITS}
     for name in data.spec.domains:
         split = f"{name}_train"
-        mine = [cropping.parse(r, data.spec) for r in tf.data.TFRecordDataset(data.shards("train", name))]
+        mine = [cropping.parse_example(r, data.spec) for r in tf.data.TFRecordDataset(data.shards("train", name))]
         theirs = list(tensorflow_datasets.as_numpy(builder.as_dataset(split)))
         assert len(mine) == len(theirs) == builder.info.splits[split].num_examples > 2
         for own, other in zip(mine, theirs, strict=True):
-            values = other[tfrecord.FEATURE[kind]]
+            values = other[tfrecord.FEATURE_NAME[kind]]
             values = values.astype(np.float32) if kind == "audio" else values / np.float32(127.5) - 1
             np.testing.assert_array_equal(values, own["features"])
-            for key in (*tfrecord.TEXTS, *tfrecord.NUMBERS):
+            for key in (*tfrecord.TEXT_FEATURES, *tfrecord.INTEGER_FEATURES):
                 assert other[key] == own[key].numpy()
         part = tensorflow_datasets.as_numpy(builder.as_dataset(f"{split}[1:3]"))
         assert [example["id"] for example in part] == [example["id"] for example in theirs[1:3]]
@@ -116,7 +121,7 @@ def test_kept_samples_open_as_part_of_a_tensorflow_dataset(waveform_records):
         tensorflow_datasets.builder_from_directory(waveform_records).as_dataset("low_train")
     )
     shards = tf.data.TFRecordDataset(data.shards("train", "low"))
-    for own, other in zip((cropping.parse(r, data.spec, waveform=True) for r in shards), theirs, strict=True):
+    for own, other in zip((cropping.parse_example(r, data.spec, waveform=True) for r in shards), theirs, strict=True):
         np.testing.assert_array_equal(other["waveform"], own["waveform"])
         assert len(own["waveform"]) == len(own["features"]) * data.spec.features.hop_length
 

@@ -66,7 +66,7 @@ def test_the_sidecar_is_one_that_training_takes(runs, tmp_path, capsys):
         debiased(runs, "db_vae", tmp_path, alpha=alpha)
         assert ("w.csv holds other weights, which are replaced" in capsys.readouterr().err) == warned
     data = dataset.open_records(runs["db_vae"][1])
-    made = sample_weights.read(str(tmp_path / "w.csv"), data.sources)
+    made = sample_weights.read_weights(str(tmp_path / "w.csv"), data.sources)
     for domain in data.spec.domains:
         mine = [made[source.id, 0] for source in data.of("train", domain)]
         assert np.mean(mine) == pytest.approx(1, abs=1e-3) and min(mine) > 0
@@ -85,7 +85,7 @@ def test_an_autoencoder_of_speech_is_probed(runs, tmp_path):
     assert set(numbers["accuracy"]) == {"probe", "weighted_probe"} and set(numbers["groups"]) == {"even", "odd"}
     with open(tmp_path / "debias.csv") as file:
         assert {row["group"] for row in csv.DictReader(file)} == {"even", "odd"}
-    assert sample_weights.read(str(tmp_path / "w.csv"), data.sources)
+    assert sample_weights.read_weights(str(tmp_path / "w.csv"), data.sources)
     labels.write_text("id,group\nlow/x,even\n")
     with pytest.raises(ValueError, match=r"labels.csv: nothing on low/clip_\d+.wav and \d+ other files"):
         debiased(runs, "ae", tmp_path, labels=str(labels))

@@ -84,7 +84,7 @@ def test_a_run_on_other_records_is_trained_again(picture_records, tmp_path):
     asked = job.Asked(do="sweep", run_dir=str(tmp_path), data_dir=picture_records, output_dir="")
     data = dataset.open_records(picture_records)
     for kept, stale in ((data.sources, False), (data.sources[1:], True)):
-        made = fingerprint.of_records(data.spec, kept)
+        made = fingerprint.records_fingerprint(data.spec, kept)
         run = run_directory.Run(plugin="ae", preset="small", config={}, data_dir="", spec={}, records=made)
         run_directory.write_run(str(tmp_path / point.name), run)
         assert sweep_job._stale(asked, point) == stale

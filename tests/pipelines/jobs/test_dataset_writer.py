@@ -58,7 +58,7 @@ def test_a_second_command_on_a_directory_that_one_is_writing_is_refused(voices, 
     prepare(tmp_path, low=voices / "low")
     before = contents(tmp_path)
     with (
-        filesystem.exclusive("data_dir", str(tmp_path)),
+        filesystem.folder_lock("data_dir", str(tmp_path)),
         pytest.raises(ValueError, match="another command is writing there"),
     ):
         prepare(tmp_path, low=voices / "high")
@@ -78,7 +78,7 @@ def test_files_that_are_no_dataset_survive_every_run(voices, tmp_path):
         mine["other-train.tfrecord-00000-of-00001"] = "put there later"
     found = contents(tmp_path)
     assert {name: found[name].decode() for name in mine} == mine
-    assert not [name for name in found if filesystem.PART in name]
+    assert not [name for name in found if filesystem.PART_PREFIX in name]
 
 
 def test_a_directory_that_an_unfinished_job_left_is_taken_over(voices, tmp_path, monkeypatch):
@@ -206,7 +206,7 @@ def test_rows_come_back_sorted_and_one_at_a_time(tmp_path):
         mine = sorted(made[number::4], key=lambda row: row["id"])
         text = "".join(f"{json.dumps(row)}\n" for row in mine)
         filesystem.write_text(os.path.join(job_rows.work_folder(folder), f"sources-{number:05d}"), text)
-    found = job_rows.read(folder, "sources", order=("id",))
+    found = job_rows.read_rows(folder, "sources", order=("id",))
     assert next(found)["id"] == "0000"
     assert [row["id"] for row in found] == sorted(row["id"] for row in made)[1:]
     job_rows.clear(folder)
@@ -215,9 +215,9 @@ def test_rows_come_back_sorted_and_one_at_a_time(tmp_path):
 
 def test_a_job_that_left_nothing_here_says_so(voices, tmp_path):
     found = domains.read_domains([f"low={voices / 'low'}"])
-    job = preprocess_job.Preprocess("audio", AudioSpec.at(RATE_HZ), found, str(tmp_path), (0.1, 0.1), "file")
+    job = preprocess_job.PreprocessJob("audio", AudioSpec.at(RATE_HZ), found, str(tmp_path), (0.1, 0.1), "file")
     with pytest.raises(ValueError, match="the workers left no results there; do they see the same folder?"):
-        dataset_writer.finish(job)
+        dataset_writer.finish_dataset(job)
 
 
 # ------------------------------------------------------------------ before anything starts
@@ -228,7 +228,7 @@ FLINK = ["--runner=FlinkRunner", "--flink_master=cluster:8081"]
 
 @pytest.mark.parametrize("beam", [PORTABLE, FLINK, DATAFLOW[:1] + DATAFLOW[2:]], ids=lambda beam: beam[0])
 def test_local_paths_are_refused_where_workers_run_elsewhere(beam):
-    parsed = runner.options(beam)
+    parsed = runner.parse_options(beam)
     with pytest.raises(ValueError, match="--data_dir=out: local, and workers of .*Runner may run on other machines"):
         runner.check_paths(parsed, {"--data_dir": "out", "--domain=a": "gs://bucket/a", "--reject": ""}, shared=False)
     for paths, shared in (({"--data_dir": "out"}, True), ({"--data_dir": "gs://bucket/out", "--reject": ""}, False)):
@@ -240,7 +240,7 @@ LOCAL = [[], *([f"--runner={name}"] for name in ("DirectRunner", "directrunner",
 
 @pytest.mark.parametrize("beam", [*LOCAL, [*FLINK, "--environment_type=LOOPBACK"]])
 def test_local_paths_serve_workers_of_this_machine(beam):
-    assert runner.check_paths(runner.options(beam), {"--data_dir": "out"}, shared=False) == []
+    assert runner.check_paths(runner.parse_options(beam), {"--data_dir": "out"}, shared=False) == []
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_dry_run_on_this_machine_builds_the_job_and_touches_nothing(voices, tm
     assert contents(tmp_path) == before
     with pytest.raises(ValueError, match="--dry_run=maybe; wanted true or false"):
         prepare(tmp_path / "out", *beam, "--dry_run=maybe", low=voices / "high")
-    assert not runner.is_dry_run(runner.options([*DATAFLOW[:1], "--dry_run=False"]))
+    assert not runner.is_dry_run(runner.parse_options([*DATAFLOW[:1], "--dry_run=False"]))
 
 
 def test_the_scripts_refuse_what_cannot_be_a_directory_of_results_in_one_line(voices, tmp_path):

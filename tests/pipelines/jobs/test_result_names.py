@@ -17,7 +17,7 @@ PATHS = st.lists(st.tuples(st.lists(PART, min_size=1, max_size=3), ENDING), min_
 
 def settled(*relative, suffix=".wav", output_dir="/nowhere"):
     paths = sorted(f"in/{name}" for name in relative)
-    rows = list(result_names.settled(paths, "in/", suffix, output_dir))
+    rows = list(result_names.plan_results(paths, "in/", suffix, output_dir))
     assert [row["path"] for row in rows] == paths
     return {row["path"].removeprefix("in/"): row for row in rows}
 
@@ -69,5 +69,5 @@ def test_a_folder_that_is_there_keeps_its_name(tmp_path):
 
 
 def test_a_name_that_is_no_utf_8_is_listed_with_the_reason():
-    (row,) = result_names.settled(["in/caf\udce9.wav"], "in/", ".wav", "/nowhere")
+    (row,) = result_names.plan_results(["in/caf\udce9.wav"], "in/", ".wav", "/nowhere")
     assert row == {"path": "in/caf\\xe9.wav", "reason": "its name is not UTF-8; rename the file"}

@@ -169,7 +169,7 @@ def test_validation_goes_through_the_whole_split_up_to_a_bound(speech_records, t
     monkeypatch.setattr(saved_model, "write", lambda *_: None)
     made = train(str(tmp_path), speech_records, "ae", steps=1, batch_size=2, pace=EAGERLY)
     draws = [
-        sum(cropping.crops_of(active, 16) for s in made.data.of("val", name) for active in s.active)
+        sum(cropping.crops_per_epoch(active, 16) for s in made.data.of("val", name) for active in s.active)
         for name in made.data.spec.domains
     ]
     assert input_pipeline.rows_of_epoch(made.data, made.plugin_class, made.config, "val") == 2 * max(draws)
@@ -188,7 +188,7 @@ def test_shown_samples_are_those_that_a_hash_chooses(speech_records, monkeypatch
     for name, x in found.items():
         assert x.shape == (1, validation.FRAMES, 32)
         (source,) = source_features.hash_sample(data.of("val", name), 1, "sample")
-        ((_, start, wanted),) = source_features.excerpts(data, "val", name, [source], validation.FRAMES)
+        ((_, start, wanted),) = source_features.read_excerpts(data, "val", name, [source], validation.FRAMES)
         np.testing.assert_array_equal(x[0, : len(wanted)], wanted)
 
 
@@ -249,7 +249,7 @@ def test_what_cannot_be_watched_is_refused_before_training(plugin, changes, expo
 
 
 def test_without_validation_nothing_can_be_watched(speech_records, tmp_path, monkeypatch):
-    monkeypatch.setattr(input_pipeline, "can_draw", lambda *_: False)
+    monkeypatch.setattr(input_pipeline, "has_examples", lambda *_: False)
     with pytest.raises(ValueError, match="patience=2: the records hold nothing for validation"):
         train(str(tmp_path), speech_records, "ae", patience=2).fit()
 
