@@ -52,7 +52,7 @@ def decode(audio: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
 
 
 def mixed(samples: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:
-    """One channel `[samples]` of `[samples, channels]` in units of full scale; the twin of `channels.Channels`."""
+    """One channel `[samples]` of `[samples, channels]` in units of full scale; the twin of `channels.ChannelMeter`."""
     mean = tf.reduce_mean(samples, axis=1)
     size = tf.minimum(tf.shape(samples)[0], tf.cast(channels.BLOCK_S * tf.cast(rate_hz, tf.float32), tf.int32))
     both = tf.concat([samples, mean[:, None]], axis=1)
@@ -60,14 +60,14 @@ def mixed(samples: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:
     powers = tf.math.reduce_variance(parts, axis=1)  # `[blocks, channels and their mean]`
     count = tf.cast(tf.shape(samples)[1], tf.float32)
     unrelated = tf.reduce_sum(powers[:, :-1], axis=1) / count**2
-    lost = tf.where(powers[:, -1] < channels.CANCELS * unrelated, unrelated, 0.0)
-    cancels = (count > 1) & (tf.reduce_sum(lost) > channels.LOST * tf.reduce_sum(unrelated))
+    lost = tf.where(powers[:, -1] < channels.CANCELLATION_SHARE * unrelated, unrelated, 0.0)
+    cancels = (count > 1) & (tf.reduce_sum(lost) > channels.MAX_CANCELLED_SHARE * tf.reduce_sum(unrelated))
     loudest = tf.argmax(tf.reduce_sum(powers[:, :-1], axis=0), output_type=tf.int32)
     mono = tf.cond(cancels, lambda: tf.gather(samples, loudest, axis=1), lambda: mean)
     peak = tf.reduce_max(tf.abs(samples))
     depths = tf.constant(channels.DEPTHS, tf.float32)
     depth = tf.reduce_min(tf.where(peak <= 2**depths, depths, tf.math.ceil(tf.math.log(peak) / np.log(2.0)) + 1))
-    return mono * tf.where(peak > channels.FLOATS_REACH, 2 ** (1 - depth), 1.0)
+    return mono * tf.where(peak > channels.MAX_FLOAT_PEAK, 2 ** (1 - depth), 1.0)
 
 
 def resample(y: tf.Tensor, rate_hz: tf.Tensor, wanted_hz: int) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from models.features import audio, inversion, level
 from models.features.audio import AudioSpec
-from models.features.highpass import low_pass as highpass_kernel
+from models.features.highpass import low_pass_kernel
 
 
 def stft(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
@@ -81,10 +81,10 @@ def mel_to_magnitude(log_mels: tf.Tensor, spec: AudioSpec, *, iterations: int = 
     """
     bank = audio.mel_matrix(spec)
     mels = tf.exp(log_mels)
-    share = bank.sum(axis=0) + inversion.TINY
+    share = bank.sum(axis=0) + inversion.EPSILON
 
     def update(magnitude):
-        ratio = mels / (tf.matmul(magnitude, bank.T) + inversion.TINY)
+        ratio = mels / (tf.matmul(magnitude, bank.T) + inversion.EPSILON)
         return magnitude * tf.matmul(ratio, bank) / share
 
     return repeat(update, iterations, tf.matmul(mels, bank / bank.sum(axis=1, keepdims=True)))
@@ -175,7 +175,7 @@ def highpass(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
 
     Block by block and in double precision: memory beyond a few times the waveforms' does not grow.
     """
-    kernel = highpass_kernel(spec.sample_rate_hz)
+    kernel = low_pass_kernel(spec.sample_rate_hz)
     half, length = len(kernel) // 2, 1 << (4 * len(kernel)).bit_length()
     step, samples = length - 2 * half, tf.shape(y)[1]
     count = -(-samples // step)

@@ -101,7 +101,7 @@ def louder(magnitude: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> tf.Ten
     found = tf.matmul(magnitude, bank.T)
     most = tf.where(log_mels > spec.log_floor + AT_FLOOR, LOUDER, 1.0)
     ratio = tf.minimum(tf.exp(log_mels) / tf.maximum(found, spec.floor), most)
-    return tf.matmul(ratio, bank / (bank.sum(axis=0) + inversion.TINY))
+    return tf.matmul(ratio, bank / (bank.sum(axis=0) + inversion.EPSILON))
 
 
 # ------------------------------------------------------------------ discriminators

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from models.features.containers import MOST_CHUNKS, SLACK_BYTES, WHOLE
-from models.features.recording import MOST_CHANNELS, RATES_HZ
+from models.features.containers import MAX_CHUNKS, MIN_SHARE_PRESENT, SLACK_BYTES
+from models.features.recording import MAX_CHANNELS, RATES_HZ
 
 PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # format tags
 
@@ -62,7 +62,7 @@ def _format(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tenso
     tag, channels, rate_hz, frame_bytes = (number(audio, at + place, count) for place, count in places)
     extended = tf.logical_and(tf.equal(tag, EXTENSIBLE), number(audio, at - 4, 4) >= 40)
     tag = tf.cond(extended, lambda: number(audio, at + 24, 2), lambda: tag)
-    possible = (channels >= 1) & (channels <= MOST_CHANNELS) & (rate_hz >= RATES_HZ[0]) & (rate_hz <= RATES_HZ[1])
+    possible = (channels >= 1) & (channels <= MAX_CHANNELS) & (rate_hz >= RATES_HZ[0]) & (rate_hz <= RATES_HZ[1])
     possible = possible & (frame_bytes >= 1)
     refused = ["a WAV header that makes no sense: channels, rate, bytes of a frame", channels, rate_hz, frame_bytes]
     numbers = tf.cast(checked(tf.stack([tag, channels, rate_hz, frame_bytes]), possible, *refused), tf.int32)
@@ -77,7 +77,7 @@ def _data(audio: tf.Tensor, frame_bytes: tf.Tensor) -> tf.Tensor:
     unfinished = (size >= 0xFFFFF000) | (tf.abs(size - 0x7FFFFFFF) <= 0x1000)
     unfinished = unfinished | tf.equal(size, 0) & tf.logical_not(_ends_in_chunks(audio, at))
     size = tf.where(unfinished, available, size)
-    least = WHOLE * tf.cast(size, tf.float64) - SLACK_BYTES
+    least = MIN_SHARE_PRESENT * tf.cast(size, tf.float64) - SLACK_BYTES
     size = checked(
         size, tf.cast(available, tf.float64) >= least, "a WAV file cut short: bytes there, announced", available, size
     )
@@ -99,7 +99,7 @@ def _chunk(audio: tf.Tensor, name: str) -> tf.Tensor:
         size = number(audio, at + 4, 4)
         return (at + 8 + size + size % 2,)
 
-    (at,) = tf.while_loop(elsewhere, further, [tf.constant(12, tf.int64)], maximum_iterations=MOST_CHUNKS)
+    (at,) = tf.while_loop(elsewhere, further, [tf.constant(12, tf.int64)], maximum_iterations=MAX_CHUNKS)
     found = at + 8 <= total
     found = found & tf.logical_not(elsewhere(at))
     return checked(at, found, f"a WAV file without a chunk {name!r}") + 8
@@ -116,7 +116,7 @@ def _ends_in_chunks(audio: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
 
     state = [at, tf.constant(True)]
     end, whole = tf.while_loop(
-        lambda at, whole: whole & (at + 8 <= total), further, state, maximum_iterations=MOST_CHUNKS
+        lambda at, whole: whole & (at + 8 <= total), further, state, maximum_iterations=MAX_CHUNKS
     )
     return whole & (total - end <= 1)
 

@@ -35,8 +35,8 @@ def drawn(pattern: str, domain: str, data_dir: str) -> str:
       UserError: not of that form.
     """
     kind, _, count = pattern.removeprefix(PREFIX).partition("/")
-    if kind not in procedural.SETS:
-        raise UserError(f"--domain={domain}={pattern}: no such set; {config.nearest(kind, procedural.SETS)}")
+    if kind not in procedural.DATA_SETS:
+        raise UserError(f"--domain={domain}={pattern}: no such set; {config.nearest(kind, procedural.DATA_SETS)}")
     if not count.isdecimal() or not int(count):
         raise UserError(f"--domain={domain}={pattern}; wanted factors:{kind}/COUNT, such as factors:{kind}/5000")
     folder = posixpath.join(data_dir, "sources", domain)
@@ -57,7 +57,7 @@ def _draw(folder: str, domain: str, wanted: dict) -> None:
     source_folder.begin(folder, [table])
     progress, rows = console.Progress(f"draw {kind}", wanted["count"], "examples"), []
     for number in range(wanted["count"]):
-        example, factors = procedural.example(kind, number)
+        example, factors = procedural.generate_example(kind, number)
         name = f"{number:06d}{SUFFIXES[kind]}"
         with filesystem.new_file(posixpath.join(folder, name)) as file:
             file.write(_png(example) if kind == "pictures" else _wav(example))

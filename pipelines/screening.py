@@ -75,7 +75,7 @@ class Coder:
         """
         if self.spec.kind == "image":
             return self.units(image.to_unit(image.read(file, self.spec.features)))
-        meter = audio.survey(file, self.spec.features)
+        meter = audio.measure_level(file, self.spec.features)
         parts = audio.segments(file, self.spec.features, meter.gain(), self._chunk, channel=meter.channel)
         return self._windows(parts, self._most)
 

@@ -89,7 +89,7 @@ def inverters(vocoder: exported_model.Model) -> dict[str, resynthesis.Inverter]:
 def read(globs: list[str], spec: AudioSpec) -> list[np.ndarray]:
     """The recordings at the level that models know."""
     found = [recording.read(path, spec.sample_rate_hz) for each in globs for path in sorted(glob.glob(each))]
-    return [audio.levelled(y, spec) for y in found]
+    return [audio.normalize_level(y, spec) for y in found]
 
 
 def shown(way: str, found: dict[str, float]) -> str:

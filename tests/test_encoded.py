@@ -183,7 +183,7 @@ def test_channels_that_cancel_and_units_of_integers_are_read_as_by_the_front_end
     for samples in (*(np.stack(each, 1) for each in stereo), y[:, None] * 32768 / np.abs(y).max()):
         file = io.BytesIO()
         soundfile.write(file, samples, rate_hz, format="WAV", subtype="FLOAT")
-        meter = front_end.survey(file, SPEC)
+        meter = front_end.measure_level(file, SPEC)
         wanted = meter.scale * recording.read(file, 8000, channel=meter.channel)
         np.testing.assert_allclose(decode(file.getvalue())[400:-400], wanted[400:-400], atol=1e-3)
 

@@ -125,10 +125,10 @@ def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
     found = {}
     if lab.spec.kind == "image":
         x = lab.some(joined(lab.files(lab.asked.split)), MOST_STRANGE)
-        made = strange.pictures(x, seed=lab.asked.seed)
+        made = strange.ood_pictures(x, seed=lab.asked.seed)
     else:
         seconds = 4 * lab.frames / lab.spec.features.frame_rate_hz
-        made = strange.sounds(MOST_STRANGE // 4, seconds, lab.spec.features, seed=lab.asked.seed)
+        made = strange.ood_log_mels(MOST_STRANGE // 4, seconds, lab.spec.features, seed=lab.asked.seed)
     for name, examples in made.items():
         units = [lab.coder.units(example)[0] for example in examples]
         found[name] = [f"{name} {n + 1}" for n in range(len(examples))], units
