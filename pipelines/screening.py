@@ -125,7 +125,7 @@ class Coder:
         codes = self.call("encode", units) if codes is None else codes
         reconstructed = self.call("reconstruct", units)
         error = np.square((units - reconstructed) / self.deviation).reshape(len(units), -1).mean(axis=1)
-        scores = {"reconstruction": error, "mahalanobis": reference.mahalanobis(codes), "knn": reference.nearest(codes)}
+        scores = {"reconstruction": error, "mahalanobis": reference.mahalanobis(codes), "knn": reference.knn(codes)}
         if "negative_elbo" in self.model.signatures:
             scores["negative_elbo"] = self.call("negative_elbo", units)
         return scores | {"sharpness": outliers.sharpness(units / self.deviation, reconstructed / self.deviation)}

@@ -96,8 +96,8 @@ def test_mutual_information_is_symmetric_and_at_most_either_entropy(seed):
 
 
 def test_many_values_fall_into_bins_of_one_width():
-    assert np.bincount(dis.binned(np.linspace(0, 1, 1000))).tolist() == [50] * 20
-    with pytest.raises(ValueError, match="wanted ten rows"):
+    assert np.bincount(dis.discretize(np.linspace(0, 1, 1000))).tolist() == [50] * 20
+    with pytest.raises(ValueError, match="at least 10"):
         dis.mig(np.zeros((3, 2)), np.zeros((3, 2), int))
 
 
@@ -122,15 +122,15 @@ def test_what_is_like_outputs_for_examples_is_accepted_and_mush_and_noise_are_no
 
     known, others, new = (outputs(count).reshape(-1, 8, 8, 1) for count in (400, 300, 400))
     support = latent.Support(known, others)
-    assert support.accepted(new) == pytest.approx(0.95, abs=0.04)
-    assert support.accepted(rng.normal(size=(100, 8, 8, 1))) == 0
-    assert support.accepted(0.01 * new) < 0.2
-    assert support.accepted(new + 50) == 0
+    assert support.acceptance_rate(new) == pytest.approx(0.95, abs=0.04)
+    assert support.acceptance_rate(rng.normal(size=(100, 8, 8, 1))) == 0
+    assert support.acceptance_rate(0.01 * new) < 0.2
+    assert support.acceptance_rate(new + 50) == 0
 
 
 def test_codes_that_are_the_prior_are_at_no_distance_from_it(rng):
     codes = rng.normal(size=(4000, 3))
-    assert latent.gaussian_divergence(codes) < 0.01 < latent.gaussian_divergence(2 * codes)
+    assert latent.gaussian_kl_to_prior(codes) < 0.01 < latent.gaussian_kl_to_prior(2 * codes)
     assert abs(latent.distance_to_prior(codes)) < 0.1 < latent.distance_to_prior(codes + 1)
     assert latent.active_units(codes * [1, 0.05, 0]) == 1
 
@@ -140,18 +140,18 @@ def test_codes_that_are_the_prior_are_at_no_distance_from_it(rng):
 
 def test_detection_of_what_is_apart_is_perfect_and_of_the_same_is_chance(rng):
     usual = rng.normal(size=300)
-    apart = detection.detection(usual, usual + 20)
+    apart = detection.detection_metrics(usual, usual + 20)
     assert [apart[name][0] for name in ("auroc", "aupr", "fpr95")] == [1, 1, 0]
-    alike = detection.detection(usual, rng.normal(size=300))
+    alike = detection.detection_metrics(usual, rng.normal(size=300))
     for name, chance in (("auroc", 0.5), ("aupr", 0.5), ("fpr95", 0.95)):
         value, low, high = alike[name]
         assert low <= value <= high and low - 0.02 < chance < high + 0.02
-    assert detection.detection(usual, usual, seed=1)["auroc"][0] == pytest.approx(0.5)
+    assert detection.detection_metrics(usual, usual, seed=1)["auroc"][0] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("count", [2, 10, 100])
 def test_perfect_detection_of_few_is_less_sure_than_of_many(count):
-    found = detection.detection(np.arange(count), count + np.arange(count))
+    found = detection.detection_metrics(np.arange(count), count + np.arange(count))
     bound = 0.025 ** (1 / count)  # the least share that gives so many hits in a row one time in forty
     assert found["auroc"] == pytest.approx([1, bound, 1]) and found["aupr"] == pytest.approx([1, bound, 1])
     assert found["fpr95"] == pytest.approx([0, 0, 1 - bound])
@@ -161,7 +161,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(rng):
     truth = 0.92135  # of normal scores two deviations apart
     held = 0
     for _ in range(100):
-        _, low, high = detection.detection(rng.normal(size=8), rng.normal(size=8) + 2)["auroc"]
+        _, low, high = detection.detection_metrics(rng.normal(size=8), rng.normal(size=8) + 2)["auroc"]
         held += low <= truth <= high
     assert held >= 93
 
@@ -171,7 +171,7 @@ def test_measures_are_those_of_scikit_learn(rng, tied):
     usual, strange = rng.normal(size=50), rng.normal(size=70) + 1
     if tied:
         usual, strange = np.round(usual), np.round(strange)
-    found = detection.detection(usual, strange)
+    found = detection.detection_metrics(usual, strange)
     labels, scores = np.repeat([0, 1], [50, 70]), np.concatenate([usual, strange])
     assert found["auroc"][0] == pytest.approx(sklearn.metrics.roc_auc_score(labels, scores))
     assert found["aupr"][0] == pytest.approx(sklearn.metrics.average_precision_score(labels, scores))
@@ -181,7 +181,7 @@ def test_measures_are_those_of_scikit_learn(rng, tied):
 
 def test_detection_turned_round_is_its_complement(rng):
     usual, strange = rng.normal(size=50), rng.normal(size=70) + 1
-    one, other = detection.detection(usual, strange), detection.detection(strange, usual)
+    one, other = detection.detection_metrics(usual, strange), detection.detection_metrics(strange, usual)
     assert one["auroc"][0] == pytest.approx(1 - other["auroc"][0])
-    with pytest.raises(ValueError, match="0 strange"):
-        detection.detection(usual, [])
+    with pytest.raises(ValueError, match="0 out-of-distribution"):
+        detection.detection_metrics(usual, [])

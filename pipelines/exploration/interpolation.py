@@ -51,7 +51,7 @@ def find(asked: Asked) -> Findings:
     for name, path in PATHS.items():
         decoded = lab.decoded(path(*codes, asked.points))
         found = latent_metrics.continuity(lab.plain(decoded))
-        numbers[name] = {"continuity": found, "steps": latent_metrics.steps(lab.plain(decoded)).tolist()}
+        numbers[name] = {"continuity": found, "steps": latent_metrics.step_sizes(lab.plain(decoded)).tolist()}
         title = f"{name.capitalize()}: {ends[0]} to {ends[1]}"
         caption = f"{ends[0]} to {ends[1]}, continuity {found:.2f}"
         sections.append(report.Section(title, samples=[drawings.strip(lab, caption, decoded)]))

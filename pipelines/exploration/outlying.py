@@ -80,7 +80,7 @@ def fitted(lab: Lab) -> tuple[screening.Detector, int]:
             "threshold by, see --val_fraction of preprocess"
         )
     calibration = outliers.Calibration.of(raw)
-    threshold = outliers.threshold(outliers.crossed(raw), lab.asked.false_positive_rate)
+    threshold = outliers.threshold(outliers.cross_validated_scores(raw), lab.asked.false_positive_rate)
     return screening.Detector(lab.coder, reference, calibration, threshold), len(held_out)
 
 
@@ -162,7 +162,7 @@ def detected(usual: Scored, strange_: Scored) -> dict[str, dict]:
     """Measures of detection by score, each with its interval."""
     pairs = {name: (usual.single[name], strange_.single[name]) for name in usual.single}
     pairs["combined"] = usual.combined, strange_.combined
-    return {name: detection.detection(*pair) for name, pair in pairs.items()}
+    return {name: detection.detection_metrics(*pair) for name, pair in pairs.items()}
 
 
 def _section(name: str, found: dict[str, dict]) -> report.Section:

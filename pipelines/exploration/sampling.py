@@ -11,7 +11,7 @@ import soundfile
 
 from models.errors import UserError
 from models.metrics import latent as latent_metrics
-from models.metrics.generation import Components, kernel_distance
+from models.metrics.generation import PrincipalComponents, kernel_distance
 from pipelines import monitor, report
 from pipelines.exploration import drawings, lab
 from pipelines.exploration.findings import Asked, Findings
@@ -79,7 +79,7 @@ def posterior(bench: Lab, training: list[lab.File], codes: np.ndarray) -> dict:
     return {
         "latent": codes.shape[1],
         "active_units": latent_metrics.active_units(means),
-        "divergence": latent_metrics.gaussian_divergence(codes),
+        "divergence": latent_metrics.gaussian_kl_to_prior(codes),
         "kernel_distance": latent_metrics.distance_to_prior(codes, seed=bench.asked.seed),
     }
 
@@ -112,14 +112,14 @@ def measured(bench: Lab, training: list[lab.File], held_out: list[lab.File], dra
     """The table: held-out files, their reconstructions, samples, noise."""
     x, y = (_some(bench, lab.joined(files), count) for files, count in ((training, 8 * DRAWN), (held_out, 4 * DRAWN)))
     known, others = (bench.coder.call("reconstruct", each) for each in (x, y))
-    support, components = latent_metrics.Support(known, others), Components(x)
+    support, components = latent_metrics.Support(known, others), PrincipalComponents(x)
     noise = np.random.default_rng(bench.asked.seed).uniform(x.min(), x.max(), (DRAWN, *x.shape[1:]))
     table = {}
     for name, examples in {"held out": y, "reconstructed": others, **drawn, "noise": noise}.items():
         table[name] = {"n": len(examples)}
         if examples is not y:  # originals are not what the decoder makes of them
-            table[name]["accepted"] = support.accepted(examples)
-            table[name]["kid"] = kernel_distance(components.of(examples), components.of(y))
+            table[name]["accepted"] = support.acceptance_rate(examples)
+            table[name]["kid"] = kernel_distance(components.transform(examples), components.transform(y))
         table[name]["diversity"] = monitor.diversity(examples, y)
     return table
 
