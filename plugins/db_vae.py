@@ -81,7 +81,7 @@ class DBVAE(base.Plugin):
         if c.coded:
             coded = tf.cast(batch["domain"] == self.spec.domains.index(c.coded), tf.float32)
         if not schedules.is_zero(c.reconstruction):
-            z = variational.reparameterised(mu, log_var, self.draws(batch, global_batch_size).normal(1, c.latent))
+            z = variational.reparameterize(mu, log_var, self.draws(batch, global_batch_size).normal(1, c.latent))
             terms["reconstruction"] = coded * self._reconstruction(chosen, x, z)
         if not schedules.is_zero(c.beta):
             terms["kl"] = coded * variational.kl_to_prior(mu, log_var)

@@ -61,7 +61,7 @@ class VAE(base.Plugin):
         """This replica's part of the terms, in nats for each example, and of the negative ELBO."""
         target, draws = self.likelihood.target(batch["x"]), self.draws(batch, global_batch_size)
         mu, log_var = tf.split(chosen(self.encoder)(self._seen(batch["x"])), 2, axis=-1)
-        z = variational.reparameterised(mu, log_var, draws.normal(1, self.config.latent))
+        z = variational.reparameterize(mu, log_var, draws.normal(1, self.config.latent))
         deviation = self.likelihood.deviation
         log_sigma = chosen(deviation)(z) if deviation is not None else None
         terms = {"reconstruction": self.likelihood.negative_log(target, chosen(self.decoder)(z), log_sigma)}
@@ -160,4 +160,4 @@ class BetaTCVAE(VAE):
 
     def _divergences(self, z, mu, log_var, index) -> dict[str, tf.Tensor]:
         everyone = replicas.gathered(mu, index), replicas.gathered(log_var, index)
-        return variational.decomposed(z, mu, log_var, everyone)
+        return variational.decompose_kl(z, mu, log_var, everyone)

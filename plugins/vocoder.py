@@ -160,7 +160,7 @@ class Vocoder(base.Plugin):
         if not schedules.is_zero(c.stft):
             terms["stft"] = waveform_losses.multi_resolution_stft(real, made, self.scales)
         if not schedules.is_zero(c.magnitude):
-            terms["magnitude"] = waveform_losses.said(real, said, self.spec.features)
+            terms["magnitude"] = waveform_losses.frame_loss(real, said, self.spec.features)
         if self.adversaries and not schedules.is_zero(c.adversarial):
             judged = [a.generator_loss(made, draws, 20 * n + 10) for n, a in enumerate(self.adversaries)]
             terms["adversarial"] = tf.add_n(judged)
@@ -171,7 +171,7 @@ class Vocoder(base.Plugin):
 
     def _said(self, network, log_mels: tf.Tensor) -> tf.Tensor:
         said = network(self.normalise(log_mels, self.spec.overall))
-        return vocoder_networks.frames(said, log_mels, self.spec.features)
+        return vocoder_networks.complex_frames(said, log_mels, self.spec.features)
 
     def _heard(self, said: tf.Tensor, log_mels: tf.Tensor) -> tf.Tensor:
         projections = self.config.projections

@@ -74,7 +74,7 @@ def inverters(vocoder: exported_model.Model) -> dict[str, resynthesis.Inverter]:
     @tf.function(input_signature=[tf.TensorSpec([None, spec.n_mels], tf.float32)])
     def mute(log_mels):
         said = tf.zeros([1, tf.shape(log_mels)[0], 2 * (spec.n_fft // 2 + 1)])
-        frames = vocoder_networks.frames(said, log_mels[None], spec)
+        frames = vocoder_networks.complex_frames(said, log_mels[None], spec)
         projections = vocoder.facts["run"]["config"]["projections"]
         return vocoder_networks.waveform(frames, log_mels[None], spec, projections=projections)[0]
 

@@ -20,7 +20,7 @@ SCALES = waveform_losses.resolutions(SMALL)
 TERMS = {
     "mel": lambda x, y: waveform_losses.mel(x, y, SMALL),
     "stft": lambda x, y: waveform_losses.multi_resolution_stft(x, y, SCALES),
-    "said": lambda x, y: waveform_losses.said(x, spectral.stft(y, SMALL), SMALL),
+    "said": lambda x, y: waveform_losses.frame_loss(x, spectral.stft(y, SMALL), SMALL),
 }
 each_term = pytest.mark.parametrize("term", TERMS.values(), ids=TERMS)
 
@@ -45,21 +45,21 @@ def test_what_is_said_is_heard_by_one_inverse_transform(rng):
 def test_frames_have_the_phases_and_magnitudes_that_the_network_says(speech, rng):
     log_mels = spectral.log_mel(speech, SMALL)
     said = tf.constant(0.3 * rng.normal(size=(2, FRAMES, 2 * 129)), tf.float32)
-    found = vocoder_networks.frames(said, log_mels, SMALL)
-    silent = vocoder_networks.frames(tf.zeros_like(said), log_mels, SMALL)
+    found = vocoder_networks.complex_frames(said, log_mels, SMALL)
+    silent = vocoder_networks.complex_frames(tf.zeros_like(said), log_mels, SMALL)
     np.testing.assert_allclose(tf.math.angle(found), said[..., 129:], atol=1e-4)
     np.testing.assert_allclose(tf.math.log(tf.abs(found) / tf.abs(silent)), said[..., :129], atol=1e-4)
 
 
 def test_a_network_that_says_nothing_has_the_magnitudes_of_the_mels(speech):
     log_mels = spectral.log_mel(speech, SMALL)
-    found = tf.abs(vocoder_networks.frames(tf.zeros([2, FRAMES, 2 * 129]), log_mels, SMALL))
+    found = tf.abs(vocoder_networks.complex_frames(tf.zeros([2, FRAMES, 2 * 129]), log_mels, SMALL))
     again = tf.math.log(tf.maximum(found @ audio.mel_matrix(SMALL).T, SMALL.floor))
     assert np.mean(np.abs(again - log_mels)) < 0.05
 
 
 def test_no_bin_is_louder_than_any_recording_could_be():
-    shout = vocoder_networks.frames(tf.fill([1, 4, 2 * 129], 99.0), tf.zeros([1, 4, 32]), SMALL)
+    shout = vocoder_networks.complex_frames(tf.fill([1, 4, 2 * 129], 99.0), tf.zeros([1, 4, 32]), SMALL)
     assert np.abs(shout).max() <= SMALL.n_fft * 1.001
 
 
@@ -134,7 +134,7 @@ def test_periods_are_seen_at_any_length(period, samples):
 
 
 def test_a_period_puts_samples_that_far_apart_into_one_column():
-    folded = vocoder_networks.Folded(3)(tf.range(8.0)[None])[0, ..., 0]
+    folded = vocoder_networks.PeriodReshape(3)(tf.range(8.0)[None])[0, ..., 0]
     np.testing.assert_array_equal(folded, [[0, 1, 2], [3, 4, 5], [6, 7, 0]])
 
 
