@@ -74,14 +74,14 @@ def decoder_errors() -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, PIL.UnidentifiedImageError):
-        return "its format is not known, or not its kind of pixels"
+        return "unknown file format, or unsupported pixel format"
     if isinstance(error, PIL.Image.DecompressionBombError):
         return f"it has more than {MAX_PIXELS} pixels; make it smaller"
     if isinstance(error, MemoryError):
         return "it does not fit into memory"
     message = " ".join(str(error).split())
     expected = isinstance(error, (OSError, SyntaxError, ValueError)) and message
-    return message if expected else f"its {type(error).__name__} says that it is damaged: {message}"
+    return message if expected else f"damaged ({type(error).__name__}): {message}"
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.signal
 
 SLACK = 0.2  # tolerance of the distance between pitch marks, as a share of the tracked period
-OVERSAMPLING = 4  # grains start between samples; linear interpolation alone would add noise to the harmonics
+OVERSAMPLING = 4  # of the signal, so that grains can start at fractional samples without audible noise
 
 
 def shift_pitch(y: np.ndarray, periods: np.ndarray, ratios: np.ndarray, hop_length: int) -> np.ndarray:
