@@ -1,7 +1,7 @@
-"""Encoded audio in a graph: the bytes of a WAV, FLAC, Ogg Vorbis or MP3 file to samples, and samples to a WAV.
+"""Audio codecs as TensorFlow graphs: WAV, FLAC, Ogg Vorbis and MP3 files to samples, and samples to WAV.
 
-The operations that decode all but WAV are tensorflow-io's; a process that loads such a graph registers them first.
-Rates and sample formats are read from the headers here, since those operations do not tell.
+All formats but WAV are decoded by operations of tensorflow-io, which a process must register before it loads such a
+graph. Sample rates and formats are read from the headers here, because these operations do not return them.
 """
 
 from __future__ import annotations
@@ -15,140 +15,141 @@ from models.features import channels
 from models.features.audio import AudioSpec
 from models.features.recording import RATES_HZ
 
-STARTS = {  # what a file holds once, or it is several that are joined, of which the operations decode the first alone
+STREAM_MARKS = {  # bytes that occur once per stream; of joined files, the operations decode only the first stream
     "FLAC": (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22"),
     "Vorbis": (b"\x01vorbis",),
     "MP3": (b"Xing\0\0\0", b"Info\0\0\0"),
 }
 MP3_RATES_HZ = ((11025, 12000, 8000), (0, 0, 0), (22050, 24000, 16000), (44100, 48000, 32000))  # by version bits
 
-ROLL_OFF = 0.08  # of the band, resampled
-BLOCK_S, BESIDE_S = 8, 1  # resampled at once, and seen to either side: whole seconds, of whole numbers of samples
+ROLL_OFF = 0.08  # share of the band that the resampling filter fades out
+BLOCK_S, CONTEXT_S = 8, 1  # resampled at once, and context on either side; integer seconds are integer sample counts
 
 
 def decode(audio: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """The samples `[samples]` of a file, channels averaged, at the spec's rate.
+    """Decode a file to samples `[samples]`, channels averaged, at the spec's rate.
 
-    As :func:`models.features.audio.survey` has it, of channels that cancel the loudest is taken, and floats far beyond
-    full scale are scaled down.
+    As in :func:`models.features.audio.measure_level`, the loudest channel is used if channels cancel, and floats far
+    beyond full scale are scaled down.
 
     Args:
-      audio: scalar string, a whole file: WAV (integers, floats, A-law, mu-law), FLAC, Ogg Vorbis, else taken for MP3.
+      audio: scalar string, the content of a WAV (integers, floats, A-law, mu-law), FLAC, Ogg Vorbis or MP3 file.
       spec: the front end.
 
     Raises:
-      tf.errors.OpError: at run time, for bytes that are none of these, cut short, or without an end.
+      tf.errors.OpError: at run time, for other formats, truncated files, and files of unknown length.
     """
     magic = tf.strings.substr(audio, 0, 4)
-    cases = [(tf.equal(magic, name), lambda read=read: read(audio)) for name, read in READERS.items()]
+    cases = [(tf.equal(magic, name), lambda decoder=decoder: decoder(audio)) for name, decoder in DECODERS.items()]
     samples, rate_hz = tf.case(cases, default=lambda: _mp3(audio))
-    samples = wav.checked(samples, tf.size(samples) > 0, "audio that holds no samples")
+    samples = wav.check(samples, tf.size(samples) > 0, "audio that holds no samples")
     finite = tf.reduce_all(tf.math.is_finite(samples))
-    samples = wav.checked(samples, finite, "audio that holds samples that are infinite or not a number")
-    possible = (rate_hz >= RATES_HZ[0]) & (rate_hz <= RATES_HZ[1])
-    rate_hz = wav.checked(rate_hz, possible, "audio of a sample rate that makes no sense", rate_hz)
-    mono, wanted = mixed(samples, rate_hz), spec.sample_rate_hz
-    return tf.cond(tf.equal(rate_hz, wanted), lambda: mono, lambda: resample(mono, rate_hz, wanted))
+    samples = wav.check(samples, finite, "audio that holds samples that are infinite or not a number")
+    valid = (rate_hz >= RATES_HZ[0]) & (rate_hz <= RATES_HZ[1])
+    rate_hz = wav.check(rate_hz, valid, f"audio of an invalid sample rate; wanted {RATES_HZ} Hz, got", rate_hz)
+    mono, target_hz = mix_to_mono(samples, rate_hz), spec.sample_rate_hz
+    return tf.cond(tf.equal(rate_hz, target_hz), lambda: mono, lambda: resample(mono, rate_hz, target_hz))
 
 
-def mixed(samples: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:
-    """One channel `[samples]` of `[samples, channels]` in units of full scale; the twin of `channels.Channels`."""
+def mix_to_mono(samples: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:
+    """Mix `[samples, channels]` to mono `[samples]` in units of full scale; the twin of `channels.ChannelMeter`."""
     mean = tf.reduce_mean(samples, axis=1)
     size = tf.minimum(tf.shape(samples)[0], tf.cast(channels.BLOCK_S * tf.cast(rate_hz, tf.float32), tf.int32))
-    both = tf.concat([samples, mean[:, None]], axis=1)
-    parts = tf.reshape(both[: tf.shape(both)[0] // size * size], [-1, size, tf.shape(both)[1]])
+    with_mean = tf.concat([samples, mean[:, None]], axis=1)
+    parts = tf.reshape(with_mean[: tf.shape(with_mean)[0] // size * size], [-1, size, tf.shape(with_mean)[1]])
     powers = tf.math.reduce_variance(parts, axis=1)  # `[blocks, channels and their mean]`
     count = tf.cast(tf.shape(samples)[1], tf.float32)
-    unrelated = tf.reduce_sum(powers[:, :-1], axis=1) / count**2
-    lost = tf.where(powers[:, -1] < channels.CANCELS * unrelated, unrelated, 0.0)
-    cancels = (count > 1) & (tf.reduce_sum(lost) > channels.LOST * tf.reduce_sum(unrelated))
+    uncorrelated = tf.reduce_sum(powers[:, :-1], axis=1) / count**2
+    cancelled = tf.where(powers[:, -1] < channels.CANCELLATION_SHARE * uncorrelated, uncorrelated, 0.0)
+    max_cancelled = channels.MAX_CANCELLED_SHARE * tf.reduce_sum(uncorrelated)
+    cancels = (count > 1) & (tf.reduce_sum(cancelled) > max_cancelled)
     loudest = tf.argmax(tf.reduce_sum(powers[:, :-1], axis=0), output_type=tf.int32)
     mono = tf.cond(cancels, lambda: tf.gather(samples, loudest, axis=1), lambda: mean)
     peak = tf.reduce_max(tf.abs(samples))
     depths = tf.constant(channels.DEPTHS, tf.float32)
     depth = tf.reduce_min(tf.where(peak <= 2**depths, depths, tf.math.ceil(tf.math.log(peak) / np.log(2.0)) + 1))
-    return mono * tf.where(peak > channels.FLOATS_REACH, 2 ** (1 - depth), 1.0)
+    return mono * tf.where(peak > channels.MAX_FLOAT_PEAK, 2 ** (1 - depth), 1.0)
 
 
-def resample(y: tf.Tensor, rate_hz: tf.Tensor, wanted_hz: int) -> tf.Tensor:
-    """Samples `[samples]` at another rate, `[samples * wanted_hz / rate_hz]`, by cutting the spectrum.
+def resample(y: tf.Tensor, rate_hz: tf.Tensor, target_hz: int) -> tf.Tensor:
+    """Resample `[samples]` to `[samples * target_hz / rate_hz]`, by truncating or zero-padding the spectrum.
 
-    In place, block by block of whole seconds with what is beside them: tensorflow-io's filter delays what it
-    resamples, and one transform of the whole bounds the length. The highest `ROLL_OFF` of the band is faded out, as a
-    filter of finite length would, or every edge would ring. The length is rounded as soxr rounds it, but never to
-    nothing.
+    Works on blocks of integer seconds with context on either side: a single transform would limit the length, and the
+    filter of tensorflow-io adds a delay. The highest `ROLL_OFF` of the band is faded out to avoid ringing. The length
+    is rounded as in soxr, but is at least 1.
 
     Args:
       y: the samples.
-      rate_hz: their rate, int32 scalar.
-      wanted_hz: the other.
+      rate_hz: sample rate of `y` in Hz, int32 scalar.
+      target_hz: sample rate of the result in Hz.
     """
     count, rate_hz = tf.cast(tf.shape(y)[0], tf.int64), tf.cast(rate_hz, tf.int64)
-    seconds = BLOCK_S + 2 * BESIDE_S
+    seconds = BLOCK_S + 2 * CONTEXT_S
     blocks = -(-count // (BLOCK_S * rate_hz))
-    y = tf.pad(y, [[BESIDE_S * rate_hz, (blocks * BLOCK_S + BESIDE_S) * rate_hz - count]])
-    bins = tf.cast(seconds * tf.minimum(rate_hz, wanted_hz) // 2, tf.float32)
-    place = (1 - tf.range(tf.cast(seconds * rate_hz // 2 + 1, tf.float32)) / bins) / ROLL_OFF
-    fade = tf.cast(tf.square(tf.sin(np.pi / 2 * tf.clip_by_value(place, 0.0, 1.0))), tf.complex64)
+    y = tf.pad(y, [[CONTEXT_S * rate_hz, (blocks * BLOCK_S + CONTEXT_S) * rate_hz - count]])
+    bins = tf.cast(seconds * tf.minimum(rate_hz, target_hz) // 2, tf.float32)
+    distance = (1 - tf.range(tf.cast(seconds * rate_hz // 2 + 1, tf.float32)) / bins) / ROLL_OFF
+    fade = tf.cast(tf.square(tf.sin(np.pi / 2 * tf.clip_by_value(distance, 0.0, 1.0))), tf.complex64)
 
-    def block(number):
-        spectrum = tf.signal.rfft(tf.slice(y, [number * BLOCK_S * rate_hz], [seconds * rate_hz]))
-        resampled = tf.signal.irfft(spectrum * fade, [seconds * wanted_hz])
-        return resampled[BESIDE_S * wanted_hz : (BLOCK_S + BESIDE_S) * wanted_hz]
+    def resample_block(index):
+        spectrum = tf.signal.rfft(tf.slice(y, [index * BLOCK_S * rate_hz], [seconds * rate_hz]))
+        block = tf.signal.irfft(spectrum * fade, [seconds * target_hz])
+        return block[CONTEXT_S * target_hz : (BLOCK_S + CONTEXT_S) * target_hz]
 
-    shape = tf.TensorSpec([BLOCK_S * wanted_hz], tf.float32)
-    resampled = tf.reshape(tf.map_fn(block, tf.range(blocks), parallel_iterations=1, fn_output_signature=shape), [-1])
-    factor = tf.cast(wanted_hz, tf.float32) / tf.cast(rate_hz, tf.float32)
-    return resampled[: tf.maximum(tf.ones_like(count), (2 * count * wanted_hz + rate_hz) // (2 * rate_hz))] * factor
+    shape = tf.TensorSpec([BLOCK_S * target_hz], tf.float32)
+    resampled = tf.map_fn(resample_block, tf.range(blocks), parallel_iterations=1, fn_output_signature=shape)
+    factor = tf.cast(target_hz, tf.float32) / tf.cast(rate_hz, tf.float32)
+    length = tf.maximum(tf.ones_like(count), (2 * count * target_hz + rate_hz) // (2 * rate_hz))
+    return tf.reshape(resampled, [-1])[:length] * factor
 
 
 def encode(samples: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """Samples `[samples]` in [-1, 1] as the bytes of a 16-bit WAV file, scalar string."""
+    """Encode samples `[samples]` in [-1, 1] as a 16-bit WAV file, scalar string."""
     return tf.audio.encode_wav(samples[:, None], spec.sample_rate_hz)
 
 
 def _flac(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples and rate; 20 bits of rate and 5 of depth stand in the first block (RFC 9639, Sec. 8.2)."""
-    audio = _single(audio, "FLAC")
-    head = [tf.cast(byte, tf.int32) for byte in tf.unstack(wav.raw(audio, 18, 8))]
-    samples = head[3] % 16 + tf.reduce_max(head[4:])  # their number's bytes
-    head[2] = wav.checked(
-        head[2], samples > 0, "a FLAC file of unknown length; wanted one with its length in the header"
+    """Samples and sample rate; the first block holds 20 bits of rate and 5 of depth (RFC 9639, Sec. 8.2)."""
+    audio = _check_single(audio, "FLAC")
+    header = [tf.cast(byte, tf.int32) for byte in tf.unstack(wav.read_bytes(audio, 18, 8))]
+    has_length = header[3] % 16 + tf.reduce_max(header[4:]) > 0  # the bytes of the number of samples
+    header[2] = wav.check(
+        header[2], has_length, "a FLAC file of unknown length; wanted one with its length in the header"
     )
-    rate_hz = head[0] * 4096 + head[1] * 16 + head[2] // 16
-    bits = head[2] % 2 * 16 + head[3] // 16 + 1
+    rate_hz = header[0] * 4096 + header[1] * 16 + header[2] // 16
+    bits = header[2] % 2 * 16 + header[3] // 16 + 1
     cases = [
-        (bits > 16, lambda: wav.unit(tfio.audio.decode_flac(audio, dtype=tf.int32))),
-        (bits <= 8, lambda: wav.unit(tfio.audio.decode_flac(audio, dtype=tf.uint8))),
+        (bits > 16, lambda: wav.to_unit_range(tfio.audio.decode_flac(audio, dtype=tf.int32))),
+        (bits <= 8, lambda: wav.to_unit_range(tfio.audio.decode_flac(audio, dtype=tf.uint8))),
     ]
-    return tf.case(cases, default=lambda: wav.unit(tfio.audio.decode_flac(audio, dtype=tf.int16))), rate_hz
+    return tf.case(cases, default=lambda: wav.to_unit_range(tfio.audio.decode_flac(audio, dtype=tf.int16))), rate_hz
 
 
 def _vorbis(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples and rate; after a page header of 28 bytes comes the identification header (Vorbis I, Sec. 4.2.2)."""
-    named = tf.reduce_all(wav.raw(audio, 28, 7) == tf.constant(list(b"\x01vorbis"), tf.uint8))
-    rate_hz = wav.checked(wav.number(audio, 40, 4), named, "an Ogg file of something else than Vorbis alone")
-    return tfio.audio.decode_vorbis(_single(audio, "Vorbis")), tf.cast(rate_hz, tf.int32)
+    """Samples and sample rate; the identification header follows a page header of 28 bytes (Vorbis I, Sec. 4.2.2)."""
+    is_vorbis = tf.reduce_all(wav.read_bytes(audio, 28, 7) == tf.constant(list(b"\x01vorbis"), tf.uint8))
+    rate_hz = wav.check(wav.read_uint(audio, 40, 4), is_vorbis, "an Ogg file of another codec; wanted Vorbis alone")
+    return tfio.audio.decode_vorbis(_check_single(audio, "Vorbis")), tf.cast(rate_hz, tf.int32)
 
 
 def _mp3(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples, and the rate that the first frame after an ID3 tag states."""
+    """Samples, and the sample rate of the first frame after an ID3 tag."""
     tagged = tf.equal(tf.strings.substr(audio, 0, 3), "ID3")
-    size = tf.reduce_sum(tf.cast(wav.raw(audio, 6, 4), tf.int32) * [1 << 21, 1 << 14, 1 << 7, 1])
-    head = tf.cast(wav.raw(audio, tf.where(tagged, size + 10, 0), 4), tf.int32)
-    starts = (head[0] == 0xFF) & (head[1] >= 0xE0) & (head[1] // 8 % 4 != 1) & (head[2] // 4 % 4 != 3)
-    head = wav.checked(
-        head, starts, "audio that is no WAV, FLAC or Ogg Vorbis, and no MPEG frame begins where one should"
+    size = tf.reduce_sum(tf.cast(wav.read_bytes(audio, 6, 4), tf.int32) * [1 << 21, 1 << 14, 1 << 7, 1])
+    header = tf.cast(wav.read_bytes(audio, tf.where(tagged, size + 10, 0), 4), tf.int32)
+    valid = (header[0] == 0xFF) & (header[1] >= 0xE0) & (header[1] // 8 % 4 != 1) & (header[2] // 4 % 4 != 3)
+    header = wav.check(
+        header, valid, "audio that is neither WAV, FLAC nor Ogg Vorbis, and does not start with an MPEG frame"
     )
-    version, index = head[1] // 8 % 4, head[2] // 4 % 4
+    version, index = header[1] // 8 % 4, header[2] // 4 % 4
     rate_hz = tf.gather(tf.reshape(tf.constant(MP3_RATES_HZ), [-1]), 3 * version + tf.minimum(index, 2))
-    return tfio.audio.decode_mp3(_single(audio, "MP3")), rate_hz
+    return tfio.audio.decode_mp3(_check_single(audio, "MP3")), rate_hz
 
 
-def _single(audio: tf.Tensor, kind: str) -> tf.Tensor:
-    """The file, refused where several are joined."""
-    count = tf.add_n([tf.size(tf.strings.split(audio, mark)) - 1 for mark in STARTS[kind]])
-    return wav.checked(audio, count <= 1, f"{kind} files that are joined; wanted one at a time")
+def _check_single(audio: tf.Tensor, kind: str) -> tf.Tensor:
+    """Return the file; raise an error at run time if it consists of several joined files."""
+    count = tf.add_n([tf.size(tf.strings.split(audio, mark)) - 1 for mark in STREAM_MARKS[kind]])
+    return wav.check(audio, count <= 1, f"several joined {kind} files; wanted a single one")
 
 
-READERS = {"RIFF": wav.decode, "fLaC": _flac, "OggS": _vorbis}
+DECODERS = {"RIFF": wav.decode, "fLaC": _flac, "OggS": _vorbis}

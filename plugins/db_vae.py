@@ -87,7 +87,7 @@ class DBVAE(base.Plugin):
             in_encoded_domain = tf.cast(batch["domain"] == self.spec.domains.index(c.encoded_domain), tf.float32)
         if not schedules.is_zero(c.reconstruction):
             rng = self.rng(batch, global_batch_size).stream("posterior")
-            z = variational.reparameterised(mu, log_var, rng.normal(c.latent))
+            z = variational.reparameterize(mu, log_var, rng.normal(c.latent))
             terms["reconstruction"] = in_encoded_domain * self._reconstruction(averaged, x, z)
         if not schedules.is_zero(c.beta):
             terms["kl"] = in_encoded_domain * variational.kl_to_prior(mu, log_var)

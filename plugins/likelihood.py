@@ -95,8 +95,8 @@ class Likelihood(tf.Module):
           log_sigma: `[batch, 1]` from the network `log_sigma`, where that is learned.
         """
         if self.bernoulli:
-            return variational.bernoulli(target, decoded)
+            return variational.bernoulli_nll(target, decoded)
         if log_sigma is None:
-            return variational.gaussian(target, decoded, float(np.log(self.sigma)))
+            return variational.gaussian_nll(target, decoded, float(np.log(self.sigma)))
         shape = [-1] + [1] * (len(target.shape) - 1)
-        return variational.gaussian(target, decoded, tf.reshape(log_sigma, shape))
+        return variational.gaussian_nll(target, decoded, tf.reshape(log_sigma, shape))

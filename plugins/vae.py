@@ -65,7 +65,7 @@ class VAE(base.Plugin):
         x, rng = batch["x"], self.rng(batch, global_batch_size).stream("posterior")
         encoded = averaged(self.encoder)(self.normalise(x, self.spec.overall))
         mu, log_var = tf.split(encoded, 2, axis=-1)
-        z = variational.reparameterised(mu, log_var, rng.normal(self.config.latent))
+        z = variational.reparameterize(mu, log_var, rng.normal(self.config.latent))
         log_sigma = self.likelihood.log_sigma
         log_sigma = averaged(log_sigma)(z) if log_sigma is not None else None
         decoded = averaged(self.decoder)(z)
@@ -152,4 +152,4 @@ class BetaTCVAE(VAE):
 
     def _divergences(self, z, mu, log_var, index) -> dict[str, tf.Tensor]:
         global_posteriors = replicas.all_gather(mu, index), replicas.all_gather(log_var, index)
-        return variational.decomposed(z, mu, log_var, global_posteriors)
+        return variational.decompose_kl(z, mu, log_var, global_posteriors)

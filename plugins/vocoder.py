@@ -160,7 +160,7 @@ class Vocoder(base.Plugin):
         if not schedules.is_zero(c.stft):
             terms["stft"] = waveform.multi_resolution_stft(real, generated, self.scales)
         if not schedules.is_zero(c.magnitude):
-            terms["magnitude"] = waveform.said(real, frames, self.spec.features)
+            terms["magnitude"] = waveform.frame_loss(real, frames, self.spec.features)
         if self.discriminators and not schedules.is_zero(c.adversarial):
             terms["adversarial"] = tf.add_n([d.generator_loss(generated, rng) for d in self.discriminators])
         if self.discriminators and not schedules.is_zero(c.feature_matching):
@@ -171,7 +171,7 @@ class Vocoder(base.Plugin):
     def _frames(self, network, log_mels: tf.Tensor) -> tf.Tensor:
         """Complex frames `[batch, frames, n_fft // 2 + 1]`."""
         outputs = network(self.normalise(log_mels, self.spec.overall))
-        return vocoder.frames(outputs, log_mels, self.spec.features)
+        return vocoder.complex_frames(outputs, log_mels, self.spec.features)
 
     def _waveform(self, frames: tf.Tensor, log_mels: tf.Tensor) -> tf.Tensor:
         projections = self.config.projections

@@ -76,7 +76,7 @@ def inverters(vocoder: exported_model.Model) -> dict[str, copy_synthesis.Inverte
     @tf.function(input_signature=[tf.TensorSpec([None, spec.n_mels], tf.float32)])
     def mute(log_mels):
         said = tf.zeros([1, tf.shape(log_mels)[0], 2 * (spec.n_fft // 2 + 1)])
-        frames = vocoder_networks.frames(said, log_mels[None], spec)
+        frames = vocoder_networks.complex_frames(said, log_mels[None], spec)
         projections = vocoder.facts["run"]["config"]["projections"]
         return vocoder_networks.waveform(frames, log_mels[None], spec, projections=projections)[0]
 
@@ -91,7 +91,7 @@ def inverters(vocoder: exported_model.Model) -> dict[str, copy_synthesis.Inverte
 def read(globs: list[str], spec: AudioSpec) -> list[np.ndarray]:
     """The recordings at the level that models know."""
     found = [recording.read(path, spec.sample_rate_hz) for each in globs for path in sorted(glob.glob(each))]
-    return [audio.levelled(y, spec) for y in found]
+    return [audio.normalize_level(y, spec) for y in found]
 
 
 def shown(way: str, found: dict[str, float]) -> str:

@@ -218,7 +218,7 @@ def read(name: str, content: bytes) -> np.ndarray:
             image.probe(file)
             file.seek(0)
             return image.read(file, PIXELS)
-        meter, frames = audio.survey(file, LOUD), 0
+        meter, frames = audio.measure_level(file, LOUD), 0
         assert np.isfinite([meter.gain(), meter.peak]).all(), "the level is not finite"
         file.seek(0)
         for part in audio.segments(file, LOUD, meter.gain(), SEGMENT_FRAMES):

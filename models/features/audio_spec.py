@@ -1,4 +1,4 @@
-"""The front end of speech as one frozen table of parameters, with the mel bands and the window that follow from it."""
+"""Parameters of the audio front end, with the mel filter bank and analysis window that they define."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AudioSpec:
         if not (self.level_db <= 0 and math.isfinite(self.level_db)):
             raise UserError(f"level_db={self.level_db}; wanted 0 or less, dB re full scale")
         if not self.floor <= 1:
-            raise UserError(f"floor={self.floor}; wanted 1 at most")
+            raise UserError(f"floor={self.floor}; wanted at most 1")
         if self.n_fft % 2:
             raise UserError(f"n_fft={self.n_fft}; wanted an even number; near it: {self.n_fft + 1}")
         if self.win_length > self.n_fft:
@@ -60,15 +60,15 @@ class AudioSpec:
             )
         try:
             window(self)
-        except ValueError as error:  # SciPy knows no such name
+        except ValueError as error:  # SciPy has no window of this name
             raise UserError(f"window={self.window}: {error}") from None
 
     @classmethod
     def at(cls, sample_rate_hz: int, **changes) -> AudioSpec:
-        """The default front end at another rate, then `changes`.
+        """Return the default front end for a sample rate, with `changes` applied.
 
-        A frame lasts 32 to 64 ms (a power of two samples), a hop a quarter of it. Lengths follow
-        `n_fft` and the upper band edge follows the rate, unless they are given too.
+        A frame lasts 32 to 64 ms (a power of two in samples) and a hop a quarter of it. The lengths derive from
+        `n_fft` and the upper band edge from the rate, unless `changes` sets them.
 
         >>> AudioSpec.at(8000).n_fft, AudioSpec.at(8000).hop_length, AudioSpec.at(22050).n_fft
         (512, 128, 1024)
@@ -84,16 +84,16 @@ class AudioSpec:
 
     @property
     def frame_rate_hz(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return self.sample_rate_hz / self.hop_length
 
     @property
     def log_floor(self) -> float:
-        """The value of a log-mel bin that holds nothing."""
+        """Log-mel value of a silent bin."""
         return float(np.log(np.float32(self.floor)))
 
     def frames(self, samples: int) -> int:
-        """Frames that `samples` samples give (centred framing)."""
+        """Return the number of frames of `samples` samples (centred framing)."""
         return 1 + samples // self.hop_length
 
 
@@ -101,7 +101,7 @@ class AudioSpec:
 def mel_matrix(spec: AudioSpec) -> np.ndarray:
     """Mel filter bank `[mels, n_fft // 2 + 1]`, float32; Slaney (1998) as in librosa."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of empty bands librosa warns; AudioSpec refuses them
+        warnings.simplefilter("ignore")  # librosa warns about empty bands; AudioSpec rejects them
         return librosa.filters.mel(
             sr=spec.sample_rate_hz, n_fft=spec.n_fft, n_mels=spec.n_mels, fmin=spec.fmin_hz, fmax=spec.fmax_hz
         )
@@ -109,6 +109,6 @@ def mel_matrix(spec: AudioSpec) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def window(spec: AudioSpec) -> np.ndarray:
-    """The periodic analysis window, centred in `n_fft` samples, float32."""
-    short = librosa.filters.get_window(spec.window, spec.win_length, fftbins=True)
-    return librosa.util.pad_center(short, size=spec.n_fft).astype(np.float32)
+    """Periodic analysis window, zero-padded on both sides to `n_fft` samples, float32."""
+    unpadded = librosa.filters.get_window(spec.window, spec.win_length, fftbins=True)
+    return librosa.util.pad_center(unpadded, size=spec.n_fft).astype(np.float32)

@@ -1,27 +1,27 @@
-"""What the channels of a recording say about how to mix and to scale them, found while it is read."""
+"""Selects how the channels of a recording are mixed and scaled, from statistics collected while it is read."""
 
 from __future__ import annotations
 
 import numpy as np
 
-CANCELS = 0.25  # of the power that channels with nothing in common have on average: a correlation of -0.75
-LOST = 0.1  # of all power, in blocks in which channels cancel: from here on one channel is taken
-FLOATS_REACH = 8.0  # beyond any float that is in units of full scale: an overshoot stays below
-DEPTHS = (8, 16, 24, 32)  # bits of integers that are kept as floats
-BLOCK_S = 0.05  # in which an offset is taken out
+CANCELLATION_SHARE = 0.25  # power of the average over that of uncorrelated channels; below: a correlation of -0.75
+MAX_CANCELLED_SHARE = 0.1  # of all power, in blocks in which channels cancel; above, one channel is used
+MAX_FLOAT_PEAK = 8.0  # no float recording in units of full scale overshoots this far
+DEPTHS = (8, 16, 24, 32)  # bits of integers that are stored as floats
+BLOCK_S = 0.05  # the offset is removed per block of this length
 
 
-class Channels:
-    """Peak of all samples, the power of the channels, and how much of it their average loses, without offsets."""
+class ChannelMeter:
+    """Peak of all samples, power of each channel, and the power lost when channels are averaged, without offsets."""
 
     def __init__(self):
         self.peak = 0.0
         self.powers = np.zeros(0)  # of each channel
-        self.unrelated = 0.0  # power that their average would have if they had nothing in common
-        self.cancelled = 0.0  # of it, that of the blocks in which they cancel
+        self.uncorrelated = 0.0  # power that the average would have if the channels were uncorrelated
+        self.cancelled = 0.0  # the part of `uncorrelated` in blocks in which the channels cancel
 
     def add(self, block: np.ndarray, rate_hz: int) -> None:
-        """The next samples `[samples, channels]`; their number of channels may change."""
+        """Add the next samples `[samples, channels]`; the number of channels may change."""
         self.peak = max(self.peak, float(block.max(initial=0.0)), -float(block.min(initial=0.0)))
         count = block.shape[1]
         if count == 1 or not len(block):
@@ -30,34 +30,34 @@ class Channels:
         parts = block[: len(block) // size * size].reshape(-1, size, count)
         parts = parts - parts.mean(axis=1, keepdims=True)
         powers = np.einsum("nsc,nsc->nc", parts, parts, dtype=np.float64)
-        mean, unrelated = parts.mean(axis=2), powers.sum(axis=1) / count**2
+        mean, uncorrelated = parts.mean(axis=2), powers.sum(axis=1) / count**2
         self.powers = np.pad(self.powers, (0, max(0, count - len(self.powers))))
         self.powers[:count] += powers.sum(axis=0)
-        average = np.einsum("ns,ns->n", mean, mean, dtype=np.float64)
-        self.unrelated += float(unrelated.sum())
-        self.cancelled += float(unrelated[average < CANCELS * unrelated].sum())
+        mean_power = np.einsum("ns,ns->n", mean, mean, dtype=np.float64)
+        self.uncorrelated += float(uncorrelated.sum())
+        self.cancelled += float(uncorrelated[mean_power < CANCELLATION_SHARE * uncorrelated].sum())
 
-    def best(self) -> int:
-        """The loudest channel if they cancel, be it in a part of the recording; -1 if they can be averaged."""
-        return int(np.argmax(self.powers)) if self.cancelled > LOST * self.unrelated else -1
+    def selected_channel(self) -> int:
+        """Return the loudest channel if the channels cancel in part of the recording, else -1 (average all)."""
+        return int(np.argmax(self.powers)) if self.cancelled > MAX_CANCELLED_SHARE * self.uncorrelated else -1
 
     def depth(self) -> int:
-        """Bits of the integers that the samples are, 0 if they are in units of full scale, -1 if they are neither."""
-        if self.peak <= FLOATS_REACH:
+        """Return the bits of integer samples, 0 for floats in units of full scale, or -1 for any other scale."""
+        if self.peak <= MAX_FLOAT_PEAK:
             return 0
         return next((bits for bits in DEPTHS if self.peak <= 2.0**bits), -1)
 
     def scale(self) -> float:
-        """The power of two that brings the samples to units of full scale."""
+        """Return the power of two that brings the samples to units of full scale."""
         depth = self.depth()
         exponent = np.frexp(self.peak)[1] if depth < 0 else max(0, depth - 1)
         return float(2.0 ** -int(exponent))
 
     def notes(self) -> tuple[str, ...]:
-        """What is unusual, and what is made of it, for people; channels are counted from 1."""
+        """Return notes for users on unusual channels and how they are handled; channels are counted from 1."""
         notes = []
-        if self.best() >= 0:
-            notes.append(f"channels cancel out when averaged: channel {self.best() + 1} is used")
+        if self.selected_channel() >= 0:
+            notes.append(f"channels cancel out when averaged: channel {self.selected_channel() + 1} is used")
         if self.depth():
             read = f"read as {self.depth()}-bit integers" if self.depth() > 0 else "scaled down to full scale"
             notes.append(f"float samples reach {self.peak:.0f}: {read}")

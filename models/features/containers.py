@@ -1,7 +1,7 @@
-"""What the header of an audio file announces, for every container of libsndfile that states a length.
+"""Length that the header of an audio file announces, for every container of libsndfile that states one.
 
-libsndfile reports what is there and says nothing of what is missing; and where a recorder was killed or wrote into a
-pipe, it takes the zero that stands in the header for the length. So both are looked up here.
+libsndfile does not report truncated files. It also reads zero samples if the header was never finished, because the
+recorder was killed or wrote into a pipe. This module detects both cases.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import BinaryIO
 
 from models.errors import UserError
 
-WHOLE = 0.98  # of what is announced: a pad byte, or a tag in the count, is no loss
-MOST_CHUNKS = 4096  # of a file; more are a corrupted header
-MOST_MISSING_BYTES = 4096  # of a long recording, whatever its share
-SLACK_BYTES = 8  # in very short files: pad bytes, and libsndfile's own MAT5 heads
-SAMPLE_BY_SAMPLE = (1, 3, 6, 7, 0xFFFE)  # formats of a WAV: PCM, float, A-law, mu-law, and what states these elsewhere
+MIN_SHARE_PRESENT = 0.98  # of the announced data: missing pad bytes, or counted tags, are tolerated
+MAX_CHUNKS = 4096  # per file; more are a corrupted header
+MAX_MISSING_BYTES = 4096  # in files of any length
+SLACK_BYTES = 8  # tolerated in very short files: pad bytes, and libsndfile's own MAT5 headers
+SAMPLE_BY_SAMPLE = (1, 3, 6, 7, 0xFFFE)  # WAV format tags: PCM, float, A-law, mu-law, extensible
 W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
-    """Where the samples of a file are.
+class SampleData:
+    """Position of the samples in a file.
 
     Attributes:
-      start: offset of their first byte.
-      size: bytes as the header has it; None where it was never finished.
-      exact: whether not one byte may be missing, because samples come in blocks that decode whole or not at all.
-      patches: for a number of bytes, offsets and the bytes that a finished header has there.
+      start: offset of the first byte.
+      size: size in bytes by the header; None if the header was never finished.
+      exact: whether no byte may be missing, because samples are coded in blocks.
+      patches: function of the size in bytes that returns offsets and the bytes that a finished header has there.
     """
 
     start: int
@@ -39,16 +39,16 @@ class Data:
     patches: Callable[[int], list[tuple[int, bytes]]] = lambda size: []
 
 
-def patches(file: BinaryIO) -> list[tuple[int, bytes]]:
-    """Offsets and bytes that finish the header of a recording, nothing for most.
+def header_patches(file: BinaryIO) -> list[tuple[int, bytes]]:
+    """Return offsets and bytes that complete an is_placeholder header; empty for finished ones.
 
     Args:
-      file: seekable, of any container; its position is moved.
+      file: seekable, of any container; its position changes.
 
     Raises:
-      UserError: there are fewer bytes than its header announces.
+      UserError: the file has fewer bytes than its header announces.
     """
-    total, magic = file.seek(0, os.SEEK_END), _at(file, 0, 20)
+    total, magic = file.seek(0, os.SEEK_END), _read_at(file, 0, 20)
     reader = next((reader for name, reader in READERS.items() if magic.startswith(name)), None)
     data = reader(file, total) if reader else None
     if data is None:
@@ -56,48 +56,48 @@ def patches(file: BinaryIO) -> list[tuple[int, bytes]]:
     available = max(0, total - data.start)
     if data.size is None:
         return data.patches(available)
-    tolerance = 0 if data.exact else max(SLACK_BYTES, min((1 - WHOLE) * data.size, MOST_MISSING_BYTES))
+    tolerance = 0 if data.exact else max(SLACK_BYTES, min((1 - MIN_SHARE_PRESENT) * data.size, MAX_MISSING_BYTES))
     if data.size - available > tolerance:
         raise UserError(f"cut short: {available} of {data.size} bytes are there; give the whole file")
     return []
 
 
-def _at(file: BinaryIO, offset: int, count: int) -> bytes:
-    """Bytes from a place on, fewer at the end of the file."""
+def _read_at(file: BinaryIO, offset: int, count: int) -> bytes:
+    """Read `count` bytes at an offset, or fewer at the end of the file."""
     file.seek(offset)
     return file.read(count)
 
 
 def _number(file: BinaryIO, offset: int, kind: str) -> int:
-    """An integer as :mod:`struct` has it; 0 beyond the end of the file."""
+    """Read an integer of a :mod:`struct` format; bytes beyond the end of the file are zero."""
     size = struct.calcsize(kind)
-    return struct.unpack(kind, _at(file, offset, size).ljust(size, b"\0"))[0]
+    return struct.unpack(kind, _read_at(file, offset, size).ljust(size, b"\0"))[0]
 
 
-def unfinished(size: int) -> bool:
-    """Whether 32 bits of a length are what recorders and pipes put there: nothing, or the most that is possible.
+def is_placeholder(size: int) -> bool:
+    """Whether a 32-bit length is a placeholder of recorders and pipes: zero, or near the largest possible value.
 
-    >>> [unfinished(n) for n in (0, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFFFF8, 44100, 0xC0000000)]
+    >>> [is_placeholder(n) for n in (0, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFFFF8, 44100, 0xC0000000)]
     [True, True, True, True, False, False]
     """
     return size == 0 or size >= 0xFFFFF000 or abs(size - 0x7FFFFFFF) <= 0x1000
 
 
-# ------------------------------------------------------------------ files of chunks
+# ------------------------------------------------------------------ chunk-based containers
 
 
 def _chunks(file: BinaryIO, at: int, total: int, order: str = "<", pad: int = 2) -> Iterator[tuple[bytes, int, int]]:
-    """Name, offset and size of the chunks of a file with 32-bit sizes."""
-    for _ in range(MOST_CHUNKS):
+    """Yield name, content offset and size of the chunks of a file with 32-bit sizes."""
+    for _ in range(MAX_CHUNKS):
         if at + 8 > total:
             return
-        name, size = struct.unpack(f"{order}4sI", _at(file, at, 8))
+        name, size = struct.unpack(f"{order}4sI", _read_at(file, at, 8))
         yield name, at + 8, size
         at += 8 + size + -size % pad
 
 
 def _ends_in_chunks(file: BinaryIO, at: int, total: int, order: str) -> bool:
-    """Whether what follows is nothing but chunks, up to the end of the file."""
+    """Whether the file consists of chunks from offset `at` to its end."""
     for name, start, size in _chunks(file, at, total, order):
         if not name.isascii() or not name.decode().isprintable() or start + size > total + 1:
             return False
@@ -105,10 +105,10 @@ def _ends_in_chunks(file: BinaryIO, at: int, total: int, order: str) -> bool:
     return total - at <= 1
 
 
-def _riff(file: BinaryIO, total: int) -> Data | None:
-    magic = _at(file, 0, 4)
+def _riff(file: BinaryIO, total: int) -> SampleData | None:
+    magic = _read_at(file, 0, 4)
     order = ">" if magic == b"RIFX" else "<"
-    long_sizes, blocks = None, False  # where the 64-bit sizes of RF64 (EBU Tech 3306) stand; whether ADPCM or GSM
+    long_sizes, blocks = None, False  # offset of the 64-bit sizes of RF64 (EBU Tech 3306); whether ADPCM or GSM
     for name, start, size in _chunks(file, 12, total, order):
         if name == b"ds64" and magic in (b"RF64", b"BW64"):
             long_sizes = start
@@ -119,7 +119,7 @@ def _riff(file: BinaryIO, total: int) -> Data | None:
     return None
 
 
-def _riff_data(file: BinaryIO, total: int, start: int, size: int, order: str, long_sizes: int | None) -> Data:
+def _riff_data(file: BinaryIO, total: int, start: int, size: int, order: str, long_sizes: int | None) -> SampleData:
     def finish(size: int) -> list[tuple[int, bytes]]:
         if long_sizes is None:
             sizes = [struct.pack(f"{order}I", min(n, 0xFFFFFFFF)) for n in (start + size - 8, size)]
@@ -128,144 +128,145 @@ def _riff_data(file: BinaryIO, total: int, start: int, size: int, order: str, lo
 
     if long_sizes is not None and size in (0, 0xFFFFFFFF):
         size = _number(file, long_sizes + 8, "<Q")
-        return Data(start, None if size == 0 or size >> 62 else size, patches=finish)
+        return SampleData(start, None if size == 0 or size >> 62 else size, patches=finish)
     empty = size == 0 and total > start and _ends_in_chunks(file, start, total, order)
-    return Data(start, None if unfinished(size) and not empty else size, patches=finish)
+    return SampleData(start, None if is_placeholder(size) and not empty else size, patches=finish)
 
 
-def _w64(file: BinaryIO, total: int) -> Data | None:
-    """Sony Wave64: chunks with 128-bit names, and sizes that count their heads, padded to 8 bytes."""
+def _w64(file: BinaryIO, total: int) -> SampleData | None:
+    """Sony Wave64: chunks with 128-bit names, sizes that include the chunk header, and padding to 8 bytes."""
     at = 40
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at + 24 > total:
             break
         size = _number(file, at + 16, "<Q")
-        if _at(file, at, 16) == W64_DATA:
+        if _read_at(file, at, 16) == W64_DATA:
             announced = None if size <= 24 or size >> 62 else size - 24
-            return Data(at + 24, announced, patches=lambda size, at=at: [(at + 16, struct.pack("<Q", size + 24))])
+            return SampleData(at + 24, announced, patches=lambda size, at=at: [(at + 16, struct.pack("<Q", size + 24))])
         at += max(24, size + -size % 8)
     return None
 
 
-def _iff(file: BinaryIO, total: int) -> Data | None:
-    """AIFF, AIFC and Amiga's 8SVX and 16SV; what is said of frames elsewhere libsndfile passes over."""
+def _iff(file: BinaryIO, total: int) -> SampleData | None:
+    """AIFF, AIFC and Amiga's 8SVX and 16SV; libsndfile ignores the frame count of other chunks."""
     for name, start, size in _chunks(file, 12, total, ">"):
         if name in (b"SSND", b"BODY"):
-            head = 8 if name == b"SSND" else 0
+            header = 8 if name == b"SSND" else 0
 
-            def finish(size: int, start=start, head=head) -> list[tuple[int, bytes]]:
-                places = ((4, start + head + size - 8), (start - 4, head + size))
-                return [(at, struct.pack(">I", min(n, 0xFFFFFFFF))) for at, n in places]
+            def finish(size: int, start=start, header=header) -> list[tuple[int, bytes]]:
+                sizes = ((4, start + header + size - 8), (start - 4, header + size))
+                return [(at, struct.pack(">I", min(n, 0xFFFFFFFF))) for at, n in sizes]
 
-            known = size > head and not unfinished(size)
-            empty = size <= head and _ends_in_chunks(file, start + max(size, head), total, ">")
-            return Data(start + head, max(0, size - head) if known or empty else None, patches=finish)
+            finished = size > header and not is_placeholder(size)
+            empty = size <= header and _ends_in_chunks(file, start + max(size, header), total, ">")
+            size = max(0, size - header) if finished or empty else None
+            return SampleData(start + header, size, patches=finish)
     return None
 
 
-def _caf(file: BinaryIO, total: int) -> Data | None:
-    """Apple's Core Audio Format: a size of -1 runs to the end of the file."""
+def _caf(file: BinaryIO, total: int) -> SampleData | None:
+    """Apple's Core Audio Format: a size of -1 means to the end of the file."""
     at = 8
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at + 12 > total:
             break
-        name, size = struct.unpack(">4sq", _at(file, at, 12))
+        name, size = struct.unpack(">4sq", _read_at(file, at, 12))
         if name == b"data":
             announced = size - 4 if size > 4 else None
-            exact = _at(file, 28, 4) not in (b"lpcm", b"ulaw", b"alaw")
-            return Data(at + 16, announced, exact, lambda size, at=at: [(at + 4, struct.pack(">q", size + 4))])
+            exact = _read_at(file, 28, 4) not in (b"lpcm", b"ulaw", b"alaw")
+            return SampleData(at + 16, announced, exact, lambda size, at=at: [(at + 4, struct.pack(">q", size + 4))])
         if size < 0:
             break
         at += 12 + size
     return None
 
 
-def _voc(file: BinaryIO, total: int) -> Data | None:
+def _voc(file: BinaryIO, total: int) -> SampleData | None:
     at = start = _number(file, 20, "<H")
-    for _ in range(MOST_CHUNKS):
-        kind, size = _at(file, at, 1), int.from_bytes(_at(file, at + 1, 3), "little")
+    for _ in range(MAX_CHUNKS):
+        kind, size = _read_at(file, at, 1), int.from_bytes(_read_at(file, at + 1, 3), "little")
         if at + 4 > total or kind == b"\0":
             break
         if kind[0] > 9:
             return None
         at += 4 + size
-    return Data(start, at - start)
+    return SampleData(start, at - start)
 
 
-# ------------------------------------------------------------------ files of one header
+# ------------------------------------------------------------------ containers with a single header
 
 
-def _au(file: BinaryIO, total: int) -> Data:
-    order = ">" if _at(file, 0, 4) == b".snd" else "<"
+def _au(file: BinaryIO, total: int) -> SampleData:
+    order = ">" if _read_at(file, 0, 4) == b".snd" else "<"
     start, size = _number(file, 4, f"{order}I"), _number(file, 8, f"{order}I")
-    return Data(start, None if unfinished(size) else size, patches=lambda size: [(8, b"\xff" * 4)])
+    return SampleData(start, None if is_placeholder(size) else size, patches=lambda size: [(8, b"\xff" * 4)])
 
 
-def _nist(file: BinaryIO, total: int) -> Data | None:
+def _nist(file: BinaryIO, total: int) -> SampleData | None:
     """NIST SPHERE: lines of ``name -type value`` in a header whose size is its second line."""
     try:
-        start = int(_at(file, 8, 8))
-        if start < 16:  # less than what was read of the header so far
+        start = int(_read_at(file, 8, 8))
+        if start < 16:  # shorter than the part of the header that is already read
             return None
-        lines = _at(file, 16, min(start, 1 << 16)).split(b"end_head")[0].decode("latin1").split("\n")
+        lines = _read_at(file, 16, min(start, 1 << 16)).split(b"end_head")[0].decode("latin1").split("\n")
         fields = {row[0]: row[2] for row in (line.split(None, 2) for line in lines) if len(row) == 3}
         if "," in fields.get("sample_coding", ""):  # compressed
             return None
         sizes = [int(fields[name]) for name in ("sample_count", "channel_count", "sample_n_bytes")]
     except (KeyError, ValueError):
         return None
-    return Data(start, sizes[0] * sizes[1] * sizes[2])
+    return SampleData(start, sizes[0] * sizes[1] * sizes[2])
 
 
-def _mat4(file: BinaryIO, total: int) -> Data | None:
-    """MATLAB 4: matrices one after the other; five numbers and a name before each."""
-    order = ">" if _at(file, 0, 2) == b"\0\0" and _at(file, 0, 4) != bytes(4) else "<"
+def _mat4(file: BinaryIO, total: int) -> SampleData | None:
+    """MATLAB 4: consecutive matrices, each preceded by five numbers and a name."""
+    order = ">" if _read_at(file, 0, 2) == b"\0\0" and _read_at(file, 0, 4) != bytes(4) else "<"
     at = 0
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at + 20 > total:
             break
-        kind, rows, columns, _, name = struct.unpack(f"{order}5I", _at(file, at, 20))
+        kind, rows, columns, _, name = struct.unpack(f"{order}5I", _read_at(file, at, 20))
         if kind % 1000 > 51 or name > 256:
             return None
         at += 20 + name + rows * columns * (8, 4, 4, 2, 2, 1)[kind // 10 % 10]
-    return Data(0, at) if at else None
+    return SampleData(0, at) if at else None
 
 
-def _mat5(file: BinaryIO, total: int) -> Data:
-    order = ">" if _at(file, 126, 2) == b"MI" else "<"
+def _mat5(file: BinaryIO, total: int) -> SampleData:
+    order = ">" if _read_at(file, 126, 2) == b"MI" else "<"
     at = 128
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at + 8 > total:
             break
         at += 8 + _number(file, at + 4, f"{order}I")
-    return Data(128, at - 128)
+    return SampleData(128, at - 128)
 
 
-def _sds(file: BinaryIO, total: int) -> Data:
-    """MIDI sample dump: packets of 127 bytes, of which 120 hold samples of 7 bits a byte."""
+def _sds(file: BinaryIO, total: int) -> SampleData:
+    """MIDI sample dump: packets of 127 bytes, of which 120 hold samples with 7 bits per byte."""
     bits, low, middle, high = (_number(file, at, "B") for at in (6, 10, 11, 12))
     samples, per_packet = low + (middle << 7) + (high << 14), 120 // max(1, -(-bits // 7))
-    return Data(21, 127 * -(-samples // max(1, per_packet)))
+    return SampleData(21, 127 * -(-samples // max(1, per_packet)))
 
 
-def _avr(file: BinaryIO, total: int) -> Data:
+def _avr(file: BinaryIO, total: int) -> SampleData:
     stereo, bits, frames = _number(file, 12, ">H"), _number(file, 14, ">H"), _number(file, 26, ">I")
-    return Data(128, frames * (2 if stereo else 1) * bits // 8)
+    return SampleData(128, frames * (2 if stereo else 1) * bits // 8)
 
 
-def _mpc2k(file: BinaryIO, total: int) -> Data:
-    return Data(42, _number(file, 30, "<I") * 2 * (1 + _number(file, 21, "B") % 2))
+def _mpc2k(file: BinaryIO, total: int) -> SampleData:
+    return SampleData(42, _number(file, 30, "<I") * 2 * (1 + _number(file, 21, "B") % 2))
 
 
-def _wve(file: BinaryIO, total: int) -> Data:
-    return Data(32, _number(file, 18, ">I"))
+def _wve(file: BinaryIO, total: int) -> SampleData:
+    return SampleData(32, _number(file, 18, ">I"))
 
 
-def _xi(file: BinaryIO, total: int) -> Data:
-    return Data(338, _number(file, 298, "<I"))
+def _xi(file: BinaryIO, total: int) -> SampleData:
+    return SampleData(338, _number(file, 298, "<I"))
 
 
-READERS: dict[bytes, Callable[[BinaryIO, int], Data | None]] = {
+READERS: dict[bytes, Callable[[BinaryIO, int], SampleData | None]] = {
     **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), _riff),
     b"riff\x2e\x91\xcf\x11": _w64,
     b"FORM": _iff,

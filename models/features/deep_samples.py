@@ -1,4 +1,4 @@
-"""Pictures of more than 8 bits a sample, or signed ones: decoded with all their bits, and scaled to 8."""
+"""Pictures with more than 8 bits per sample, or signed samples: decoded at full depth and scaled to 8 bits."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 import PIL.Image
 
 from models.features import picture_file
-from models.features.white_level import WHITES, Depth, level_of, white_of
+from models.features.white_level import WHITES, Depth, bright_level, select_white
 
-BLOCK = 1 << 22  # samples scaled at a time
+BLOCK_SAMPLES = 1 << 22  # samples scaled at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Deep:
+class DeepPicture:
     """A decoded picture of more than 8 bits.
 
     Attributes:
-      samples: `[height, width]`, or `[height, width, 3]`; integers or real numbers.
-      alpha: how opaque it is, `[height, width]`, to white or to 65535; None where all is.
+      samples: `[height, width]` or `[height, width, 3]`; integers or floats.
+      alpha: opacity `[height, width]`, from 0 to white or to 65535; None if all pixels are opaque.
       inverted: whether 0 is white.
-      depth: of the samples.
+      depth: depth of the samples.
     """
 
     samples: np.ndarray
@@ -33,12 +33,12 @@ class Deep:
 
 
 def is_deep(picture: PIL.Image.Image) -> bool:
-    """Whether an opened picture has more than 8 bits a sample, or signed ones, that 8 bits of white do not suit."""
+    """Whether an opened picture has more than 8 bits per sample, or signed samples, which need scaling by white."""
     return _kind(picture) is not None
 
 
 def is_grey(picture: PIL.Image.Image) -> bool:
-    """Whether a deep picture that is not yet decoded has one channel."""
+    """Whether a deep picture has one channel, before it is decoded."""
     return not _is_colour(picture) or _raw_mode(picture).startswith("LA")
 
 
@@ -49,7 +49,7 @@ def _raw_mode(picture: PIL.Image.Image) -> str:
 
 
 def _tag(picture: PIL.Image.Image, number: int, default):
-    """A number from a TIFF's tags; the default where it has none, or more than one kind of them."""
+    """Number in a TIFF tag; the default for other formats, and for tags that are missing or not numbers."""
     if picture.format != "TIFF":
         return default
     value = picture.tag_v2.get(number, default)
@@ -73,74 +73,75 @@ def _kind(picture: PIL.Image.Image) -> str | None:
     return "8-bit signed" if picture.mode == "L" and signed else None
 
 
-def read(picture: PIL.Image.Image, file: str | BinaryIO) -> Deep:
-    """Decodes a deep picture.
+def read(picture: PIL.Image.Image, file: str | BinaryIO) -> DeepPicture:
+    """Decode a deep picture.
 
     Args:
-      picture: from `picture_file.opened`, not yet decoded.
-      file: what it was opened from, which is read again for the lower half of colours: Pillow keeps the upper.
+      picture: from `picture_file.open_picture`, not yet decoded.
+      file: the file it was opened from; read again for the lower byte of colours, which Pillow discards.
 
     Raises:
-      UserError: damaged or cut short.
+      UserError: the picture is damaged or truncated.
     """
     kind, colour, raw = _kind(picture), _is_colour(picture), _raw_mode(picture)
-    inverted = _tag(picture, 262, 1) == 0 and picture.mode != "L"  # which Pillow leaves as it is above 8 bits
+    inverted = _tag(picture, 262, 1) == 0 and picture.mode != "L"  # Pillow inverts 8-bit pictures only
     unsigned = picture.format == "TIFF" and _tag(picture, 339, 1) == 1
-    hint = _tag(picture, 281, _tag(picture, 341, 0))
-    stated, bits = _stated(picture, kind), _significant_bits(picture, file)
+    max_sample = _tag(picture, 281, _tag(picture, 341, 0))
+    stated, bits = _white_by_format(picture, kind), _significant_bits(picture, file)
     picture_file.decode(picture)
     samples = _upper_and_lower(picture, file, raw) if colour else np.asarray(picture)
     if kind == "8-bit signed":
         samples = samples.view(np.int8)
     elif kind == "32-bit" and unsigned:
-        samples = samples.view(np.uint32)  # Pillow keeps them signed
-    samples, alpha = _without_alpha(samples, picture.info.get("transparency"))
-    level = level_of(samples)
-    return Deep(
-        samples, alpha, inverted, Depth(kind, stated or _hinted(hint, kind) or _by_bits(bits, samples, level), level)
-    )
+        samples = samples.view(np.uint32)  # Pillow decodes them as signed
+    samples, alpha = _split_alpha(samples, picture.info.get("transparency"))
+    level = bright_level(samples)
+    white = stated or _white_by_max_sample(max_sample, kind) or _white_by_bits(bits, samples, level)
+    return DeepPicture(samples, alpha, inverted, Depth(kind, white, level))
 
 
-def _without_alpha(samples: np.ndarray, hole) -> tuple[np.ndarray, np.ndarray | None]:
-    """The samples, and how opaque each pixel is: by their last channel, or all but the one colour that is a hole."""
+def _split_alpha(samples: np.ndarray, transparent_colour) -> tuple[np.ndarray, np.ndarray | None]:
+    """Split samples into colours and opacity: the last channel, or 0 for the transparent colour."""
     if samples.ndim == 3 and samples.shape[-1] in (2, 4):
         colours = samples[..., 0] if samples.shape[-1] == 2 else samples[..., :-1]
         return colours, samples[..., -1]
-    if not isinstance(hole, (int, tuple)):
+    if not isinstance(transparent_colour, (int, tuple)):
         return samples, None
-    same = samples == np.asarray(hole)
-    return samples, np.uint16(~(same.all(axis=-1) if samples.ndim == 3 else same)) * np.uint16(65535)
+    equal = samples == np.asarray(transparent_colour)
+    return samples, np.uint16(~(equal.all(axis=-1) if samples.ndim == 3 else equal)) * np.uint16(65535)
 
 
 def _upper_and_lower(picture: PIL.Image.Image, file: str | BinaryIO, raw: str) -> np.ndarray:
-    """All 16 bits, uint16 `[height, width, channels]`, of a colour picture of whose samples Pillow decodes 8.
+    """Samples uint16 `[height, width, channels]` of a 16-bit colour picture, of which Pillow decodes 8 bits.
 
-    It takes the upper byte of each sample; told of the other order of bytes, it takes the lower.
+    Pillow returns the upper byte of each sample. Decoded with the other byte order, it returns the lower byte.
     """
     native = "L" if sys.byteorder == "little" else "B"
     order = native if raw[-1] == "N" else raw[-1]
-    with picture_file.opened(file) as again:
-        if raw.startswith("LA"):  # of which it knows one order only; but two samples are four bytes
-            again._mode, other = "RGBA", "RGBA"
+    with picture_file.open_picture(file) as reopened:
+        if raw.startswith("LA"):  # Pillow has one byte order only; two 16-bit samples are decoded as four bytes
+            reopened._mode, other = "RGBA", "RGBA"
         else:
             other = raw[:-1] + ("B" if order == "L" else "L")
-        again.tile = [getattr(type(tile), "_make", tuple)([*tile[:3], _renamed(tile[3], other)]) for tile in again.tile]
-        picture_file.decode(again)
-        halves = np.asarray(again).astype(np.uint16)
+        reopened.tile = [
+            getattr(type(tile), "_make", tuple)([*tile[:3], _with_raw_mode(tile[3], other)]) for tile in reopened.tile
+        ]
+        picture_file.decode(reopened)
+        decoded = np.asarray(reopened).astype(np.uint16)
     if raw.startswith("LA"):
-        return halves[..., ::2] << 8 | halves[..., 1::2]
-    return np.asarray(picture).astype(np.uint16) << 8 | halves
+        return decoded[..., ::2] << 8 | decoded[..., 1::2]
+    return np.asarray(picture).astype(np.uint16) << 8 | decoded
 
 
-def _renamed(args, raw: str):
+def _with_raw_mode(args, raw: str):
     return (raw, *args[1:]) if isinstance(args, tuple) else raw
 
 
-# ------------------------------------------------------------------ what a file says of its white
+# ------------------------------------------------------------------ white by the metadata of a file
 
 
-def _stated(picture: PIL.Image.Image, kind: str) -> float:
-    """White by the format: Pillow scales some to all 16 bits, and unpacks TIFFs of 12 bits to as many."""
+def _white_by_format(picture: PIL.Image.Image, kind: str) -> float:
+    """White by the format; 0 if unknown. Pillow scales some formats to 16 bits, and unpacks 12-bit TIFFs unscaled."""
     if kind == "8-bit signed":
         return WHITES[kind][0]
     if picture.format in ("PPM", "JPEG2000") and not picture.mode.startswith("F"):
@@ -149,26 +150,26 @@ def _stated(picture: PIL.Image.Image, kind: str) -> float:
     return 2.0**bits - 1 if 8 < bits < 16 else 0.0
 
 
-def _hinted(most: float, kind: str) -> float:
-    """White by a TIFF's tag of the largest sample, where that is no count of the one picture's.
+def _white_by_max_sample(max_sample: float, kind: str) -> float:
+    """White by a TIFF's tag of the largest sample, if it is one of the usual values of white; else 0.
 
-    Many programs write the brightest sample that there is, or all that the type can hold.
+    Many programs write the brightest sample of the picture instead, or the limit of the type.
     """
-    return float(most) if most in WHITES[kind][:-1] else 0.0
+    return float(max_sample) if max_sample in WHITES[kind][:-1] else 0.0
 
 
 def _significant_bits(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
-    """Bits of the original by a PNG's chunk sBIT; 0 where it says none."""
+    """Significant bits by a PNG's sBIT chunk; 0 if there is none."""
     if picture.format != "PNG":
         return 0
     depths = picture_file.png_chunks(file).get(b"sBIT", b"")
-    return max(depths[: 1 if len(depths) < 3 else 3], default=0)  # the others are of alpha
+    return max(depths[: 1 if len(depths) < 3 else 3], default=0)  # the remaining depth is that of alpha
 
 
-def _by_bits(bits: int, samples: np.ndarray, level: float) -> float:
-    """White of a PNG that has so many significant bits: PNG wants them scaled to all 16, and not all writers do.
+def _white_by_bits(bits: int, samples: np.ndarray, level: float) -> float:
+    """White of a PNG by its significant bits: PNG requires samples scaled to 16 bits, but not all writers scale them.
 
-    Of scaled dark samples the lower bits are zero, unscaled ones use them.
+    Scaled dark samples have zeros in the lower bits; unscaled samples use them.
     """
     if not 8 <= bits < 16:
         return 0.0
@@ -179,30 +180,31 @@ def _by_bits(bits: int, samples: np.ndarray, level: float) -> float:
 # ------------------------------------------------------------------ 8 bits
 
 
-def to_eight_bits(deep: Deep, asked: float) -> tuple[PIL.Image.Image, tuple[str, ...]]:
-    """A deep picture as "L" or "RGB", "LA" or "RGBA" where it has holes; of values beyond white or black the nearest.
+def to_eight_bits(deep: DeepPicture, requested_white: float) -> tuple[PIL.Image.Image, tuple[str, ...]]:
+    """Convert a deep picture to mode "L" or "RGB", or "LA" or "RGBA" with opacity; clip values to black and white.
 
     Args:
       deep: the picture.
-      asked: as in :func:`models.features.white_level.white_of`.
+      requested_white: as in :func:`models.features.white_level.select_white`.
 
     Returns:
-      The picture, and notes for people.
+      The picture, and notes for users.
     """
-    white, notes = white_of(deep.depth, asked)
+    white, notes = select_white(deep.depth, requested_white)
     flat = deep.samples.reshape(-1)
-    eight_bits, bad, above, below = np.empty(flat.size, np.uint8), 0, 0, 0
-    for start in range(0, flat.size, BLOCK):
-        x = flat[start : start + BLOCK].astype(np.float64) / white
-        odd = ~np.isfinite(x)
-        x[odd] = 0
-        bad, above, below = bad + odd.sum(), above + (x > 1 + 0.5 / 255).sum(), below + (x < -0.5 / 255).sum()
+    eight_bits, non_finite, above, below = np.empty(flat.size, np.uint8), 0, 0, 0
+    for start in range(0, flat.size, BLOCK_SAMPLES):
+        x = flat[start : start + BLOCK_SAMPLES].astype(np.float64) / white
+        invalid = ~np.isfinite(x)
+        x[invalid] = 0
+        non_finite += invalid.sum()
+        above, below = above + (x > 1 + 0.5 / 255).sum(), below + (x < -0.5 / 255).sum()
         x = np.clip(x, 0, 1)
-        x = np.where(odd, 0, 1 - x if deep.inverted else x)
-        eight_bits[start : start + BLOCK] = np.uint8(x * 255 + 0.5)
+        x = np.where(invalid, 0, 1 - x if deep.inverted else x)
+        eight_bits[start : start + BLOCK_SAMPLES] = np.uint8(x * 255 + 0.5)
     total = flat.size
-    if bad:
-        notes += (f"{bad} of {total} samples are not a number or infinite: read as black",)
+    if non_finite:
+        notes += (f"{non_finite} of {total} samples are not a number or infinite: read as black",)
     if above:
         notes += (f"brighter than white={white:g}: {100 * above / total:.2g} % of the samples are clipped",)
     if below:

@@ -1,4 +1,4 @@
-"""Picture files to pixels of one size, and pixels to the [-1, 1] that networks see and back."""
+"""Picture files to pixels of one size, and pixels to and from the range [-1, 1] of networks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from models.errors import UserError
 from models.features import colour, deep_samples, picture_file, white_level
 from models.features.white_level import Depth
 
-SUFFIXES = picture_file.SUFFIXES  # endings, in small letters, of the files that can be read
+SUFFIXES = picture_file.SUFFIXES  # readable file name extensions, lower case
 
-STEP = 4  # networks halve a picture twice
+SIZE_MULTIPLE = 4  # networks downsample by two twice
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,27 +38,28 @@ class ImageSpec:
     def __post_init__(self):
         for name in ("height", "width"):
             size = getattr(self, name)
-            if size < 8 or size % STEP:
-                raise UserError(f"{name}={size}; wanted a multiple of {STEP}, at least 8; near it: {_step(size)}")
+            if size < 8 or size % SIZE_MULTIPLE:
+                nearest = _round_size(size)
+                raise UserError(f"{name}={size}; wanted a multiple of {SIZE_MULTIPLE}, at least 8; near it: {nearest}")
         if self.channels not in (1, 3):
             raise UserError(f"channels={self.channels}; wanted 1 (grey) or 3 (RGB)")
         if not 0 <= self.white < math.inf:
-            raise UserError(f"white={self.white}; wanted the value of white, such as 4095, or 0 to find it by file")
+            raise UserError(f"white={self.white}; wanted the value of white, such as 4095, or 0 to estimate it")
 
 
-def _step(size: float) -> int:
-    return max(8, STEP * round(size / STEP))
+def _round_size(size: float) -> int:
+    return max(8, SIZE_MULTIPLE * round(size / SIZE_MULTIPLE))
 
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """What a picture file says of itself.
+    """Properties of a picture file.
 
     Attributes:
-      height: of the upright picture.
-      width: of the upright picture.
+      height: height of the upright picture in pixels.
+      width: width of the upright picture in pixels.
       channels: 1 or 3.
-      depth: of its samples, where they have more than 8 bits.
+      depth: depth of the samples; None for 8 bits.
     """
 
     height: int
@@ -68,12 +69,12 @@ class Probe:
 
 
 def probe(file: str | BinaryIO) -> Probe:
-    """Size, channels and depth of a picture file; pixels are decoded of deep pictures only.
+    """Read size, channels and depth of a picture file; only deep pictures are decoded.
 
     Raises:
-      UserError: not a picture.
+      UserError: the file is not a picture.
     """
-    with _within_memory(), picture_file.opened(file) as picture:
+    with _memory_errors(), picture_file.open_picture(file) as picture:
         height, width = picture_file.upright_size(picture, file)
         if deep_samples.is_deep(picture):
             grey = deep_samples.is_grey(picture)
@@ -82,63 +83,64 @@ def probe(file: str | BinaryIO) -> Probe:
 
 
 def suggested_spec(probes: Iterable[Probe], *, ceiling: int = 256) -> ImageSpec:
-    """The spec for pictures of these: their commonest size, within reason, and the white that they share.
+    """Return the spec for a set of pictures: their most common size, limited to `ceiling`, and their common white.
 
     >>> suggested_spec([Probe(28, 28, 1), Probe(28, 28, 1), Probe(600, 300, 3)])
     ImageSpec(height=28, width=28, channels=3, white=0.0)
     """
     probes = list(probes)
     height, width = collections.Counter((p.height, p.width) for p in probes).most_common(1)[0][0]
-    shrink = min(1.0, ceiling / max(height, width))
+    scale = min(1.0, ceiling / max(height, width))
     return ImageSpec(
-        height=_step(height * shrink),
-        width=_step(width * shrink),
+        height=_round_size(height * scale),
+        width=_round_size(width * scale),
         channels=max(p.channels for p in probes),
         white=white_level.common_white(p.depth for p in probes if p.depth),
     )
 
 
 def read(file: str | BinaryIO, spec: ImageSpec) -> np.ndarray:
-    """A picture file as uint8 `[height, width, channels]`; see :func:`read_with_notes`."""
+    """Read a picture file as uint8 `[height, width, channels]`; see :func:`read_with_notes`."""
     return read_with_notes(file, spec)[0]
 
 
 def read_with_notes(file: str | BinaryIO, spec: ImageSpec) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A picture file as uint8 `[height, width, channels]`, and what was unusual about it.
+    """Read a picture file as uint8 `[height, width, channels]`, with notes on anything unusual.
 
-    Honours the camera's orientation, follows an embedded colour profile to sRGB, lays transparency over white, brings
-    deeper samples to 8 bits by the value of white, takes the first frame of an animation, and resizes with an
+    Applies the EXIF orientation, converts an embedded colour profile to sRGB, composites transparency over white,
+    scales deeper samples to 8 bits by the value of white, takes the first frame of an animation, and resizes with an
     antialiasing filter (Lanczos).
 
     Args:
-      file: a path or a seekable binary file in any format that `SUFFIXES` names.
-      spec: the wanted size and channels, and the value of white.
+      file: a path or a seekable binary file in any format of `SUFFIXES`.
+      spec: the target size and channels, and the value of white.
 
     Returns:
-      The pixels, and sentences for people: what was unusual and what was made of it.
+      The pixels, and notes for users: what is unusual about the file and how it is handled.
 
     Raises:
-      UserError: not a picture, too large, damaged, or cut short.
+      UserError: the file is not a picture, is too large, damaged or truncated.
     """
-    with _within_memory(), picture_file.opened(file) as picture:
+    with _memory_errors(), picture_file.open_picture(file) as picture:
         if deep_samples.is_deep(picture):
             eight_bits, notes = deep_samples.to_eight_bits(deep_samples.read(picture, file), spec.white)
-            kept = ("icc_profile", "gamma", "srgb")
-            eight_bits.info |= {name: picture.info[name] for name in kept if name in picture.info}
+            colour_keys = ("icc_profile", "gamma", "srgb")
+            eight_bits.info |= {name: picture.info[name] for name in colour_keys if name in picture.info}
         else:
             picture_file.decode(picture)
             eight_bits, notes = picture, ()
         flat, colour_notes = colour.flatten(eight_bits)
-        flat, turn_notes = _upright(flat.convert("L" if spec.channels == 1 else "RGB"), picture, file)
-        notes += colour_notes + turn_notes
-        if (frames := picture_file.frames(picture, file)) > 1:
+        flat, orientation_notes = _upright(flat.convert("L" if spec.channels == 1 else "RGB"), picture, file)
+        notes += colour_notes + orientation_notes
+        if (frames := picture_file.count_frames(picture, file)) > 1:
             notes += (f"the first of {frames} frames is taken",)
         resized = flat.resize((spec.width, spec.height), PIL.Image.Resampling.LANCZOS)
         return np.asarray(resized, np.uint8).reshape(spec.height, spec.width, spec.channels), notes
 
 
 @contextlib.contextmanager
-def _within_memory() -> Iterator[None]:
+def _memory_errors() -> Iterator[None]:
+    """Convert a MemoryError to a UserError."""
     try:
         yield
     except MemoryError:
@@ -148,16 +150,16 @@ def _within_memory() -> Iterator[None]:
 def _upright(
     flat: PIL.Image.Image, picture: PIL.Image.Image, file: str | BinaryIO
 ) -> tuple[PIL.Image.Image, tuple[str, ...]]:
-    """Pixels turned as the decoded file that they are of wants it, and a note where that cannot be known."""
+    """Transpose pixels by the orientation of their file; if it cannot be read, leave them and return a note."""
     try:
-        turn = picture_file.UPRIGHT.get(picture_file.orientation(picture, file))
+        transpose = picture_file.UPRIGHT_TRANSPOSE.get(picture_file.orientation(picture, file))
     except UserError:
         return flat, ("its EXIF block cannot be read: it is taken to be upright",)
-    return flat if turn is None else flat.transpose(turn), ()
+    return flat if transpose is None else flat.transpose(transpose), ()
 
 
 def to_unit(pixels: np.ndarray) -> np.ndarray:
-    """uint8 pixels to float32 in [-1, 1].
+    """Convert uint8 pixels to float32 in [-1, 1].
 
     >>> to_unit(np.array([0, 255], np.uint8)).tolist()
     [-1.0, 1.0]
@@ -166,10 +168,10 @@ def to_unit(pixels: np.ndarray) -> np.ndarray:
 
 
 def to_pixels(unit: np.ndarray) -> np.ndarray:
-    """The inverse of :func:`to_unit`: clips to [-1, 1], rounds to uint8."""
+    """Inverse of :func:`to_unit`: clip to [-1, 1] and round to uint8."""
     return np.uint8(np.clip(np.rint((np.asarray(unit, np.float32) + 1) * 127.5), 0, 255))
 
 
 def write(file: str | BinaryIO, pixels: np.ndarray) -> None:
-    """Writes uint8 `[height, width, channels]` as PNG."""
+    """Write uint8 `[height, width, channels]` as PNG."""
     PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, format="PNG")

@@ -1,7 +1,7 @@
-"""Log-mels back to samples in NumPy, and the joining of chunks that arrive one after the other.
+"""Log-mels to waveforms in NumPy, and the cross-fading of consecutive chunks.
 
-`models.spectral` does the same batched and in the graph; this is the reference it is held to, and
-what a process without TensorFlow can use.
+`models.spectral` is the batched TensorFlow twin. This module is its reference in tests, and serves processes without
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ import numpy as np
 from models.features import audio
 from models.features.audio import AudioSpec
 
-TINY = 1e-9  # keeps bins outside all bands from dividing by zero
-PHASE_PERIOD_FRAMES = 256  # after so many frames the starting phases recur
-CHUNK_FRAMES = 1024  # of a recording that goes through a model at once
-OVERLAP_FRAMES = 32  # that neighbouring chunks are cross-faded over
+EPSILON = 1e-9  # avoids division by zero in bins outside all bands
+PHASE_PERIOD_FRAMES = 256  # the initial phases repeat after this many frames
+CHUNK_FRAMES = 1024  # frames of a recording that a model processes at once
+OVERLAP_FRAMES = 32  # frames over which consecutive chunks are cross-faded
 
 
 def mel_to_magnitude(log_mels: np.ndarray, spec: AudioSpec, *, iterations: int = 10) -> np.ndarray:
-    """Non-negative magnitudes `[frames, n_fft // 2 + 1]` whose mels are `exp(log_mels)`.
+    """Non-negative magnitudes `[frames, n_fft // 2 + 1]` whose mels approximate `exp(log_mels)`.
 
-    Least Kullback-Leibler divergence by multiplicative updates (Lee & Seung 2001, Eq. 5), begun at the
-    transposed bank. Ten of them come closer than fifty of the Euclidean rule, and the pseudo-inverse
-    rings between bands, which is heard as metal.
+    Minimises the Kullback-Leibler divergence by multiplicative updates (Lee & Seung 2001, Eq. 5), initialised with
+    the transposed filter bank. Ten iterations are more accurate than fifty of the Euclidean rule. The pseudo-inverse
+    rings between bands, which sounds metallic.
     """
     bank = audio.mel_matrix(spec)
     mels = np.exp(log_mels)
     magnitude = mels @ (bank / bank.sum(axis=1, keepdims=True))
-    share = bank.sum(axis=0) + TINY
+    bin_weights = bank.sum(axis=0) + EPSILON
     for _ in range(iterations):
-        magnitude = magnitude * ((mels / (magnitude @ bank.T + TINY)) @ bank) / share
+        magnitude = magnitude * ((mels / (magnitude @ bank.T + EPSILON)) @ bank) / bin_weights
     return magnitude
 
 
 def phase_table(spec: AudioSpec) -> np.ndarray:
-    """Phases to begin Griffin-Lim with, radians, `[PHASE_PERIOD_FRAMES, n_fft // 2 + 1]` float32.
+    """Initial phases of Griffin-Lim in radians, `[PHASE_PERIOD_FRAMES, n_fft // 2 + 1]` float32.
 
-    Frame `t` of a recording begins with row `t % PHASE_PERIOD_FRAMES`, wherever a chunk or a batch
-    has put it: so overlapping chunks agree, and a clip's samples do not depend on its neighbours.
+    Frame `t` of a recording starts from row `t % PHASE_PERIOD_FRAMES`, in any chunk or batch. So overlapping chunks
+    agree, and the samples of a clip do not depend on its neighbours.
     """
     rng = np.random.default_rng(spec.n_fft)
     return np.float32(rng.uniform(-np.pi, np.pi, (PHASE_PERIOD_FRAMES, spec.n_fft // 2 + 1)))
@@ -49,24 +49,24 @@ def phase_table(spec: AudioSpec) -> np.ndarray:
 def griffin_lim(
     magnitude: np.ndarray, spec: AudioSpec, *, iterations: int = 32, momentum: float = 0.95, first_frame: int = 0
 ) -> np.ndarray:
-    """A waveform with these magnitudes: fast Griffin-Lim (Perraudin et al. 2013, Algorithm 2).
+    """Waveform with these magnitudes, by fast Griffin-Lim (Perraudin et al. 2013, Algorithm 2).
 
     Args:
       magnitude: `[frames, n_fft // 2 + 1]`.
       spec: the front end.
-      iterations: projections.
+      iterations: number of projections.
       momentum: the paper's alpha; 0 is the algorithm of Griffin & Lim 1984.
-      first_frame: the number, in the whole recording, of the first frame given.
+      first_frame: index of the first frame of `magnitude` in the recording.
 
     Returns:
       `[(frames - 1) * hop_length]`.
     """
     rows = (first_frame + np.arange(len(magnitude))) % PHASE_PERIOD_FRAMES
-    angles, before = np.exp(1j * phase_table(spec)[rows]), 0.0
+    angles, previous = np.exp(1j * phase_table(spec)[rows]), 0.0
     for _ in range(iterations):
         rebuilt = audio.stft(istft(magnitude * angles, spec), spec)
-        ahead = rebuilt - momentum / (1 + momentum) * before
-        angles, before = ahead / np.maximum(np.abs(ahead), 1e-12), rebuilt
+        accelerated = rebuilt - momentum / (1 + momentum) * previous
+        angles, previous = accelerated / np.maximum(np.abs(accelerated), 1e-12), rebuilt
     return istft(magnitude * angles, spec)
 
 
@@ -78,47 +78,47 @@ def istft(spectrogram: np.ndarray, spec: AudioSpec) -> np.ndarray:
 def fade_in(samples: int) -> np.ndarray:
     """Weights `[samples]` that rise from 0 to 1 as a squared sine.
 
-    With the same falling they sum to one, so chunks that agree come out unchanged; their roots are
-    power-complementary, and neither end has a corner that could be heard.
+    The weights and their reverse sum to one, so chunks that agree are unchanged. Their square roots are
+    power-complementary, and the slope is zero at both ends, which avoids audible artefacts.
     """
     return np.square(np.sin(np.pi / 2 * (np.arange(samples, dtype=np.float32) + 0.5) / max(1, samples)))
 
 
 def chunks(frames: int) -> Iterator[tuple[int, int]]:
-    """First frame and number of frames of neighbouring chunks; each reaches `OVERLAP_FRAMES` into the next.
+    """First frame and length in frames of consecutive chunks; each overlaps the next by `OVERLAP_FRAMES`.
 
     >>> list(chunks(1056)), list(chunks(1057))
     ([(0, 1056)], [(0, 1056), (1024, 33)])
     """
-    most = CHUNK_FRAMES + OVERLAP_FRAMES
+    max_frames = CHUNK_FRAMES + OVERLAP_FRAMES
     for first in range(0, max(1, frames - OVERLAP_FRAMES), CHUNK_FRAMES):
-        yield first, min(frames - first, most)
+        yield first, min(frames - first, max_frames)
 
 
 def crossfade(parts: Iterable[np.ndarray], overlap: int) -> Iterator[np.ndarray]:
-    """Joins chunks of which each begins `overlap` samples before its predecessor ends.
+    """Join chunks, each of which starts `overlap` samples before the previous one ends.
 
-    The weights are those of :func:`fade_in`: chunks that agree where they overlap come out unchanged.
+    Weights as in :func:`fade_in`: chunks that agree where they overlap are unchanged.
 
     Args:
       parts: arrays `[samples]`, all but the last at least `2 * overlap` long.
-      overlap: samples that neighbours share.
+      overlap: samples by which consecutive chunks overlap.
 
     Yields:
-      Arrays that concatenate to the whole.
+      Arrays that concatenate to the joined signal.
 
     >>> x = np.arange(10.0)
     >>> np.allclose(np.concatenate(list(crossfade([x[:6], x[4:]], 2))), x)
     True
     """
-    rise, tail = fade_in(overlap), None
+    fade, tail = fade_in(overlap), None
     for chunk in parts:
         if tail is not None:
-            shared = min(overlap, len(chunk))
-            mixed = tail[:shared] * (1 - rise[:shared]) + chunk[:shared] * rise[:shared]
-            chunk = np.concatenate([mixed, chunk[shared:]])
-        keep = max(0, len(chunk) - overlap)
-        yield chunk[:keep]
-        tail = chunk[keep:]
+            count = min(overlap, len(chunk))
+            mixed = tail[:count] * (1 - fade[:count]) + chunk[:count] * fade[:count]
+            chunk = np.concatenate([mixed, chunk[count:]])
+        end = max(0, len(chunk) - overlap)
+        yield chunk[:end]
+        tail = chunk[end:]
     if tail is not None:
         yield tail

@@ -1,12 +1,12 @@
-"""How loud a recording is where it sounds, whole or in parts, and the factor that brings it to a level."""
+"""Active speech level of a recording, read at once or in parts, and the gain that brings it to a target level."""
 
 from __future__ import annotations
 
 import numpy as np
 
-ACTIVE_RANGE_DB = 20.0  # a block this far below the loud ones does not count as speech
-UNHEARD_DB = 6.0  # that a recording may stay below the level without a word
-MAX_GAIN_DB = 40.0  # noise alone must not be blown up to the level of speech
+ACTIVE_RANGE_DB = 20.0  # blocks further below the loud ones do not count as speech
+TOLERANCE_DB = 6.0  # a recording further below the target level gets a note
+MAX_GAIN_DB = 40.0  # so that noise alone is not amplified to the level of speech
 
 
 def block_powers(y: np.ndarray, sample_rate_hz: int) -> np.ndarray:
@@ -22,10 +22,10 @@ def _block_samples(sample_rate_hz: int) -> int:
 
 
 def active_power(powers: np.ndarray) -> float:
-    """Mean power of the blocks that hold speech; 0 where nothing sounds.
+    """Mean power of the blocks that contain speech; 0 for silence.
 
-    After ITU-T P.56: pauses must not count, or a recording with long ones would come out loud. A
-    block is active within `ACTIVE_RANGE_DB` of the 95th percentile, so that a click sets no scale.
+    After ITU-T P.56: pauses are excluded, because recordings with long pauses would otherwise be amplified too much.
+    A block is active if it is within `ACTIVE_RANGE_DB` of the 95th percentile, which single clicks do not affect.
 
     >>> float(active_power(np.array([0.0, 0.0, 0.25, 0.25])))
     0.25
@@ -38,9 +38,9 @@ def active_power(powers: np.ndarray) -> float:
 
 
 def level_gain(powers: np.ndarray, level_db: float) -> float:
-    """The factor that brings a recording's active part to `level_db`, within +-`MAX_GAIN_DB`.
+    """Gain factor that brings the active part of a recording to `level_db`, limited to +-`MAX_GAIN_DB`.
 
-    Silence keeps its level: the factor is 1.
+    The gain of silence is 1.
 
     >>> round(level_gain(np.array([0.01]), -23.0), 4)
     0.7079
@@ -53,15 +53,15 @@ def level_gain(powers: np.ndarray, level_db: float) -> float:
 
 
 class LevelMeter:
-    """:func:`level_gain` of a recording that arrives in parts, in constant memory but for a number every 20 ms.
+    """Measures :func:`level_gain` of a recording that arrives in parts; stores one number per 20 ms.
 
     Attributes:
-      spec: the front end, of which the rate and the level are used.
-      samples: how many were added.
+      spec: the front end; its sample rate and level are used.
+      samples: number of samples added.
       peak: the largest absolute value, scaled.
-      scale: factor that brings the samples to units of full scale; 1 but for odd files.
-      channel: the channel that they are of; -1 for the average of all.
-      notes: what is unusual about the recording and what was made of it, for people.
+      scale: factor that brings the samples to units of full scale; 1 for nearly all files.
+      channel: the channel measured; -1 for the average of all.
+      notes: notes for users on what is unusual about the recording and how it is handled.
     """
 
     def __init__(self, spec):
@@ -70,38 +70,38 @@ class LevelMeter:
         self.partial_block, self.powers = np.zeros(0, np.float32), []
 
     def add(self, part: np.ndarray) -> None:
-        """The next samples."""
+        """Add the next samples."""
         self.samples += len(part)
         self.peak = max(self.peak, self.scale * float(np.abs(part).max(initial=0.0)))
         self.partial_block = np.concatenate([self.partial_block, part])
-        whole = len(self.partial_block) - len(self.partial_block) % _block_samples(self.spec.sample_rate_hz)
-        self.powers.append(block_powers(self.partial_block[:whole], self.spec.sample_rate_hz))
-        self.partial_block = self.partial_block[whole:]
+        end = len(self.partial_block) - len(self.partial_block) % _block_samples(self.spec.sample_rate_hz)
+        self.powers.append(block_powers(self.partial_block[:end], self.spec.sample_rate_hz))
+        self.partial_block = self.partial_block[end:]
 
     def describe(self, *, channel: int, scale: float, notes: tuple[str, ...]) -> None:
-        """Says how what was added is to be read: which channel it is, its scale, what is unusual about it."""
+        """Set the channel and the scale of the samples added, and notes on the recording; adds notes on its level."""
         self.peak *= scale / self.scale
         self.channel, self.scale = channel, scale
-        self.notes = (*notes, *self._remarks())
+        self.notes = (*notes, *self._level_notes())
 
-    def _remarks(self) -> tuple[str, ...]:
-        """What is unusual about the level of what was added."""
+    def _level_notes(self) -> tuple[str, ...]:
+        """Notes on an unusual level."""
         power = self.power()
         if power <= 0:
             return ("nothing sounds: silence, or what is below hearing",)
         level_db = 10 * np.log10(power)
-        if level_db + MAX_GAIN_DB >= self.spec.level_db - UNHEARD_DB:
+        if level_db + MAX_GAIN_DB >= self.spec.level_db - TOLERANCE_DB:
             return ()
         return (f"of {level_db:.0f} dB re full scale: raised by {MAX_GAIN_DB:.0f} dB, too quiet all the same",)
 
-    def _blocks(self) -> np.ndarray:
+    def _block_powers(self) -> np.ndarray:
         powers = np.concatenate([*self.powers, block_powers(self.partial_block, self.spec.sample_rate_hz)])
         return self.scale**2 * powers
 
     def gain(self) -> float:
-        """The factor that brings what was added to the spec's level, its scale included."""
-        return self.scale * level_gain(self._blocks(), self.spec.level_db)
+        """Gain factor that brings the samples to the spec's level, including the scale."""
+        return self.scale * level_gain(self._block_powers(), self.spec.level_db)
 
     def power(self) -> float:
-        """The :func:`active_power` of what was added, scaled."""
-        return active_power(self._blocks())
+        """:func:`active_power` of the samples, scaled."""
+        return active_power(self._block_powers())

@@ -1,4 +1,4 @@
-"""The links of an Ogg file (RFC 3533): streams, one after the other, that libsndfile reads only the first of."""
+"""Links of a chained Ogg file (RFC 3533); libsndfile reads only the first one."""
 
 from __future__ import annotations
 
@@ -8,70 +8,70 @@ from typing import BinaryIO
 
 from models.errors import UserError
 
-HEAD_BYTES = 27  # of a page, before the table of its segments
-FIRST, LAST = 2, 4  # flags of a page
+HEADER_BYTES = 27  # of a page, before its segment table
+FIRST, LAST = 2, 4  # page flags: first and last page of a stream
 SEARCH_BYTES = 1 << 16
 
 
-def links(file: BinaryIO) -> list[tuple[int, int]]:
-    """Offsets from and to which each link of the file goes.
+def find_links(file: BinaryIO) -> list[tuple[int, int]]:
+    """Return start and end offset of each link of the file.
 
-    A link begins with a page that begins a stream, or several of streams that are multiplexed.
+    A link starts with the first page of its stream, or of each of its multiplexed streams.
 
     Raises:
-      UserError: a stream that has begun does not reach its last page.
+      UserError: the last page of a stream is missing.
     """
     spans: list[list[int]] = []
-    streams: dict[bytes, bool] = {}  # of this link by serial number: whether the last page has come
-    heads, reached = False, 0  # whether all pages of the link so far begin a stream; where the page before ends
+    complete: dict[bytes, bool] = {}  # of this link by serial number: whether the last page was read
+    in_first_pages, previous_end = False, 0
     for start, end, flags, serial in _pages(file):
-        if start > reached:  # something lies between two pages
-            _refuse(streams)
-        if flags & FIRST and not heads:
-            _refuse(streams)
+        if start > previous_end:  # other bytes between two pages
+            _check_complete(complete)
+        if flags & FIRST and not in_first_pages:
+            _check_complete(complete)
             spans.append([start, end])
-            streams = {}
-        heads, reached = bool(flags & FIRST), end
-        if heads:
-            streams[serial] = False
-        elif serial not in streams:
-            _refuse({serial: False})
-        streams[serial] = streams[serial] or bool(flags & LAST)
+            complete = {}
+        in_first_pages, previous_end = bool(flags & FIRST), end
+        if in_first_pages:
+            complete[serial] = False
+        elif serial not in complete:
+            _check_complete({serial: False})
+        complete[serial] = complete[serial] or bool(flags & LAST)
         spans[-1][1] = end
-    _refuse(streams)
+    _check_complete(complete)
     return [(start, end) for start, end in spans]
 
 
-def _refuse(streams: dict[bytes, bool]) -> None:
-    if not all(streams.values()):
+def _check_complete(complete: dict[bytes, bool]) -> None:
+    if not all(complete.values()):
         raise UserError("cut short or damaged: an Ogg stream does not reach its last page; give the whole file")
 
 
 def _pages(file: BinaryIO) -> Iterator[tuple[int, int, int, bytes]]:
-    """Start, end, flags and serial number of the pages that are there whole; what is between them is passed over."""
+    """Yield start, end, flags and serial number of the complete pages; skip other bytes."""
     total, at = file.seek(0, os.SEEK_END), 0
-    while at + HEAD_BYTES <= total:
+    while at + HEADER_BYTES <= total:
         file.seek(at)
-        head = file.read(HEAD_BYTES)
-        if head[:4] != b"OggS":
-            at = _next(file, at + 1)
+        header = file.read(HEADER_BYTES)
+        if header[:4] != b"OggS":
+            at = _find_page(file, at + 1)
             continue
-        segments = file.read(head[26])
-        end = at + HEAD_BYTES + head[26] + sum(segments)
-        if end > total or len(segments) < head[26]:
-            at = _next(file, at + 1)
+        segments = file.read(header[26])
+        end = at + HEADER_BYTES + header[26] + sum(segments)
+        if end > total or len(segments) < header[26]:
+            at = _find_page(file, at + 1)
             continue
-        yield at, end, head[5], head[14:18]
+        yield at, end, header[5], header[14:18]
         at = end
 
 
-def _next(file: BinaryIO, at: int) -> int:
-    """Where the next page may begin, the end of the file if nowhere."""
+def _find_page(file: BinaryIO, at: int) -> int:
+    """Offset of the next possible page at or after `at`; the end of the file if there is none."""
     file.seek(at)
     while block := file.read(SEARCH_BYTES):
-        place = block.find(b"OggS")
-        if place >= 0:
-            return at + place
+        offset = block.find(b"OggS")
+        if offset >= 0:
+            return at + offset
         if len(block) < 4:
             return at + len(block)
         at += len(block) - 3

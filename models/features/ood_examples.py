@@ -1,4 +1,4 @@
-"""What a model was surely not trained on: noise, pictures spoilt in known ways, sounds that are no speech."""
+"""Out-of-distribution examples: noise, corrupted pictures, and sounds other than speech."""
 
 from __future__ import annotations
 
@@ -8,50 +8,51 @@ import scipy.ndimage
 from models.features import audio
 from models.features.audio import AudioSpec
 
-BLUR = 1 / 14  # deviation of the blur for the side of a picture: two pixels of 28
+BLUR = 1 / 14  # standard deviation of the blur as a share of the picture's side: 2 pixels of 28
 NOTES_HZ = 261.63 * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)  # a major scale
 
 
-def pictures(x: np.ndarray, *, seed: int = 0) -> dict[str, np.ndarray]:
-    """Strange pictures by name, as many as `x` `[n, height, width, channels]` in [-1, 1].
+def ood_pictures(x: np.ndarray, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """Out-of-distribution pictures by name, `n` of each, from pictures `[n, height, width, channels]` in [-1, 1].
 
     Returns:
       "noise" (uniform), "inverted" and "blurred" (Gaussian).
     """
     rng = np.random.default_rng(seed)
-    deviation = BLUR * min(x.shape[1:3])
+    sigma = BLUR * min(x.shape[1:3])
     return {
         "noise": rng.uniform(-1, 1, x.shape).astype(np.float32),
         "inverted": -x,
-        "blurred": scipy.ndimage.gaussian_filter(x, (0, deviation, deviation, 0)),
+        "blurred": scipy.ndimage.gaussian_filter(x, (0, sigma, sigma, 0)),
     }
 
 
-def sounds(count: int, seconds: float, spec: AudioSpec, *, seed: int = 0) -> dict[str, list[np.ndarray]]:
-    """Strange log-mels by name, `count` of each.
+def ood_log_mels(count: int, seconds: float, spec: AudioSpec, *, seed: int = 0) -> dict[str, list[np.ndarray]]:
+    """Out-of-distribution log-mels by name, `count` of each.
 
     Returns:
-      "noise" (white) and "tones" (two notes at a time of a scale, plucked four times a second).
+      "noise" (white) and "tones" (two simultaneous notes of a scale, plucked four times per second).
     """
     rng = np.random.default_rng(seed)
     samples = int(seconds * spec.sample_rate_hz)
     noise = [rng.normal(size=samples) for _ in range(count)]
     tones = [_melody(samples, spec.sample_rate_hz, rng) for _ in range(count)]
-    return {"noise": [_analysed(y, spec) for y in noise], "tones": [_analysed(y, spec) for y in tones]}
+    return {"noise": [_log_mel(y, spec) for y in noise], "tones": [_log_mel(y, spec) for y in tones]}
 
 
-def unlike(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Noise in the range of an example, or the example's own values in no order: like nothing that it is one of.
+def ood_example(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return an out-of-distribution example: `x` with its pixels shuffled, or noise in the range of `x`.
 
-    Noise is normal with any mean and any deviation up to half the range, so that one colour and uniform noise are near.
+    The noise is Gaussian with a random mean and a random standard deviation up to half the range, which covers nearly
+    constant pictures and nearly uniform noise.
 
     Args:
       x: a picture `[height, width, channels]`.
-      rng: what is drawn from.
+      rng: random number generator.
     """
     if rng.uniform() < 0.5:
-        cells = x.reshape(x.shape[0] * x.shape[1], -1)
-        return rng.permutation(cells).reshape(x.shape)
+        pixels = x.reshape(x.shape[0] * x.shape[1], -1)
+        return rng.permutation(pixels).reshape(x.shape)
     low, high = float(x.min()), float(x.max())
     noise = rng.normal(rng.uniform(low, high), rng.uniform(0, (high - low) / 2), x.shape)
     return np.clip(noise, low, high).astype(x.dtype)
@@ -69,5 +70,5 @@ def _melody(samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
     return y + 1e-3 * rng.normal(size=samples)
 
 
-def _analysed(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
-    return audio.log_mel(audio.levelled(0.1 * y.astype(np.float32), spec), spec)
+def _log_mel(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    return audio.log_mel(audio.normalize_level(0.1 * y.astype(np.float32), spec), spec)

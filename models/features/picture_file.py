@@ -1,4 +1,4 @@
-"""Picture files of any format, opened and decoded whole or refused with a reason."""
+"""Opens and decodes picture files of any raster format; raises a UserError with the reason if that fails."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import PIL.Image
 
 from models.errors import UserError
 
-MAX_PIXELS = 178_956_970  # what Pillow refuses too: 0.7 GB as RGB
+MAX_PIXELS = 178_956_970  # Pillow's own limit: 0.7 GB as RGB
 NOT_RASTER = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}  # wrappers, plots, or run by an interpreter
-OPTIONAL = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # what Pillow may be built without
-ORIENTATION = 0x0112  # the tag of EXIF and TIFF
-UPRIGHT = {  # orientation: what brings the stored rows to the upright picture
+OPTIONAL = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # Pillow may be built without them
+ORIENTATION = 0x0112  # tag in EXIF and TIFF
+UPRIGHT_TRANSPOSE = {  # by orientation: the transposition from the stored rows to the upright picture
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
     4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
@@ -31,9 +31,9 @@ SIDEWAYS = (5, 6, 7, 8)
 
 
 def _raster_formats() -> dict[str, list[str]]:
-    """Formats that the installed Pillow decodes to pixels, with their endings; HEIF where pillow_heif is installed.
+    """Formats that the installed Pillow decodes to pixels, with their extensions; HEIF if pillow_heif is installed.
 
-    Those that have no ending are left out: nobody has such files, and other files look like them.
+    Formats without an extension are excluded: they are not in use, and other files are mistaken for them.
     """
     PIL.Image.init()
     with contextlib.suppress(ImportError):
@@ -41,26 +41,26 @@ def _raster_formats() -> dict[str, list[str]]:
 
         pillow_heif.register_heif_opener()
     missing = {name for name, feature in OPTIONAL.items() if not PIL.features.check(feature)}
-    endings: dict[str, list[str]] = {}
+    extensions: dict[str, list[str]] = {}
     for suffix, name in PIL.Image.registered_extensions().items():
-        name = "JPEG" if name == "MPO" else name  # which it opens as JPEG
+        name = "JPEG" if name == "MPO" else name  # Pillow opens MPO as JPEG
         if name in PIL.Image.OPEN and name not in NOT_RASTER | missing:
-            endings.setdefault(name, []).append(suffix)
-    sure = [name for name in endings if PIL.Image.OPEN[name][1]]  # known by their first bytes: these are asked first
-    return {name: endings[name] for name in [*sure, *(name for name in endings if name not in sure)]}
+            extensions.setdefault(name, []).append(suffix)
+    with_magic = [name for name in extensions if PIL.Image.OPEN[name][1]]  # tried first
+    return {name: extensions[name] for name in [*with_magic, *(name for name in extensions if name not in with_magic)]}
 
 
-_ENDINGS = _raster_formats()
-FORMATS = tuple(_ENDINGS)
-SUFFIXES = tuple(sorted(suffix for suffixes in _ENDINGS.values() for suffix in suffixes))
+_EXTENSIONS = _raster_formats()
+FORMATS = tuple(_EXTENSIONS)
+SUFFIXES = tuple(sorted(suffix for suffixes in _EXTENSIONS.values() for suffix in suffixes))
 
 
 @contextlib.contextmanager
-def refusals() -> Iterator[None]:
-    """Turns whatever a decoder raises into a UserError, and keeps its warnings quiet.
+def decoder_errors() -> Iterator[None]:
+    """Convert any exception of a decoder to a UserError, and suppress its warnings.
 
-    Pillow's decoders raise nearly every class of exception on a file that is damaged, so all are caught; hold only
-    calls of decoders under this.
+    Pillow's decoders raise nearly every class of exception on a damaged file, so all are caught. Use this context for
+    decoder calls only.
     """
     try:
         with warnings.catch_warnings():
@@ -74,24 +74,24 @@ def refusals() -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, PIL.UnidentifiedImageError):
-        return "its format is not known, or not its kind of pixels"
+        return "unknown file format, or unsupported pixel format"
     if isinstance(error, PIL.Image.DecompressionBombError):
         return f"it has more than {MAX_PIXELS} pixels; make it smaller"
     if isinstance(error, MemoryError):
         return "it does not fit into memory"
     message = " ".join(str(error).split())
     expected = isinstance(error, (OSError, SyntaxError, ValueError)) and message
-    return message if expected else f"its {type(error).__name__} says that it is damaged: {message}"
+    return message if expected else f"damaged ({type(error).__name__}): {message}"
 
 
 @contextlib.contextmanager
-def opened(file: str | BinaryIO) -> Iterator[PIL.Image.Image]:
-    """A picture file with its header read and its pixels still to be decoded.
+def open_picture(file: str | BinaryIO) -> Iterator[PIL.Image.Image]:
+    """Open a picture file and read its header; the pixels are not decoded.
 
     Raises:
-      UserError: not a picture, or of more than `MAX_PIXELS` pixels.
+      UserError: the file is not a picture, or has more than `MAX_PIXELS` pixels.
     """
-    with refusals():
+    with decoder_errors():
         picture = PIL.Image.open(file, formats=FORMATS)
     with picture:
         if picture.width * picture.height > MAX_PIXELS:
@@ -101,21 +101,21 @@ def opened(file: str | BinaryIO) -> Iterator[PIL.Image.Image]:
 
 
 def decode(picture: PIL.Image.Image) -> None:
-    """Decodes the pixels of the first frame of a picture from :func:`opened`, all of them.
+    """Decode all pixels of the first frame of a picture from :func:`open_picture`.
 
     Raises:
-      UserError: damaged or cut short.
+      UserError: the picture is damaged or truncated.
     """
-    with refusals():
+    with decoder_errors():
         if picture.format == "TIFF":
-            _refuse_misread_tiff(picture)
+            _check_tiff(picture)
         picture.load()
 
 
-def _refuse_misread_tiff(picture: PIL.Image.Image) -> None:
-    """Raises OSError for a TIFF whose strips do not cover it, or lie in planes of more than 8 bits.
+def _check_tiff(picture: PIL.Image.Image) -> None:
+    """Raise OSError for a TIFF whose strips do not cover it, or that has separate planes of more than 8 bits.
 
-    Of the first Pillow would leave the rest black, of the second take every byte for a sample.
+    Pillow would leave the uncovered pixels black, and would read every byte of such planes as a sample.
     """
     tags, raw = picture.tag_v2, picture._compression == "raw"
     if raw and tags.get(284, 1) == 2 and tags.get(277, 1) > 1 and max(tags.get(258, (8,))) > 8:
@@ -127,7 +127,7 @@ def _refuse_misread_tiff(picture: PIL.Image.Image) -> None:
 
 
 @contextlib.contextmanager
-def _binary(file: str | BinaryIO) -> Iterator[BinaryIO]:
+def _open_binary(file: str | BinaryIO) -> Iterator[BinaryIO]:
     if isinstance(file, str):
         with open(file, "rb") as opened_file:
             yield opened_file
@@ -137,28 +137,29 @@ def _binary(file: str | BinaryIO) -> Iterator[BinaryIO]:
 
 
 def orientation(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
-    """Orientation of the stored rows, 1 (upright) to 8, from EXIF, the TIFF tag or XMP; 1 where none is given.
+    """Orientation of the stored rows, 1 (upright) to 8, from EXIF, the TIFF tag or XMP; 1 if there is none.
 
-    Pillow turns a TIFF when it decodes it: ask before for what is stored, after for what is left to do.
+    Pillow transposes a TIFF when it decodes it. Before decoding, this is the stored orientation; afterwards, the
+    orientation that remains.
 
     Raises:
-      UserError: the block is there and cannot be read.
+      UserError: the EXIF block cannot be read.
     """
-    with refusals():
+    with decoder_errors():
         if isinstance(block := picture.info.get("exif"), bytes):
-            PIL.Image.Exif().load(block)  # of one that is broken, getexif says nothing when it is asked again
+            PIL.Image.Exif().load(block)  # a second call of getexif does not raise for a damaged block
         if picture.format == "PNG" and "exif" not in picture.info and b"eXIf" not in png_chunks(file):
-            exif = PIL.Image.Image.getexif(picture)  # PngImageFile's own decodes the pixels to look behind them
+            exif = PIL.Image.Image.getexif(picture)  # PngImageFile.getexif decodes the pixels to look after them
         else:
             exif = picture.getexif()
         value = exif.get(ORIENTATION, 1)
-    return value if value in UPRIGHT else 1
+    return value if value in UPRIGHT_TRANSPOSE else 1
 
 
 def upright_size(picture: PIL.Image.Image, file: str | BinaryIO) -> tuple[int, int]:
-    """Height and width of the upright picture, before it is decoded."""
+    """Height and width in pixels of the upright picture, before it is decoded."""
     width, height = picture.size
-    if picture.format == "TIFF":  # some versions of Pillow have swapped them already
+    if picture.format == "TIFF":  # some versions of Pillow swap them on opening
         width, height = picture.tag_v2[256], picture.tag_v2[257]
     with contextlib.suppress(UserError):
         if orientation(picture, file) in SIDEWAYS:
@@ -166,22 +167,22 @@ def upright_size(picture: PIL.Image.Image, file: str | BinaryIO) -> tuple[int, i
     return height, width
 
 
-def frames(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
-    """Frames of an animation, pages of a TIFF; 1 where they cannot be counted."""
+def count_frames(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
+    """Number of frames of an animation or pages of a TIFF; 1 if they cannot be counted."""
     if picture.format not in ("GIF", "TIFF"):
         return getattr(picture, "n_frames", 1) if picture.format in ("PNG", "WEBP", "AVIF") else 1
-    with contextlib.suppress(UserError), opened(file) as again, refusals():  # counting moves to another frame
-        return again.n_frames
+    with contextlib.suppress(UserError), open_picture(file) as reopened, decoder_errors():  # counting seeks
+        return reopened.n_frames
     return 1
 
 
 def png_chunks(file: str | BinaryIO) -> dict[bytes, bytes]:
-    """The chunks of a PNG by name, the pixels' and those above 64 kB without their content."""
+    """Chunks of a PNG by name; pixel data, and chunks above 64 kB, without their content."""
     chunks = {}
-    with _binary(file) as stream:
+    with _open_binary(file) as stream:
         stream.seek(8, io.SEEK_SET)
-        while len(head := stream.read(8)) == 8:
-            size, name = struct.unpack(">I4s", head)
+        while len(header := stream.read(8)) == 8:
+            size, name = struct.unpack(">I4s", header)
             small = name != b"IDAT" and size <= 1 << 16
             content = stream.read(size) if small else b""
             stream.seek(4 if small else size + 4, io.SEEK_CUR)

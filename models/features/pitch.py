@@ -1,4 +1,4 @@
-"""The pitch of speech: its F0 every 10 ms, how that is distributed, and moving it to another voice's."""
+"""Pitch of speech: F0 tracking every 10 ms, log-F0 moments, and conversion to another voice's F0 distribution."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from models.features import psola, recording
 from models.features.highpass import highpass
 from models.features.stats import Moments, merge
 
-RANGE_HZ = (60.0, 500.0)  # of speech, children's included
+RANGE_HZ = (60.0, 500.0)  # F0 of speech, including children
 FRAME_RATE_HZ = 100
-FRAME_S = 0.064  # two periods of the lowest pitch, and room to compare them
-STEP_SEMITONES = 0.2  # of the tracker; half of it takes three times as long
-PIECE_FRAMES = 1000  # tracked at once
-CONTEXT_FRAMES = 50  # seen to either side of them
+FRAME_S = 0.064  # two periods of the lowest F0, and the lag to compare them
+STEP_SEMITONES = 0.2  # resolution of the tracker; 0.1 takes three times as long
+PIECE_FRAMES = 1000  # frames tracked at once
+CONTEXT_FRAMES = 50  # frames of context on either side of a piece
 
 
 def hop_length(sample_rate_hz: int) -> int:
-    """Samples from one frame to the next.
+    """Samples between consecutive frames.
 
     >>> hop_length(22050)
     220
@@ -29,12 +29,12 @@ def hop_length(sample_rate_hz: int) -> int:
     return max(1, sample_rate_hz // FRAME_RATE_HZ)
 
 
-def track(y: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """F0 in Hz of mono speech by probabilistic YIN (Mauch & Dixon 2014), NaN where nothing is voiced.
+def track_f0(y: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """F0 of mono speech in Hz, by probabilistic YIN (Mauch & Dixon 2014); NaN in unvoiced frames.
 
     Args:
-      y: `[samples]`; of fewer than `FRAME_S` nothing is known to be voiced.
-      sample_rate_hz: their rate; 1000 at least.
+      y: `[samples]`; a signal shorter than `FRAME_S` is unvoiced.
+      sample_rate_hz: sample rate of `y` in Hz, at least 1000.
 
     Returns:
       `[1 + samples // hop_length]`; frame `t` is centred on sample `t * hop_length`.
@@ -46,84 +46,86 @@ def track(y: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     return librosa.pyin(y, fmin=RANGE_HZ[0], fmax=RANGE_HZ[1], sr=sample_rate_hz, **lengths)[0]
 
 
-def pieces(parts: Iterable[np.ndarray], sample_rate_hz: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """A recording that arrives in parts, piece by piece with its F0, in constant memory.
+def split_with_f0(parts: Iterable[np.ndarray], sample_rate_hz: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Split a recording that arrives in parts into pieces with their F0, in constant memory.
 
-    A piece ends where nothing is voiced, if there is such a frame in its second half.
+    A piece ends at an unvoiced frame, if there is one in its second half.
 
     Args:
       parts: arrays `[samples]` of any lengths.
-      sample_rate_hz: their rate.
+      sample_rate_hz: sample rate of the parts in Hz.
 
     Yields:
-      Samples, which concatenate to the recording, and their F0 in Hz as :func:`track` gives it, a frame
-      for each `hop_length` of them that has begun.
+      Samples, which concatenate to the recording, and their F0 in Hz as in :func:`track_f0`, one frame for each
+      `hop_length` samples, rounded up.
     """
-    hop, waiting, before = hop_length(sample_rate_hz), np.zeros(0, np.float32), 0
+    hop, buffer, start = hop_length(sample_rate_hz), np.zeros(0, np.float32), 0
     for part in parts:
-        waiting = np.concatenate([waiting, part])
-        while len(waiting) >= before + (PIECE_FRAMES + CONTEXT_FRAMES) * hop:
-            seen = waiting[: before + (PIECE_FRAMES + CONTEXT_FRAMES) * hop]
-            f0_hz = track(seen, sample_rate_hz)[before // hop :][:PIECE_FRAMES]
-            frames = _end(f0_hz)
-            reached = before + frames * hop
-            yield waiting[before:reached], f0_hz[:frames]
-            forgotten = max(0, reached - CONTEXT_FRAMES * hop)
-            waiting, before = waiting[forgotten:], reached - forgotten
-    if len(waiting) > before:
-        frames = -(-(len(waiting) - before) // hop)
-        yield waiting[before:], track(waiting, sample_rate_hz)[before // hop :][:frames]
+        buffer = np.concatenate([buffer, part])
+        while len(buffer) >= start + (PIECE_FRAMES + CONTEXT_FRAMES) * hop:
+            with_context = buffer[: start + (PIECE_FRAMES + CONTEXT_FRAMES) * hop]
+            f0_hz = track_f0(with_context, sample_rate_hz)[start // hop :][:PIECE_FRAMES]
+            frames = _piece_frames(f0_hz)
+            end = start + frames * hop
+            yield buffer[start:end], f0_hz[:frames]
+            dropped = max(0, end - CONTEXT_FRAMES * hop)
+            buffer, start = buffer[dropped:], end - dropped
+    if len(buffer) > start:
+        frames = -(-(len(buffer) - start) // hop)
+        yield buffer[start:], track_f0(buffer, sample_rate_hz)[start // hop :][:frames]
 
 
-def _end(f0_hz: np.ndarray) -> int:
-    """Frames of a piece: up to its last that is not voiced, if that is in the second half; else all.
+def _piece_frames(f0_hz: np.ndarray) -> int:
+    """Length of a piece in frames: up to its last unvoiced frame, if that is in the second half, else all frames.
 
-    >>> _end(np.array([100.0, np.nan, 100, np.nan, 100])), _end(np.array([np.nan, 100.0, 100]))
+    >>> _piece_frames(np.array([100.0, np.nan, 100, np.nan, 100])), _piece_frames(np.array([np.nan, 100.0, 100]))
     (3, 3)
     """
     half = len(f0_hz) // 2
-    silent = half + np.flatnonzero(np.isnan(f0_hz[half:]))
-    return int(silent[-1]) if len(silent) and silent[-1] else len(f0_hz)
+    unvoiced = half + np.flatnonzero(np.isnan(f0_hz[half:]))
+    return int(unvoiced[-1]) if len(unvoiced) and unvoiced[-1] else len(f0_hz)
 
 
-def survey(file: str | BinaryIO, sample_rate_hz: int, *, channel: int = -1) -> Moments:
-    """Moments of the natural logarithm of F0 in Hz, over the voiced frames of a recording, in constant memory.
+def log_f0_moments(file: str | BinaryIO, sample_rate_hz: int, *, channel: int = -1) -> Moments:
+    """Moments of log-F0 (natural logarithm, F0 in Hz) over the voiced frames of a recording, in constant memory.
 
-    Arguments and errors as :func:`models.features.recording.blocks`; offset and rumble are taken out.
+    Arguments and errors as :func:`models.features.recording.blocks`; offset and rumble are removed first.
     """
     parts = highpass(recording.blocks(file, sample_rate_hz, channel=channel), sample_rate_hz)
     moments = Moments.empty(1)
-    for _, f0_hz in pieces(parts, sample_rate_hz):
+    for _, f0_hz in split_with_f0(parts, sample_rate_hz):
         moments = merge(moments, Moments.of(np.log(f0_hz[~np.isnan(f0_hz)])[:, None]))
     return moments
 
 
-def mean_variance(f0_hz: np.ndarray, source: Moments, target: Moments) -> np.ndarray:
-    """F0 moved from one voice to another: `log f0' = (log f0 - mean_s) / std_s * std_t + mean_t`.
+def convert_f0(f0_hz: np.ndarray, source: Moments, target: Moments) -> np.ndarray:
+    """Mean-variance transformation of F0: `log f0' = (log f0 - mean_s) / std_s * std_t + mean_t`.
 
-    Sec. 4 of arXiv:1711.11293. Kept within `RANGE_HZ`; NaN stays.
+    Sec. 4 of arXiv:1711.11293. The result is clipped to `RANGE_HZ`; NaN is preserved.
 
     Args:
       f0_hz: `[frames]`.
-      source: of the log-F0 of the voice it is of.
-      target: of the other's.
+      source: log-F0 moments of the source voice.
+      target: log-F0 moments of the target voice.
 
     >>> low, high = (Moments.of(np.log([[f0], [1.2 * f0]])) for f0 in (100.0, 200.0))
-    >>> mean_variance(np.array([100.0, 120.0]), low, high).round(6).tolist()
+    >>> convert_f0(np.array([100.0, 120.0]), low, high).round(6).tolist()
     [200.0, 240.0]
     """
-    moved = (np.log(f0_hz) - source.mean) / source.std * target.std + target.mean
-    return np.clip(np.exp(moved), *RANGE_HZ)
+    log_f0 = (np.log(f0_hz) - source.mean) / source.std * target.std + target.mean
+    return np.clip(np.exp(log_f0), *RANGE_HZ)
 
 
-def moved(parts: Iterable[np.ndarray], sample_rate_hz: int, source: Moments, target: Moments) -> Iterator[np.ndarray]:
-    """A recording that arrives in parts, its pitch moved by :func:`mean_variance`, in constant memory.
+def convert_pitch(
+    parts: Iterable[np.ndarray], sample_rate_hz: int, source: Moments, target: Moments
+) -> Iterator[np.ndarray]:
+    """Convert the pitch of a recording that arrives in parts by :func:`convert_f0`, in constant memory.
 
-    What is not voiced stays, formants and duration do, and so does the level; see :mod:`models.features.psola`.
+    Unvoiced samples, formants, duration and level are preserved; see :mod:`models.features.psola`.
 
     Yields:
-      Arrays `[samples]` float32, of the same length altogether.
+      Arrays `[samples]` float32, of the same total length.
     """
-    for y, f0_hz in pieces(parts, sample_rate_hz):
-        ratios = mean_variance(f0_hz, source, target) / f0_hz
-        yield psola.move(y, sample_rate_hz / f0_hz, ratios, hop_length(sample_rate_hz))
+    for y, f0_hz in split_with_f0(parts, sample_rate_hz):
+        ratios = convert_f0(f0_hz, source, target) / f0_hz
+        yield psola.shift_pitch(y, sample_rate_hz / f0_hz, ratios, hop_length(sample_rate_hz))

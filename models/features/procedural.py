@@ -1,7 +1,7 @@
-"""Pictures and sounds made of known factors, drawn when they are needed.
+"""Synthetic pictures and sounds with known generative factors, generated on demand.
 
-Every example is a function of the seed and its number: each factor takes one of its values, independent of the
-others, so that nothing but the example itself tells of them. Pictures are after dSprites (arXiv:1804.03599, App. A).
+Every example is a function of the seed and its index. The factors are sampled independently of each other. Pictures
+follow dSprites (arXiv:1804.03599, App. A).
 """
 
 from __future__ import annotations
@@ -11,46 +11,46 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 SIDE = 64  # pixels
-FINER = 3  # points to a pixel's side that coverage is counted on
+OVERSAMPLING = 3  # points per pixel and axis, for antialiasing
 SHAPES = ("square", "ellipse", "heart")
 RATE_HZ = 8000
 SAMPLES = 63 * 128  # 64 frames of the front end at this rate
-NOISE = 3e-3  # root mean square of what sounds all the time
+NOISE = 3e-3  # RMS of the background noise
 FADE_S = 0.01
 
-Values = Mapping[str, np.ndarray]
+FactorValues = Mapping[str, np.ndarray]
 
-PICTURES: Values = {
-    "shape": np.arange(3.0),  # number in SHAPES
+PICTURES: FactorValues = {
+    "shape": np.arange(3.0),  # index in SHAPES
     "scale": np.linspace(0.5, 1.0, 6),
-    "orientation": np.linspace(0.0, 90.0, 10, endpoint=False),  # degrees; further on, a square is itself again
-    "x": np.linspace(0.0, 1.0, 16),  # from the left to the right
-    "y": np.linspace(0.0, 1.0, 16),  # from the top down
+    "orientation": np.linspace(0.0, 90.0, 10, endpoint=False),  # degrees; a square repeats after 90
+    "x": np.linspace(0.0, 1.0, 16),  # left to right
+    "y": np.linspace(0.0, 1.0, 16),  # top to bottom
 }
-SOUNDS: Values = {
+SOUNDS: FactorValues = {
     "pitch": 110.0 * 2 ** (np.arange(13) / 6),  # Hz, two octaves
-    "loudness": np.linspace(-24.0, 0.0, 7),  # dB, against noise that does not change: levels themselves are evened out
+    "loudness": np.linspace(-24.0, 0.0, 7),  # dB, relative to constant noise: absolute levels are normalised
     "timbre": np.linspace(0.5, 2.5, 5),  # harmonic n has amplitude n ** -timbre
     "onset": np.linspace(0.05, 0.5, 7),  # s
-    "vibrato": np.linspace(0.0, 1.0, 5),  # semitones to either side, six times a second
+    "vibrato": np.linspace(0.0, 1.0, 5),  # depth in semitones, at 6 Hz
 }
 
 
-def drawn_factors(values: Values, number: int, seed: int) -> dict[str, float]:
-    """The factors of example `number`: of each one of its values, all as likely.
+def sample_factors(values: FactorValues, index: int, seed: int) -> dict[str, float]:
+    """Sample the factors of example `index`, each uniformly from its values.
 
-    >>> drawn_factors(PICTURES, 3, 0) == drawn_factors(PICTURES, 3, 0) != drawn_factors(PICTURES, 4, 0)
+    >>> sample_factors(PICTURES, 3, 0) == sample_factors(PICTURES, 3, 0) != sample_factors(PICTURES, 4, 0)
     True
     """
-    rng = np.random.default_rng([seed, number])
-    return {name: float(rng.choice(known)) for name, known in values.items()}
+    rng = np.random.default_rng([seed, index])
+    return {name: float(rng.choice(options)) for name, options in values.items()}
 
 
 # ------------------------------------------------------------------ pictures
 
 
 def _inside(shape: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Whether points lie in a shape of about unit size; `v` points down."""
+    """Mask of the points inside a shape of about unit size; `v` points down."""
     if SHAPES[shape] == "square":
         return np.maximum(np.abs(u), np.abs(v)) < 0.8
     if SHAPES[shape] == "ellipse":
@@ -59,57 +59,61 @@ def _inside(shape: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return (np.square(u) + np.square(v) - 1) ** 3 < np.square(u) * v**3  # a heart
 
 
-def picture(factors: Mapping[str, float]) -> np.ndarray:
-    """A white shape on black, uint8 `[64, 64, 1]`, its edges smooth.
+def render_picture(factors: Mapping[str, float]) -> np.ndarray:
+    """Render a white shape on black with antialiased edges, uint8 `[64, 64, 1]`.
 
     Args:
       factors: values by the names of `PICTURES`.
     """
-    place = (np.arange(SIDE * FINER) + 0.5) / FINER  # in pixels
+    grid = (np.arange(SIDE * OVERSAMPLING) + 0.5) / OVERSAMPLING  # in pixels
     radius = 0.22 * SIDE * factors["scale"]
-    room = SIDE - 2 * 0.29 * SIDE  # for the centre, so that no shape is cut off
-    cx, cy = (0.29 * SIDE + room * factors[name] for name in "xy")
-    dx, dy = (place[None, :] - cx) / radius, (place[:, None] - cy) / radius
-    turn = np.deg2rad(factors["orientation"])
-    u, v = np.cos(turn) * dx + np.sin(turn) * dy, np.cos(turn) * dy - np.sin(turn) * dx
-    covered = _inside(int(factors["shape"]), u, v).reshape(SIDE, FINER, SIDE, FINER).mean(axis=(1, 3))
-    return np.uint8(np.rint(255 * covered))[..., None]
+    centre_range = SIDE - 2 * 0.29 * SIDE  # keeps every shape inside the picture
+    cx, cy = (0.29 * SIDE + centre_range * factors[name] for name in "xy")
+    dx, dy = (grid[None, :] - cx) / radius, (grid[:, None] - cy) / radius
+    angle = np.deg2rad(factors["orientation"])
+    u, v = np.cos(angle) * dx + np.sin(angle) * dy, np.cos(angle) * dy - np.sin(angle) * dx
+    inside = _inside(int(factors["shape"]), u, v)
+    coverage = inside.reshape(SIDE, OVERSAMPLING, SIDE, OVERSAMPLING).mean(axis=(1, 3))
+    return np.uint8(np.rint(255 * coverage))[..., None]
 
 
 # ------------------------------------------------------------------ sounds
 
 
-def sound(factors: Mapping[str, float], *, seed: int | list[int] = 0) -> np.ndarray:
-    """A tone of harmonics in faint noise, float32 `[SAMPLES]` at `RATE_HZ`, within [-1, 1].
+def synthesize_sound(factors: Mapping[str, float], *, seed: int | list[int] = 0) -> np.ndarray:
+    """Synthesise a harmonic tone in faint noise, float32 `[SAMPLES]` at `RATE_HZ`, within [-1, 1].
 
     Args:
       factors: values by the names of `SOUNDS`.
-      seed: of the noise and of where the vibrato begins.
+      seed: random seed of the noise and of the initial phase of the vibrato.
     """
     rng = np.random.default_rng(seed)
     t = np.arange(SAMPLES) / RATE_HZ
-    bend = factors["vibrato"] * np.sin(2 * np.pi * (6 * t + rng.uniform()))
-    phase = 2 * np.pi * np.cumsum(factors["pitch"] * 2 ** (bend / 12)) / RATE_HZ
+    vibrato = factors["vibrato"] * np.sin(2 * np.pi * (6 * t + rng.uniform()))  # semitones
+    phase = 2 * np.pi * np.cumsum(factors["pitch"] * 2 ** (vibrato / 12)) / RATE_HZ
     harmonics = np.arange(1, int(0.45 * RATE_HZ / (factors["pitch"] * 2 ** (1 / 12))) + 1)
     amplitudes = harmonics ** -factors["timbre"]
     tone = sum(a * np.sin(n * phase) for n, a in zip(harmonics, amplitudes, strict=True))
-    tone /= np.sqrt(0.5 * np.sum(np.square(amplitudes)))  # as loud for every timbre
-    begun = np.clip((t - factors["onset"]) / FADE_S, 0, 1)
-    y = 0.1 * 10 ** (factors["loudness"] / 20) * begun * tone + NOISE * rng.normal(size=SAMPLES)
+    tone /= np.sqrt(0.5 * np.sum(np.square(amplitudes)))  # equal loudness for every timbre
+    fade_in = np.clip((t - factors["onset"]) / FADE_S, 0, 1)
+    y = 0.1 * 10 ** (factors["loudness"] / 20) * fade_in * tone + NOISE * rng.normal(size=SAMPLES)
     return np.clip(y, -1, 1).astype(np.float32)
 
 
-SETS: dict[str, Values] = {"pictures": PICTURES, "sounds": SOUNDS}
+DATA_SETS: dict[str, FactorValues] = {"pictures": PICTURES, "sounds": SOUNDS}
 
 
-def example(kind: str, number: int, seed: int = 0) -> tuple[np.ndarray, dict[str, float]]:
-    """Example `number` of a set, and its factors.
+def generate_example(kind: str, index: int, seed: int = 0) -> tuple[np.ndarray, dict[str, float]]:
+    """Generate example `index` of a data set, and its factors.
 
     Args:
       kind: "pictures" or "sounds".
-      number: from 0 on.
-      seed: another gives other examples.
+      index: index of the example, from 0.
+      seed: random seed of the data set.
     """
-    factors = drawn_factors(SETS[kind], number, seed)
-    makers: dict[str, Callable] = {"pictures": picture, "sounds": lambda f: sound(f, seed=[seed, number, 1])}
-    return makers[kind](factors), factors
+    factors = sample_factors(DATA_SETS[kind], index, seed)
+    generators: dict[str, Callable] = {
+        "pictures": render_picture,
+        "sounds": lambda factors: synthesize_sound(factors, seed=[seed, index, 1]),
+    }
+    return generators[kind](factors), factors

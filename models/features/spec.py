@@ -1,4 +1,4 @@
-"""What is known of a corpus once it is records: front end, domains, statistics."""
+"""Description of a preprocessed data set: front end, domains and statistics."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from models.features.stats import Moments, merge
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What a plugin is told about the data.
+    """Description of the data that a plugin receives.
 
     Attributes:
-      features: the front end; its type says whether this is speech or pictures.
+      features: the front end; `AudioSpec` for speech, `ImageSpec` for pictures.
       domains: names, in the order of the records; `a` is the first, `b` the second.
-      moments: statistics of each domain's training examples over the last axis.
-      pitch: of the log-F0 of its voiced frames, F0 in Hz; empty where it was not tracked.
+      moments: moments of each domain's training examples over the last axis.
+      pitch: moments of each domain's log-F0 over voiced frames, F0 in Hz; empty if F0 was not tracked.
     """
 
     features: AudioSpec | ImageSpec
@@ -30,17 +30,17 @@ class Spec:
 
     @property
     def kind(self) -> Literal["audio", "image"]:
-        """Speech or pictures."""
+        """Kind of the data: "audio" (speech) or "image" (pictures)."""
         return "audio" if isinstance(self.features, AudioSpec) else "image"
 
     @property
     def bins(self) -> int:
-        """Length of the last axis: mel bands or channels."""
+        """Length of the last axis: number of mel bands or channels."""
         return self.features.n_mels if self.kind == "audio" else self.features.channels
 
     @functools.cached_property
     def overall(self) -> Moments:
-        """Statistics of all domains together."""
+        """Moments of all domains combined."""
         return functools.reduce(merge, (self.moments[name] for name in self.domains))
 
     def feature_shape(self, frames: int | None = None) -> tuple[int | None, ...]:

@@ -1,8 +1,8 @@
-"""Moments of features, mergeable: Beam adds them up over workers, models normalise with them.
+"""Mergeable moments of features: Beam combines them over workers, and models normalise with them.
 
-Kept per bin (the last axis: mel bands of speech, channels of pictures) together with the
-covariance between bins, and for speech between a frame and the next few, which is what
-`models.features.transport` needs.
+Moments are per bin (the last axis: mel bands of speech, channels of pictures) and include the covariance between
+bins. For speech they also include the covariance between a frame and the next few frames, for
+`models.features.transport`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ import numpy as np
 
 from models.errors import UserError
 
-STD_FLOOR = 1e-3  # a bin that never varies must not be divided by zero
-LAGS = 4  # of speech: the covariance reaches so many frames ahead
+STD_FLOOR = 1e-3  # lower bound, so that constant bins are not divided by zero
+LAGS = 4  # frames ahead that the covariance of speech covers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Moments:
-    """Sums over frames `x[t]` and what follows them `x[t + k]`, for lags `k` of 0 and up, in float64.
+    """Sums over pairs of frames `x[t]` and `x[t + k]`, for lags `k` from 0, in float64.
 
-    Plain sums, because features are within a few units of zero: merging adds, in any order.
+    Plain sums are accurate enough, because features are within a few units of zero, and they merge by addition in
+    any order.
 
     Attributes:
-      pairs: `[lags]`, pairs seen at each lag; at lag 0 the vectors.
+      pairs: `[lags]`, number of pairs at each lag; at lag 0 the number of vectors.
       lead: `[lags, bins]`, sums of `x[t]` over the pairs.
       trail: `[lags, bins]`, sums of `x[t + k]` over the pairs.
-      products: `[lags, bins, bins]`, sums of outer products of the two.
+      products: `[lags, bins, bins]`, sums of the outer products of `x[t]` and `x[t + k]`.
       highest: `[bins]`, the largest value of each bin.
     """
 
@@ -41,56 +42,56 @@ class Moments:
 
     @classmethod
     def empty(cls, bins: int, lags: int = 0) -> Moments:
-        """Of nothing: the neutral element of :func:`merge`."""
+        """Moments of no vectors: the neutral element of :func:`merge`."""
         k = lags + 1
         sums = np.zeros(k), np.zeros((k, bins)), np.zeros((k, bins)), np.zeros((k, bins, bins))
         return cls(*sums, np.full(bins, -np.inf))
 
     @classmethod
     def of(cls, vectors: np.ndarray, *, active: np.ndarray | None = None, lags: int = 0) -> Moments:
-        """Of an array `[..., bins]`, or of a sequence `[frames, bins]` with lags.
+        """Moments of an array `[..., bins]`, or of a sequence `[frames, bins]` with lags.
 
         Args:
           vectors: the features.
-          active: bool `[frames]`, which frames lead a pair; all if not given.
-          lags: how far the covariance reaches ahead.
+          active: bool `[frames]`, the frames `t` to include as `x[t]`; all by default.
+          lags: the largest lag of the covariance, in frames.
         """
         x = np.asarray(vectors, np.float64).reshape(-1, vectors.shape[-1])
         active = np.ones(len(x), bool) if active is None else active
         sums = []
         for lag in range(lags + 1):
-            leads = active[: max(0, len(x) - lag)]
-            first, then = x[: len(leads)][leads], x[lag : lag + len(leads)][leads]
-            sums.append((len(first), first.sum(axis=0), then.sum(axis=0), first.T @ then))
-        made = (np.asarray(column, np.float64) for column in zip(*sums, strict=True))
-        return cls(*made, np.max(x[active], axis=0, initial=-np.inf))
+            mask = active[: max(0, len(x) - lag)]
+            lead, trail = x[: len(mask)][mask], x[lag : lag + len(mask)][mask]
+            sums.append((len(lead), lead.sum(axis=0), trail.sum(axis=0), lead.T @ trail))
+        arrays = (np.asarray(column, np.float64) for column in zip(*sums, strict=True))
+        return cls(*arrays, np.max(x[active], axis=0, initial=-np.inf))
 
     @property
     def count(self) -> int:
-        """Vectors seen."""
+        """Number of vectors."""
         return int(self.pairs[0])
 
     @functools.cached_property
     def mean(self) -> np.ndarray:
-        """`[bins]`; zeros of nothing."""
+        """Mean `[bins]`; zeros without vectors."""
         return self.lead[0] / max(1, self.count)
 
     @functools.cached_property
     def std(self) -> np.ndarray:
-        """`[bins]`, at least `STD_FLOOR`."""
+        """Standard deviation `[bins]`, at least `STD_FLOOR`."""
         return np.sqrt(np.maximum(np.diag(self.covariance(0)), STD_FLOOR**2))
 
     def covariance(self, lag: int) -> np.ndarray:
-        """`[bins, bins]` between `x[t]` and `x[t + lag]`, over all vectors (absent ones count as the mean)."""
+        """Covariance `[bins, bins]` of `x[t]` and `x[t + lag]`, over all vectors (missing pairs count as the mean)."""
         mean = self.mean
-        crossed = np.outer(self.lead[lag], mean) + np.outer(mean, self.trail[lag])
-        centred = self.products[lag] - crossed + self.pairs[lag] * np.outer(mean, mean)
+        cross = np.outer(self.lead[lag], mean) + np.outer(mean, self.trail[lag])
+        centred = self.products[lag] - cross + self.pairs[lag] * np.outer(mean, mean)
         return centred / max(1, self.count)
 
     def to_json(self, dtype: str = "<f4") -> dict:
-        """Readable mean and standard deviation, and the sums as base64.
+        """Return mean and standard deviation as numbers, and the sums as base64.
 
-        Single precision hides in what order workers were merged, so that the bytes are the same.
+        Single precision rounds away the order in which workers were merged, so that equal data give equal bytes.
         """
         arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         packed = {name: base64.b64encode(array.astype(dtype).tobytes()).decode() for name, array in arrays.items()}
@@ -98,14 +99,14 @@ class Moments:
 
     @classmethod
     def from_json(cls, row: dict) -> Moments:
-        """The inverse of :meth:`to_json`."""
+        """Inverse of :meth:`to_json`."""
 
-        def unpacked(name: str) -> np.ndarray:
+        def unpack(name: str) -> np.ndarray:
             return np.frombuffer(base64.b64decode(row[name]), row["dtype"]).astype(np.float64)
 
-        pairs, bins = unpacked("pairs"), len(row["mean"])
-        lead, trail = (unpacked(name).reshape(len(pairs), bins) for name in ("lead", "trail"))
-        return cls(pairs, lead, trail, unpacked("products").reshape(len(pairs), bins, bins), unpacked("highest"))
+        pairs, bins = unpack("pairs"), len(row["mean"])
+        lead, trail = (unpack(name).reshape(len(pairs), bins) for name in ("lead", "trail"))
+        return cls(pairs, lead, trail, unpack("products").reshape(len(pairs), bins, bins), unpack("highest"))
 
 
 def _rounded(array: np.ndarray) -> list[float]:
@@ -113,10 +114,10 @@ def _rounded(array: np.ndarray) -> list[float]:
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """Moments of the union.
+    """Moments of the union of two sets of vectors.
 
     Raises:
-      UserError: of other bins or lags.
+      UserError: `a` and `b` differ in bins or lags.
 
     >>> x = np.arange(12.0).reshape(6, 2)
     >>> bool(np.allclose(merge(Moments.of(x[:2]), Moments.of(x[2:])).covariance(0), np.cov(x.T, ddof=0)))
@@ -128,11 +129,11 @@ def merge(a: Moments, b: Moments) -> Moments:
     return Moments(*sums, np.maximum(a.highest, b.highest))
 
 
-def normalise(x: np.ndarray, moments: Moments) -> np.ndarray:
-    """Zero mean and unit variance in every bin."""
+def normalize(x: np.ndarray, moments: Moments) -> np.ndarray:
+    """Scale every bin to zero mean and unit variance."""
     return (x - moments.mean) / moments.std
 
 
-def denormalise(x: np.ndarray, moments: Moments) -> np.ndarray:
-    """The inverse of :func:`normalise`."""
+def denormalize(x: np.ndarray, moments: Moments) -> np.ndarray:
+    """Inverse of :func:`normalize`."""
     return x * moments.std + moments.mean

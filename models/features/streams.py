@@ -1,4 +1,4 @@
-"""A file of audio as what libsndfile reads right: its streams one by one, each under a header that is true."""
+"""Splits an audio file into streams that libsndfile reads correctly, each with a valid header."""
 
 from __future__ import annotations
 
@@ -11,105 +11,106 @@ from typing import BinaryIO
 
 from models.features import containers, mpeg, ogg
 
-Piece = bytes | tuple[int, int]  # bytes of its own, or offsets from and to which they are in the file
-FLAC_INFO = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")  # a FLAC stream begins so, RFC 9639, Sec. 8.1
+Piece = bytes | tuple[int, int]  # literal bytes, or start and end offsets in the file
+FLAC_INFO = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")  # start of a FLAC stream, RFC 9639, Sec. 8.1
 SEARCH_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """A part of a file that has a header, a rate and channels of its own.
+    """A part of a file with its own header, sample rate and channels.
 
     Attributes:
-      pieces: what it consists of; nothing if it is the file as it stands.
-      samples: how many must come out of it at least; None where libsndfile says.
+      pieces: the pieces it consists of; empty for the unchanged file.
+      samples: minimum number of samples it must decode to; None to use libsndfile's number.
     """
 
     pieces: tuple[Piece, ...] = ()
     samples: int | None = None
 
     def open(self, file: BinaryIO) -> BinaryIO:
-        """Its bytes, as a file; also the whole one, since corrupted headers let libsndfile seek to places before it."""
-        return Pieces(file, self.pieces or ((0, file.seek(0, os.SEEK_END)),))
+        """Return its bytes as a file, even if unchanged: corrupted headers let libsndfile seek before the start."""
+        return PieceFile(file, self.pieces or ((0, file.seek(0, os.SEEK_END)),))
 
 
-class Pieces(io.RawIOBase):
-    """Pieces of a file, and bytes between them, as one seekable file."""
+class PieceFile(io.RawIOBase):
+    """Pieces of a file and literal bytes, concatenated to one seekable file."""
 
     def __init__(self, file: BinaryIO, pieces: tuple[Piece, ...]):
-        self.file, self.pieces, self.place = file, pieces, 0
+        self.file, self.pieces, self.position = file, pieces, 0
         sizes = [len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in pieces]
         self.starts = list(itertools.accumulate(sizes, initial=0))
 
     def readable(self) -> bool:
-        """Says yes."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Says yes."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file."""
-        self.place = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.place, os.SEEK_END: self.starts[-1]}[whence])
-        return self.place
+        """Set and return the position, as in `io.IOBase.seek`; negative positions become 0."""
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.starts[-1]}[whence]
+        self.position = max(0, offset + origin)
+        return self.position
 
     def tell(self) -> int:
-        """As of any file."""
-        return self.place
+        """Return the position."""
+        return self.position
 
     def readinto(self, buffer) -> int:
-        """As of any file; fewer bytes than there is room for only at the end."""
-        view, done = memoryview(buffer).cast("B"), 0
-        while done < len(view) and self.place < self.starts[-1]:
-            number = bisect.bisect_right(self.starts, self.place) - 1
-            piece, within = self.pieces[number], self.place - self.starts[number]
-            count = min(len(view) - done, self.starts[number + 1] - self.place)
+        """Fill `buffer` and return the number of bytes read, which is smaller only at the end."""
+        view, num_read = memoryview(buffer).cast("B"), 0
+        while num_read < len(view) and self.position < self.starts[-1]:
+            index = bisect.bisect_right(self.starts, self.position) - 1
+            piece, offset = self.pieces[index], self.position - self.starts[index]
+            count = min(len(view) - num_read, self.starts[index + 1] - self.position)
             if isinstance(piece, bytes):
-                part = piece[within : within + count]
+                part = piece[offset : offset + count]
             else:
-                self.file.seek(piece[0] + within)
+                self.file.seek(piece[0] + offset)
                 part = self.file.read(count)
             if not part:
                 break
-            view[done : done + len(part)] = part
-            done += len(part)
-            self.place += len(part)
-        return done
+            view[num_read : num_read + len(part)] = part
+            num_read += len(part)
+            self.position += len(part)
+        return num_read
 
 
-def of(file: BinaryIO) -> list[Stream]:
-    """The streams of a file, in their order.
+def find_streams(file: BinaryIO) -> list[Stream]:
+    """Return the streams of a file in order.
 
     Args:
-      file: seekable; its position is moved.
+      file: seekable; its position changes.
 
     Raises:
-      UserError: it holds less than it announces.
+      UserError: the file holds less data than it announces.
     """
     total, start = file.seek(0, os.SEEK_END), 0
-    while skipped := mpeg.tag_bytes(_at(file, start, 32)):
+    while skipped := mpeg.tag_bytes(_read_at(file, start, 32)):
         start = min(total, start + skipped)
-    magic = _at(file, start, 4)
+    magic = _read_at(file, start, 4)
     if magic == b"OggS":
-        streams = [Stream((link,)) for link in ogg.links(file)]
+        streams = [Stream((link,)) for link in ogg.find_links(file)]
     elif magic == b"fLaC":
-        streams = _flac(file, start, total)
-    elif start or mpeg.Frame.of(magic):
-        streams = [Stream(link.pieces(), link.samples) for link in mpeg.links(file, start)]
+        streams = _flac_streams(file, start, total)
+    elif start or mpeg.Frame.parse(magic):
+        streams = [Stream(link.pieces(), link.samples) for link in mpeg.find_links(file, start)]
     else:
-        streams = [Stream(_patched(containers.patches(file), total))]
-    as_it_is = [Stream(samples=stream.samples) for stream in streams if stream.pieces == ((0, total),)]
-    return as_it_is or streams or [Stream()]
+        streams = [Stream(_patched_pieces(containers.header_patches(file), total))]
+    unchanged = [Stream(samples=stream.samples) for stream in streams if stream.pieces == ((0, total),)]
+    return unchanged or streams or [Stream()]
 
 
-def _at(file: BinaryIO, offset: int, count: int) -> bytes:
+def _read_at(file: BinaryIO, offset: int, count: int) -> bytes:
     file.seek(offset)
     return file.read(count)
 
 
-def _patched(patches: list[tuple[int, bytes]], total: int) -> tuple[Piece, ...]:
-    """The pieces of a file that has other bytes at some offsets."""
+def _patched_pieces(patches: list[tuple[int, bytes]], total: int) -> tuple[Piece, ...]:
+    """Pieces of a file with the bytes at some offsets replaced."""
     pieces, at = [], 0
     for offset, content in sorted(patches):
         pieces += [(at, offset), content]
@@ -117,30 +118,30 @@ def _patched(patches: list[tuple[int, bytes]], total: int) -> tuple[Piece, ...]:
     return (*pieces, (at, total)) if pieces else ()
 
 
-def _flac(file: BinaryIO, start: int, total: int) -> list[Stream]:
-    """FLAC streams, joined; of each the number of samples is taken out of its header, beyond which nothing is read."""
+def _flac_streams(file: BinaryIO, start: int, total: int) -> list[Stream]:
+    """Joined FLAC streams; the sample count is removed from each header, because libsndfile stops reading there."""
     starts, at = [], start
     while at < total:
-        block = _at(file, at, SEARCH_BYTES)
-        places = sorted(place for mark in FLAC_INFO for place in _places(block, mark))
-        starts += [at + place for place in places]
+        block = _read_at(file, at, SEARCH_BYTES)
+        offsets = sorted(offset for mark in FLAC_INFO for offset in _find_all(block, mark))
+        starts += [at + offset for offset in offsets]
         at += max(1, len(block) - len(FLAC_INFO[0]) + 1)
     if not starts:
         return [Stream()]
-    ends = [*starts[1:], _before_tags(file, total)]
-    return [_flac_stream(file, *place) for place in zip(starts, ends, strict=True)]
+    ends = [*starts[1:], _tags_start(file, total)]
+    return [_flac_stream(file, *span) for span in zip(starts, ends, strict=True)]
 
 
-def _places(block: bytes, mark: bytes) -> list[int]:
-    places, at = [], block.find(mark)
+def _find_all(block: bytes, mark: bytes) -> list[int]:
+    offsets, at = [], block.find(mark)
     while at >= 0:
-        places.append(at)
+        offsets.append(at)
         at = block.find(mark, at + 1)
-    return places
+    return offsets
 
 
 def _flac_stream(file: BinaryIO, start: int, end: int) -> Stream:
-    count = _at(file, start + 21, 5).ljust(5, b"\0")  # 36 bits, after 4 of the depth
+    count = _read_at(file, start + 21, 5).ljust(5, b"\0")  # 36 bits, after 4 bits of the depth
     samples = int.from_bytes(count, "big") & (1 << 36) - 1
     if not samples:
         return Stream(((start, end),))
@@ -148,11 +149,11 @@ def _flac_stream(file: BinaryIO, start: int, end: int) -> Stream:
     return Stream(pieces, samples)
 
 
-def _before_tags(file: BinaryIO, total: int) -> int:
-    """Where the tags at the end of a file begin: ID3v1, and APEv2 before it."""
-    end = total - 128 if total > 128 and _at(file, total - 128, 3) == b"TAG" else total
-    foot = _at(file, max(0, end - 32), 32)
-    if foot[:8] == b"APETAGEX":
-        size = int.from_bytes(foot[12:16], "little") + (32 if foot[23] & 0x80 else 0)
+def _tags_start(file: BinaryIO, total: int) -> int:
+    """Offset of the tags at the end of a file: ID3v1, optionally preceded by APEv2."""
+    end = total - 128 if total > 128 and _read_at(file, total - 128, 3) == b"TAG" else total
+    footer = _read_at(file, max(0, end - 32), 32)
+    if footer[:8] == b"APETAGEX":
+        size = int.from_bytes(footer[12:16], "little") + (32 if footer[23] & 0x80 else 0)
         end = max(0, end - size)
     return end

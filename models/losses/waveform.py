@@ -1,4 +1,4 @@
-"""Distances between waveforms that a vocoder minimises: by spectra of several resolutions, by mels, by features.
+"""Vocoder losses between waveforms: multi-resolution STFT, log-mel and feature matching.
 
 Waveforms are `[batch, samples]`, results `[batch]`, as in `models.losses.base`.
 """
@@ -15,12 +15,12 @@ from models.features import audio
 from models.features.audio import AudioSpec
 from models.losses import reduction
 
-TINY = 1e-7  # power of silence in a bin: logarithms and slopes of roots stay finite
-NEVER_FLAT = 1e-12  # under the root of a sum of squares that may be zero
+EPSILON = 1e-7  # added to the power of each bin: keeps logarithms and gradients of square roots finite
+NORM_EPSILON = 1e-12  # added to a sum of squares that may be zero, before the square root
 
 
 def resolutions(spec: AudioSpec, count: int = 3) -> list[AudioSpec]:
-    """Front ends with frames of half, once, twice, ... the length, hops of a quarter of that."""
+    """Front ends of `count` resolutions: frames of half, once, twice, ... the length, with hops of a quarter."""
     sizes = [spec.n_fft * 2**n // 2 for n in range(count)]
     return [
         dataclasses.replace(spec, n_fft=size, win_length=size, hop_length=size // 4, n_mels=8, window="hann")
@@ -29,23 +29,23 @@ def resolutions(spec: AudioSpec, count: int = 3) -> list[AudioSpec]:
 
 
 def magnitude(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """Magnitudes `[batch, frames, n_fft // 2 + 1]`, of which silence has a small one."""
-    return magnitude_of(spectral.stft(y, spec))
+    """STFT magnitudes `[batch, frames, n_fft // 2 + 1]` of a waveform; greater than zero for silence."""
+    return frame_magnitude(spectral.stft(y, spec))
 
 
-def magnitude_of(frames: tf.Tensor) -> tf.Tensor:
-    """The same of complex frames."""
-    return tf.sqrt(tf.square(tf.math.real(frames)) + tf.square(tf.math.imag(frames)) + TINY)
+def frame_magnitude(frames: tf.Tensor) -> tf.Tensor:
+    """Magnitudes of complex frames; greater than zero for silence."""
+    return tf.sqrt(tf.square(tf.math.real(frames)) + tf.square(tf.math.imag(frames)) + EPSILON)
 
 
 def spectral_convergence(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """How far magnitudes `y` are from `x`, as a share of `x` (Eq. 4 of arXiv:1910.11480).
+    """Norm of the difference of magnitudes `x` and `y`, relative to the norm of `x` (Eq. 4 of arXiv:1910.11480).
 
     >>> float(spectral_convergence(tf.ones([1, 4, 2]), tf.zeros([1, 4, 2]))[0])
     1.0
     """
-    apart, whole = (tf.reduce_sum(tf.square(each), axis=[1, 2]) for each in (x - y, x))
-    return tf.sqrt(apart + NEVER_FLAT) / tf.sqrt(whole)
+    difference, reference = (tf.reduce_sum(tf.square(spectrum), axis=[1, 2]) for spectrum in (x - y, x))
+    return tf.sqrt(difference + NORM_EPSILON) / tf.sqrt(reference)
 
 
 def log_magnitude(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
@@ -55,33 +55,33 @@ def log_magnitude(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 def multi_resolution_stft(x: tf.Tensor, y: tf.Tensor, specs: list[AudioSpec]) -> tf.Tensor:
     """Spectral convergence and log magnitude, averaged over resolutions (Eq. 6 of arXiv:1910.11480)."""
-    found = []
+    terms = []
     for spec in specs:
         pair = magnitude(x, spec), magnitude(y, spec)
-        found.append(spectral_convergence(*pair) + log_magnitude(*pair))
-    return tf.add_n(found) / len(found)
+        terms.append(spectral_convergence(*pair) + log_magnitude(*pair))
+    return tf.add_n(terms) / len(terms)
 
 
-def said(y: tf.Tensor, frames: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """Spectral convergence and log magnitude of complex frames as they are said, before they overlap.
+def frame_loss(y: tf.Tensor, frames: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+    """Spectral convergence and log magnitude of predicted complex frames, before overlap-add.
 
     Args:
-      y: what was recorded.
-      frames: `[batch, frames, n_fft // 2 + 1]`.
+      y: the recorded waveforms.
+      frames: predicted frames `[batch, frames, n_fft // 2 + 1]`.
       spec: the front end.
     """
-    pair = magnitude(y, spec), magnitude_of(frames)
+    pair = magnitude(y, spec), frame_magnitude(frames)
     return spectral_convergence(*pair) + log_magnitude(*pair)
 
 
 def mel(x: tf.Tensor, y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """Mean absolute difference of log-mels (Eq. 5 of arXiv:2010.05646), at the front end's own floor."""
+    """Mean absolute difference of log-mels (Eq. 5 of arXiv:2010.05646), with the floor of the front end."""
     bank = audio.mel_matrix(spec).T
     logs = [tf.math.log(tf.maximum(tf.matmul(magnitude(each, spec), bank), spec.floor)) for each in (x, y)]
     return reduction.per_example(tf.abs(logs[0] - logs[1]))
 
 
 def feature_matching(real: list[tf.Tensor], fake: list[tf.Tensor]) -> tf.Tensor:
-    """Mean absolute difference of a discriminator's features, over its layers (Eq. 4 of arXiv:2010.05646)."""
+    """Mean absolute difference of discriminator features, averaged over layers (Eq. 4 of arXiv:2010.05646)."""
     pairs = zip(real, fake, strict=True)
     return tf.add_n([reduction.per_example(tf.abs(tf.stop_gradient(x) - y)) for x, y in pairs]) / np.float32(len(real))

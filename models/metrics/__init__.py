@@ -1,1 +1,1 @@
-"""What a result is worth: arrays in, numbers out, each definition pinned."""
+"""Evaluation metrics on arrays, each with a fixed definition."""

@@ -1,7 +1,7 @@
-"""How well a score tells what is strange from what is usual, with intervals of confidence.
+"""Metrics of out-of-distribution detection, with confidence intervals.
 
-Measures are computed on counts, `[draws, values]`: how many usual and how many strange examples have each of the
-values that scores take, in rising order. A bootstrap of many draws is then one call.
+Metrics are computed on histograms, `[draws, values]`: the numbers of in-distribution and of out-of-distribution (OOD)
+examples at each distinct score, in ascending order. All bootstrap draws are evaluated in one call.
 """
 
 from __future__ import annotations
@@ -15,74 +15,78 @@ from models.errors import UserError
 
 DRAWS = 300  # of the bootstrap
 INTERVAL = (0.025, 0.975)
-ACCEPTED = 0.95  # share of usual examples below the threshold of FPR95
+ACCEPTED_SHARE = 0.95  # of in-distribution examples, at the threshold of FPR95
 
 
-def _auroc(usual: np.ndarray, strange: np.ndarray) -> np.ndarray:
-    below = np.cumsum(usual, axis=1) - usual / 2  # half of the ties
-    return (strange * below).sum(axis=1) / (usual.sum(axis=1) * strange.sum(axis=1))
+def _auroc(normal: np.ndarray, ood: np.ndarray) -> np.ndarray:
+    below = np.cumsum(normal, axis=1) - normal / 2  # ties count half
+    return (ood * below).sum(axis=1) / (normal.sum(axis=1) * ood.sum(axis=1))
 
 
-def _aupr(usual: np.ndarray, strange: np.ndarray) -> np.ndarray:
-    found, called = (np.cumsum(x[:, ::-1], axis=1) for x in (strange, strange + usual))  # from the strangest down
-    precision = found / np.maximum(called, 1)
-    return (strange[:, ::-1] * precision).sum(axis=1) / strange.sum(axis=1)
+def _aupr(normal: np.ndarray, ood: np.ndarray) -> np.ndarray:
+    true_positives, positives = (np.cumsum(x[:, ::-1], axis=1) for x in (ood, ood + normal))  # from the highest score
+    precision = true_positives / np.maximum(positives, 1)
+    return (ood[:, ::-1] * precision).sum(axis=1) / ood.sum(axis=1)
 
 
-def _fpr95(usual: np.ndarray, strange: np.ndarray) -> np.ndarray:
-    accepted = np.cumsum(usual, axis=1) >= ACCEPTED * usual.sum(axis=1, keepdims=True) - 1e-9
+def _fpr95(normal: np.ndarray, ood: np.ndarray) -> np.ndarray:
+    accepted = np.cumsum(normal, axis=1) >= ACCEPTED_SHARE * normal.sum(axis=1, keepdims=True) - 1e-9
     limit = accepted.argmax(axis=1)
-    return np.cumsum(strange, axis=1)[np.arange(len(limit)), limit] / strange.sum(axis=1)
+    return np.cumsum(ood, axis=1)[np.arange(len(limit)), limit] / ood.sum(axis=1)
 
 
-MEASURES: dict[str, Callable] = {"auroc": _auroc, "aupr": _aupr, "fpr95": _fpr95}
+METRICS: dict[str, Callable] = {"auroc": _auroc, "aupr": _aupr, "fpr95": _fpr95}
 
 
-def detection(usual: np.ndarray, strange: np.ndarray, *, seed: int = 0) -> dict[str, list[float]]:
-    """Each measure with a 95 % interval: `[value, low, high]`.
+def detection_metrics(normal: np.ndarray, ood: np.ndarray, *, seed: int = 0) -> dict[str, list[float]]:
+    """Each metric with a 95 % confidence interval: `[value, low, high]`.
 
-    * "auroc": chance that a strange example scores higher than a usual one, ties half.
-    * "aupr": area under precision over recall of the strange, by steps (average precision).
-    * "fpr95": share of strange examples taken for usual at the lowest threshold that accepts 95 % of the usual ones.
+    * "auroc": probability that an OOD example scores higher than an in-distribution one; ties count half.
+    * "aupr": area under the precision-recall curve of OOD examples, by steps (average precision).
+    * "fpr95": share of OOD examples that are accepted at the lowest threshold that accepts 95 % of the
+      in-distribution examples.
 
-    Intervals by the percentile bootstrap over examples of either kind (Efron & Tibshirani 1993, Ch. 13), but never
-    narrower than :func:`exact_interval`: where the two kinds do not overlap every draw gives the same value, however
-    few examples there are.
+    Intervals are by the percentile bootstrap over the examples of both sets (Efron & Tibshirani 1993, Ch. 13), but
+    not narrower than :func:`binomial_interval`: if the sets are fully separated, every draw gives the same value, for
+    any number of examples.
 
     Args:
-      usual: `[n]` scores.
-      strange: `[m]` scores, high where detection works.
-      seed: of the bootstrap.
+      normal: `[n]` scores of in-distribution examples.
+      ood: `[m]` scores of OOD examples, higher if detection works.
+      seed: random seed of the bootstrap.
 
     Raises:
-      UserError: nothing on one of the sides.
+      UserError: one of the sets is empty.
 
-    >>> detection(np.array([0.0, 1.0]), np.array([2.0, 3.0]))["auroc"]
+    >>> detection_metrics(np.array([0.0, 1.0]), np.array([2.0, 3.0]))["auroc"]
     [1.0, 0.158..., 1.0]
     """
-    if not len(usual) or not len(strange):
-        raise UserError(f"{len(usual)} usual and {len(strange)} strange examples; wanted some of either")
-    values, places = np.unique(np.concatenate([usual, strange]), return_inverse=True)
-    sides = places[: len(usual)], places[len(usual) :]
+    if not len(normal) or not len(ood):
+        raise UserError(
+            f"{len(normal)} in-distribution and {len(ood)} out-of-distribution examples; wanted at least one of each"
+        )
+    values, indices = np.unique(np.concatenate([normal, ood]), return_inverse=True)
+    groups = indices[: len(normal)], indices[len(normal) :]
     rng = np.random.default_rng(seed)
-    drawn = [side[rng.integers(len(side), size=(DRAWS, len(side)))] for side in sides]
-    whole = [_counts(side[None], len(values)) for side in sides]
-    resampled = [_counts(side, len(values)) for side in drawn]
-    measures = {}
-    for name, measure in MEASURES.items():
-        value, trials = float(measure(*whole)[0]), len(strange) if name == "fpr95" else min(len(usual), len(strange))
-        (low, high), (least, most) = np.quantile(measure(*resampled), INTERVAL), exact_interval(value, trials)
-        measures[name] = [value, min(float(low), least), max(float(high), most)]
-    return measures
+    drawn = [group[rng.integers(len(group), size=(DRAWS, len(group)))] for group in groups]
+    observed = [_histograms(group[None], len(values)) for group in groups]
+    resampled = [_histograms(group, len(values)) for group in drawn]
+    metrics = {}
+    for name, metric in METRICS.items():
+        value, trials = float(metric(*observed)[0]), len(ood) if name == "fpr95" else min(len(normal), len(ood))
+        (low, high), exact = np.quantile(metric(*resampled), INTERVAL), binomial_interval(value, trials)
+        metrics[name] = [value, min(float(low), exact[0]), max(float(high), exact[1])]
+    return metrics
 
 
-def exact_interval(share: float, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share of independent trials (Clopper & Pearson 1934), by quantiles of beta distributions.
+def binomial_interval(share: float, trials: int) -> tuple[float, float]:
+    """95 % confidence interval of a binomial proportion (Clopper & Pearson 1934), by quantiles of beta distributions.
 
-    As many trials as there are examples of the rarer kind: that many pairs of a usual and a strange example have none
-    in common. A share of 1 or 0 has an end at 0.025^(1 / trials) from the other end, about 3.7 / trials away.
+    The number of trials is the number of examples in the smaller set, because that is the largest number of disjoint
+    pairs of an in-distribution and an OOD example. For a share of 1 or 0, the other end of the interval is
+    1 - 0.025^(1 / trials) away, about 3.7 / trials.
 
-    >>> exact_interval(1.0, 2)
+    >>> binomial_interval(1.0, 2)
     (0.158..., 1.0)
     """
     hits, misses = share * trials, (1 - share) * trials
@@ -91,7 +95,9 @@ def exact_interval(share: float, trials: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _counts(places: np.ndarray, values: int) -> np.ndarray:
-    """How often each place is drawn: `[draws, n]` to `[draws, values]`."""
-    shifted = places + values * np.arange(len(places))[:, None]
-    return np.bincount(shifted.ravel(), minlength=values * len(places)).reshape(len(places), values).astype(np.float64)
+def _histograms(indices: np.ndarray, values: int) -> np.ndarray:
+    """Count each index in each draw: `[draws, n]` to `[draws, values]`."""
+    shifted = indices + values * np.arange(len(indices))[:, None]
+    return (
+        np.bincount(shifted.ravel(), minlength=values * len(indices)).reshape(len(indices), values).astype(np.float64)
+    )

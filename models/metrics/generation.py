@@ -1,4 +1,4 @@
-"""Distances between sets: how like the data are the samples of a model, all of them together."""
+"""Distances between sets of examples: similarity of the distributions of samples and data."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from models.errors import UserError
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Squared maximum mean discrepancy of two sets of features: the KID of arXiv:1801.01401, Sec. 4.
 
-    Kernel ``(<x, y> / d + 1)^3``; the unbiased estimate, which is zero in the mean for sets of one
-    distribution and may be a little below. Numbers compare only where the features are the same.
+    Kernel ``(<x, y> / d + 1)^3``. The estimate is unbiased: for sets of the same distribution its expectation is
+    zero, and it may be negative. Values are comparable only for the same features.
 
     Args:
-      x: `[n, d]`, two examples or more.
-      y: `[m, d]`, two examples or more.
+      x: `[n, d]`, at least two examples.
+      y: `[m, d]`, at least two examples.
 
     Raises:
-      UserError: too few examples, or features of other lengths.
+      UserError: there are too few examples, or the numbers of features differ.
 
     >>> x = np.random.default_rng(0).normal(size=(500, 3))
     >>> abs(kernel_distance(x[:250], x[250:])) < 0.1 < kernel_distance(x[:250], x[250:] + 1)
@@ -26,70 +26,73 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.shape[1:] != y.shape[1:] or min(len(x), len(y)) < 2:
-        raise UserError(f"features {x.shape} and {y.shape}; wanted two or more of one length on either side")
-    within = sum(_means(each, each, without_self=True).mean() for each in (x, y))
-    return float(within - 2 * _means(x, y).mean())
+        raise UserError(f"features {x.shape} and {y.shape}; wanted the same number of features, two examples or more")
+    within = sum(_kernel_means(z, z, exclude_self=True).mean() for z in (x, y))
+    return float(within - 2 * _kernel_means(x, y).mean())
 
 
-def nearer(x: np.ndarray, y: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
-    """By how much `x` is nearer to `wanted` than `y` is, in kernel distance, and the standard error of that.
+def relative_similarity(x: np.ndarray, y: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+    """Kernel distance of `y` to `reference` minus that of `x`, and the standard error of the difference.
 
-    The test of relative similarity of arXiv:1511.04581: both distances are taken to the same examples, so
-    their difference is known better than either. It is asymptotically normal; its variance is that of the
-    examples' own parts of it.
+    Relative similarity test of arXiv:1511.04581: both distances share the reference examples, so their difference has
+    a smaller error than either. It is asymptotically normal; its variance is estimated from the contribution of each
+    example.
 
     Args:
-      x: `[n, d]`, two examples or more.
-      y: `[m, d]`, two examples or more.
-      wanted: `[k, d]`, two examples or more.
+      x: `[n, d]`, at least two examples.
+      y: `[m, d]`, at least two examples.
+      reference: `[k, d]`, at least two examples.
+
+    Returns:
+      The difference, positive if `x` is nearer, and its standard error.
 
     >>> x = np.random.default_rng(0).normal(size=(300, 3))
-    >>> gain, error = nearer(x[:100], x[100:200] + 1, x[200:])
+    >>> gain, error = relative_similarity(x[:100], x[100:200] + 1, x[200:])
     >>> gain > 3 * error
     True
     """
-    x, y, wanted = (np.asarray(each, np.float64) for each in (x, y, wanted))
-    gain = kernel_distance(y, wanted) - kernel_distance(x, wanted)
-    own = [2 * (_means(each, each, without_self=True) - _means(each, wanted)) for each in (x, y)]
-    own.append(2 * (_means(wanted, x) - _means(wanted, y)))
-    return gain, float(np.sqrt(sum(part.var() / len(part) for part in own)))
+    x, y, reference = (np.asarray(z, np.float64) for z in (x, y, reference))
+    gain = kernel_distance(y, reference) - kernel_distance(x, reference)
+    contributions = [2 * (_kernel_means(z, z, exclude_self=True) - _kernel_means(z, reference)) for z in (x, y)]
+    contributions.append(2 * (_kernel_means(reference, x) - _kernel_means(reference, y)))
+    return gain, float(np.sqrt(sum(values.var() / len(values) for values in contributions)))
 
 
-def _means(x: np.ndarray, y: np.ndarray, *, without_self: bool = False) -> np.ndarray:
-    """Of each of `x`, the mean of the kernel over `y`, or over the others where both are one set: `[n]`."""
+def _kernel_means(x: np.ndarray, y: np.ndarray, *, exclude_self: bool = False) -> np.ndarray:
+    """Mean of the kernel over `y` for each row of `x`, `[n]`; optionally without the diagonal, if `x` is `y`."""
     values = (x @ y.T / x.shape[1] + 1) ** 3
-    if without_self:
+    if exclude_self:
         return (values.sum(axis=1) - np.diag(values)) / (len(x) - 1)
     return values.mean(axis=1)
 
 
-class Components:
-    """The main directions of some examples, scaled to variance one: features that need no trained network.
+class PrincipalComponents:
+    """Whitened principal components of a set of examples: features without a trained network.
 
     Args:
       examples: `[n, ...]`.
-      most: how many directions.
+      max_components: maximum number of components.
 
     Raises:
-      UserError: they are all one.
+      UserError: all examples are equal, or some are not finite.
     """
 
-    def __init__(self, examples: np.ndarray, most: int = 64):
+    def __init__(self, examples: np.ndarray, max_components: int = 64):
         flat = np.reshape(examples, [len(examples), -1]).astype(np.float64)
         self.mean = flat.mean(axis=0)
-        _, spread, directions = np.linalg.svd(flat - self.mean, full_matrices=False)
-        if not spread[0] > 1e-9 * (1 + np.abs(self.mean).max()):
-            raise UserError(f"{len(flat)} examples that are all one, or not finite; wanted some that differ")
-        kept = max(1, min(most, int(np.sum(spread > 1e-6 * spread[0]))))
-        self.directions = directions[:kept]
-        self.scaled = directions[:kept] / (spread[:kept, None] / np.sqrt(len(flat)))
+        _, singular_values, directions = np.linalg.svd(flat - self.mean, full_matrices=False)
+        if not singular_values[0] > 1e-9 * (1 + np.abs(self.mean).max()):
+            raise UserError(f"{len(flat)} examples that are all equal, or not finite; wanted examples that differ")
+        count = max(1, min(max_components, int(np.sum(singular_values > 1e-6 * singular_values[0]))))
+        self.directions = directions[:count]
+        self.scaled = directions[:count] / (singular_values[:count, None] / np.sqrt(len(flat)))
 
-    def of(self, examples: np.ndarray) -> np.ndarray:
-        """`[n, ...]` to `[n, directions]`."""
+    def transform(self, examples: np.ndarray) -> np.ndarray:
+        """Project examples `[n, ...]` on the components: `[n, components]`, with unit variance."""
         return (np.reshape(examples, [len(examples), -1]) - self.mean) @ self.scaled.T
 
-    def outside(self, examples: np.ndarray) -> np.ndarray:
-        """Mean square of what of `[n, ...]` lies in none of the directions, `[n]`."""
+    def residual_power(self, examples: np.ndarray) -> np.ndarray:
+        """Mean square of the part of examples `[n, ...]` that is orthogonal to all components, `[n]`."""
         flat = np.reshape(examples, [len(examples), -1]) - self.mean
-        inside = flat @ self.directions.T
-        return np.maximum(np.square(flat).sum(axis=1) - np.square(inside).sum(axis=1), 0.0) / flat.shape[1]
+        projected = flat @ self.directions.T
+        return np.maximum(np.square(flat).sum(axis=1) - np.square(projected).sum(axis=1), 0.0) / flat.shape[1]

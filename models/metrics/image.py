@@ -9,8 +9,8 @@ import tensorflow as tf
 def ssim(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Structural similarity of each pair, `[batch]`, 1 for equal pictures (Wang et al. 2004).
 
-    Gaussian window of 11 pixels (less for smaller pictures) and deviation 1.5, K1 = 0.01, K2 = 0.03,
-    range 2, mean over channels: `tf.image.ssim`'s definition.
+    As defined by `tf.image.ssim`: Gaussian window of 11 pixels (less for smaller pictures) and standard deviation
+    1.5, K1 = 0.01, K2 = 0.03, range 2, mean over channels.
     """
     size = min(11, *x.shape[1:3])
     return tf.image.ssim(tf.cast(x, tf.float32), tf.cast(y, tf.float32), max_val=2.0, filter_size=size).numpy()

@@ -43,7 +43,7 @@ def context(spec: AudioSpec, *, blocks: int, kernel: int, projections: int) -> i
     return (blocks + 1) * (kernel // 2) + frames_over_sample + min(projections, MAX_REACH) * overlapping_frames
 
 
-def frames(outputs: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+def complex_frames(outputs: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """Complex frames `[batch, frames, n_fft // 2 + 1]` from the backbone's outputs.
 
     One half of the outputs is added to the log magnitudes that are estimated from the mels, the other half is the
@@ -78,12 +78,12 @@ def waveform(predicted: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec, *, proj
     """
     weights = spectral.overlap_weights(tf.shape(predicted)[1], spec)
     initial = spectral.istft(predicted, spec, weights=weights)
-    predicted_log_magnitude = tf.math.log(waveform_losses.magnitude_of(predicted))
+    predicted_log_magnitude = tf.math.log(waveform_losses.frame_magnitude(predicted))
 
     def project(y, previous, weight):
         frames = spectral.stft(y + MOMENTUM * (y - previous), spec)
         real, imaginary = tf.math.real(frames), tf.math.imag(frames)
-        power = tf.square(real) + tf.square(imaginary) + waveform_losses.TINY
+        power = tf.square(real) + tf.square(imaginary) + waveform_losses.EPSILON
         gain = tf.exp(PREDICTION_WEIGHT * weight * (predicted_log_magnitude - 0.5 * tf.math.log(power)))
         gain *= mel_gain(gain * tf.sqrt(power), log_mels, spec)
         projected = spectral.istft(tf.complex(gain * real, gain * imaginary), spec, weights=weights)
@@ -104,10 +104,7 @@ def mel_gain(magnitude: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> tf.T
     mels = tf.matmul(magnitude, bank.T)
     max_gain = tf.where(log_mels > spec.log_floor + FLOOR_TOLERANCE, MAX_GAIN, 1.0)
     ratio = tf.minimum(tf.exp(log_mels) / tf.maximum(mels, spec.floor), max_gain)
-    return tf.matmul(ratio, bank / (bank.sum(axis=0) + inversion.TINY))
-
-
-# ------------------------------------------------------------------ discriminators
+    return tf.matmul(ratio, bank / (bank.sum(axis=0) + inversion.EPSILON))
 
 
 def period_discriminator(period: int, *, channels: int) -> keras.Model:

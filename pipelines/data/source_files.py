@@ -106,7 +106,7 @@ def survey(
         moments = facts.pop("moments")
         yield Source(**place, id=row["id"], split=row["split"], **facts), moments
         return
-    meter = audio.survey(file, spec)
+    meter = audio.measure_level(file, spec)
     spans = split_spans(meter.samples, spec, fractions) if row.get("cut") else {}
     for split, span in (spans or {row["split"]: (0, None)}).items():
         facts = _survey_audio(file, spec, meter, span)

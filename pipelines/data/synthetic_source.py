@@ -37,8 +37,8 @@ def draw_examples(pattern: str, domain: str, data_dir: str) -> str:
       UserError: not of that form.
     """
     kind, _, count = pattern.removeprefix(PREFIX).partition("/")
-    if kind not in procedural.SETS:
-        raise UserError(f"--domain={domain}={pattern}: no such set; {config.suggest(kind, procedural.SETS)}")
+    if kind not in procedural.DATA_SETS:
+        raise UserError(f"--domain={domain}={pattern}: no such set; {config.suggest(kind, procedural.DATA_SETS)}")
     if not count.isdecimal() or not int(count):
         raise UserError(f"--domain={domain}={pattern}; wanted factors:{kind}/COUNT, such as factors:{kind}/5000")
     folder = posixpath.join(data_dir, "sources", domain)
@@ -59,7 +59,7 @@ def _write_examples(folder: str, domain: str, wanted: dict) -> None:
     generated_sources.begin_folder(folder, [table])
     progress, rows = Progress(f"draw {kind}", wanted["count"], "examples"), []
     for number in range(wanted["count"]):
-        example, factors = procedural.example(kind, number)
+        example, factors = procedural.generate_example(kind, number)
         name = f"{number:06d}{SUFFIXES[kind]}"
         with filesystem.new_file(posixpath.join(folder, name)) as file:
             file.write(_encode_png(example) if kind == "pictures" else _encode_wav(example))

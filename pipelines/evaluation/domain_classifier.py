@@ -92,7 +92,7 @@ def _drawn(examples: dict[str, list[np.ndarray]], answer: int, spec: Spec, rng: 
     neither = answer == len(spec.domains)
     known = examples[spec.domains[rng.integers(answer) if neither else answer]]
     x = known[rng.integers(len(known))]
-    return ood_examples.unlike(x, rng) if neither else x
+    return ood_examples.ood_example(x, rng) if neither else x
 
 
 def _shown(x: np.ndarray, spec: Spec, rng: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from models.errors import UserError
 from models.features.spec import Spec
-from models.metrics.generation import Components, kernel_distance, nearer
+from models.metrics.generation import PrincipalComponents, kernel_distance, relative_similarity
 from pipelines.inference.exported_model import Model
 from pipelines.reporting import html_report
 from pipelines.training import early_stopping
@@ -42,13 +42,13 @@ def compared(model: Model, training: Mapping[str, list[np.ndarray]], held_out: M
     known, unknown = (_examples(found, drawn.shape[1], model.spec) for found in (training, held_out))
     if len(unknown) < 2:
         raise UserError(f"{len(unknown)} held-out examples; wanted two or more to hold samples against")
-    components = Components(known)
-    wanted = components.of(unknown)
+    components = PrincipalComponents(known)
+    wanted = components.transform(unknown)
     normal = np.random.default_rng(0).normal(size=(MOST, wanted.shape[1]))
-    samples = components.of(drawn)
-    gain, error = nearer(samples, normal, wanted)
+    samples = components.transform(drawn)
+    gain, error = relative_similarity(samples, normal, wanted)
     table = {
-        "training": {"n": len(known), "kid": kernel_distance(components.of(known), wanted)},
+        "training": {"n": len(known), "kid": kernel_distance(components.transform(known), wanted)},
         "gaussian": {"n": MOST, "kid": kernel_distance(normal, wanted)},
         "model": {"n": MOST, "kid": kernel_distance(samples, wanted), "kid_gain": gain, "kid_gain_error": error},
     }

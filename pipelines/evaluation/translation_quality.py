@@ -126,7 +126,7 @@ class Evaluator:
         return [self._analysed(x, y) for x, y in zip(examples, waves, strict=True)]
 
     def _analysed(self, example: Example, waveform: np.ndarray) -> Example:
-        y = audio.levelled(waveform, self.spec.features)
+        y = audio.normalize_level(waveform, self.spec.features)
         return dataclasses.replace(example, features=audio.log_mel(y, self.spec.features), waveform=y)
 
     def way(self, source: str, target: str, judge: domain_classifier.Classifier) -> Way:
@@ -205,7 +205,7 @@ class Evaluator:
         rows = {}
         for domain, examples in self.test.items():
             read = (recorded(x, self.spec) for x in chosen(examples, MAX_REMADE))
-            if recordings := [audio.levelled(y, spec) for y in read if y is not None]:
+            if recordings := [audio.normalize_level(y, spec) for y in read if y is not None]:
                 rows |= {
                     f"{domain}, {name}": copy_synthesis.row(invert, recordings, spec) for name, invert in ways.items()
                 }
@@ -237,8 +237,8 @@ class Evaluator:
 
 def _moved(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: float) -> Example:
     """A source moved to the target's statistics, band by band or by a filter."""
-    z = stats.normalise(example.features, a)
+    z = stats.normalize(example.features, a)
     if kernel is not None:
-        z = transport.filtered(z, kernel)
-    moved = np.clip(stats.denormalise(z, b), floor, b.highest)
+        z = transport.apply_kernel(z, kernel)
+    moved = np.clip(stats.denormalize(z, b), floor, b.highest)
     return dataclasses.replace(example, features=moved)

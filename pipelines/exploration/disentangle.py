@@ -48,10 +48,10 @@ def find(asked: Asked) -> Findings:
         tables = ", ".join(synthetic_source.factors_path(asked.data_dir, name) for name in lab.data.spec.domains)
         raise UserError(f"no factors are known of these files; wanted --labels=CSV, or {tables}")
     codes = means_of(lab.codes(files))
-    values = np.stack([dis.binned(column) for column in factors.values()], axis=1)
+    values = np.stack([dis.discretize(column) for column in factors.values()], axis=1)
     scores = dis.scores(codes, values, seed=asked.seed)
-    known = dis.informations(codes, values) / np.maximum([dis.entropy(column) for column in values.T], 1e-12)
-    gaps = dict(zip(itertools.compress(factors, dis.varying(values)), dis.gaps(codes, values).tolist(), strict=True))
+    known = dis.mutual_informations(codes, values) / np.maximum([dis.entropy(column) for column in values.T], 1e-12)
+    gaps = dict(zip(itertools.compress(factors, dis.varies(values)), dis.mig_gaps(codes, values).tolist(), strict=True))
     order = np.argsort(-known.max(axis=1), kind="stable")
     map_ = figures.heat_map("information", known[order], [f"dimension {n}" for n in order], list(factors))
     named = [[name, f"{value:.3f}"] for name, value in scores.items()]

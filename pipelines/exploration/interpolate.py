@@ -56,7 +56,7 @@ def find(asked: Asked) -> Findings:
     for name, path in PATHS.items():
         decoded = lab.decoded(path(*codes, asked.points))
         found = latent_metrics.continuity(lab.plain(decoded))
-        numbers[name] = {"continuity": found, "steps": latent_metrics.steps(lab.plain(decoded)).tolist()}
+        numbers[name] = {"continuity": found, "steps": latent_metrics.step_sizes(lab.plain(decoded)).tolist()}
         title = f"{name.capitalize()}: {ends[0]} to {ends[1]}"
         caption = f"{ends[0]} to {ends[1]}, continuity {found:.2f}"
         sections.append(html_report.Section(title, samples=[figures.strip(lab, caption, decoded)]))

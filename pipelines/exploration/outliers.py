@@ -82,7 +82,7 @@ def fitted(lab: Lab) -> tuple[outlier_detector.Detector, int]:
             "threshold by, see --val_fraction of preprocess"
         )
     calibration = outliers.Calibration.of(raw)
-    threshold = outliers.threshold(outliers.crossed(raw), lab.asked.false_positive_rate)
+    threshold = outliers.threshold(outliers.cross_validated_scores(raw), lab.asked.false_positive_rate)
     return outlier_detector.Detector(lab.coder, reference, calibration, threshold), len(held_out)
 
 
@@ -127,10 +127,10 @@ def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
     found = {}
     if lab.spec.kind == "image":
         x = lab.some(joined(lab.files(lab.asked.split)), MOST_STRANGE)
-        made = ood_examples.pictures(x, seed=lab.asked.seed)
+        made = ood_examples.ood_pictures(x, seed=lab.asked.seed)
     else:
         seconds = 4 * lab.frames / lab.spec.features.frame_rate_hz
-        made = ood_examples.sounds(MOST_STRANGE // 4, seconds, lab.spec.features, seed=lab.asked.seed)
+        made = ood_examples.ood_log_mels(MOST_STRANGE // 4, seconds, lab.spec.features, seed=lab.asked.seed)
     for name, examples in made.items():
         units = [lab.coder.units(example)[0] for example in examples]
         found[name] = [f"{name} {n + 1}" for n in range(len(examples))], units
@@ -164,7 +164,7 @@ def detected(usual: Scored, strange_: Scored) -> dict[str, dict]:
     """Measures of detection by score, each with its interval."""
     pairs = {name: (usual.single[name], strange_.single[name]) for name in usual.single}
     pairs["combined"] = usual.combined, strange_.combined
-    return {name: detection.detection(*pair) for name, pair in pairs.items()}
+    return {name: detection.detection_metrics(*pair) for name, pair in pairs.items()}
 
 
 def _section(name: str, found: dict[str, dict]) -> html_report.Section:

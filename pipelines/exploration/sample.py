@@ -11,7 +11,7 @@ import soundfile
 
 from models.errors import UserError
 from models.metrics import latent as latent_metrics
-from models.metrics.generation import Components, kernel_distance
+from models.metrics.generation import PrincipalComponents, kernel_distance
 from pipelines.exploration import figures, latent_model
 from pipelines.exploration.job import Asked, Findings
 from pipelines.exploration.latent_model import Lab
@@ -80,7 +80,7 @@ def posterior(bench: Lab, training: list[latent_model.File], codes: np.ndarray) 
     return {
         "latent": codes.shape[1],
         "active_units": latent_metrics.active_units(means),
-        "divergence": latent_metrics.gaussian_divergence(codes),
+        "divergence": latent_metrics.gaussian_kl_to_prior(codes),
         "kernel_distance": latent_metrics.distance_to_prior(codes, seed=bench.asked.seed),
     }
 
@@ -118,14 +118,14 @@ def measured(
         for files, count in ((training, 8 * DRAWN), (held_out, 4 * DRAWN))
     )
     known, others = (bench.coder.call("reconstruct", each) for each in (x, y))
-    support, components = latent_metrics.Support(known, others), Components(x)
+    support, components = latent_metrics.Support(known, others), PrincipalComponents(x)
     noise = np.random.default_rng(bench.asked.seed).uniform(x.min(), x.max(), (DRAWN, *x.shape[1:]))
     table = {}
     for name, examples in {"held out": y, "reconstructed": others, **drawn, "noise": noise}.items():
         table[name] = {"n": len(examples)}
         if examples is not y:  # originals are not what the decoder makes of them
-            table[name]["accepted"] = support.accepted(examples)
-            table[name]["kid"] = kernel_distance(components.of(examples), components.of(y))
+            table[name]["accepted"] = support.acceptance_rate(examples)
+            table[name]["kid"] = kernel_distance(components.transform(examples), components.transform(y))
         table[name]["diversity"] = early_stopping.diversity(examples, y)
     return table
 

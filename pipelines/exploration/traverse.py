@@ -85,8 +85,8 @@ def ordered(lab: Lab, files: list[File]) -> tuple[np.ndarray, np.ndarray, str]:
 def measured(lab: Lab, x: np.ndarray) -> dict[str, np.ndarray]:
     """Attributes of units, `[n]` each."""
     if lab.spec.kind == "image":
-        return attributes.of_pictures(x)
-    return attributes.of_speech(x, lab.sounds(x), lab.spec.features)
+        return attributes.picture_attributes(x)
+    return attributes.speech_attributes(x, lab.sounds(x), lab.spec.features)
 
 
 def effects_of(lab: Lab, files: list[File], bases: np.ndarray, deviation: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -96,7 +96,7 @@ def effects_of(lab: Lab, files: list[File], bases: np.ndarray, deviation: np.nda
     }
     walk, effects = np.linspace(-REACH, REACH, 5), []
     for dimension, step in enumerate(deviation):
-        paths = [latent_space.traversed(base, dimension, base[dimension] + walk * step) for base in bases]
+        paths = [latent_space.traverse(base, dimension, base[dimension] + walk * step) for base in bases]
         found = measured(lab, lab.decoded(np.concatenate(paths)))
         slopes = [np.polyfit(walk, values.reshape(len(bases), -1).T, 1)[0].mean() for values in found.values()]
         effects.append([slope / usual[name] for slope, name in zip(slopes, found, strict=True)])
@@ -105,15 +105,15 @@ def effects_of(lab: Lab, files: list[File], bases: np.ndarray, deviation: np.nda
 
 def _information(lab: Lab, files: list[File], factors: dict[str, np.ndarray]) -> np.ndarray:
     """Share of each factor that each dimension knows, `[latent, factors]`."""
-    found = np.stack([dis.binned(values) for values in factors.values()], axis=1)
+    found = np.stack([dis.discretize(values) for values in factors.values()], axis=1)
     entropies = np.array([max(dis.entropy(column), 1e-12) for column in found.T])
-    return dis.informations(means_of(lab.codes(files)), found) / entropies
+    return dis.mutual_informations(means_of(lab.codes(files)), found) / entropies
 
 
 def _walk(lab: Lab, base: np.ndarray, dimension: int, codes: np.ndarray, rank: str) -> html_report.Section:
     """Strip or players along a dimension, from one end of what codes reach to the other."""
     mean, step = codes[:, dimension].mean(), codes[:, dimension].std()
     values = mean + step * np.linspace(-REACH, REACH, lab.asked.points)
-    decoded = lab.decoded(latent_space.traversed(base, dimension, values))
+    decoded = lab.decoded(latent_space.traverse(base, dimension, values))
     caption = f"dimension {dimension} from {values[0]:.2f} to {values[-1]:.2f}"
     return html_report.Section(f"Dimension {dimension}, {rank}", samples=[figures.strip(lab, caption, decoded)])

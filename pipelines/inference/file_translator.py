@@ -128,7 +128,7 @@ class Converter:
         if self.spec.kind == "image":
             pixels, notes = image.read_with_notes(source, self.spec.features)
             return _Picture(image.to_unit(pixels), notes)
-        return _Recording(source, audio.survey(source, self.spec.features), self.moved)
+        return _Recording(source, audio.measure_level(source, self.spec.features), self.moved)
 
     def _write(self, item: Item, loaded, translated) -> dict:
         if self.spec.kind == "image":
@@ -183,12 +183,12 @@ class Converter:
         for name in (name for name, voice in voices.items() if not voice.count):
             reason = f"nothing of {name} is voiced" if self.spec.pitch else "preprocess with --pitch and train again"
             raise UserError(f"--pitch={rule}: the run's records hold no pitch of {name}; {reason}")
-        return lambda parts: pitch.moved(parts, rate_hz, voices[self.source], voices[self.target])
+        return lambda parts: pitch.convert_pitch(parts, rate_hz, voices[self.source], voices[self.target])
 
     def _converted(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:
         """Waveforms `[batch, (most frames - 1) * hop]` of `[batch, most frames + 2 * context, bins]`."""
         inside = slice(self.model.context, spectrogram.shape[1] - self.model.context)
-        mels = audio.log_mel_of(spectrogram, self.spec.features)
+        mels = audio.log_mel_from_stft(spectrogram, self.spec.features)
         return self.invert(self.translate(mels)[:, inside], np.int32(frames), first, spectrogram[:, inside])
 
     def _short(self, recordings: list[_Recording]) -> list[list[np.ndarray]]:

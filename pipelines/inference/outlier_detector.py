@@ -76,7 +76,7 @@ class Coder:
         """
         if self.spec.kind == "image":
             return self.units(image.to_unit(image.read(file, self.spec.features)))
-        meter = audio.survey(file, self.spec.features)
+        meter = audio.measure_level(file, self.spec.features)
         parts = audio.segments(file, self.spec.features, meter.gain(), self._chunk, channel=meter.channel)
         return self._windows(parts, self._most)
 
@@ -126,7 +126,7 @@ class Coder:
         codes = self.call("encode", units) if codes is None else codes
         reconstructed = self.call("reconstruct", units)
         error = np.square((units - reconstructed) / self.deviation).reshape(len(units), -1).mean(axis=1)
-        scores = {"reconstruction": error, "mahalanobis": reference.mahalanobis(codes), "knn": reference.nearest(codes)}
+        scores = {"reconstruction": error, "mahalanobis": reference.mahalanobis(codes), "knn": reference.knn(codes)}
         if "negative_elbo" in self.model.signatures:
             scores["negative_elbo"] = self.call("negative_elbo", units)
         return scores | {"sharpness": outliers.sharpness(units / self.deviation, reconstructed / self.deviation)}

@@ -125,7 +125,7 @@ class _Survey(beam.DoFn):
                 if job.reject:
                     self.detector.refuse(file)
                 channel = surveyed[0][0].channel
-                tracked = pitch.survey(file, job.spec.sample_rate_hz, channel=channel) if job.pitch else None
+                tracked = pitch.log_f0_moments(file, job.spec.sample_rate_hz, channel=channel) if job.pitch else None
             for source, moments in surveyed:
                 yield source
                 yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split, "features"), moments))

@@ -102,7 +102,7 @@ def test_a_fixed_filter_is_that_of_the_transport_and_is_not_trained(half, frames
     inputs = keras.Input((None, 4))
     model = keras.Model(inputs, layers.fixed_filter(inputs, taps))
     assert model.trainable_variables == [] and len(model.variables) == 1
-    np.testing.assert_allclose(model(x[None])[0], transport.filtered(x, taps), atol=1e-4)
+    np.testing.assert_allclose(model(x[None])[0], transport.apply_kernel(x, taps), atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,11 @@
 """Progress lines, counters over processes, and durations."""
 
 import io
-import os
 import re
-import subprocess
 import sys
 import threading
 
 import pytest
-from testbed import ROOT
 
 from pipelines import progress
 from pipelines.progress import Progress, duration, watched
@@ -61,27 +58,6 @@ def test_a_watched_block_ends_with_the_last_count_and_no_thread(clock, capsys):
         clock.now += 5
     assert threading.active_count() == before
     assert capsys.readouterr().err.splitlines()[-1] == "work: 5/5 files, 1/s, 0 s left"
-
-
-def test_a_tally_adds_up_over_processes():
-    with tally(local=True) as counter:
-        for _ in range(3):
-            Tally.add(counter.folder)
-        code = "import sys; from pipelines import progress; progress.Tally.add(sys.argv[1])"
-        subprocess.run([sys.executable, "-c", code, counter.folder], cwd=ROOT, check=True)
-        assert counter.count() == 4
-    Tally.add(counter.folder)  # a straggler finds the folder gone
-
-
-def test_a_job_does_not_end_where_its_tally_finds_no_room(tmp_path):
-    (tmp_path / str(os.getpid())).mkdir()  # in the place of the file: it cannot be written
-    Tally.add(str(tmp_path))
-
-
-def test_a_tally_of_another_machine_counts_nothing():
-    with tally(local=False) as counter:
-        Tally.add(counter.folder)
-        assert counter.count() == 0
 
 
 @pytest.mark.parametrize(

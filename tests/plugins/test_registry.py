@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from testbed import script
+from testbed import ROOT, script
 
 import plugins
 from plugins import base

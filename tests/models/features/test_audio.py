@@ -296,7 +296,7 @@ def test_a_recording_measured_in_parts_has_the_level_of_the_whole(samples, cuts)
 
 def test_a_survey_measures_what_reading_gives():
     y = voice(120, 0.4, 16000, 0)
-    found, read = audio.survey(encoded(y, 16000), SMALL), audio.read(encoded(y, 16000), SMALL)
+    found, read = audio.measure_level(encoded(y, 16000), SMALL), audio.read(encoded(y, 16000), SMALL)
     assert (found.samples, found.peak) == (len(read), np.abs(read).max())
     assert found.gain() == pytest.approx(audio.level_gain(audio.block_powers(read, 8000), SMALL.level_db))
 

@@ -59,7 +59,7 @@ def test_magnitudes_have_the_mels_wanted_nearer_than_those_of_the_pseudo_inverse
     clipped = np.maximum(0, np.exp(log_mels) @ np.linalg.pinv(audio.mel_matrix(spec)).T)
 
     def error(magnitude):
-        return np.abs(audio.log_mel_of(magnitude, spec) - log_mels).mean()
+        return np.abs(audio.log_mel_from_stft(magnitude, spec) - log_mels).mean()
 
     assert magnitude.min() >= 0
     assert error(magnitude) < 0.02 and error(magnitude) < error(clipped) / 3

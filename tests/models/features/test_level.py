@@ -31,7 +31,7 @@ def filtered(y, rate_hz=8000):
 
 def mels(y):
     file = file_of(y)
-    meter = audio.survey(file, SMALL)
+    meter = audio.measure_level(file, SMALL)
     return np.concatenate(list(audio.segments(file, SMALL, meter.gain(), 1000, channel=meter.channel)))
 
 
@@ -69,16 +69,16 @@ def test_filtered_in_parts_a_recording_is_the_filtered_whole_and_the_twins(sampl
 @pytest.mark.parametrize("value", [0.0, 0.3, -1.0])
 @pytest.mark.parametrize("samples", [1, 100, 8000, 200000])
 def test_a_constant_is_silence(value, samples):
-    meter = audio.survey(file_of(np.full(samples, value)), SMALL)
+    meter = audio.measure_level(file_of(np.full(samples, value)), SMALL)
     assert (meter.samples, meter.peak, meter.power(), meter.gain()) == (samples, 0, 0, 1)
 
 
 @pytest.mark.parametrize("below", [0.3, -0.9, lambda t: 0.05 * np.sin(2 * np.pi * 8 * t), lambda t: 0.05 * t])
 def test_an_offset_changes_neither_level_nor_features(below):
     t = np.arange(len(SPEECH)) / 8000
-    plain = audio.survey(file_of(0.1 * SPEECH), SMALL)
+    plain = audio.measure_level(file_of(0.1 * SPEECH), SMALL)
     odd = 0.1 * SPEECH + (below(t) if callable(below) else below)
-    found = audio.survey(file_of(odd), SMALL)
+    found = audio.measure_level(file_of(odd), SMALL)
     assert found.gain() == pytest.approx(plain.gain(), rel=0.03) and found.power() == pytest.approx(
         plain.power(), rel=0.06
     )
@@ -107,8 +107,8 @@ def test_a_recording_begun_in_mid_wave_gains_no_bump():
 @pytest.mark.parametrize(("bits", "peak"), INTEGERS)
 def test_floats_in_units_of_integers_are_scaled_and_it_is_said(bits, peak):
     unit = SPEECH / np.abs(SPEECH).max()
-    found = audio.survey(file_of(peak * unit), SMALL)
-    wanted = audio.survey(file_of(peak / 2 ** (bits - 1) * unit), SMALL)
+    found = audio.measure_level(file_of(peak * unit), SMALL)
+    wanted = audio.measure_level(file_of(peak / 2 ** (bits - 1) * unit), SMALL)
     assert found.power() == pytest.approx(wanted.power(), rel=1e-4)
     assert found.peak == pytest.approx(wanted.peak, rel=1e-4)
     assert found.gain() * 2 ** (bits - 1) == pytest.approx(wanted.gain(), rel=1e-4)
@@ -117,22 +117,22 @@ def test_floats_in_units_of_integers_are_scaled_and_it_is_said(bits, peak):
 
 def test_floats_of_no_integers_are_scaled_to_full_scale():
     unit = np.float64(SPEECH) / np.abs(SPEECH).max()
-    found = audio.survey(file_of(1e12 * unit), SMALL)
+    found = audio.measure_level(file_of(1e12 * unit), SMALL)
     assert 0.1 < found.peak <= 1 and "scaled down" in found.notes[0]
     with pytest.raises(ValueError, match="holds samples of .*damaged"):
-        audio.survey(file_of(1e16 * unit), SMALL)
+        audio.measure_level(file_of(1e16 * unit), SMALL)
 
 
 @pytest.mark.parametrize("peak", [0.01, 1.0, 1.5, 7.9])
 def test_floats_a_little_above_one_stay_as_they_are(peak):
     unit = SPEECH / np.abs(SPEECH).max()
-    found = audio.survey(file_of(peak * unit), SMALL)
+    found = audio.measure_level(file_of(peak * unit), SMALL)
     assert found.peak == pytest.approx(peak, rel=0.1) and not found.notes
 
 
 @pytest.mark.parametrize(("factor", "said"), [(1e-5, "too quiet"), (0.0, "nothing sounds"), (1e-2, "")])
 def test_what_no_gain_brings_to_its_level_is_named(factor, said):
-    notes = audio.survey(file_of(factor * SPEECH + 0.1), SMALL).notes
+    notes = audio.measure_level(file_of(factor * SPEECH + 0.1), SMALL).notes
     assert len(notes) == bool(said) and said in "".join(notes)
 
 
@@ -143,10 +143,10 @@ def test_what_no_gain_brings_to_its_level_is_named(factor, said):
 def test_of_channels_that_cancel_the_loudest_is_taken_and_it_is_said(others, rng):
     y = np.stack([SPEECH * factor for factor in (1.0, *others)], 1) + 0.2  # and an offset that does not cancel
     file = file_of(y + 1e-4 * rng.normal(size=y.shape))
-    meter, loudest = audio.survey(file, SMALL), int(np.argmax(np.abs([1.0, *others])))
+    meter, loudest = audio.measure_level(file, SMALL), int(np.argmax(np.abs([1.0, *others])))
     assert meter.channel == loudest
     assert meter.notes == (f"channels cancel out when averaged: channel {loudest + 1} is used",)
-    assert meter.power() == pytest.approx(audio.survey(file_of(y[:, loudest]), SMALL).power(), rel=0.01)
+    assert meter.power() == pytest.approx(audio.measure_level(file_of(y[:, loudest]), SMALL).power(), rel=0.01)
     found = np.concatenate(list(audio.segments(file, SMALL, meter.gain(), 1000, channel=meter.channel)))
     sounds = mels(SPEECH) > -5
     np.testing.assert_allclose(found[sounds], mels(SPEECH)[sounds], atol=0.2)
@@ -155,7 +155,7 @@ def test_of_channels_that_cancel_the_loudest_is_taken_and_it_is_said(others, rng
 def test_channels_that_do_not_cancel_are_averaged(rng):
     noise = rng.normal(size=len(SPEECH)) * 0.05
     for stereo in ([SPEECH, SPEECH], [SPEECH, 0 * SPEECH], [SPEECH, noise], [SPEECH + noise, noise - 0.3 * SPEECH]):
-        meter = audio.survey(file_of(np.stack(stereo, 1)), SMALL)
+        meter = audio.measure_level(file_of(np.stack(stereo, 1)), SMALL)
         assert (meter.channel, meter.notes) == (-1, ())
 
 
@@ -164,7 +164,7 @@ def test_of_channels_that_cancel_in_a_part_of_the_recording_no_part_is_lost(part
     sign = np.ones(len(SPEECH))
     sign[int(part.start * len(sign)) : int(part.stop * len(sign))] = -1
     file = file_of(np.stack([SPEECH, 0.9 * sign * SPEECH], 1))
-    meter = audio.survey(file, SMALL)
+    meter = audio.measure_level(file, SMALL)
     assert meter.channel == 0 and "cancel" in meter.notes[0]
     found = np.concatenate(list(audio.segments(file, SMALL, meter.gain(), 1000, channel=meter.channel)))
     np.testing.assert_allclose(found, mels(SPEECH), atol=0.05)
@@ -173,9 +173,9 @@ def test_of_channels_that_cancel_in_a_part_of_the_recording_no_part_is_lost(part
 def test_an_ordinary_file_is_read_once_and_an_odd_one_twice(monkeypatch):
     calls, blocks = [], recording.blocks
     monkeypatch.setattr(recording, "blocks", lambda *args, **given: calls.append(given) or blocks(*args, **given))
-    audio.survey(file_of(np.stack([SPEECH, SPEECH], 1)), SMALL)
+    audio.measure_level(file_of(np.stack([SPEECH, SPEECH], 1)), SMALL)
     assert len(calls) == 1
-    audio.survey(file_of(np.stack([SPEECH, -SPEECH], 1)), SMALL)
+    audio.measure_level(file_of(np.stack([SPEECH, -SPEECH], 1)), SMALL)
     assert len(calls) == 3
 
 
@@ -199,7 +199,9 @@ def test_the_manifest_holds_channel_and_notes_and_its_examples_are_of_that_chann
 
 def test_the_pitch_is_that_of_the_channel():
     file = file_of(np.stack([SPEECH, -SPEECH], 1))
-    assert pitch.survey(file, 8000, channel=0).mean == pytest.approx(pitch.survey(file_of(SPEECH), 8000).mean)
+    assert pitch.log_f0_moments(file, 8000, channel=0).mean == pytest.approx(
+        pitch.log_f0_moments(file_of(SPEECH), 8000).mean
+    )
 
 
 # ------------------------------------------------------------------ spans

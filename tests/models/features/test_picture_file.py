@@ -48,7 +48,7 @@ def test_endings_are_small_letters_once_each():
 def test_postscript_is_not_run_whatever_its_name(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
-    with pytest.raises(UserError, match="its format is not known"):
+    with pytest.raises(UserError, match="unknown file format"):
         image.read(str(path), RGB)
 
 

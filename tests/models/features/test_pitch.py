@@ -24,7 +24,7 @@ def file_of(y, rate_hz=RATE_HZ):
 
 
 def moved_by(y, f0_hz, ratio):
-    return psola.move(y, RATE_HZ / f0_hz, np.full(len(f0_hz), ratio), HOP)
+    return psola.shift_pitch(y, RATE_HZ / f0_hz, np.full(len(f0_hz), ratio), HOP)
 
 
 # ------------------------------------------------------------------ the tracker
@@ -33,7 +33,7 @@ def moved_by(y, f0_hz, ratio):
 @pytest.mark.parametrize("rate_hz", [8000, 22050])
 @each_voice
 def test_the_pitch_of_a_voice_is_found(f0_hz, rate_hz):
-    found = pitch.track(voice(f0_hz, 1.5, rate_hz, seed=1), rate_hz)
+    found = pitch.track_f0(voice(f0_hz, 1.5, rate_hz, seed=1), rate_hz)
     times = np.arange(len(found)) * pitch.hop_length(rate_hz) / rate_hz
     voiced = ~np.isnan(found)
     errors = np.abs(found / glide(f0_hz, times, np.random.default_rng(1)) - 1)[voiced]
@@ -43,7 +43,7 @@ def test_the_pitch_of_a_voice_is_found(f0_hz, rate_hz):
 @pytest.mark.parametrize("samples", [1, 79, 80, 300, 8000])
 def test_silence_and_noise_of_any_length_are_hardly_voiced(samples, rng):
     for y in (np.zeros(samples), 0.1 * rng.normal(size=samples)):
-        found = pitch.track(np.float32(y), RATE_HZ)
+        found = pitch.track_f0(np.float32(y), RATE_HZ)
         assert len(found) == 1 + samples // HOP
         assert np.sum(~np.isnan(found)) <= 0.1 * len(found) + 1 and (y.any() or np.isnan(found).all())
 
@@ -56,13 +56,13 @@ def small_pieces(monkeypatch):
 
 def test_a_recording_in_pieces_has_the_pitch_of_the_whole_however_it_arrives(small_pieces):
     y = voice(110.0, 4.0, RATE_HZ, seed=2)
-    found = list(pitch.pieces(np.split(y, [7, 5000, 5001, 21000]), RATE_HZ))
-    again = list(pitch.pieces([y], RATE_HZ))
+    found = list(pitch.split_with_f0(np.split(y, [7, 5000, 5001, 21000]), RATE_HZ))
+    again = list(pitch.split_with_f0([y], RATE_HZ))
     assert all(len(f0) == -(-len(part) // HOP) <= 90 + 40 for part, f0 in found)
     np.testing.assert_array_equal(np.concatenate([part for part, _ in found]), y)
     for (_, f0), (_, same) in zip(found, again, strict=True):
         np.testing.assert_array_equal(f0, same)
-    here, whole = np.concatenate([f0 for _, f0 in found]), pitch.track(y, RATE_HZ)[:-1]
+    here, whole = np.concatenate([f0 for _, f0 in found]), pitch.track_f0(y, RATE_HZ)[:-1]
     assert np.mean(np.isnan(here) == np.isnan(whole)) > 0.97
     assert np.nanquantile(np.abs(here / whole - 1), 0.97) < 0.02
 
@@ -72,12 +72,12 @@ def test_a_recording_in_pieces_has_the_pitch_of_the_whole_however_it_arrives(sma
 
 def test_the_moments_of_recordings_are_those_of_their_voiced_frames_and_merge():
     recordings = [voice(f0_hz, 1.0, RATE_HZ, seed=3) for f0_hz in VOICES_HZ.values()]
-    found = merge(*(pitch.survey(file_of(y), RATE_HZ) for y in recordings))
-    f0_hz = np.concatenate([pitch.track(y, RATE_HZ)[: -(-len(y) // HOP)] for y in recordings])
+    found = merge(*(pitch.log_f0_moments(file_of(y), RATE_HZ) for y in recordings))
+    f0_hz = np.concatenate([pitch.track_f0(y, RATE_HZ)[: -(-len(y) // HOP)] for y in recordings])
     wanted = np.log(f0_hz[~np.isnan(f0_hz)])
     assert found.count == len(wanted)
     np.testing.assert_allclose([found.mean[0], found.std[0]], [wanted.mean(), wanted.std()])
-    assert pitch.survey(file_of(np.zeros(4000)), RATE_HZ).count == 0
+    assert pitch.log_f0_moments(file_of(np.zeros(4000)), RATE_HZ).count == 0
 
 
 def test_records_keep_them_if_asked(tmp_path):
@@ -102,9 +102,9 @@ def envelope(y):
 def test_pitch_moves_and_length_level_silence_and_timbre_stay(f0_hz, ratio):
     silence = np.zeros(2000, np.float32)
     y = np.concatenate([silence, voice(f0_hz, 1.5, RATE_HZ, seed=4), silence])
-    before = pitch.track(y, RATE_HZ)
+    before = pitch.track_f0(y, RATE_HZ)
     made = moved_by(y, before, ratio)
-    after = pitch.track(made, RATE_HZ)
+    after = pitch.track_f0(made, RATE_HZ)
     both = ~np.isnan(before) & ~np.isnan(after)
     assert np.mean(both) > 0.8 * np.mean(~np.isnan(before))
     assert abs(np.median((after / before)[both]) / ratio - 1) < 0.01
@@ -120,13 +120,13 @@ def test_pitch_moves_and_length_level_silence_and_timbre_stay(f0_hz, ratio):
 @each_voice
 def test_pitch_that_is_not_moved_leaves_the_recording_as_it_is(f0_hz):
     y = voice(f0_hz, 1.0, RATE_HZ, seed=5)
-    made = moved_by(y, pitch.track(y, RATE_HZ), 1.0)
+    made = moved_by(y, pitch.track_f0(y, RATE_HZ), 1.0)
     assert np.sqrt(np.mean((made - y) ** 2)) < 0.003 * np.sqrt(np.mean(y**2))
 
 
 def test_what_is_not_voiced_is_not_touched():
     y = voice(110.0, 1.0, RATE_HZ, seed=6)
-    f0_hz = pitch.track(y, RATE_HZ)
+    f0_hz = pitch.track_f0(y, RATE_HZ)
     f0_hz[: len(f0_hz) // 2] = np.nan
     made = moved_by(y, f0_hz, 1.5)
     start = HOP * (len(f0_hz) // 2 - 1)
@@ -137,17 +137,17 @@ def test_what_is_not_voiced_is_not_touched():
 
 def test_the_rule_gives_the_targets_mean_and_deviation(rng):
     x, y = np.log(110) + 0.1 * rng.normal(size=500), np.log(190) + 0.15 * rng.normal(size=400)
-    found = np.log(pitch.mean_variance(np.exp(x), Moments.of(x[:, None]), Moments.of(y[:, None])))
+    found = np.log(pitch.convert_f0(np.exp(x), Moments.of(x[:, None]), Moments.of(y[:, None])))
     np.testing.assert_allclose([found.mean(), found.std()], [y.mean(), y.std()], rtol=1e-6)
-    assert np.isnan(pitch.mean_variance(np.array([np.nan]), Moments.of(x[:, None]), Moments.of(y[:, None]))).all()
+    assert np.isnan(pitch.convert_f0(np.array([np.nan]), Moments.of(x[:, None]), Moments.of(y[:, None]))).all()
 
 
 def test_a_recording_moved_in_pieces_is_as_long_and_nearly_that_moved_whole(small_pieces, monkeypatch):
     y = voice(110.0, 4.0, RATE_HZ, seed=7)
     voices = [Moments.of(np.log([[0.9 * f0], [1.1 * f0]])) for f0 in VOICES_HZ.values()]
-    found = np.concatenate(list(pitch.moved(np.array_split(y, 5), RATE_HZ, *voices)))
+    found = np.concatenate(list(pitch.convert_pitch(np.array_split(y, 5), RATE_HZ, *voices)))
     monkeypatch.undo()
-    whole = np.concatenate(list(pitch.moved([y], RATE_HZ, *voices)))
+    whole = np.concatenate(list(pitch.convert_pitch([y], RATE_HZ, *voices)))
     assert found.shape == whole.shape == y.shape
     mels, wanted = (audio.log_mel(x, SMALL) for x in (found, whole))
     sounds = audio.active_frames(wanted, SMALL)

@@ -169,7 +169,7 @@ def test_chained_ogg_streams_are_read_to_the_end_of_the_last_and_none_may_be_cut
 
 
 def without_index(content):
-    (link,) = mpeg.links(io.BytesIO(content), 0)
+    (link,) = mpeg.find_links(io.BytesIO(content), 0)
     return content[link.first.size :]
 
 
@@ -194,7 +194,7 @@ def test_pictures_in_tags_are_no_sound_and_a_missing_index_no_loss(rng):
 
 def test_bytes_that_are_no_frames_are_passed_over(rng):
     whole = without_index(mp3(HIGH))
-    (link,) = mpeg.links(io.BytesIO(whole), 0)
+    (link,) = mpeg.find_links(io.BytesIO(whole), 0)
     cut = 40 * link.first.size
     spoilt = whole[:cut] + rng.integers(0, 256, 9000, np.uint8).tobytes() + whole[cut:]
     assert seconds(spoilt) == pytest.approx(seconds(whole), rel=0.02)
@@ -223,7 +223,7 @@ def test_a_rate_that_no_recorder_has_is_refused(rate_hz, look):
 
 def test_too_many_channels_are_refused():
     assert seconds(encoded(np.zeros((100, 64)))) > 0
-    with pytest.raises(UserError, match="65 channels; wanted 64"):
+    with pytest.raises(UserError, match="65 channels; wanted at most 64"):
         seconds(encoded(np.zeros((100, 65))))
 
 

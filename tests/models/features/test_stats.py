@@ -158,13 +158,13 @@ def test_the_bytes_do_not_tell_in_what_order_workers_were_merged(rng):
 @given(x=vectors(least=1), y=vectors())
 def test_denormalising_undoes_normalising(x, y):
     moments = Moments.of(x)
-    np.testing.assert_allclose(stats.denormalise(stats.normalise(y, moments), moments), y, atol=1e-8)
-    np.testing.assert_allclose(stats.normalise(stats.denormalise(y, moments), moments), y, atol=1e-8)
+    np.testing.assert_allclose(stats.denormalize(stats.normalize(y, moments), moments), y, atol=1e-8)
+    np.testing.assert_allclose(stats.normalize(stats.denormalize(y, moments), moments), y, atol=1e-8)
 
 
 def test_what_is_normalised_has_zero_mean_and_unit_variance(rng):
     x = log_mels(rng)
-    found = Moments.of(stats.normalise(x, Moments.of(x)))
+    found = Moments.of(stats.normalize(x, Moments.of(x)))
     np.testing.assert_allclose(found.mean, 0, atol=1e-9)
     np.testing.assert_allclose(found.std, 1, atol=1e-9)
 
@@ -175,4 +175,4 @@ def test_a_bin_that_never_varies_is_normalised_to_zero(value, frames):
     x = np.full((frames, 2), value)
     moments = Moments.of(x)
     np.testing.assert_allclose(moments.std, stats.STD_FLOOR)
-    np.testing.assert_allclose(stats.normalise(x, moments), 0, atol=1e-8)
+    np.testing.assert_allclose(stats.normalize(x, moments), 0, atol=1e-8)

@@ -59,7 +59,7 @@ gains_within_reach = st.lists(st.floats(0.2, transport.MAX_GAIN), min_size=5, ma
 def test_the_monge_map_is_the_one_symmetric_map_between_two_covariances(source, map_seed, gains):
     s, a = positive(source) + np.eye(5), with_gains(map_seed, gains)
     t = moved(s, a)
-    found = transport.monge(s, t)
+    found = transport.monge_map(s, t)
     np.testing.assert_allclose(found, a, atol=1e-6)
     np.testing.assert_allclose(moved(s, found), t, atol=1e-6 * np.trace(t))
 
@@ -70,7 +70,7 @@ def test_the_effort_of_the_monge_map_is_the_bures_distance(source, map_seed, gai
     s, away = positive(source) + np.eye(5), with_gains(map_seed, gains) - np.eye(5)
     ridge = transport.RIDGE * np.eye(5)
     effort = np.trace(away @ (s + ridge) @ away)
-    found = transport.bures(s + ridge, moved(s, away + np.eye(5)) + ridge)
+    found = transport.squared_bures(s + ridge, moved(s, away + np.eye(5)) + ridge)
     assert found == pytest.approx(effort, abs=1e-6 * np.trace(s))
 
 
@@ -78,14 +78,14 @@ def test_the_effort_of_the_monge_map_is_the_bures_distance(source, map_seed, gai
 @given(source=seeds, map_seed=seeds, gains=st.lists(st.floats(0.2, 30), min_size=5, max_size=5))
 def test_no_direction_is_amplified_more_than_the_largest_gain(source, map_seed, gains):
     s = positive(source) + np.eye(5)
-    found = transport.monge(s, moved(s, with_gains(map_seed, gains)))
+    found = transport.monge_map(s, moved(s, with_gains(map_seed, gains)))
     np.testing.assert_allclose(found, with_gains(map_seed, np.minimum(gains, transport.MAX_GAIN)), atol=1e-5)
 
 
 @laws
 @given(source=seeds)
 def test_equal_covariances_are_moved_nowhere(source):
-    np.testing.assert_allclose(transport.monge(positive(source), positive(source)), np.eye(5), atol=1e-6)
+    np.testing.assert_allclose(transport.monge_map(positive(source), positive(source)), np.eye(5), atol=1e-6)
 
 
 @laws
@@ -93,16 +93,16 @@ def test_equal_covariances_are_moved_nowhere(source):
 def test_the_bures_distance_is_symmetric_and_zero_for_equal_matrices_only(source, target):
     s, t = positive(source), positive(target)
     scale = np.trace(s + t)
-    assert transport.bures(s, s) == pytest.approx(0, abs=1e-5 * scale)
-    assert transport.bures(s, t) == pytest.approx(transport.bures(t, s), abs=1e-5 * scale)
-    assert transport.bures(s, t) > 1e-3 * scale or np.allclose(s, t)
+    assert transport.squared_bures(s, s) == pytest.approx(0, abs=1e-5 * scale)
+    assert transport.squared_bures(s, t) == pytest.approx(transport.squared_bures(t, s), abs=1e-5 * scale)
+    assert transport.squared_bures(s, t) > 1e-3 * scale or np.allclose(s, t)
 
 
 @laws
 @given(deviations=st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), min_size=1, max_size=5))
 def test_without_correlations_the_bures_distance_is_that_of_the_deviations(deviations):
     a, b = np.array(deviations).T
-    found = transport.bures(np.diag(a**2), np.diag(b**2))
+    found = transport.squared_bures(np.diag(a**2), np.diag(b**2))
     assert found == pytest.approx(np.sum((a - b) ** 2), abs=1e-4)
 
 
@@ -115,7 +115,7 @@ def test_filtering_is_the_convolution_of_tensorflow(half, frames, seed):
     rng = np.random.default_rng(seed)
     x, taps = rng.normal(size=(frames, 4)), rng.normal(size=(2 * half + 1, 4, 4))
     wanted = tf.nn.conv1d(x[None], taps, stride=1, padding="SAME")[0]
-    np.testing.assert_allclose(transport.filtered(x, taps), wanted, atol=1e-9)
+    np.testing.assert_allclose(transport.apply_kernel(x, taps), wanted, atol=1e-9)
 
 
 @pytest.mark.parametrize("spec", [SPEC, SMALL], ids=["80 mels", "32 mels"])
@@ -131,13 +131,13 @@ def test_the_filter_brings_a_voice_it_has_not_seen_nearer_to_the_other(here, the
     source, target = moments(here), moments(there)
     taps = transport.kernel(source, target, SPEC)
     x = audio.log_mel(voice(here, 1.5, 8000, 9), SPEC)
-    x = stats.normalise(x[audio.active_frames(x, SPEC)], source)
+    x = stats.normalize(x[audio.active_frames(x, SPEC)], source)
     wanted = target.covariance(0) + 1e-6 * np.eye(SPEC.n_mels)
 
     def distance(x):
-        return transport.bures(Moments.of(stats.denormalise(x, target)).covariance(0), wanted)
+        return transport.squared_bures(Moments.of(stats.denormalize(x, target)).covariance(0), wanted)
 
-    assert distance(transport.filtered(x, taps)) < 0.7 * distance(x)
+    assert distance(transport.apply_kernel(x, taps)) < 0.7 * distance(x)
 
 
 def test_bands_that_follow_one_another_in_the_target_do_so_in_what_is_filtered(rng):
@@ -145,7 +145,7 @@ def test_bands_that_follow_one_another_in_the_target_do_so_in_what_is_filtered(r
     y = x[1].copy()
     y[1:, 1::2] = 0.8 * x[1, :-1, ::2] + 0.6 * x[1, 1:, 1::2]  # odd bands echo even ones a frame later
     source, target = (Moments.of(frames, lags=stats.LAGS) for frames in (x[0], y))
-    found = Moments.of(transport.filtered(x[0], transport.kernel(source, target, SMALL)), lags=1).covariance(1)
+    found = Moments.of(transport.apply_kernel(x[0], transport.kernel(source, target, SMALL)), lags=1).covariance(1)
     assert np.diag(found, 1)[::2].mean() > 0.4
     assert abs(np.diag(found, -1)[::2].mean()) < 0.1
 
@@ -184,7 +184,7 @@ def test_noise_has_no_pitch_that_could_be_moved(rng):
 
 @pytest.mark.parametrize("bins", [32, 80])
 def test_the_envelope_keeps_slow_cosines_and_drops_fast_ones(bins):
-    smooth = transport.envelope(bins)
+    smooth = transport.envelope_matrix(bins)
     np.testing.assert_allclose(smooth, smooth.T, atol=1e-12)
     places = (np.arange(bins) + 0.5) * np.pi / bins
     for order in range(bins):
@@ -198,27 +198,27 @@ def test_the_envelope_keeps_slow_cosines_and_drops_fast_ones(bins):
 
 @pytest.mark.parametrize("ratio", [0.5, 0.8, 1.0, 1.3, 2.0])
 def test_stretching_leaves_the_envelope_where_it_is(ratio, rng):
-    smooth = transport.envelope(SPEC.n_mels)
+    smooth = transport.envelope_matrix(SPEC.n_mels)
     slow = transport.ENVELOPE_ORDER - transport.ENVELOPE_SLOPE
     places = (np.arange(SPEC.n_mels) + 0.5) * np.pi / SPEC.n_mels
     x = rng.normal(size=slow) @ np.cos(np.outer(np.arange(slow), places))
     np.testing.assert_allclose(smooth @ x, x, atol=1e-9)
-    np.testing.assert_allclose(transport.stretched(ratio, SPEC) @ x, x, atol=1e-9)
+    np.testing.assert_allclose(transport.stretch_matrix(ratio, SPEC) @ x, x, atol=1e-9)
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.8])
 def test_nothing_is_stretched_in_from_beyond_the_top_band(ratio, rng):
     hz = transport.band_hz(SPEC)
     fine = rng.normal(size=SPEC.n_mels)
-    fine -= transport.envelope(SPEC.n_mels) @ fine
-    moved = transport.stretched(ratio, SPEC) @ fine - transport.envelope(SPEC.n_mels) @ fine
+    fine -= transport.envelope_matrix(SPEC.n_mels) @ fine
+    moved = transport.stretch_matrix(ratio, SPEC) @ fine - transport.envelope_matrix(SPEC.n_mels) @ fine
     empty = hz > 1.01 * ratio * hz[-1]
     np.testing.assert_array_equal(moved[empty] == 0, True)
     assert 0 < empty.sum() < len(hz) and np.abs(moved[~empty]).max() > 0.1
 
 
 def test_stretching_by_one_changes_nothing():
-    np.testing.assert_allclose(transport.stretched(1.0, SPEC), np.eye(SPEC.n_mels), atol=1e-12)
+    np.testing.assert_allclose(transport.stretch_matrix(1.0, SPEC), np.eye(SPEC.n_mels), atol=1e-12)
 
 
 @pytest.mark.parametrize(("source_hz", "ratio"), [(400, 2.0), (800, 0.5), (600, 1.5), (900, 0.8)])
@@ -226,8 +226,8 @@ def test_stretching_moves_a_harmonic_by_the_ratio(source_hz, ratio):
     hz = transport.band_hz(SPEC)
     x = np.zeros(SPEC.n_mels)
     x[np.argmin(abs(hz - source_hz))] = 1.0
-    fine = x - transport.envelope(SPEC.n_mels) @ x
-    moved = transport.stretched(ratio, SPEC) @ fine
+    fine = x - transport.envelope_matrix(SPEC.n_mels) @ x
+    moved = transport.stretch_matrix(ratio, SPEC) @ fine
     peak_hz = hz[np.argmax(moved)]
     assert peak_hz == pytest.approx(source_hz * ratio, rel=0.05)
 

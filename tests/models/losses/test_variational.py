@@ -32,31 +32,31 @@ def test_the_divergence_is_never_negative_and_adds_up_over_dimensions(mu, log_va
 def test_the_divergence_is_the_mean_of_log_ratios(rng):
     mu, log_var = tf.constant([[0.7, -1.0]]), tf.constant([[0.3, -0.8]])
     noise = rng.normal(size=(200000, 2)).astype(np.float32)
-    z = variational.reparameterised(mu, log_var, noise)
-    ratio = variational.log_normal(z, mu, log_var) - variational.log_normal(z, 0.0 * z, 0.0 * z)
+    z = variational.reparameterize(mu, log_var, noise)
+    ratio = variational.gaussian_log_density(z, mu, log_var) - variational.gaussian_log_density(z, 0.0 * z, 0.0 * z)
     np.testing.assert_allclose(np.mean(np.sum(ratio, 1)), variational.kl_to_prior(mu, log_var)[0], rtol=0.02)
 
 
 def test_likelihoods_are_those_of_the_textbook(rng):
     x, mean = rng.normal(size=(2, 3, 4)).astype(np.float32)
-    found = variational.gaussian(tf.constant(x), tf.constant(mean), np.log(0.5))
+    found = variational.gaussian_nll(tf.constant(x), tf.constant(mean), np.log(0.5))
     np.testing.assert_allclose(found, -scipy.stats.norm(mean, 0.5).logpdf(x).sum(1), rtol=1e-4)
     bits, p = (x > 0).astype(np.float32), scipy.special.expit(mean)
-    found = variational.bernoulli(tf.constant(bits), tf.constant(mean))
+    found = variational.bernoulli_nll(tf.constant(bits), tf.constant(mean))
     np.testing.assert_allclose(found, -scipy.stats.bernoulli(p).logpmf(bits).sum(1), rtol=1e-4)
 
 
 def decomposed(mu, log_var, noise):
     mu, log_var = tf.constant(mu, tf.float32), tf.constant(log_var, tf.float32)
-    z = variational.reparameterised(mu, log_var, tf.constant(noise, tf.float32))
-    return z, {k: v.numpy() for k, v in variational.decomposed(z, mu, log_var, (mu, log_var)).items()}
+    z = variational.reparameterize(mu, log_var, tf.constant(noise, tf.float32))
+    return z, {k: v.numpy() for k, v in variational.decompose_kl(z, mu, log_var, (mu, log_var)).items()}
 
 
 def test_the_parts_of_the_divergence_add_up_to_it(rng):
     mu, log_var = rng.normal(size=(2, 16, 3))
     z, parts = decomposed(mu, log_var, rng.normal(size=(16, 3)))
-    whole = variational.log_normal(z, tf.cast(mu, tf.float32), tf.cast(log_var, tf.float32))
-    whole = np.sum(whole - variational.log_normal(z, 0.0 * z, 0.0 * z), axis=1)
+    whole = variational.gaussian_log_density(z, tf.cast(mu, tf.float32), tf.cast(log_var, tf.float32))
+    whole = np.sum(whole - variational.gaussian_log_density(z, 0.0 * z, 0.0 * z), axis=1)
     np.testing.assert_allclose(sum(parts.values()), whole, atol=1e-4)
 
 

@@ -14,7 +14,7 @@ SCALES = waveform.resolutions(SMALL)
 TERMS = {
     "mel": lambda x, y: waveform.mel(x, y, SMALL),
     "stft": lambda x, y: waveform.multi_resolution_stft(x, y, SCALES),
-    "said": lambda x, y: waveform.said(x, spectral.stft(y, SMALL), SMALL),
+    "said": lambda x, y: waveform.frame_loss(x, spectral.stft(y, SMALL), SMALL),
 }
 
 

@@ -42,14 +42,14 @@ def test_what_is_like_outputs_for_examples_is_accepted_and_mush_and_noise_are_no
 
     known, others, new = (outputs(count).reshape(-1, 8, 8, 1) for count in (400, 300, 400))
     support = latent.Support(known, others)
-    assert support.accepted(new) == pytest.approx(0.95, abs=0.04)
-    assert support.accepted(rng.normal(size=(100, 8, 8, 1))) == 0
-    assert support.accepted(0.01 * new) < 0.2
-    assert support.accepted(new + 50) == 0
+    assert support.acceptance_rate(new) == pytest.approx(0.95, abs=0.04)
+    assert support.acceptance_rate(rng.normal(size=(100, 8, 8, 1))) == 0
+    assert support.acceptance_rate(0.01 * new) < 0.2
+    assert support.acceptance_rate(new + 50) == 0
 
 
 def test_codes_that_are_the_prior_are_at_no_distance_from_it(rng):
     codes = rng.normal(size=(4000, 3))
-    assert latent.gaussian_divergence(codes) < 0.01 < latent.gaussian_divergence(2 * codes)
+    assert latent.gaussian_kl_to_prior(codes) < 0.01 < latent.gaussian_kl_to_prior(2 * codes)
     assert abs(latent.distance_to_prior(codes)) < 0.1 < latent.distance_to_prior(codes + 1)
     assert latent.active_units(codes * [1, 0.05, 0]) == 1

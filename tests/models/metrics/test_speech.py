@@ -40,7 +40,7 @@ def log_mels(seed, frames=20):
 @given(seed=seeds, frames=st.integers(1, 12), others=st.integers(1, 12))
 def test_an_alignment_walks_from_first_to_last_without_leaps(seed, frames, others):
     x, y = log_mels(seed, frames), log_mels(seed + 1, others)
-    path = speech.aligned(x, y)
+    path = speech.dtw_path(x, y)
     assert path[0].tolist() == [0, 0] and path[-1].tolist() == [frames - 1, others - 1]
     steps = {tuple(step) for step in np.diff(path, axis=0)}
     assert steps <= {(0, 1), (1, 0), (1, 1)}
@@ -51,7 +51,7 @@ def test_an_alignment_walks_from_first_to_last_without_leaps(seed, frames, other
 def test_a_slower_recording_is_aligned_frame_by_frame(seed, repeats):
     x = log_mels(seed, len(repeats))
     which = np.repeat(np.arange(len(repeats)), repeats)
-    path = speech.aligned(x, x[which])
+    path = speech.dtw_path(x, x[which])
     np.testing.assert_array_equal(which[path[:, 1]], path[:, 0])
 
 

@@ -17,7 +17,7 @@ def test_a_mel_generator_begins_as_its_transport_filter(frames, taps, rng):
     found = generator(taps=kernel)(x)
     assert found.shape == x.shape
     for one, wanted in zip(found, x, strict=True):
-        np.testing.assert_allclose(one, transport.filtered(wanted, kernel), atol=1e-5)
+        np.testing.assert_allclose(one, transport.apply_kernel(wanted, kernel), atol=1e-5)
 
 
 def test_a_mel_generator_never_trains_its_filter_and_can_train_all_else(rng):

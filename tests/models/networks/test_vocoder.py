@@ -20,21 +20,21 @@ def test_what_is_said_is_heard_by_one_inverse_transform(rng):
 def test_frames_have_the_phases_and_magnitudes_that_the_network_says(voice_pair, rng):
     log_mels = spectral.log_mel(voice_pair, SMALL)
     said = tf.constant(0.3 * rng.normal(size=(2, CLIP_FRAMES, 2 * 129)), tf.float32)
-    found = vocoder_networks.frames(said, log_mels, SMALL)
-    silent = vocoder_networks.frames(tf.zeros_like(said), log_mels, SMALL)
+    found = vocoder_networks.complex_frames(said, log_mels, SMALL)
+    silent = vocoder_networks.complex_frames(tf.zeros_like(said), log_mels, SMALL)
     np.testing.assert_allclose(tf.math.angle(found), said[..., 129:], atol=1e-4)
     np.testing.assert_allclose(tf.math.log(tf.abs(found) / tf.abs(silent)), said[..., :129], atol=1e-4)
 
 
 def test_a_network_that_says_nothing_has_the_magnitudes_of_the_mels(voice_pair):
     log_mels = spectral.log_mel(voice_pair, SMALL)
-    found = tf.abs(vocoder_networks.frames(tf.zeros([2, CLIP_FRAMES, 2 * 129]), log_mels, SMALL))
+    found = tf.abs(vocoder_networks.complex_frames(tf.zeros([2, CLIP_FRAMES, 2 * 129]), log_mels, SMALL))
     again = tf.math.log(tf.maximum(found @ audio.mel_matrix(SMALL).T, SMALL.floor))
     assert np.mean(np.abs(again - log_mels)) < 0.05
 
 
 def test_no_bin_is_louder_than_any_recording_could_be():
-    shout = vocoder_networks.frames(tf.fill([1, 4, 2 * 129], 99.0), tf.zeros([1, 4, 32]), SMALL)
+    shout = vocoder_networks.complex_frames(tf.fill([1, 4, 2 * 129], 99.0), tf.zeros([1, 4, 32]), SMALL)
     assert np.abs(shout).max() <= SMALL.n_fft * 1.001
 
 

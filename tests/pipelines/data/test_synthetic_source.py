@@ -30,8 +30,8 @@ def centre(pixels):
 @given(number=st.integers(0, 10**6), seed=st.integers(0, 9))
 @laws
 def test_an_example_is_a_function_of_its_number_and_seed(number, seed):
-    for kind, values in procedural.SETS.items():
-        (x, factors), (again, same) = (procedural.example(kind, number, seed) for _ in "ab")
+    for kind, values in procedural.DATA_SETS.items():
+        (x, factors), (again, same) = (procedural.generate_example(kind, number, seed) for _ in "ab")
         np.testing.assert_array_equal(x, again)
         assert factors == same and all(factors[name] in known for name, known in values.items())
 
@@ -39,22 +39,24 @@ def test_an_example_is_a_function_of_its_number_and_seed(number, seed):
 @given(number=st.integers(0, 10**6))
 @laws
 def test_no_shape_is_cut_off(number):
-    x, _ = procedural.example("pictures", number)
+    x, _ = procedural.generate_example("pictures", number)
     assert x.shape == (64, 64, 1) and x.max() == 255
     assert not np.concatenate([x[0], x[-1], x[:, 0], x[:, -1]]).any()
 
 
 def test_a_picture_is_where_and_as_large_as_its_factors_say():
     for shape in range(3):
-        made = {x: centre(procedural.picture({**PICTURE, "shape": shape, "x": x, "y": 1 - x})) for x in (0.0, 1.0)}
+        made = {
+            x: centre(procedural.render_picture({**PICTURE, "shape": shape, "x": x, "y": 1 - x})) for x in (0.0, 1.0)
+        }
         shift = np.subtract(made[1.0], made[0.0])
         np.testing.assert_allclose(shift, [0.42 * 64, -0.42 * 64], atol=0.3)
-        large, small = (procedural.picture({**PICTURE, "shape": shape, "scale": s}).sum() for s in (1.0, 0.5))
+        large, small = (procedural.render_picture({**PICTURE, "shape": shape, "scale": s}).sum() for s in (1.0, 0.5))
         assert large / small == pytest.approx(4, rel=0.05)
 
 
 def test_a_turn_by_ninety_degrees_lays_the_ellipse_on_its_side():
-    lying, standing = (procedural.picture({**PICTURE, "orientation": turn})[..., 0] for turn in (0.0, 90.0))
+    lying, standing = (procedural.render_picture({**PICTURE, "orientation": turn})[..., 0] for turn in (0.0, 90.0))
     np.testing.assert_allclose(lying.T, standing, atol=60)
     assert lying.any(axis=0).sum() > 1.8 * lying.any(axis=1).sum()
 
@@ -64,8 +66,8 @@ def test_every_factor_of_a_sound_can_be_seen_in_its_log_mels(name):
     spec = audio.AudioSpec.at(procedural.RATE_HZ)
 
     def seen(value, seed):
-        y = procedural.sound({**TONE, name: value}, seed=seed)
-        return audio.log_mel(audio.levelled(y, spec), spec)
+        y = procedural.synthesize_sound({**TONE, name: value}, seed=seed)
+        return audio.log_mel(audio.normalize_level(y, spec), spec)
 
     values = procedural.SOUNDS[name][[0, -1]]
     by_chance = np.abs(seen(values[0], 1) - seen(values[0], 2)).mean()
@@ -89,7 +91,7 @@ def test_records_of_a_set_know_their_factors(kind, shape, tmp_path):
         rows = {row["id"]: row for row in csv.DictReader(file)}
     assert rows.keys() == {source.id for source in data.sources} and len(rows) == 12
     first = rows["drawn/000003" + folders.SUFFIXES[kind]]
-    assert {name: float(first[name]) for name in procedural.SETS[kind]} == procedural.example(kind, 3)[1]
+    assert {name: float(first[name]) for name in procedural.DATA_SETS[kind]} == procedural.generate_example(kind, 3)[1]
     assert {x.shape for _, x in source_features.read_sources(data, "train", "drawn")} == {shape}
 
 
@@ -102,7 +104,8 @@ def test_what_was_drawn_stays_and_is_drawn_anew_for_another_count(tmp_path, monk
     folders.draw_examples("factors:pictures/2", "a", str(tmp_path))
     assert len(list(path.parent.iterdir())) == 2
     assert np.array_equal(
-        np.asarray(PIL.Image.open(io.BytesIO(path.read_bytes())))[..., None], procedural.example("pictures", 1)[0]
+        np.asarray(PIL.Image.open(io.BytesIO(path.read_bytes())))[..., None],
+        procedural.generate_example("pictures", 1)[0],
     )
 
 
@@ -117,7 +120,7 @@ def test_files_that_no_command_drew_stay(tmp_path, name):
 
 
 def test_what_was_cut_off_is_drawn_anew(tmp_path, monkeypatch):
-    left, example = iter(range(2)), procedural.example
+    left, example = iter(range(2)), procedural.generate_example
 
     def failing(*arguments):
         if next(left, None) is None:
@@ -125,7 +128,7 @@ def test_what_was_cut_off_is_drawn_anew(tmp_path, monkeypatch):
         return example(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
-        patch.setattr(procedural, "example", failing)
+        patch.setattr(procedural, "generate_example", failing)
         folders.draw_examples("factors:pictures/5", "a", str(tmp_path))
     folders.draw_examples("factors:sounds/1", "a", str(tmp_path))
     names = sorted(path.name for path in (tmp_path / "sources").rglob("*") if path.is_file())

@@ -24,7 +24,7 @@ def test_the_judge_takes_noise_for_neither_domain(picture_run, picture_records):
     rng, shown = np.random.default_rng(5), [x.features for found in made.test.values() for x in found]
     noise = [rng.uniform(-1, 1, x.shape).astype(np.float32) for x in shown]
     scrambled = [rng.permutation(x.reshape(-1, x.shape[-1])).reshape(x.shape) for x in shown]
-    for broken in (noise, scrambled, [ood_examples.unlike(x, rng) for x in shown]):
+    for broken in (noise, scrambled, [ood_examples.ood_example(x, rng) for x in shown]):
         assert np.mean(judge.judge(broken) == 2) >= 0.9
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testbed import train
 
-from models.metrics.generation import Components, kernel_distance, nearer
+from models.metrics.generation import PrincipalComponents, kernel_distance, relative_similarity
 from pipelines.evaluation import run_evaluation, sample_quality
 
 
@@ -34,13 +34,13 @@ def test_the_further_apart_the_greater(shift):
 
 @pytest.mark.parametrize("shapes", [((1, 3), (5, 3)), ((5, 3), (5, 2))])
 def test_too_few_or_other_features_are_refused(shapes):
-    with pytest.raises(ValueError, match="wanted two or more of one length"):
+    with pytest.raises(ValueError, match="wanted the same number of features"):
         kernel_distance(*map(np.ones, shapes))
 
 
 def test_components_are_white_on_what_they_are_of_and_leave_out_what_never_varies(rng):
     x = np.concatenate([rng.normal(size=(50, 4)) @ rng.normal(size=(4, 4)), np.ones((50, 2))], axis=1)
-    made = Components(x).of(x)
+    made = PrincipalComponents(x).transform(x)
     assert made.shape == (50, 4)
     np.testing.assert_allclose(made.T @ made / 50, np.eye(4), atol=1e-8)
 
@@ -61,13 +61,13 @@ def test_an_evaluation_holds_samples_against_data(plugin, kind, speech_records, 
 
 
 def test_what_is_nearer_by_chance_is_so_as_often_as_the_error_says(rng):
-    found = [nearer(*(rng.normal(size=(3, 60, 4)) + [[[0.5]], [[0.5]], [[0]]])) for _ in range(300)]
+    found = [relative_similarity(*(rng.normal(size=(3, 60, 4)) + [[[0.5]], [[0.5]], [[0]]])) for _ in range(300)]
     assert 0.02 < np.mean([gain > sample_quality.SURE * error for gain, error in found]) < 0.1
 
 
 def test_what_is_nearer_is_found_nearer(rng):
     x, y, wanted = rng.normal(size=(3, 200, 4))
     for shrunk in (0.3, 1.0):
-        gain, error = nearer(x, shrunk * y + 0.5, wanted)
+        gain, error = relative_similarity(x, shrunk * y + 0.5, wanted)
         assert gain > 2 * error > 0
-        assert nearer(shrunk * y + 0.5, x, wanted) == pytest.approx((-gain, error))
+        assert relative_similarity(shrunk * y + 0.5, x, wanted) == pytest.approx((-gain, error))

@@ -42,7 +42,7 @@ def test_a_long_file_is_looked_at_in_the_same_windows_by_all(bench, monkeypatch,
     spec, long = coder.spec.features, tmp_path / "long.wav"
     y = np.concatenate([voice(110.0, 4.0, 8000, seed=n) for n in range(20)])
     soundfile.write(long, y, 8000)
-    gain = audio.survey(str(long), spec).gain()
+    gain = audio.measure_level(str(long), spec).gain()
     whole = np.concatenate(list(audio.segments(str(long), spec, gain, 999)))
     with open(long, "rb") as file:
         of_file, starts = coder.units_of(file)
@@ -58,7 +58,7 @@ def test_preprocess_leaves_out_what_is_unlike(detecting, tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "mixed").mkdir()
     for n in range(6):
-        pixels = procedural.picture(procedural.drawn_factors(procedural.PICTURES, n, 0))
+        pixels = procedural.render_picture(procedural.sample_factors(procedural.PICTURES, n, 0))
         noisy = rng.integers(0, 256, pixels.shape).astype(np.uint8)
         image.write(str(tmp_path / "mixed" / f"{n}.png"), noisy if n % 2 else pixels)
     preprocess(tmp_path, tmp_path / "records", ["mixed"], reject=run_dir)
