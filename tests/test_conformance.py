@@ -242,8 +242,8 @@ def begin(trained):
 
 
 def gradients(plugin):
-    """Of the first step, but for a factor: what each player's Adam remembers of it."""
-    return [player.first.numpy() for player in plugin.players()]
+    """Of the first step, but for a factor: the first moment of each optimizer."""
+    return [optimizer.m.numpy() for optimizer in plugin.optimizers()]
 
 
 def features(case, batch, frames):

@@ -179,6 +179,7 @@ def train(run_dir, data_dir, plugin="cyclegan", *, pace=None, strategy=None, **c
     data = dataset.open_records(data_dir)
     made = config.preset(plugins.load(plugin), "small", data.spec.kind)
     known = {field.name for field in dataclasses.fields(made)}
+    assert set(changes) <= known | {"precision", "jit_compile"}, changes
     sizes = {"steps": 2, "batch_size": 2, "crop_frames": 16, "channels": 8, "blocks": 1, "discriminator_channels": 8}
     made = dataclasses.replace(made, **{k: v for k, v in {**sizes, **changes}.items() if k in known})
     run = run_directory.Run(

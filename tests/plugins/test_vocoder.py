@@ -14,8 +14,8 @@ def test_without_weight_there_are_no_discriminators(waveform_records, monkeypatc
     sizes = {"channels": 8, "blocks": 1, "discriminator_channels": 2, "crop_frames": 16}
     alone = vocoder.Vocoder(vocoder.Config(**sizes, adversarial=0.0, mel=0.0, magnitude=1.0), spec)
     judged = vocoder.Vocoder(vocoder.Config(**sizes, adversarial=1.0), spec)
-    assert len(alone.networks()) == 1 and len(alone.players()) == 1
-    assert len(judged.players()) == 1 + 5 + 3
+    assert len(alone.networks()) == 1 and len(alone.optimizers()) == 1
+    assert len(judged.optimizers()) == 1 + 5 + 3
     monkeypatch.setattr(vocoder_networks, "waveform", None)  # nor is a waveform made that no term asks for
     batch = next(iter(input_pipeline.batches(data, vocoder.Vocoder, alone.config, batch_size=2)))
     assert set(alone.eval_step(batch, 2)) == {"magnitude"}

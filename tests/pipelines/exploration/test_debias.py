@@ -36,7 +36,7 @@ def runs(grouped, speech_records, tmp_path_factory):
     made = {}
     for plugin, data_dir, steps in (("db_vae", grouped, 40), ("ae", speech_records, 2)):
         made[plugin] = str(tmp_path_factory.mktemp("run")), data_dir
-        train(made[plugin][0], data_dir, plugin, latent=3, steps=steps, batch_size=8, rate=3e-3).fit()
+        train(made[plugin][0], data_dir, plugin, latent=3, steps=steps, batch_size=8, learning_rate=3e-3).fit()
     return made
 
 

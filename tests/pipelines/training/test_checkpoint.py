@@ -49,7 +49,7 @@ def test_a_full_disk_loses_no_checkpoint(speech_records, tmp_path, capsys):
 @pytest.mark.parametrize("plugin", ["cyclegan", "mask_cyclegan"])
 def test_a_run_may_begin_with_the_networks_of_another(plugin, speech_records, tmp_path):
     first = train(str(tmp_path / "first"), speech_records, plugin, ema=0.9)
-    first.plugin.generators.made.assign(7)
+    first.plugin.generator_optimizer.iterations.assign(7)
     for network in first.plugin.networks():
         for weight in network.trainable_variables:
             weight.assign(weight + 1)

@@ -33,14 +33,14 @@ def variables(run_dir):
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(speech_records, tmp_path, in_new_process, monkeypatch):
     monkeypatch.setattr(saved_model, "write", lambda *_: None)  # of which other tests are
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
-    train(whole, speech_records, "ae", steps=6, accumulate=2, ema=0.9).fit()
+    train(whole, speech_records, "ae", steps=6, accumulation_steps=2, ema=0.9).fit()
     code = f"""
 import os, signal, sys
 sys.path.insert(0, {os.path.join(ROOT, "tests")!r})
 from testbed import train
 from pipelines.training import trainer
 pace = trainer.Pace(evaluations=0, save_s=0.0)
-made = train({killed!r}, {speech_records!r}, "ae", steps=6, accumulate=2, ema=0.9, pace=pace)
+made = train({killed!r}, {speech_records!r}, "ae", steps=6, accumulation_steps=2, ema=0.9, pace=pace)
 save = made.keeper.save
 def deadly(step):
     save(step)
@@ -51,7 +51,7 @@ made.fit()
 """
     with pytest.raises(AssertionError):
         in_new_process(code)
-    again = train(killed, speech_records, "ae", steps=6, accumulate=2, ema=0.9)
+    again = train(killed, speech_records, "ae", steps=6, accumulation_steps=2, ema=0.9)
     assert again.keeper.restore() == 3
     again.fit()
     found, wanted = variables(killed), variables(whole)
@@ -63,7 +63,7 @@ made.fit()
 
 def test_a_run_that_is_told_to_stop_saves_first(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae", steps=50)
-    step, done = made.train_step(("move",)), []
+    step, done = made.train_step(("update",)), []
 
     def interrupted(batch):
         done.append(None)
@@ -107,7 +107,7 @@ def test_lines_of_an_attempt_that_was_cut_off_are_dropped(tmp_path):
 
 
 def test_a_run_exports_the_averages_of_its_weights(speech_records, tmp_path, features_only):
-    made = train(str(tmp_path), speech_records, "ae", steps=4, ema=0.5, rate=0.1)
+    made = train(str(tmp_path), speech_records, "ae", steps=4, ema=0.5, learning_rate=0.1)
     made.fit()
     x = np.random.default_rng(0).normal(size=(1, 16, 32)).astype(np.float32) - 3
     exported = tf.saved_model.load(str(tmp_path / "export")).signatures["reconstruct"]
@@ -137,8 +137,8 @@ class Hopeless(Exploding):
 
 @pytest.fixture
 def exploding(monkeypatch):
-    monkeypatch.setitem(plugins.BUILT_IN, "exploding", "test_trainer:Exploding")
-    monkeypatch.setitem(plugins.BUILT_IN, "hopeless", "test_trainer:Hopeless")
+    monkeypatch.setitem(plugins.BUILT_IN, "exploding", f"{__name__}:Exploding")
+    monkeypatch.setitem(plugins.BUILT_IN, "hopeless", f"{__name__}:Hopeless")
 
 
 def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(
@@ -213,14 +213,14 @@ def test_a_worker_that_is_not_the_chief_counts_its_steps_and_restores_no_best(sp
 def test_a_summary_names_networks_and_their_sizes(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records)
     told = trainer.summary(made.run, made.data.spec)
-    assert f"{made.plugin.g_ab.count_params():,} parameters" in told and "translate_ab, translate_ba" in told
+    assert f"{made.plugin.generator_ab.count_params():,} parameters" in told and "translate_ab, translate_ba" in told
 
 
 def test_training_ends_when_validation_improves_no_more_and_the_best_is_exported(
     speech_records, tmp_path, features_only, capsys
 ):
     pace = trainer.Pace(log_steps=1, evaluations=99, save_s=999.0)
-    made = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, rate=0.3, pace=pace)
+    made = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, learning_rate=0.3, pace=pace)
     made.fit(exported="best")
     assert "reconstruction has not improved for 2 validations: the end" in capsys.readouterr().out
     rows = metrics_log.read_metrics(str(tmp_path))
@@ -229,7 +229,7 @@ def test_training_ends_when_validation_improves_no_more_and_the_best_is_exported
     assert made.best.manager.latest_checkpoint.endswith(f"ckpt-{min(validations)[1]}")
     assert int(made.best.step.numpy()) == min(validations)[1]
     assert (tmp_path / "export" / "saved_model.pb").exists()
-    again = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, rate=0.3, pace=pace)
+    again = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, learning_rate=0.3, pace=pace)
     assert again.fit() == {} and int(again.keeper.step.numpy()) == validations[-1][1]
 
 
@@ -323,7 +323,7 @@ def test_bfloat16_moves_as_single_precision_does_but_for_rounding(speech_records
         batch = next(made.feed.batches("train", 0))
         values = made.plugin.train_step(batch, 2)
         assert values["reconstruction"].dtype == tf.float32
-        moved[precision] = made.plugin.mover.first.numpy()
+        moved[precision] = made.plugin.optimizer.m.numpy()
     plain, rounded = moved.values()
     assert 1e-4 < np.linalg.norm(rounded - plain) / np.linalg.norm(plain) < 0.1
 
