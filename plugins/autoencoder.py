@@ -44,7 +44,7 @@ class Autoencoder(base.Plugin):
         return self._losses(encoder, decoder, batch, global_batch_size)
 
     def _losses(self, encoder, decoder, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        x = self.normalise(batch["x"], self.spec.overall)
+        x = self.normalize(batch["x"], self.spec.overall)
         return {"reconstruction": reduction.batch_mean(reconstruction.l2(x, decoder(encoder(x))), global_batch_size)}
 
     def signatures(self) -> dict:
@@ -52,9 +52,9 @@ class Autoencoder(base.Plugin):
         encoder, decoder = (self.optimizer.averaged(network) for network in (self.encoder, self.decoder))
 
         def encode(features):
-            return encoder(self.normalise(features, self.spec.overall))
+            return encoder(self.normalize(features, self.spec.overall))
 
         def decode(code):
-            return self.denormalise(decoder(code), self.spec.overall)
+            return self.denormalize(decoder(code), self.spec.overall)
 
         return encoding.signatures(self, encode, decode)

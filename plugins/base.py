@@ -203,14 +203,14 @@ class Plugin(tf.Module):
         options = {"decay": self.config.decay, "scale": self.learning_rate_scale}
         return schedules.LearningRate(learning_rate, steps, warmup_steps=warmup_steps, **options)
 
-    def normalise(self, x: tf.Tensor, moments: Moments) -> tf.Tensor:
+    def normalize(self, x: tf.Tensor, moments: Moments) -> tf.Tensor:
         """Log-mels to zero mean and unit variance per band; images unchanged."""
         if self.spec.kind == "image":
             return x
         return (x - tf.cast(moments.mean, x.dtype)) / tf.cast(moments.std, x.dtype)
 
-    def denormalise(self, x: tf.Tensor, moments: Moments) -> tf.Tensor:
-        """The inverse of :meth:`normalise`, clipped to the front end's floor and the domain's highest level."""
+    def denormalize(self, x: tf.Tensor, moments: Moments) -> tf.Tensor:
+        """The inverse of :meth:`normalize`, clipped to the front end's floor and the domain's highest level."""
         if self.spec.kind == "image":
             return tf.clip_by_value(x, -1.0, 1.0)
         y = x * tf.cast(moments.std, x.dtype) + tf.cast(moments.mean, x.dtype)

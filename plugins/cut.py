@@ -121,7 +121,7 @@ class CUT(base.Plugin):
         2. Update generator and projection heads by the gradient of ``adversarial + nce + nce_identity`` (Eq. 5).
         3. Update the discriminator.
         """
-        a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
+        a, b = self.normalize(batch["a"], self.a), self.normalize(batch["b"], self.b)
         step, rng = batch["step"][0], self.rng(batch, global_batch_size)
         with tf.GradientTape() as tape:
             terms, ab = self._terms(self.generator, a, b, step, rng)
@@ -136,7 +136,7 @@ class CUT(base.Plugin):
 
         Patches are compared by the features of the generator with its current weights.
         """
-        a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
+        a, b = self.normalize(batch["a"], self.a), self.normalize(batch["b"], self.b)
         rng = self.rng(batch, global_batch_size)
         terms, ab = self._terms(self.generator_optimizer.averaged(self.generator), a, b, batch["step"][0], rng)
         values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
@@ -191,7 +191,7 @@ class CUT(base.Plugin):
 
         @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ab(features):
-            return self.denormalise(generator(self.normalise(features, self.a)), self.b)
+            return self.denormalize(generator(self.normalize(features, self.a)), self.b)
 
         return {"translate_ab": translate_ab}
 

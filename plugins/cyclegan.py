@@ -121,7 +121,7 @@ class CycleGAN(base.Plugin):
            loss of Sec. 5.2).
         2. Update each discriminator on real examples and translations, half of which come from its image pool.
         """
-        a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
+        a, b = self.normalize(batch["a"], self.a), self.normalize(batch["b"], self.b)
         step, rng = batch["step"][0], self.rng(batch, global_batch_size)
         with tf.GradientTape() as tape:
             terms, ab, ba = self._generator_terms(self.generator_ab, self.generator_ba, a, b, step, rng)
@@ -133,7 +133,7 @@ class CycleGAN(base.Plugin):
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """The losses of :meth:`train_step` with the averaged generators, without image pool and update."""
-        a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
+        a, b = self.normalize(batch["a"], self.a), self.normalize(batch["b"], self.b)
         rng = self.rng(batch, global_batch_size)
         g_ab, g_ba = (
             self.generator_optimizer.averaged(self.generator_ab),
@@ -170,8 +170,8 @@ class CycleGAN(base.Plugin):
             )
             terms["residual"] = reconstruction.l1(ab, linear_ab) + reconstruction.l1(ba, linear_ba)
         if is_speech and not schedules.is_zero(c.loudness):
-            mels_a, mels_ba = (self.denormalise(x, self.a) for x in (a, ba))
-            mels_b, mels_ab = (self.denormalise(x, self.b) for x in (b, ab))
+            mels_a, mels_ba = (self.denormalize(x, self.a) for x in (a, ba))
+            mels_b, mels_ab = (self.denormalize(x, self.b) for x in (b, ab))
             terms["loudness"] = reconstruction.loudness(mels_a, mels_ab) + reconstruction.loudness(mels_b, mels_ba)
         return terms, ab, ba
 
@@ -184,10 +184,10 @@ class CycleGAN(base.Plugin):
 
         @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ab(features):
-            return self.denormalise(g_ab(self.normalise(features, self.a)), self.b)
+            return self.denormalize(g_ab(self.normalize(features, self.a)), self.b)
 
         @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ba(features):
-            return self.denormalise(g_ba(self.normalise(features, self.b)), self.a)
+            return self.denormalize(g_ba(self.normalize(features, self.b)), self.a)
 
         return {"translate_ab": translate_ab, "translate_ba": translate_ba}

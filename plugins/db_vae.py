@@ -77,7 +77,7 @@ class DBVAE(base.Plugin):
         `averaged` maps each network to the one to compute with.
         """
         c, x = self.config, batch["x"]
-        encoded = averaged(self.encoder)(self.normalise(x, self.spec.overall))
+        encoded = averaged(self.encoder)(self.normalize(x, self.spec.overall))
         mu, log_var, logits = tf.split(encoded, [c.latent, c.latent, len(self.spec.domains)], axis=-1)
         terms = {}
         if not schedules.is_zero(c.classification):
@@ -106,7 +106,7 @@ class DBVAE(base.Plugin):
         sizes = [self.config.latent, self.config.latent, len(self.spec.domains)]
 
         def encoded(features):
-            return tf.split(encoder(self.normalise(features, self.spec.overall)), sizes, axis=-1)
+            return tf.split(encoder(self.normalize(features, self.spec.overall)), sizes, axis=-1)
 
         averaged = self.optimizer.averaged
         others = {

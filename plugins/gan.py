@@ -78,7 +78,7 @@ class DCGAN(base.Plugin):
             fake = self.generator(rng.stream("noise").normal(self.config.latent))
             loss = reduction.batch_mean(self.discriminator.generator_loss(fake, rng), global_batch_size)
         self.generator_optimizer.minimize(tape, loss)
-        real, step = self.normalise(batch["x"], self.spec.overall), batch["step"][0]
+        real, step = self.normalize(batch["x"], self.spec.overall), batch["step"][0]
         return {"adversarial": loss, **self.discriminator.train(real, fake, rng, step=step)}
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
@@ -86,7 +86,7 @@ class DCGAN(base.Plugin):
         rng = self.rng(batch, global_batch_size)
         fake = self.generator_optimizer.averaged(self.generator)(rng.stream("noise").normal(self.config.latent))
         loss = reduction.batch_mean(self.discriminator.generator_loss(fake, rng), global_batch_size)
-        real = self.normalise(batch["x"], self.spec.overall)
+        real = self.normalize(batch["x"], self.spec.overall)
         return {"adversarial": loss, **self.discriminator.losses(real, fake, rng)}
 
     def signatures(self) -> dict:
@@ -94,7 +94,7 @@ class DCGAN(base.Plugin):
         generator = self.generator_optimizer.averaged(self.generator)
         return {
             "sample": encoding.sample_signature(
-                lambda z: self.denormalise(generator(z), self.spec.overall), self.config.latent
+                lambda z: self.denormalize(generator(z), self.spec.overall), self.config.latent
             )
         }
 

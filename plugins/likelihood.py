@@ -46,7 +46,7 @@ class Likelihood(tf.Module):
     def __init__(self, plugin: base.Plugin):
         super().__init__(name="likelihood")
         c, self.spec = plugin.config, plugin.spec
-        self.normalise, self.denormalise = plugin.normalise, plugin.denormalise
+        self.normalize, self.denormalize = plugin.normalize, plugin.denormalize
         self.bernoulli, self.sigma = c.likelihood == "bernoulli", c.sigma
         is_learned = not self.bernoulli and not c.sigma
         self.log_sigma = layers.log_sigma_network(c.latent) if is_learned else None
@@ -64,13 +64,13 @@ class Likelihood(tf.Module):
         """Features in the units of the likelihood: normalised for a Gaussian, in [0, 1] for a Bernoulli."""
         if self.bernoulli:
             return tf.clip_by_value((features - self.floor) / self.span, 0.0, 1.0)
-        return self.normalise(features, self.spec.overall)
+        return self.normalize(features, self.spec.overall)
 
     def features(self, decoded: tf.Tensor) -> tf.Tensor:
         """The mean of p(x|z), as features."""
         if self.bernoulli:
             return self.floor + self.span * tf.sigmoid(decoded)
-        return self.denormalise(decoded, self.spec.overall)
+        return self.denormalize(decoded, self.spec.overall)
 
     def negative_elbo(self, features: tf.Tensor, mu: tf.Tensor, log_var: tf.Tensor, decoder, averaged) -> tf.Tensor:
         """``-log p(x|z) + KL(q(z|x) || p(z))`` in nats, `[batch]`, with z the mean of q(z|x), so without noise.

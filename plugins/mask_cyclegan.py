@@ -138,7 +138,7 @@ class MaskCycleGAN(base.Plugin):
         3. Update the discriminators of translations, then those of cycle reconstructions.
         """
         step, rng = batch["step"][0], self.rng(batch, global_batch_size)
-        a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
+        a, b = self.normalize(batch["a"], self.a), self.normalize(batch["b"], self.b)
         with tf.GradientTape() as tape:
             terms, fakes = self._terms(self.generator_ab, self.generator_ba, a, b, step, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
@@ -153,7 +153,7 @@ class MaskCycleGAN(base.Plugin):
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """The losses of :meth:`train_step` with the averaged generators, without an update."""
         rng = self.rng(batch, global_batch_size)
-        a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
+        a, b = self.normalize(batch["a"], self.a), self.normalize(batch["b"], self.b)
         g_ab, g_ba = (
             self.generator_optimizer.averaged(self.generator_ab),
             self.generator_optimizer.averaged(self.generator_ba),
@@ -199,7 +199,7 @@ class MaskCycleGAN(base.Plugin):
             terms["residual"] = reconstruction.l1(ab, linear_ab) + reconstruction.l1(ba, linear_ba)
         if not schedules.is_zero(c.loudness):
             pairs = ((a, self.a, ab, self.b), (b, self.b, ba, self.a))
-            loudness = [reconstruction.loudness(self.denormalise(x, m), self.denormalise(y, n)) for x, m, y, n in pairs]
+            loudness = [reconstruction.loudness(self.denormalize(x, m), self.denormalize(y, n)) for x, m, y, n in pairs]
             terms["loudness"] = loudness[0] + loudness[1]
         return terms, fakes
 
@@ -229,5 +229,5 @@ class MaskCycleGAN(base.Plugin):
         frames = tf.shape(features)[1]
         padding = [[0, 0], [0, base.padding_to_multiple(frames, 4)], [0, 0]]  # the network downsamples twice by 2
         x = tf.pad(features, padding, constant_values=self.spec.features.log_floor)
-        x = self.normalise(x, source)
-        return self.denormalise(generator([x, tf.ones_like(x)])[:, :frames], target)
+        x = self.normalize(x, source)
+        return self.denormalize(generator([x, tf.ones_like(x)])[:, :frames], target)

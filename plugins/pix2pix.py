@@ -85,7 +85,7 @@ class Pix2Pix(base.Plugin):
         1. Translate; update the generator by the gradient of ``adversarial + l1`` (Eq. 4).
         2. Update the discriminator on pairs of source and target, and of source and translation (Eq. 1).
         """
-        a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
+        a, b = self.normalize(batch["a"], self.a), self.normalize(batch["b"], self.b)
         step, rng = batch["step"][0], self.rng(batch, global_batch_size)
         with tf.GradientTape() as tape:
             terms, ab = self._terms(self.generator, a, b, rng)
@@ -96,7 +96,7 @@ class Pix2Pix(base.Plugin):
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """The losses of :meth:`train_step` with the averaged generator, without an update."""
-        a, b = self.normalise(batch["a"], self.a), self.normalise(batch["b"], self.b)
+        a, b = self.normalize(batch["a"], self.a), self.normalize(batch["b"], self.b)
         rng = self.rng(batch, global_batch_size)
         terms, ab = self._terms(self.generator_optimizer.averaged(self.generator), a, b, rng)
         values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
@@ -115,7 +115,7 @@ class Pix2Pix(base.Plugin):
 
         @tf.function(input_signature=[self.features_in()], autograph=False)
         def translate_ab(features):
-            return self.denormalise(generator(self.normalise(features, self.a)), self.b)
+            return self.denormalize(generator(self.normalize(features, self.a)), self.b)
 
         return {"translate_ab": translate_ab}
 

@@ -147,7 +147,7 @@ class StarGAN(base.Plugin):
         c, count = self.config, len(self.spec.domains)
         source = batch["domain"]
         target = (source + 1 + tf.cast(rng.stream("target_domain").uniform() * (count - 1), tf.int32)) % count
-        x = self._normalised(batch["x"], source)
+        x = self._normalize(batch["x"], source)
         source_label, target_label = tf.one_hot(source, count), tf.one_hot(target, count)
         y = self._generate(generator, x, source_label, target_label)
         terms = {"adversarial": self.discriminator.generator_loss((y, target_label), rng)}
@@ -170,7 +170,7 @@ class StarGAN(base.Plugin):
             return generator([x, source_label, target_label])
         return generator([x, tf.concat([source_label, target_label], axis=-1)])
 
-    def _normalised(self, x: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
+    def _normalize(self, x: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
         """`x` normalised by the statistics of each example's own domain."""
         if self.spec.kind == "image":
             return x
@@ -190,13 +190,13 @@ class StarGAN(base.Plugin):
         @tf.function(input_signature=[self.features_in(), source, target], autograph=False)
         def translate_to(features, source, target):
             zeros = tf.zeros([tf.shape(features)[0]], tf.int32)
-            x = self._normalised(features, zeros + source)
+            x = self._normalize(features, zeros + source)
             labels = [tf.one_hot(zeros + domain, count) for domain in (source, target)]
-            return self._denormalised(self._generate(generator, x, *labels), zeros + target)
+            return self._denormalize(self._generate(generator, x, *labels), zeros + target)
 
         return {"translate_to": translate_to}
 
-    def _denormalised(self, x: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
+    def _denormalize(self, x: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
         if self.spec.kind == "image":
             return tf.clip_by_value(x, -1.0, 1.0)
         y = x * self._statistic("std", domain) + self._statistic("mean", domain)

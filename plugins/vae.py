@@ -63,7 +63,7 @@ class VAE(base.Plugin):
         `averaged` maps each network to the one to compute with.
         """
         x, rng = batch["x"], self.rng(batch, global_batch_size).stream("posterior")
-        encoded = averaged(self.encoder)(self.normalise(x, self.spec.overall))
+        encoded = averaged(self.encoder)(self.normalize(x, self.spec.overall))
         mu, log_var = tf.split(encoded, 2, axis=-1)
         z = variational.reparameterize(mu, log_var, rng.normal(self.config.latent))
         log_sigma = self.likelihood.log_sigma
@@ -89,7 +89,7 @@ class VAE(base.Plugin):
         encoder, decoder = (self.optimizer.averaged(network) for network in (self.encoder, self.decoder))
 
         def posterior(features):
-            return tf.split(encoder(self.normalise(features, self.spec.overall)), 2, axis=-1)
+            return tf.split(encoder(self.normalize(features, self.spec.overall)), 2, axis=-1)
 
         others = {
             "log_variance": lambda x: posterior(x)[1],

@@ -170,7 +170,7 @@ class Vocoder(base.Plugin):
 
     def _frames(self, network, log_mels: tf.Tensor) -> tf.Tensor:
         """Complex frames `[batch, frames, n_fft // 2 + 1]`."""
-        outputs = network(self.normalise(log_mels, self.spec.overall))
+        outputs = network(self.normalize(log_mels, self.spec.overall))
         return vocoder.complex_frames(outputs, log_mels, self.spec.features)
 
     def _waveform(self, frames: tf.Tensor, log_mels: tf.Tensor) -> tf.Tensor:

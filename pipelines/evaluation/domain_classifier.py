@@ -42,7 +42,7 @@ class Classifier:
     def judge(self, examples: list[np.ndarray]) -> np.ndarray:
         """The number of the domain that each example is taken for, `[n]`; of a picture of neither, that of domains."""
         if self.spec.kind == "audio":
-            examples = [_normalised(_filled(x), self.spec) for x in examples]
+            examples = [_normalize(_filled(x), self.spec) for x in examples]
         logits = np.concatenate([self.network(x[None].astype(np.float32)) for x in examples])
         logits[:, len(self.spec.domains) :] -= np.log(NEITHER_ODDS)
         return np.argmax(logits, axis=1)
@@ -102,7 +102,7 @@ def _shown(x: np.ndarray, spec: Spec, rng: np.random.Generator) -> np.ndarray:
     start = rng.integers(max(1, len(x) - FRAMES + 1))
     cut = _filled(x[start : start + FRAMES])
     louder = np.maximum(cut + rng.uniform(-LEVEL_SHIFT, LEVEL_SHIFT), spec.features.log_floor)
-    return _normalised(louder, spec)
+    return _normalize(louder, spec)
 
 
 def _filled(x: np.ndarray) -> np.ndarray:
@@ -110,7 +110,7 @@ def _filled(x: np.ndarray) -> np.ndarray:
     return np.resize(x, (max(FRAMES, len(x)), x.shape[1]))
 
 
-def _normalised(x: np.ndarray, spec: Spec) -> np.ndarray:
+def _normalize(x: np.ndarray, spec: Spec) -> np.ndarray:
     return (x - spec.overall.mean) / spec.overall.std
 
 

@@ -47,14 +47,14 @@ class Linear(base.Plugin):
         return values
 
     def eval_step(self, batch, global_batch_size):
-        x = self.normalise(batch["x"], self.spec.overall)
+        x = self.normalize(batch["x"], self.spec.overall)
         return {"reconstruction": reduction.batch_mean(reconstruction.l2(x, self.network(x)), global_batch_size)}
 
     def signatures(self):
         @tf.function(input_signature=[self.features_in()], autograph=False)
         def reconstruct(features):
-            x = self.normalise(features, self.spec.overall)
-            return self.denormalise(self.network(x), self.spec.overall)
+            x = self.normalize(features, self.spec.overall)
+            return self.denormalize(self.network(x), self.spec.overall)
 
         return {"reconstruct": reconstruct}
 

@@ -113,8 +113,8 @@ def test_a_run_exports_the_averages_of_its_weights(speech_records, tmp_path, fea
     exported = tf.saved_model.load(str(tmp_path / "export")).signatures["reconstruct"]
     (found,) = exported(features=tf.constant(x)).values()
     np.testing.assert_allclose(found, made.signatures["reconstruct"](tf.constant(x)), atol=1e-5)
-    z = made.plugin.normalise(tf.constant(x), made.plugin.spec.overall)
-    last = made.plugin.denormalise(made.plugin.decoder(made.plugin.encoder(z)), made.plugin.spec.overall)
+    z = made.plugin.normalize(tf.constant(x), made.plugin.spec.overall)
+    last = made.plugin.denormalize(made.plugin.decoder(made.plugin.encoder(z)), made.plugin.spec.overall)
     assert np.abs(found - last).max() > 1e-3
 
 
