@@ -31,7 +31,7 @@ def define_flags() -> None:
 
 def speak(folder: str, count: int, seed: int) -> None:
     """Speaks the corpus: `training` different for each voice, `held_out` the same sentences."""
-    voice = demo_corpus.Speaker()
+    voice = demo_corpus.SpeechSynthesizer()
     texts = demo_corpus.sentences(2 * count + HELD_OUT_SENTENCES, seed)
     shares = {"low": texts[:count], "high": texts[count : 2 * count]}
     for name, sound in VOICES.items():
@@ -50,13 +50,13 @@ def script(name: str, *arguments: str) -> None:
     done = subprocess.run([sys.executable, "-m", f"pipelines.{name}", *arguments], check=False)  # noqa: S603
     if done.returncode:
         raise UserError(f"{name} ended with exit code {done.returncode}")
-    print(f"({progress.duration(time.monotonic() - began)})", flush=True)
+    print(f"({progress.format_duration(time.monotonic() - began)})", flush=True)
 
 
 def main(argv: list[str]) -> int:
     """Runs the demo; the exit code."""
-    cli.need(FLAGS, "output_dir")
-    cli.no_more(argv)
+    cli.require_flags(FLAGS, "output_dir")
+    cli.refuse_extra_arguments(argv)
     out = FLAGS.output_dir
     corpus, records, held_out, run_dir = (os.path.join(out, n) for n in ("corpus", "records", "held_out", "run"))
     began = time.monotonic()
@@ -78,7 +78,7 @@ def main(argv: list[str]) -> int:
             "translate", f"--run_dir={run_dir}", f"--input={folder}", f"--output_dir={converted}", f"--target={target}"
         )
     script("evaluate", f"--run_dir={run_dir}", f"--data_dir={held_out}", f"--output_dir={out}")
-    print(f"\nin {progress.duration(time.monotonic() - began)}; open {os.path.join(out, 'report.html')}")
+    print(f"\nin {progress.format_duration(time.monotonic() - began)}; open {os.path.join(out, 'report.html')}")
     return 0
 
 
@@ -86,7 +86,7 @@ def run() -> None:
     """Entry point of `crossfade-demo`."""
     define_flags()
     parse = cli.parser(FLAGS, "pipelines.demo", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(cli.guarded(main), flags_parser=parse)
+    app.run(cli.handle_errors(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def sentences(count: int, seed: int) -> list[str]:
     return list(made)
 
 
-class Speaker:
+class SpeechSynthesizer:
     """eSpeak NG with one voice at a time.
 
     Raises:

@@ -26,12 +26,12 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> int:
     """Evaluates; the exit code."""
-    cli.need(FLAGS, "run_dir", "data_dir", "output_dir")
-    cli.no_more(argv)
+    cli.require_flags(FLAGS, "run_dir", "data_dir", "output_dir")
+    cli.refuse_extra_arguments(argv)
     from pipelines.evaluation import run_evaluation
     from pipelines.training import distribution
 
-    distribution.use_cores()
+    distribution.configure_threads()
     how = {"inverter": FLAGS.inverter, "seed": FLAGS.seed}
     run_evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **how)
     return 0
@@ -41,7 +41,7 @@ def run() -> None:
     """Entry point of `crossfade-evaluate`."""
     define_flags()
     parse = cli.parser(FLAGS, "pipelines.evaluate", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(cli.guarded(main), flags_parser=parse)
+    app.run(cli.handle_errors(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

@@ -41,12 +41,12 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> int:
     """Explores; the exit code."""
-    cli.need(FLAGS, "do", "run_dir", "data_dir", "output_dir")
-    cli.no_more(argv)
+    cli.require_flags(FLAGS, "do", "run_dir", "data_dir", "output_dir")
+    cli.refuse_extra_arguments(argv)
     from pipelines.exploration import job
     from pipelines.training import distribution
 
-    distribution.use_cores()
+    distribution.configure_threads()
     same = (
         "do run_dir data_dir output_dir split count seed points labels "
         "false_positive_rate alpha rarity weights processes"
@@ -62,7 +62,7 @@ def run() -> None:
     """Entry point of `crossfade-explore`."""
     define_flags()
     parse = cli.parser(FLAGS, "pipelines.explore", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(cli.guarded(main), flags_parser=parse)
+    app.run(cli.handle_errors(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> int:
     """Preprocesses; the exit code."""
-    cli.need(FLAGS, "domain", "data_dir")
+    cli.require_flags(FLAGS, "domain", "data_dir")
     if FLAGS.val_fraction + FLAGS.test_fraction > 1 + 1e-9:
         raise UserError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
     from pipelines.beam import runner
@@ -119,7 +119,7 @@ def run() -> None:
     """Entry point of `crossfade-preprocess`."""
     define_flags()
     parse = cli.parser(FLAGS, "pipelines.preprocess", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(cli.guarded(main), flags_parser=parse)
+    app.run(cli.handle_errors(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

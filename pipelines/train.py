@@ -61,22 +61,22 @@ def parse(argv: list[str]) -> list[str]:
         try:
             print(list_plugins() if given[-1] == "help" else list_keys(given[-1]))
         except ValueError as error:
-            raise SystemExit(cli.complain(str(error))) from None
+            raise SystemExit(cli.print_error(str(error))) from None
         raise SystemExit(0)
     return cli.parser(FLAGS, "pipelines.train", sys.modules[__name__].__doc__, EXAMPLE)(argv)
 
 
 def main(argv: list[str]) -> int:
     """Trains; the exit code."""
-    cli.need(FLAGS, "data_dir", "plugin", "run_dir")
-    cli.no_more(argv)
+    cli.require_flags(FLAGS, "data_dir", "plugin", "run_dir")
+    cli.refuse_extra_arguments(argv)
     from pipelines.data import dataset, fingerprint, pairs, sample_weights
     from pipelines.export import onnx_model
-    from pipelines.training import distribution, step_metrics, trainer
+    from pipelines.training import distribution, model_summary, step_metrics, trainer
 
     if FLAGS.onnx:
-        onnx_model.needs_extra()
-    distribution.use_cores()
+        onnx_model.check_installed()
+    distribution.configure_threads()
     data = dataset.open_records(FLAGS.data_dir)
     if FLAGS.sample_weights:
         data = dataclasses.replace(data, weights=sample_weights.read(FLAGS.sample_weights, data.sources))
@@ -84,24 +84,24 @@ def main(argv: list[str]) -> int:
     if plugins.load(run.plugin).BATCHES == "paired":
         print(pairs.described(data), flush=True)
     if run.config["steps"] == 0:
-        print(trainer.summary(run, data.spec))
+        print(model_summary.summarize(run, data.spec))
         return 0
-    strategy = distribution.strategy_of(FLAGS.strategy)
-    writes = distribution.place_of(strategy)[0] == 0
+    strategy = distribution.make_strategy(FLAGS.strategy)
+    writes = distribution.worker_rank(strategy)[0] == 0
     try:
         with run_directory.lock_run(FLAGS.run_dir) if writes else contextlib.nullcontext():
             if writes:
                 run_directory.write_run(FLAGS.run_dir, run)
                 fingerprint.write_files(FLAGS.run_dir, data.sources, begun_with=run.warm_start)
-            trained = trainer.Trainer(run, data, FLAGS.run_dir, strategy, trainer.Pace())
+            trained = trainer.Trainer(run, data, FLAGS.run_dir, strategy, trainer.Intervals())
             values = trained.fit(exported=FLAGS.export)
             if FLAGS.onnx and writes:
                 names = onnx_model.write(FLAGS.run_dir)
                 print(f"as ONNX: {', '.join(names) or f'nothing, which {run.plugin} has no functions for'}")
-    except (trainer.Diverged, trainer.WorkerLost) as error:
+    except (trainer.Diverged, distribution.WorkerLost) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    reached = f": {step_metrics.spoken(values)}" if values else ""
+    reached = f": {step_metrics.format_metrics(values)}" if values else ""
     print(f"trained {run.plugin} for {trained.step} steps{reached}; exported to {FLAGS.run_dir}/export")
     return 0
 
@@ -134,7 +134,7 @@ def new_run(data):
 def run() -> None:
     """Entry point of `crossfade-train`."""
     define_flags()
-    app.run(cli.guarded(main), flags_parser=parse)
+    app.run(cli.handle_errors(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> int:
     """Translates; the exit code."""
-    cli.need(FLAGS, "run_dir", "input", "output_dir", "target")
+    cli.require_flags(FLAGS, "run_dir", "input", "output_dir", "target")
     from pipelines.jobs import translate_folder
 
     done = translate_folder.translate(
@@ -55,7 +55,7 @@ def run() -> None:
     """Entry point of `crossfade-translate`."""
     define_flags()
     parse = cli.parser(FLAGS, "pipelines.translate", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(cli.guarded(main), flags_parser=parse)
+    app.run(cli.handle_errors(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

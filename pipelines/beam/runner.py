@@ -169,7 +169,7 @@ def run(build: Callable[[beam.Pipeline], None], parsed: PipelineOptions, *, work
     workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
     try:
         with _worker_output_kept() if workers else contextlib.nullcontext():
-            cli.interruptible(lambda: pipeline.run().wait_until_finish())
+            cli.run_interruptible(lambda: pipeline.run().wait_until_finish())
     except Exception as error:
         if messages := USERS_ERROR.findall(f"{type(error).__name__}: {error}"):  # Beam keeps the text of a worker's
             raise UserError(messages[-1]) from None

@@ -96,7 +96,7 @@ def write_files(run_dir: str, manifest: Iterable[source_files.Source], begun_wit
       manifest: the manifest of its records.
       begun_with: the run whose networks it began with, whose training files are its own too; or nothing.
     """
-    with files.new(posixpath.join(run_dir, FILE)) as out:
+    with files.atomic_file(posixpath.join(run_dir, FILE)) as out:
         for source in (source for source in manifest if source.split == "train"):
             out.write((" ".join([source.hash, *map(repr, map(float, source.part))]) + "\n").encode())
         earlier = posixpath.join(begun_with, FILE)
@@ -129,7 +129,7 @@ class TrainedOn:
         path = posixpath.join(run_dir, FILE)
         if tf.io.gfile.exists(path):
             try:
-                with files.one_line(path), tf.io.gfile.GFile(path) as file:
+                with files.as_os_error(path), tf.io.gfile.GFile(path) as file:
                     for line in file:
                         name, *part = line.split()
                         if name in asked:

@@ -13,19 +13,19 @@ from pipelines import files
 from plugins import base
 
 OPSET = 17
-LEFT_OUT = ("sample", "vocode")  # random numbers and inverse Fourier transforms, which are no operations of ONNX
-EXTRA = ("onnx", "onnxruntime", "tf2onnx")
-SIZES = (1, 16), (2, 40)  # examples, and frames of speech, at which both are compared
-AGREE = 1e-3  # of the largest value
+UNSUPPORTED = ("sample", "vocode")  # random numbers and inverse Fourier transforms, which are no operations of ONNX
+PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
+TEST_SIZES = (1, 16), (2, 40)  # examples, and frames of speech, at which both are compared
+TOLERANCE = 1e-3  # of the largest value
 
 
-def needs_extra() -> None:
+def check_installed() -> None:
     """Says at once what is missing.
 
     Raises:
       UserError: a package is not installed.
     """
-    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"--onnx needs {', '.join(missing)}: pip install 'crossfade[onnx]'")
 
@@ -49,15 +49,15 @@ def write(run_dir: str) -> list[str]:
     export = files.current_folder(posixpath.join(run_dir, "export"))
     loaded = tf.saved_model.load(export)  # the signatures do not keep its variables
     signatures = loaded.signatures
-    names = sorted(set(signatures) & set(base.SIGNATURES) - set(LEFT_OUT))
+    names = sorted(set(signatures) & set(base.SIGNATURES) - set(UNSUPPORTED))
     for name in names:
-        model = _converted(signatures[name])
-        _check(name, model, signatures)
+        model = _convert(signatures[name])
+        _compare(name, model, signatures)
         files.write(posixpath.join(export, "onnx", f"{name}.onnx"), model)
     return names
 
 
-def _converted(signature) -> bytes:
+def _convert(signature) -> bytes:
     """A signature of a SavedModel as a serialised ONNX model."""
     import tf2onnx
 
@@ -73,31 +73,31 @@ def _converted(signature) -> bytes:
     return model.SerializeToString()
 
 
-def _check(name: str, model: bytes, signatures) -> None:
+def _compare(name: str, model: bytes, signatures) -> None:
     """Raises UserError where ONNX Runtime and TensorFlow disagree."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    for batch, frames in SIZES:
-        given = _inputs(name, signatures, batch, frames)
+    for batch, frames in TEST_SIZES:
+        given = _random_inputs(name, signatures, batch, frames)
         (found,) = session.run(None, given)
-        wanted = _called(signatures[name], given)
+        wanted = _call(signatures[name], given)
         apart = np.max(np.abs(found - wanted))
-        if not apart <= AGREE * max(1.0, np.max(np.abs(wanted))):
+        if not apart <= TOLERANCE * max(1.0, np.max(np.abs(wanted))):
             raise UserError(f"{name}: ONNX Runtime differs from TensorFlow by {apart:.3g}")
 
 
-def _inputs(name: str, signatures, batch: int, frames: int) -> dict[str, np.ndarray]:
+def _random_inputs(name: str, signatures, batch: int, frames: int) -> dict[str, np.ndarray]:
     """Something for every input of a signature."""
     specs = signatures[name].structured_input_signature[1]
     if "code" in specs:
-        return {"code": _called(signatures["encode"], _inputs("encode", signatures, batch, frames))}
+        return {"code": _call(signatures["encode"], _random_inputs("encode", signatures, batch, frames))}
     shape = [size or given for size, given in zip(specs["features"].shape, (batch, frames, 1, 1), strict=False)]
     made = {"features": np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)}
     ends = {"source": np.array(0, np.int32), "target": np.array(1, np.int32)}
     return made | {key: value for key, value in ends.items() if key in specs}
 
 
-def _called(signature, given: dict[str, np.ndarray]) -> np.ndarray:
+def _call(signature, given: dict[str, np.ndarray]) -> np.ndarray:
     (made,) = signature(**{key: tf.constant(value) for key, value in given.items()}).values()
     return made.numpy()

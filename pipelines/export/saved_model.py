@@ -15,7 +15,7 @@ from pipelines.export import waveform_signatures
 from plugins import base
 
 
-class Exported(tf.Module):
+class ExportModule(tf.Module):
     """What is saved: the plugin's signatures, the front end and inversion around them, the configuration."""
 
     def __init__(self, plugin: base.Plugin, run: run_directory.Run):
@@ -38,7 +38,9 @@ class Exported(tf.Module):
         if strange:
             raise UserError(f"plugin has the signature {strange[0]!r}; {config.suggest(strange[0], base.SIGNATURES)}")
         return functions | (
-            waveform_signatures.around(functions, self.spec.features, self.context) if self.spec.kind == "audio" else {}
+            waveform_signatures.waveform_signatures(functions, self.spec.features, self.context)
+            if self.spec.kind == "audio"
+            else {}
         )
 
 
@@ -55,22 +57,22 @@ def write(plugin: base.Plugin, run: run_directory.Run, run_dir: str) -> str:
       OSError: it could not be written; the earlier one stays.
     """
     target = posixpath.join(run_dir, "export")
-    module = Exported(plugin, run)
+    module = ExportModule(plugin, run)
     functions = module.signatures()
-    encoded = waveform_signatures.of_bytes(functions, plugin.spec.features)
+    encoded = waveform_signatures.encoded_audio_signatures(functions, plugin.spec.features)
     with files.replace_folder(target) as fresh:
-        tf.saved_model.save(module, fresh, signatures=_named(functions))
+        tf.saved_model.save(module, fresh, signatures=_concrete_functions(functions))
         if encoded:
-            tf.saved_model.save(module, posixpath.join(fresh, "encoded_audio"), signatures=_named(encoded))
+            tf.saved_model.save(module, posixpath.join(fresh, "encoded_audio"), signatures=_concrete_functions(encoded))
     return target
 
 
-def _named(functions: dict[str, Callable]) -> dict:
+def _concrete_functions(functions: dict[str, Callable]) -> dict:
     """Concrete functions that return dicts, as SavedModel signatures must."""
-    return {name: _as_dict(name, fn).get_concrete_function() for name, fn in functions.items()}
+    return {name: _with_named_output(name, fn).get_concrete_function() for name, fn in functions.items()}
 
 
-def _as_dict(name: str, fn):
+def _with_named_output(name: str, fn):
     others = {"encode": "code", "log_variance": "log_variance", "negative_elbo": "nats", "classify": "logits"}
     output = {**others, "vocode": "waveform"}.get(name, "features")
 

@@ -15,17 +15,21 @@ from models.features import inversion
 from models.features.audio import AudioSpec
 from plugins import base
 
-OF_MELS = ("reconstruct", *base.TRANSLATIONS)  # speech in, speech out
+SPEECH_SIGNATURES = ("reconstruct", *base.TRANSLATIONS)  # speech in, speech out
 
 
-def around(made: Mapping[str, Callable], spec: AudioSpec, context: int) -> dict[str, Callable]:
+def waveform_signatures(made: Mapping[str, Callable], spec: AudioSpec, context: int) -> dict[str, Callable]:
     """Front end and inversion, and with these around what takes and gives log-mels, ``NAME_waveform``."""
     inverting = invert(spec)
-    waveforms = {f"{name}_waveform": waveform(made[name], inverting, spec, context) for name in OF_MELS if name in made}
+    waveforms = {
+        f"{name}_waveform": translate_waveform(made[name], inverting, spec, context)
+        for name in SPEECH_SIGNATURES
+        if name in made
+    }
     return {"analyse": analyse(spec), "invert": inverting, "invert_from_phase": invert_from_phase(spec), **waveforms}
 
 
-def of_bytes(made: Mapping[str, Callable], spec: AudioSpec) -> dict[str, Callable]:
+def encoded_audio_signatures(made: Mapping[str, Callable], spec: AudioSpec) -> dict[str, Callable]:
     """``NAME_bytes`` for every ``NAME_waveform``: an encoded recording to a WAV file of the translation."""
     names = {name: name.removesuffix("_waveform") for name in made if name.endswith("_waveform")}
 
@@ -33,7 +37,7 @@ def of_bytes(made: Mapping[str, Callable], spec: AudioSpec) -> dict[str, Callabl
     def decode(audio):
         return audio_codecs.decode(audio, spec)
 
-    return {f"{short}_bytes": _bytes(made[name], decode, spec) for name, short in names.items()}
+    return {f"{short}_bytes": _encoded_audio_signature(made[name], decode, spec) for name, short in names.items()}
 
 
 def analyse(spec: AudioSpec) -> Callable:
@@ -58,7 +62,7 @@ def invert(spec: AudioSpec) -> Callable:
     """
     first = tf.TensorSpec([], tf.int32, "first_frame")
 
-    @tf.function(input_signature=[*_mels(spec), first], autograph=False)
+    @tf.function(input_signature=[*_mel_inputs(spec), first], autograph=False)
     def fn(features, frames, first_frame):
         magnitude = spectral.mel_to_magnitude(features, spec)
         return {"waveform": spectral.griffin_lim(magnitude, spec, first_frame=first_frame, frames=frames)}
@@ -70,7 +74,7 @@ def invert_from_phase(spec: AudioSpec) -> Callable:
     """The same, beginning at given phases `[batch, frames, n_fft // 2 + 1]` in radians."""
     phases = tf.TensorSpec([None, None, spec.n_fft // 2 + 1], tf.float32, "phase")
 
-    @tf.function(input_signature=[*_mels(spec), phases], autograph=False)
+    @tf.function(input_signature=[*_mel_inputs(spec), phases], autograph=False)
     def fn(features, frames, phase):
         magnitude = spectral.mel_to_magnitude(features, spec)
         return {"waveform": spectral.griffin_lim(magnitude, spec, phase=phase, frames=frames)}
@@ -78,13 +82,13 @@ def invert_from_phase(spec: AudioSpec) -> Callable:
     return fn
 
 
-def _mels(spec: AudioSpec) -> list[tf.TensorSpec]:
+def _mel_inputs(spec: AudioSpec) -> list[tf.TensorSpec]:
     """A batch of log-mels, and how many frames of each count."""
     features = tf.TensorSpec([None, None, spec.n_mels], tf.float32, "features")
     return [features, tf.TensorSpec([None], tf.int32, "frames")]
 
 
-def waveform(translate: Callable, inverting: Callable, spec: AudioSpec, context: int) -> Callable:
+def translate_waveform(translate: Callable, inverting: Callable, spec: AudioSpec, context: int) -> Callable:
     """Waveforms `[batch, samples]` at the spec's rate to waveforms of the same length and level.
 
     Chunk by chunk as in the conversion of files: memory beyond the waveforms themselves does not grow.
@@ -101,14 +105,16 @@ def waveform(translate: Callable, inverting: Callable, spec: AudioSpec, context:
     def fn(waveform, *others):
         heard = spectral.highpass(waveform, spec)
         levelled = heard * spectral.level_gain(heard, spec)
-        made = _in_chunks(levelled, lambda mels: translate(mels, *others), inverting, spec, context)
+        made = _translate_in_chunks(levelled, lambda mels: translate(mels, *others), inverting, spec, context)
         made = spectral.highpass(made[:, : tf.shape(waveform)[1]], spec)
-        return {"waveform": _as_loud(made, heard, spec)}
+        return {"waveform": _match_level(made, heard, spec)}
 
     return fn
 
 
-def _in_chunks(y: tf.Tensor, translate: Callable, inverting: Callable, spec: AudioSpec, context: int) -> tf.Tensor:
+def _translate_in_chunks(
+    y: tf.Tensor, translate: Callable, inverting: Callable, spec: AudioSpec, context: int
+) -> tf.Tensor:
     """The translation of `[batch, samples]`; the twin of `inversion.chunks` and `inversion.crossfade`."""
     hop, most = spec.hop_length, inversion.CHUNK_FRAMES + inversion.OVERLAP_FRAMES
     frames, rise = spec.frames(tf.shape(y)[1]), inversion.fade_in(inversion.OVERLAP_FRAMES * hop)
@@ -137,7 +143,7 @@ def _in_chunks(y: tf.Tensor, translate: Callable, inverting: Callable, spec: Aud
     return tf.transpose(parts.concat())
 
 
-def _as_loud(made: tf.Tensor, source: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+def _match_level(made: tf.Tensor, source: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """`made` at the level of what sounds in the source, never clipped; silence for silence."""
     wanted, found = spectral.active_power(source, spec), spectral.active_power(made, spec)
     peak = tf.reduce_max(tf.abs(made), axis=1, keepdims=True)
@@ -145,7 +151,7 @@ def _as_loud(made: tf.Tensor, source: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     return tf.where(tf.reduce_any(source != 0, axis=1, keepdims=True), made * factor, 0.0)
 
 
-def _bytes(translate: Callable, decode: Callable, spec: AudioSpec) -> Callable:
+def _encoded_audio_signature(translate: Callable, decode: Callable, spec: AudioSpec) -> Callable:
     """A whole file, scalar string, to a WAV file at the spec's rate."""
     others = translate.input_signature[1:]
 

@@ -19,7 +19,7 @@ from pipelines.beam import rows as job_rows
 from pipelines.data import tfrecord, work_rows
 from pipelines.data.splits import SPLITS
 from pipelines.jobs.preprocess_job import ORDER, WORK, Preprocess
-from pipelines.progress import Progress, tally, watched
+from pipelines.progress import Progress, poll_progress, tally
 
 LAST_FILE = "dataset_info.json"  # its presence says that the directory is complete
 FILES = (LAST_FILE, "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl")
@@ -35,7 +35,7 @@ def check(data_dir: str, parsed) -> None:
     Raises:
       UserError: the job could not start, or the directory holds somebody else's files or is none.
     """
-    cli.need_folder("data_dir", data_dir)
+    cli.require_folder("data_dir", data_dir)
     if not runner.is_dry_run(parsed):
         runner.check(parsed)
         _own_files(data_dir, _known_domains(data_dir))
@@ -72,7 +72,7 @@ def _run(job: Preprocess, parsed) -> None:
     with tally(local) as counter:
         job = dataclasses.replace(job, tally=counter.folder)
         progress = Progress(f"preprocess {job.kind}", 2 * job.file_count, "file passes")
-        with watched(progress, counter.count):
+        with poll_progress(progress, counter.count):
             work_bytes = sum(entry.size for domain in job.domains for entry in domain.files) if local else 0
             runner.run(job.build, parsed, work_bytes=work_bytes)
 

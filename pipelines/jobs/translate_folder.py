@@ -16,7 +16,7 @@ from pipelines.data import file_listing, front_end, ignored_files, tfrecord
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import Conversion, Converter
 from pipelines.jobs import result_names, translate_job
-from pipelines.progress import Progress, tally, watched
+from pipelines.progress import Progress, poll_progress, tally
 
 FAILURES = "failures.jsonl"
 RESULT_KEYS = {"path", "output", "source", "target"}  # of a line of `TRANSLATIONS`
@@ -64,7 +64,7 @@ def translate(
         rows.write_work(output_dir, translate_job.WORK, batches)
         with tally(runner.is_local(parsed)) as counter:
             progress = Progress(f"translate to {conversion.target}", len(plan), "files")
-            with watched(progress, counter.count):
+            with poll_progress(progress, counter.count):
                 runner.run(dataclasses.replace(job, tally=counter.folder).build, parsed)
         return _finish(output_dir)
 

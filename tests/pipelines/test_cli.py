@@ -15,7 +15,7 @@ from absl import flags
 from testbed import ROOT, script
 
 from pipelines import cli, config
-from pipelines.progress import Progress, Tally, duration, tally, watched
+from pipelines.progress import Progress, Tally, format_duration, poll_progress, tally
 
 EXAMPLE = "python -m pipelines.toy --size=3"
 
@@ -90,7 +90,7 @@ def interrupted():
 
 
 def abandoned():
-    raise cli.Abandoned
+    raise cli.WorkInterrupted
 
 
 @pytest.mark.parametrize(
@@ -103,16 +103,16 @@ def abandoned():
 )
 def test_what_the_user_can_mend_is_one_line(capsys, fails, code, line):
     with pytest.raises(SystemExit) as stopped:
-        cli.guarded(lambda argv: fails())(["toy"])
+        cli.handle_errors(lambda argv: fails())(["toy"])
     assert (stopped.value.code, capsys.readouterr().err) == (code, f"{line}\n")
 
 
 def test_only_work_that_was_left_behind_is_ended_by_force(capsys, monkeypatch):
     ended = []
-    monkeypatch.setattr(cli, "_end", ended.append)
+    monkeypatch.setattr(cli, "_kill_process_tree", ended.append)
     for fails in (interrupted, abandoned):  # other children, such as trainings of a sweep, save what they have first
         with pytest.raises(SystemExit):
-            cli.guarded(lambda argv, fails=fails: fails())(["toy"])
+            cli.handle_errors(lambda argv, fails=fails: fails())(["toy"])
         assert ended == [130] * (fails is abandoned)
     assert capsys.readouterr().err == "interrupted\n" * 2
 
@@ -123,18 +123,18 @@ def test_a_fault_keeps_its_traceback_also_where_code_in_c_raises_it_under_our_fr
     names = {"function": call[0], "arguments": call[1:]}
     exec(compile("def main(argv): return function(*arguments)", path, "exec"), names)  # a frame of this project
     with pytest.raises((ValueError, struct.error)):
-        cli.guarded(names["main"])(["toy"])
+        cli.handle_errors(names["main"])(["toy"])
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
 def test_the_exit_code_is_what_main_returns(returned, code):
     with pytest.raises(SystemExit) as stopped:
-        cli.guarded(lambda argv: returned)(["toy"])
+        cli.handle_errors(lambda argv: returned)(["toy"])
     assert stopped.value.code == code
 
 
 def test_a_message_of_many_lines_becomes_one(capsys):
-    assert cli.complain("first\n   second\tthird") == 2
+    assert cli.print_error("first\n   second\tthird") == 2
     assert capsys.readouterr().err == "error: first second third\n"
 
 
@@ -168,15 +168,15 @@ def test_an_interrupt_does_not_wait_for_the_work():
     )  # jobs in the background inherit that it is ignored
     over = threading.Event()
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(cli.Abandoned):
-        cli.interruptible(lambda: over.wait(60))
+    with pytest.raises(cli.WorkInterrupted):
+        cli.run_interruptible(lambda: over.wait(60))
     over.set()
     signal.signal(signal.SIGINT, before)
 
 
 def test_what_goes_wrong_in_the_work_is_raised():
     with pytest.raises(ValueError, match="three"):
-        cli.interruptible(lambda: int("three"))
+        cli.run_interruptible(lambda: int("three"))
 
 
 class Clock:
@@ -184,7 +184,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 1000.0
-        monkeypatch.setattr(cli.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("pipelines.progress.time.monotonic", lambda: self.now)
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_progress_speaks_seldom_into_a_file_and_often_on_a_terminal(clock, monke
     spoken = io.StringIO()
     spoken.isatty = lambda: terminal
     monkeypatch.setattr(sys, "stderr", spoken)
-    progress = Progress("train", 100, "steps", every_s=15)
+    progress = Progress("train", 100, "steps", interval_s=15)
     for step in range(100):
         progress.show(step)
         clock.now += 0.5
@@ -220,7 +220,7 @@ def test_progress_speaks_seldom_into_a_file_and_often_on_a_terminal(clock, monke
 
 def test_a_watched_block_ends_with_the_last_count_and_no_thread(clock, capsys):
     done, before = [], threading.active_count()
-    with watched(Progress("work", 5, "files"), lambda: len(done)):
+    with poll_progress(Progress("work", 5, "files"), lambda: len(done)):
         assert threading.active_count() == before + 1
         done.extend("12345")
         clock.now += 5
@@ -232,7 +232,7 @@ def test_a_tally_adds_up_over_processes():
     with tally(local=True) as counter:
         for _ in range(3):
             Tally.add(counter.folder)
-        code = "import sys; from pipelines import console; console.Tally.add(sys.argv[1])"
+        code = "import sys; from pipelines import progress; progress.Tally.add(sys.argv[1])"
         subprocess.run([sys.executable, "-c", code, counter.folder], cwd=ROOT, check=True)
         assert counter.count() == 4
     Tally.add(counter.folder)  # a straggler finds the folder gone
@@ -254,7 +254,7 @@ def test_a_tally_of_another_machine_counts_nothing():
     [(0.4, "0 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (3599.9, "1 h 0 min"), (7300, "2 h 1 min")],
 )
 def test_durations_are_rounded_before_they_are_split(seconds, said):
-    assert duration(seconds) == said
+    assert format_duration(seconds) == said
 
 
 @pytest.mark.parametrize("value", ["~no_such_user_9/x", "vocoder:~no_such_user_9/x"])

@@ -364,7 +364,7 @@ def test_a_domain_of_which_nothing_can_be_read_ends_the_job_unfinished(tmp_path,
     prepare(tmp_path / "out", a=tmp_path / "low", b=tmp_path / "high")
     with pytest.raises(SystemExit) as stopped:
         unreadable = {"a": tmp_path / "low", "b": tmp_path / "odd" / "cut.flac"}
-        cli.guarded(lambda argv: prepare(tmp_path / "out", **unreadable))(["preprocess"])
+        cli.handle_errors(lambda argv: prepare(tmp_path / "out", **unreadable))(["preprocess"])
     assert stopped.value.code == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert re.match("error: domain b: no file could be read; the first: .*cut.flac: .", said)
