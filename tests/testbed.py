@@ -216,7 +216,7 @@ def script(name: str, *arguments, cwd=ROOT, **environment) -> subprocess.Complet
 @pytest.fixture
 def features_only(monkeypatch):
     """Exports without the front end and inversion around what takes features, which is the same for all."""
-    monkeypatch.setattr(waveform_signatures, "waveform_signatures", lambda *_: {})
+    monkeypatch.setattr(waveform_signatures, "build_waveform_signatures", lambda *_: {})
 
 
 @pytest.fixture

@@ -387,7 +387,7 @@ def test_the_job_is_built_for_dataflow_without_a_network(speech_folder, tmp_path
 def test_the_script_builds_the_job_for_dataflow(speech_folder, tmp_path):
     domain = f"--domain=a={speech_folder}/low"
     done = script("preprocess", domain, f"--data_dir={tmp_path}/out", "--", *DATAFLOW)
-    assert (done.returncode, done.stdout) == (0, "the job is built; a dry run sends nothing\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "dry run: the job was built and not submitted\n"), done.stderr
     assert not (tmp_path / "out").exists()
 
 
