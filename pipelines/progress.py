@@ -42,8 +42,8 @@ class Progress:
     def _write(self, note: str, end: str) -> None:
         rate = (self.done - self.start) / max(1e-9, time.monotonic() - self.started_at)
         total = "" if self.total is None else f"/{self.total}"
-        known = rate and self.total is not None
-        remaining = f", {format_duration(max(0, self.total - self.done) / rate)} left" if known else ""
+        has_estimate = rate and self.total is not None
+        remaining = f", {format_duration(max(0, self.total - self.done) / rate)} left" if has_estimate else ""
         line = f"{self.task}: {self.done}{total} {self.unit}, {rate:.3g}/s{remaining}{'  ' + note if note else ''}"
         print(line.ljust(100) if self.is_terminal else line, end=end, file=sys.stderr, flush=True)
 

@@ -60,20 +60,20 @@ def find_alarms(rows: early_stopping.Rows, monitor: str | None, *, wasserstein: 
       monitor: name of the validation metric for the alarm of overfitting, or None.
       wasserstein: whether the discriminators are Wasserstein critics, for whose losses zero has no meaning.
     """
-    found = {} if wasserstein else _discriminator_alarms(rows)
+    alarms = {} if wasserstein else _discriminator_alarms(rows)
     if not rows or rows[-1]["split"] != "val":
-        return found
+        return alarms
     ratios = early_stopping.series(rows, "val", "diversity")
     if ratios and ratios[-1][1] < MIN_DIVERSITY:
-        found["diversity"] = (
+        alarms["diversity"] = (
             f"diversity {ratios[-1][1]:.2g}: outputs vary much less than examples; mode collapse, or an early step"
         )
     if monitor and _is_overfitting(rows, monitor):
         step, value = early_stopping.best(rows, monitor)
-        found["overfitting"] = (
+        alarms["overfitting"] = (
             f"overfitting: validation metric {monitor} has been rising since step {step} ({value:.4g})"
         )
-    return found
+    return alarms
 
 
 def _discriminator_alarms(rows: early_stopping.Rows) -> dict[str, str]:

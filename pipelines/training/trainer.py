@@ -238,7 +238,12 @@ class Trainer:
         return stops
 
     def _replicated(self, step: Callable, turns: tuple[str, ...] = ()) -> Callable:
-        """`step` on every replica, its scalars added up; what each player does in it, if it trains."""
+        """Return `step` as a function of a distributed batch that runs on all replicas and sums their scalars.
+
+        Args:
+          step: the training or validation step of the plugin.
+          turns: what each optimiser does in a training step; empty for a validation step.
+        """
         compiled = self.run.jit_compile and bool(turns)
         step = tf.function(step, autograph=False, jit_compile=True) if compiled else step
 
