@@ -1,7 +1,7 @@
-"""How the scripts speak: flags, one-line errors, exit codes, progress.
+"""The command line of the scripts: flags, one-line errors, exit codes.
 
-Exit 0 on success, 2 on a user's error (one line on stderr), 1 on a fault. A script hands in its
-flags and its `main`; absl itself is imported by the scripts alone.
+The exit code is 0 on success, 2 on a user error (one line on stderr), 1 on a bug, and 130 on an interrupt. A script
+passes its flags and its `main`; only the scripts import absl's flags.
 """
 
 from __future__ import annotations
@@ -23,163 +23,163 @@ from pipelines import path_patterns
 USER_ERRORS = (UserError, OSError)
 PATH_FLAGS = {"data_dir", "run_dir", "output_dir", "input", "inverter", "sample_weights", "warm_start", "labels"}
 PATH_FLAGS |= {"weights", "reject_outliers_with", "flag_outliers_with"}
-FILE_ACCESS = "tensorflow/python/lib/io/file_io.py"
-VOCODER = "vocoder:"  # begins a value of --inverter that goes on with a path
+TF_FILE_MODULE = "tensorflow/python/lib/io/file_io.py"
+VOCODER_PREFIX = "vocoder:"  # a value of --inverter: the prefix and a path
 
 
 def parser(flags, script: str, summary: str, example: str) -> Callable[[list[str]], list[str]]:
-    """A parser for `absl.app.run` that keeps what follows a bare ``--`` for Beam.
+    """Return a parser for `absl.app.run` that leaves the arguments after a bare ``--`` to Beam.
 
     Args:
       flags: the script's `absl.flags.FLAGS`.
       script: its module, such as "pipelines.train".
-      summary: one line, shown first by ``--help``.
-      example: a command that works.
+      summary: the first line of ``--help``.
+      example: a working command, for ``--help``.
 
     Returns:
-      A function from argv to ``[program, *what follows the bare --]``.
+      A function from argv to ``[program, *arguments after the bare --]``.
     """
 
     def parse(argv: list[str]) -> list[str]:
-        own, beam = _split(argv[1:])
+        own, beam = _split_beam_arguments(argv[1:])
         if not set(own).isdisjoint(("--help", "-h", "-help", "--helpfull")):
             print(f"{summary}\n\nExample:\n  {example}\n\n{_help(flags, script)}")
             raise SystemExit(0)
         try:
             rest = flags([argv[0], *own], known_only=True)[1:]
-        except Exception as error:  # absl's own classes, which only scripts may import
-            raise SystemExit(complain(str(error).replace("flag --", "--"))) from None
+        except Exception as error:  # absl's classes of errors, which only scripts may import
+            raise SystemExit(print_error(str(error).replace("flag --", "--"))) from None
         if rest:
-            raise SystemExit(complain(_unknown(rest[0], flags)))
+            raise SystemExit(print_error(_unknown_argument_message(rest[0], flags)))
         try:
             _expand_paths(flags)
         except UserError as error:
-            raise SystemExit(complain(str(error))) from None
+            raise SystemExit(print_error(str(error))) from None
         return [argv[0], *beam]
 
     return parse
 
 
 def _expand_paths(flags) -> None:
-    """Replaces a leading ``~`` in the values of flags that name one path; shells leave it in ``--flag=~/x``."""
+    """Expand a leading ``~`` in the values of path flags; shells do not expand it in ``--flag=~/x``."""
     for name in PATH_FLAGS & set(flags):
         value = flags[name].value
-        if value and value.startswith(VOCODER):
-            flags[name].value = VOCODER + path_patterns.expand_user(value.removeprefix(VOCODER))
+        if value and value.startswith(VOCODER_PREFIX):
+            flags[name].value = VOCODER_PREFIX + path_patterns.expand_user(value.removeprefix(VOCODER_PREFIX))
         elif value:
             flags[name].value = path_patterns.expand_user(value)
 
 
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+def _split_beam_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     if "--" not in arguments:
         return arguments, []
-    at = arguments.index("--")
-    return arguments[:at], arguments[at + 1 :]
+    index = arguments.index("--")
+    return arguments[:index], arguments[index + 1 :]
 
 
 def _help(flags, script: str) -> str:
-    mine = [flag for module, found in flags.flags_by_module_dict().items() if _is(module, script) for flag in found]
+    modules = flags.flags_by_module_dict()
     lines = []
-    for flag in mine:
+    for flag in (flag for module in modules if _is_script_module(module, script) for flag in modules[module]):
         default = "" if flag.default in (None, [], "") else f" [{flag.default}]"
         lines.append(f"  --{flag.name}{default}\n      {flag.help}")
     return "\n".join(lines)
 
 
-def _is(module: str, script: str) -> bool:
+def _is_script_module(module: str, script: str) -> bool:
     return module == script or os.path.basename(module).removesuffix(".py") == script.rpartition(".")[2]
 
 
-def _unknown(argument: str, flags) -> str:
+def _unknown_argument_message(argument: str, flags) -> str:
     if not argument.startswith("-"):
         return f"{argument}: wanted --flag=value; Beam's options follow after a bare --"
     name = argument.lstrip("-").partition("=")[0]
-    near = difflib.get_close_matches(name, list(flags), n=1)
-    return f"no flag is called --{name}; " + (f"did you mean --{near[0]}?" if near else "see --help")
+    closest = difflib.get_close_matches(name, list(flags), n=1)
+    return f"no flag is called --{name}; " + (f"did you mean --{closest[0]}?" if closest else "see --help")
 
 
-def complain(message: str) -> int:
-    """Says what the user did wrong, in one line; the exit code for it."""
+def print_error(message: str) -> int:
+    """Print a user error as one line on stderr; return its exit code."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 
-def need(flags, *names: str) -> None:
-    """Raises UserError unless these flags were given."""
+def require_flags(flags, *names: str) -> None:
+    """Raise UserError if a required flag is missing."""
     for name in names:
         if not flags[name].value:
             raise UserError(f"--{name} is missing; see --help")
 
 
-def need_folder(flag: str, path: str) -> None:
-    """Raises UserError where a file stands in the place of a folder to write to."""
+def require_folder(flag: str, path: str) -> None:
+    """Raise UserError if the path of an output folder is a file."""
     if os.path.isfile(path):
         raise UserError(f"--{flag}={path} is a file; wanted a folder")
 
 
-def no_more(argv: list[str]) -> None:
-    """Raises UserError where something followed the bare ``--`` of a script that starts no Beam job."""
+def refuse_extra_arguments(argv: list[str]) -> None:
+    """Raise UserError if arguments follow the bare ``--`` of a script that runs no Beam job."""
     if argv[1:]:
-        raise UserError(f"{argv[1]}: nothing may follow -- here")
+        raise UserError(f"{argv[1]}: this script takes no Beam options after --")
 
 
-def guarded(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], None]:
-    """`main` with user errors as one line and exit 2, and an interrupt as exit 130."""
+def handle_errors(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], None]:
+    """Wrap `main`: user errors become one line and exit code 2, an interrupt exit code 130."""
 
     def run(argv: list[str]) -> None:
-        logging.set_verbosity(logging.ERROR)  # TensorFlow tells of its own affairs
+        logging.set_verbosity(logging.ERROR)  # hides TensorFlow's warnings
         try:
             sys.exit(main(argv) or 0)
         except USER_ERRORS as error:
-            sys.exit(complain(str(error)))
+            sys.exit(print_error(str(error)))
         except Exception as error:
-            if not _is_of_file_access(error):
+            if not _is_file_access_error(error):
                 raise
-            sys.exit(complain(str(getattr(error, "message", error))))
+            sys.exit(print_error(str(getattr(error, "message", error))))
         except KeyboardInterrupt as interrupt:
             print("interrupted", file=sys.stderr, flush=True)
-            if isinstance(interrupt, Abandoned):
-                _end(130)
+            if isinstance(interrupt, WorkInterrupted):
+                _kill_process_tree(130)
             sys.exit(130)
 
     return run
 
 
-def _is_of_file_access(error: Exception) -> bool:
-    """Whether TensorFlow could not read or write a file: its errors are no `OSError`."""
+def _is_file_access_error(error: Exception) -> bool:
+    """Return whether TensorFlow could not read or write a file; its errors are not `OSError`."""
     frames = traceback.extract_tb(error.__traceback__)
-    return hasattr(error, "error_code") and any(frame.filename.endswith(FILE_ACCESS) for frame in frames)
+    return hasattr(error, "error_code") and any(frame.filename.endswith(TF_FILE_MODULE) for frame in frames)
 
 
-class Abandoned(KeyboardInterrupt):
-    """An interrupt that left work of :func:`interruptible` behind."""
+class WorkInterrupted(KeyboardInterrupt):
+    """An interrupt while the work of :func:`run_interruptible` is still running."""
 
 
-def _end(code: int) -> None:
-    """Ends this process and the work's own ones, not by way of threads that are still at it."""
+def _kill_process_tree(code: int) -> None:
+    """End this process and its child processes at once, without waiting for running threads."""
     sys.stdout.flush()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # each would complain that the other is gone
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # hides errors about processes that have ended
     for child in psutil.Process().children(recursive=True):
         child.kill()
     os._exit(code)
 
 
-def interruptible(work: Callable[[], None]) -> None:
-    """Does `work` in a thread, so that an interrupt ends this one at once and not within whatever the work is at.
+def run_interruptible(work: Callable[[], None]) -> None:
+    """Run `work` in a thread, so that an interrupt ends the caller at once, whatever the work is doing.
 
     Raises:
-      Abandoned: there was an interrupt; the work goes on until the process ends.
+      WorkInterrupted: there was an interrupt; the work runs until the process ends.
     """
     outcome: concurrent.futures.Future = concurrent.futures.Future()
 
-    def done() -> None:
+    def run() -> None:
         try:
             outcome.set_result(work())
-        except BaseException as error:  # what it is, the caller sees
+        except BaseException as error:  # raised again in the caller
             outcome.set_exception(error)
 
-    threading.Thread(target=done, daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
     try:
         outcome.result()
     except KeyboardInterrupt:
-        raise Abandoned from None
+        raise WorkInterrupted from None

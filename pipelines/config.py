@@ -74,18 +74,18 @@ def parse_pairs(cls: type, pairs: Iterable[str], *, accept_renamed: bool = True)
     types, renamed = _field_types(cls), renamed_keys(cls)
     values, spellings = {}, {}
     for pair in pairs:
-        given, equals, text = pair.partition("=")
+        name, equals, text = pair.partition("=")
         if not equals:
             raise UserError(f"--set={pair}; wanted KEY=VALUE")
-        key = renamed.get(given, given) if accept_renamed else given
+        key = renamed.get(name, name) if accept_renamed else name
         if key not in types:
-            now = f"it is now {renamed[given]}" if given in renamed else suggest(given, types)
-            raise UserError(f"--set={pair}: no key is called {given!r}; {now}")
-        if spellings.setdefault(key, given) != given:
+            now = f"it is now {renamed[name]}" if name in renamed else suggest(name, types)
+            raise UserError(f"--set={pair}: no key is called {name!r}; {now}")
+        if spellings.setdefault(key, name) != name:
             raise UserError(f"{_both_names(renamed, key)}; wanted --set={key} only")
-        if given != key:
+        if name != key:
             print(
-                f"warning: --set={given} is now {key}; the old name works in this release only",
+                f"warning: --set={name} is now {key}; the old name works in this release only",
                 file=sys.stderr,
                 flush=True,
             )
@@ -112,8 +112,8 @@ def rename_keys(cls: type, fields: Mapping) -> dict:
       UserError: the old and the new name of a key together.
     """
     renamed, current = renamed_keys(cls), {}
-    for given, value in fields.items():
-        key = renamed.get(given, given)
+    for name, value in fields.items():
+        key = renamed.get(name, name)
         if key in current:
             raise UserError(f"{cls.__name__}: {_both_names(renamed, key)}; wanted {key} only")
         current[key] = value

@@ -1,4 +1,4 @@
-"""The whole way on a corpus it speaks itself: preprocess, train, translate, evaluate."""
+"""Run all steps on a synthetic corpus: preprocess, train, translate, evaluate."""
 
 from __future__ import annotations
 
@@ -16,69 +16,73 @@ from pipelines import cli, demo_corpus, progress
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.demo --output_dir=demo"
 VOICES = {"low": "en-us+m3", "high": "en-us+f2"}
-TRAINING_SENTENCES = 160  # of each voice, no sentence of both
-HELD_OUT_SENTENCES = 10  # spoken by both
+TRAINING_SENTENCES = 160  # of each voice, different ones
+HELD_OUT_SENTENCES = 10  # the same of both voices
 STEPS = 1000
 
 
 def define_flags() -> None:
-    """This script's flags."""
-    flags.DEFINE_string("output_dir", None, "Where corpus, records, run, converted speech and report go.")
-    flags.DEFINE_integer("steps", STEPS, "Training steps.", lower_bound=1)
-    flags.DEFINE_integer("sentences", TRAINING_SENTENCES, "Training sentences of each voice.", lower_bound=4)
-    flags.DEFINE_integer("seed", 0, "Of sentences and training.")
+    """Define the flags of this script."""
+    flags.DEFINE_string("output_dir", None, "Output directory of corpus, records, run, converted speech and report.")
+    flags.DEFINE_integer("steps", STEPS, "Number of training steps.", lower_bound=1)
+    flags.DEFINE_integer("sentences", TRAINING_SENTENCES, "Number of training sentences of each voice.", lower_bound=4)
+    flags.DEFINE_integer("seed", 0, "Random seed of the sentences and of training.")
 
 
-def speak(folder: str, count: int, seed: int) -> None:
-    """Speaks the corpus: `training` different for each voice, `held_out` the same sentences."""
-    voice = demo_corpus.Speaker()
+def write_corpus(folder: str, count: int, seed: int) -> None:
+    """Synthesize the corpus: in `training` different sentences of each voice, in `held_out` the same ones."""
+    synthesizer = demo_corpus.SpeechSynthesizer()
     texts = demo_corpus.sentences(2 * count + HELD_OUT_SENTENCES, seed)
-    shares = {"low": texts[:count], "high": texts[count : 2 * count]}
-    for name, sound in VOICES.items():
-        voice.speak_folder(os.path.join(folder, "training", name), shares[name], sound)
-        voice.speak_folder(os.path.join(folder, "held_out", name), texts[2 * count :], sound)
+    training_texts = {"low": texts[:count], "high": texts[count : 2 * count]}
+    for name, voice in VOICES.items():
+        synthesizer.synthesize_folder(os.path.join(folder, "training", name), training_texts[name], voice)
+        synthesizer.synthesize_folder(os.path.join(folder, "held_out", name), texts[2 * count :], voice)
 
 
-def script(name: str, *arguments: str) -> None:
-    """Runs one of the scripts as a user would, and shows how.
+def run_script(name: str, *arguments: str) -> None:
+    """Print and run the command of a script.
 
     Raises:
-      UserError: it failed.
+      UserError: its exit code is not 0.
     """
     print(f"\n$ python -m pipelines.{name} {shlex.join(arguments)}", flush=True)
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-m", f"pipelines.{name}", *arguments], check=False)  # noqa: S603
     if done.returncode:
         raise UserError(f"{name} ended with exit code {done.returncode}")
-    print(f"({progress.duration(time.monotonic() - began)})", flush=True)
+    print(f"({progress.format_duration(time.monotonic() - began)})", flush=True)
 
 
 def main(argv: list[str]) -> int:
-    """Runs the demo; the exit code."""
-    cli.need(FLAGS, "output_dir")
-    cli.no_more(argv)
+    """Run the demo; return the exit code."""
+    cli.require_flags(FLAGS, "output_dir")
+    cli.refuse_extra_arguments(argv)
     out = FLAGS.output_dir
     corpus, records, held_out, run_dir = (os.path.join(out, n) for n in ("corpus", "records", "held_out", "run"))
     began = time.monotonic()
-    print(f"speaking {FLAGS.sentences} sentences with each of two voices, {HELD_OUT_SENTENCES} more with both")
-    speak(corpus, FLAGS.sentences, FLAGS.seed)
+    print(f"synthesizing {FLAGS.sentences} training and {HELD_OUT_SENTENCES} held-out sentences of two voices")
+    write_corpus(corpus, FLAGS.sentences, FLAGS.seed)
 
     def domains(part: str) -> list[str]:
         return [f"--domain={name}={os.path.join(corpus, part, name)}" for name in VOICES]
 
     seed = f"--seed={FLAGS.seed}"
-    script("preprocess", *domains("training"), f"--data_dir={records}", "--test_fraction=0", seed)
-    script("preprocess", *domains("held_out"), f"--data_dir={held_out}", "--val_fraction=0", "--test_fraction=1", seed)
+    run_script("preprocess", *domains("training"), f"--data_dir={records}", "--test_fraction=0", seed)
+    run_script(
+        "preprocess", *domains("held_out"), f"--data_dir={held_out}", "--val_fraction=0", "--test_fraction=1", seed
+    )
     training = ["--plugin=cyclegan", "--preset=small", f"--steps={FLAGS.steps}", seed]
-    script("train", f"--data_dir={records}", f"--run_dir={run_dir}", *training)
+    run_script("train", f"--data_dir={records}", f"--run_dir={run_dir}", *training)
     for source, target in (("low", "high"), ("high", "low")):
         folder = os.path.join(corpus, "held_out", source)
         converted = os.path.join(out, "converted", f"{source}_to_{target}")
-        script(
+        run_script(
             "translate", f"--run_dir={run_dir}", f"--input={folder}", f"--output_dir={converted}", f"--target={target}"
         )
-    script("evaluate", f"--run_dir={run_dir}", f"--data_dir={held_out}", f"--output_dir={out}")
-    print(f"\nin {progress.duration(time.monotonic() - began)}; open {os.path.join(out, 'report.html')}")
+    run_script("evaluate", f"--run_dir={run_dir}", f"--data_dir={held_out}", f"--output_dir={out}")
+    print(
+        f"\nfinished in {progress.format_duration(time.monotonic() - began)}; open {os.path.join(out, 'report.html')}"
+    )
     return 0
 
 
@@ -86,7 +90,7 @@ def run() -> None:
     """Entry point of `crossfade-demo`."""
     define_flags()
     parse = cli.parser(FLAGS, "pipelines.demo", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(cli.guarded(main), flags_parser=parse)
+    app.run(cli.handle_errors(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Judges a run on held-out records, beside the baselines: report.html and metrics.json."""
+"""Evaluate a run on held-out records, beside the baselines: report.html and metrics.json."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ EXAMPLE = "python -m pipelines.evaluate --run_dir=run --data_dir=records --outpu
 
 
 def define_flags() -> None:
-    """This script's flags."""
-    flags.DEFINE_string("run_dir", None, "The run to judge.")
-    flags.DEFINE_string("data_dir", None, "Records whose test split is held out.")
-    flags.DEFINE_string("output_dir", None, "Where report.html and metrics.json go.")
-    flags.DEFINE_string("inverter", "griffin_lim", "What speech is heard through: griffin_lim or vocoder:RUN.")
-    flags.DEFINE_integer("seed", 0, "Of the domain classifier.")
+    """Define the flags of this script."""
+    flags.DEFINE_string("run_dir", None, "RUN to evaluate.")
+    flags.DEFINE_string("data_dir", None, "Directory of the records; their test split is the held-out data.")
+    flags.DEFINE_string("output_dir", None, "Output directory of report.html and metrics.json.")
+    flags.DEFINE_string("inverter", "griffin_lim", "Method from log-mels to waveforms: griffin_lim or vocoder:RUN.")
+    flags.DEFINE_integer("seed", 0, "Random seed of the domain classifier.")
 
 
 def main(argv: list[str]) -> int:
-    """Evaluates; the exit code."""
-    cli.need(FLAGS, "run_dir", "data_dir", "output_dir")
-    cli.no_more(argv)
+    """Evaluate; return the exit code."""
+    cli.require_flags(FLAGS, "run_dir", "data_dir", "output_dir")
+    cli.refuse_extra_arguments(argv)
     from pipelines.evaluation import run_evaluation
     from pipelines.training import distribution
 
-    distribution.use_cores()
-    how = {"inverter": FLAGS.inverter, "seed": FLAGS.seed}
-    run_evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **how)
+    distribution.configure_threads()
+    options = {"inverter": FLAGS.inverter, "seed": FLAGS.seed}
+    run_evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **options)
     return 0
 
 
@@ -41,7 +41,7 @@ def run() -> None:
     """Entry point of `crossfade-evaluate`."""
     define_flags()
     parse = cli.parser(FLAGS, "pipelines.evaluate", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(cli.guarded(main), flags_parser=parse)
+    app.run(cli.handle_errors(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

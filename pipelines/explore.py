@@ -1,4 +1,4 @@
-"""The latent lab: what a run's codes hold, and what can be done with them."""
+"""Explore the latent space of a run: reconstruction, interpolation, disentanglement, outliers and more."""
 
 from __future__ import annotations
 
@@ -16,45 +16,59 @@ EXAMPLE = "python -m pipelines.explore --do=interpolate --run_dir=run --data_dir
 
 
 def define_flags() -> None:
-    """This script's flags."""
-    jobs = "reconstruct, interpolate, sample, traverse, perturb, disentangle, outliers, debias or sweep."
-    flags.DEFINE_string("do", None, jobs)
-    flags.DEFINE_string("run_dir", None, "The run to look into; of a sweep, the folder of its runs.")
-    flags.DEFINE_string("data_dir", None, "Records with the run's front end.")
-    flags.DEFINE_string("output_dir", None, "Where report.html, JOB.json and JOB.csv go.")
-    flags.DEFINE_enum("split", "test", ["train", "val", "test"], "Whose files are looked at; disentangle: all.")
-    flags.DEFINE_integer("count", 8, "Examples, samples or dimensions to show.", 1)
-    flags.DEFINE_integer("seed", 0, "Of all draws.")
-    flags.DEFINE_integer("points", 9, "interpolate, traverse: points of a path.", 2)
-    flags.DEFINE_multi_string("between", [], "interpolate: an id, a file or a domain; give it twice.")
-    flags.DEFINE_string("labels", "", "disentangle, traverse, debias: CSV of id and factors, or of id and group.")
-    flags.DEFINE_multi_string("against", [], "outliers: NAME=GLOB of files known to be strange.")
-    flags.DEFINE_float("false_positive_rate", 0.05, "outliers: share of usual files above the threshold.", 0.0, 1.0)
-    flags.DEFINE_float("alpha", 1e-3, "debias: what is added to a bin's share; the larger, the more alike.", 0.0)
-    flags.DEFINE_enum("rarity", "largest", ["largest", "product"], "debias: of the rarities by dimension.")
-    flags.DEFINE_string("weights", "", "debias: where the weights go; DATA_DIR/weights.csv if not given.")
-    flags.DEFINE_multi_string("plugin", [], "sweep: what to train; once for each. [ae and vae]")
-    flags.DEFINE_multi_string("grid", [], "sweep: KEY=VALUE,VALUE,... such as seed=0,1,2. [latent=2,4,8,16,32]")
+    """Define the flags of this script."""
+    jobs = "reconstruct, interpolate, sample, traverse, perturb, disentangle, outliers, debias or sweep"
+    flags.DEFINE_string("do", None, f"Job to run: {jobs}.")
+    flags.DEFINE_string("run_dir", None, "RUN to explore; sweep: output directory of the runs.")
+    flags.DEFINE_string("data_dir", None, "Directory of records with the front end of the run.")
+    flags.DEFINE_string("output_dir", None, "Output directory of report.html, JOB.json and JOB.csv.")
+    flags.DEFINE_enum("split", "test", ["train", "val", "test"], "Split of the examples; disentangle uses all splits.")
+    flags.DEFINE_integer("count", 8, "Number of examples, samples or latent dimensions in the report.", 1)
+    flags.DEFINE_integer("seed", 0, "Random seed.")
+    flags.DEFINE_integer("points", 9, "interpolate, traverse: number of points of a path.", 2)
+    flags.DEFINE_multi_string("between", [], "interpolate: an end of the path (id, file or domain); give it twice.")
+    flags.DEFINE_string(
+        "labels", "", "disentangle, traverse, debias: CSV with the column id and the factors, or with id and group."
+    )
+    flags.DEFINE_multi_string("against", [], "outliers: NAME=GLOB of files that are known to be out of distribution.")
+    flags.DEFINE_float(
+        "false_positive_rate",
+        0.05,
+        "outliers: fraction of in-distribution files over the threshold, 0 to 1.",
+        0.0,
+        1.0,
+    )
+    flags.DEFINE_float(
+        "alpha", 1e-3, "debias: smoothing of the latent histogram; larger is closer to uniform sampling.", 0.0
+    )
+    flags.DEFINE_enum(
+        "rarity", "largest", ["largest", "product"], "debias: how the rarities of the latent dimensions are combined."
+    )
+    flags.DEFINE_string("weights", "", "debias: output file of the sampling weights; by default DATA_DIR/weights.csv.")
+    flags.DEFINE_multi_string("plugin", [], "sweep: a plugin to train; give it once for each. [ae and vae]")
+    flags.DEFINE_multi_string(
+        "grid", [], "sweep: values of a key, KEY=VALUE,VALUE,..., such as seed=0,1,2. [latent=2,4,8,16,32]"
+    )
     flags.DEFINE_multi_string("training", [], "sweep: FLAG=VALUE of train for every run, such as steps=500.")
-    flags.DEFINE_integer("processes", 0, "sweep: runs trained at a time; one for two cores if not given.", 0)
+    flags.DEFINE_integer("processes", 0, "sweep: number of runs in parallel; 0 for one on every two cores.", 0)
 
 
 def main(argv: list[str]) -> int:
-    """Explores; the exit code."""
-    cli.need(FLAGS, "do", "run_dir", "data_dir", "output_dir")
-    cli.no_more(argv)
+    """Explore; return the exit code."""
+    cli.require_flags(FLAGS, "do", "run_dir", "data_dir", "output_dir")
+    cli.refuse_extra_arguments(argv)
     from pipelines.exploration import job
     from pipelines.training import distribution
 
-    distribution.use_cores()
-    same = (
+    distribution.configure_threads()
+    scalars = (
         "do run_dir data_dir output_dir split count seed points labels "
         "false_positive_rate alpha rarity weights processes"
     )
     lists = {"between": "between", "against": "against", "plugin": "plugins", "grid": "grid", "training": "training"}
-    asked = {name: FLAGS[name].value for name in same.split()}
-    asked |= {field: tuple(FLAGS[name].value) for name, field in lists.items()}
-    job.explore(job.Asked(**asked))
+    options = {name: FLAGS[name].value for name in scalars.split()}
+    options |= {field: tuple(FLAGS[name].value) for name, field in lists.items()}
+    job.explore(job.Asked(**options))
     return 0
 
 
@@ -62,7 +76,7 @@ def run() -> None:
     """Entry point of `crossfade-explore`."""
     define_flags()
     parse = cli.parser(FLAGS, "pipelines.explore", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(cli.guarded(main), flags_parser=parse)
+    app.run(cli.handle_errors(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

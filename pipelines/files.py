@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, on any store that TensorFlow reaches."""
+"""Atomic writes of files and folders, and reads, on every file system that TensorFlow supports."""
 
 from __future__ import annotations
 
@@ -14,62 +14,71 @@ import tensorflow as tf
 
 from models.errors import UserError
 
-NEXT = "next_{}"  # name of the folder that is to take the place of another
-SWITCH = "use_next_{}"  # of the file that says that it counts; no name begins with another, as stores list by prefixes
-RENAME_EXCHANGE = 2  # of Linux's renameat2
-HERE = -100  # AT_FDCWD: paths are relative to the working directory
+NEXT_FOLDER = "next_{}"  # the new content of a folder
+SWITCH_FILE = "use_next_{}"  # marks the new content as valid; not a prefix of another name, as stores list by prefixes
+RENAME_EXCHANGE = 2  # flag of Linux's renameat2
+AT_FDCWD = -100  # relative paths are relative to the working directory
+
+
+def first_line(error: tf.errors.OpError) -> str:
+    """Return the first line of a TensorFlow error message, which may have hundreds of lines."""
+    lines = str(error.message).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]
 
 
 @contextlib.contextmanager
-def one_line(what: str) -> Iterator[None]:
-    """Turns a TensorFlow error on reading or writing files into an OSError of one line.
+def as_os_error(subject: str) -> Iterator[None]:
+    """Turn a TensorFlow error on reading or writing files into an OSError of one line.
 
     Args:
-      what: the file, folder or records that could not be used.
+      subject: the file, folder or records, for the message.
 
     Raises:
-      OSError: TensorFlow could not read or write, and why.
+      OSError: TensorFlow could not read or write; the message has the reason.
     """
     try:
         yield
     except tf.errors.OpError as error:
-        lines = str(error.message).strip().splitlines() or [type(error).__name__]
-        raise OSError(f"{what}: {lines[0][:300]}") from None
+        raise OSError(f"{subject}: {first_line(error)}") from None
 
 
 def read(path: str) -> bytes:
-    """The bytes of a file.
+    """Return the bytes of a file.
 
     Raises:
-      OSError: it is not there or cannot be read.
+      OSError: it does not exist or cannot be read.
     """
-    with one_line(path), tf.io.gfile.GFile(path, "rb") as file:
+    with as_os_error(path), tf.io.gfile.GFile(path, "rb") as file:
         return file.read()
 
 
-def read_json(path: str, wanted: str):
-    """The content of a JSON file.
+def read_json(path: str, expected: str):
+    """Return the content of a JSON file.
 
     Args:
       path: the file.
-      wanted: what it should be, for the error.
+      expected: the expected content, for the error message.
 
     Raises:
-      OSError: it is not there or cannot be read.
-      UserError: it is not JSON, such as one that was cut off.
+      OSError: it does not exist or cannot be read.
+      UserError: it is not JSON, such as a truncated file.
     """
     try:
         return json.loads(read(path))
     except ValueError as error:
-        raise UserError(f"{path} is broken ({error}); wanted {wanted}") from None
+        raise UserError(f"{path} is broken ({error}); wanted {expected}") from None
 
 
-def read_rows(path: str, wanted: str) -> Iterator[dict]:
-    """The objects of a file of JSON lines; empty lines are passed over.
+def read_rows(path: str, expected: str) -> Iterator[dict]:
+    """Yield the objects of a file of JSON lines; empty lines are skipped.
+
+    Args:
+      path: the file.
+      expected: the expected content of a line, for the error message.
 
     Raises:
-      OSError: it is not there or cannot be read.
-      UserError: a line that is no JSON object, such as one that was cut off.
+      OSError: it does not exist or cannot be read.
+      UserError: a line is not a JSON object, such as a truncated one.
     """
     for number, line in enumerate(read(path).split(b"\n"), start=1):
         if not line.strip():
@@ -77,30 +86,30 @@ def read_rows(path: str, wanted: str) -> Iterator[dict]:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise UserError(f"{path}, line {number} is broken ({error}); wanted {wanted}") from None
+            raise UserError(f"{path}, line {number} is broken ({error}); wanted {expected}") from None
         if not isinstance(row, dict):
-            raise UserError(f"{path}, line {number} is no JSON object; wanted {wanted}")
+            raise UserError(f"{path}, line {number} is not a JSON object; wanted {expected}")
         yield row
 
 
-def opened(path: str) -> BinaryIO:
-    """A file to read from any place of it, without taking it into memory."""
+def open_binary(path: str) -> BinaryIO:
+    """Open a file for reading with random access, without loading it into memory."""
     return tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb")
 
 
 @contextlib.contextmanager
-def new(path: str) -> Iterator[BinaryIO]:
-    """A file to write, with the folders above it, that appears whole when the block ends, or not at all.
+def atomic_file(path: str) -> Iterator[BinaryIO]:
+    """Open a new file, and create its parent folders; the file appears complete when the block ends, or not at all.
 
     Raises:
       OSError: it cannot be written.
     """
     temporary = f"{path}.part"
-    with one_line(path):
+    with as_os_error(path):
         tf.io.gfile.makedirs(posixpath.dirname(path) or ".")
         try:
             with tf.io.gfile.GFile(temporary, "wb") as file:
-                file.write(b"")  # or there is no file where nothing follows
+                file.write(b"")  # creates the file even if the block writes nothing
                 yield file
             tf.io.gfile.rename(temporary, path, overwrite=True)
         except BaseException:
@@ -110,83 +119,80 @@ def new(path: str) -> Iterator[BinaryIO]:
 
 
 def write(path: str, content: bytes) -> None:
-    """Writes a file, and the folders above it, whole or not at all; errors as :func:`new`."""
-    with new(path) as file:
+    """Write a file and create its parent folders, atomically; raises as :func:`atomic_file`."""
+    with atomic_file(path) as file:
         file.write(content)
 
 
-# ------------------------------------------------------------------ folders
-
-
 def current_folder(target: str) -> str:
-    """Where the content of a folder that :func:`replace_folder` replaces is to be read.
+    """Return the folder that holds the current content of a folder written by :func:`replace_folder`.
 
-    That is the folder itself, but for the time that a store without renaming takes to copy the new content there, or
-    where that was cut off.
+    It is the folder itself, except on a store without renames while the new content is copied there, or after that
+    copy was interrupted.
     """
-    return _beside(target, NEXT) if tf.io.gfile.exists(_beside(target, SWITCH)) else target
+    return _sibling(target, NEXT_FOLDER) if tf.io.gfile.exists(_sibling(target, SWITCH_FILE)) else target
 
 
-def _beside(target: str, name: str) -> str:
+def _sibling(target: str, name: str) -> str:
     folder, last = posixpath.split(target.rstrip("/"))
     return posixpath.join(folder, name.format(last))
 
 
 @contextlib.contextmanager
 def replace_folder(target: str) -> Iterator[str]:
-    """A new folder to write to, which takes the place of `target` when the block ends, or not at all.
+    """Replace the content of `target` atomically by that of a new folder, when the block ends.
 
-    On a local disk both folders are exchanged in one step of the file system, so whoever opens `target` finds the old
-    content or the new. Stores of objects rename no folders: there a small file, written last, says that the new
-    folder counts, and then its files are copied, `saved_model.pb` or whatever lies at the top last. Who reads by
-    :func:`current_folder` sees the old content or the new at any time; who reads `target` by itself may find it
-    without its top files for the time of copying. What was cut off is made good by the next call.
+    On a local disk both folders are exchanged in one operation of the file system, so that readers of `target` see
+    the old content or the new. Object stores cannot rename folders: there a marker file makes the new folder valid,
+    and its files are copied afterwards, top-level files such as `saved_model.pb` last. Readers that use
+    :func:`current_folder` always see complete content; readers of `target` itself may miss the top-level files
+    during the copy. The next call completes or cleans up after an interrupted one.
 
     Yields:
-      The folder to write to; it is empty.
+      The new folder; it is empty.
 
     Raises:
-      OSError: something cannot be written.
+      OSError: a file cannot be written.
     """
-    with one_line(target):
+    with as_os_error(target):
         settle_folder(target)
-        fresh = _beside(target, NEXT)
+        fresh = _sibling(target, NEXT_FOLDER)
         tf.io.gfile.makedirs(fresh)
         yield fresh
-        if "://" not in target and _exchanged(fresh, target):
+        if "://" not in target and _exchange(fresh, target):
             tf.io.gfile.rmtree(fresh)
         else:
-            with tf.io.gfile.GFile(_beside(target, SWITCH), "w") as file:  # that it exists is all that counts
+            with tf.io.gfile.GFile(_sibling(target, SWITCH_FILE), "w") as file:  # its existence is the marker
                 file.write(posixpath.basename(fresh))
             settle_folder(target)
 
 
 def settle_folder(target: str) -> None:
-    """Brings the replacement of a folder that was cut off to its end, or takes away what it left."""
-    fresh, switch = _beside(target, NEXT), _beside(target, SWITCH)
+    """Complete an interrupted replacement of a folder, or remove its leftovers."""
+    fresh, switch = _sibling(target, NEXT_FOLDER), _sibling(target, SWITCH_FILE)
     if tf.io.gfile.exists(switch):
         _copy_over(fresh, target)
         tf.io.gfile.remove(switch)
-    for left in (fresh, f"{target}.part"):  # the second by versions up to 0.2
-        if tf.io.gfile.exists(left):
-            tf.io.gfile.rmtree(left)
+    for leftover in (fresh, f"{target}.part"):  # the second by versions up to 0.2
+        if tf.io.gfile.exists(leftover):
+            tf.io.gfile.rmtree(leftover)
 
 
-def _exchanged(fresh: str, target: str) -> bool:
-    """Puts a folder into another's place in one step; False where this system cannot."""
+def _exchange(fresh: str, target: str) -> bool:
+    """Exchange two folders in one operation; return False where the system cannot."""
     if not os.path.lexists(target):
         os.rename(fresh, target)
-        os.makedirs(fresh)  # which the caller takes away, as it does what was there before
+        os.makedirs(fresh)  # the caller removes it, as it does the old content
         return True
     try:
         swap = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):  # not Linux
         return False
-    return swap(HERE, os.fsencode(fresh), HERE, os.fsencode(target), RENAME_EXCHANGE) == 0
+    return swap(AT_FDCWD, os.fsencode(fresh), AT_FDCWD, os.fsencode(target), RENAME_EXCHANGE) == 0
 
 
 def _copy_over(fresh: str, target: str) -> None:
-    """Replaces a folder's files by those of another: the top ones go first and come last."""
+    """Replace the files of a folder by those of another; top-level files are removed first and copied last."""
     for name in reversed(_deepest_first(target) if tf.io.gfile.exists(target) else []):
         tf.io.gfile.remove(posixpath.join(target, name))
     for name in _deepest_first(fresh):
@@ -197,9 +203,9 @@ def _copy_over(fresh: str, target: str) -> None:
 
 
 def _deepest_first(folder: str) -> list[str]:
-    """The files in and below a folder by their paths from it; `saved_model.pb` is the last of an export."""
+    """Return the relative paths of the files below a folder, deepest first; `saved_model.pb` of an export is last."""
     paths = []
-    for place, _, names in tf.io.gfile.walk(folder):
-        below = place[len(folder.rstrip("/")) :].strip("/")
-        paths += [posixpath.join(below, name) for name in names]
+    for subfolder, _, names in tf.io.gfile.walk(folder):
+        relative = subfolder[len(folder.rstrip("/")) :].strip("/")
+        paths += [posixpath.join(relative, name) for name in names]
     return sorted(paths, key=lambda name: (-name.count("/"), name))

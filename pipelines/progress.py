@@ -1,4 +1,4 @@
-"""Progress of long work, as a line on stderr with a rate and an estimate of the time left."""
+"""Progress of a long task: a line on stderr with the rate and an estimate of the remaining time."""
 
 from __future__ import annotations
 
@@ -10,52 +10,53 @@ from collections.abc import Callable, Iterator
 
 
 class Progress:
-    """A line on stderr: how much is done, how fast, how long it will take.
+    """A progress line on stderr: units done, units per second, remaining time.
 
     Args:
-      what: what is being done.
-      total: units in all; None where not known.
-      unit: what is counted.
+      task: name of the task.
+      total: number of units; None if unknown.
+      unit: name of the units.
       start: units done before, which do not count for the rate.
-      every_s: seconds between lines where stderr is no terminal.
+      interval_s: seconds between lines if stderr is not a terminal.
     """
 
-    def __init__(self, what: str, total: int | None, unit: str, *, start: int = 0, every_s: float = 15.0):
-        self.what, self.total, self.unit, self.every_s = what, total, unit, every_s
-        self.start, self.began, self.shown_at = start, time.monotonic(), 0.0
+    def __init__(self, task: str, total: int | None, unit: str, *, start: int = 0, interval_s: float = 15.0):
+        self.task, self.total, self.unit, self.interval_s = task, total, unit, interval_s
+        self.start, self.started_at, self.shown_at = start, time.monotonic(), 0.0
         self.done: int | None = start
-        self.terminal = sys.stderr.isatty()
+        self.is_terminal = sys.stderr.isatty()
 
     def show(self, done: int | None, note: str = "") -> None:
-        """Print that `done` units are done, unless a line was printed only just now; the elapsed time where None."""
+        """Print that `done` units are done, or the elapsed time if None, unless the last line is too recent."""
         self.done = done
         now = time.monotonic()
-        if now - self.shown_at >= (0.2 if self.terminal else self.every_s):
+        if now - self.shown_at >= (0.2 if self.is_terminal else self.interval_s):
             self.shown_at = now
-            self._write(note, end="\r" if self.terminal else "\n")
+            self._write(note, end="\r" if self.is_terminal else "\n")
 
     def close(self, note: str = "") -> None:
-        """The last line."""
+        """Print the last line."""
         self._write(note, end="\n")
 
     def _write(self, note: str, end: str) -> None:
-        line = f"{self.what}: {self._state()}{'  ' + note if note else ''}"
-        print(line.ljust(100) if self.terminal else line, end=end, file=sys.stderr, flush=True)
+        line = f"{self.task}: {self._state()}{'  ' + note if note else ''}"
+        print(line.ljust(100) if self.is_terminal else line, end=end, file=sys.stderr, flush=True)
 
     def _state(self) -> str:
-        elapsed_s = time.monotonic() - self.began
+        elapsed_s = time.monotonic() - self.started_at
         if self.done is None:
-            return f"{duration(elapsed_s)} elapsed"
+            return f"{format_duration(elapsed_s)} elapsed"
         rate = (self.done - self.start) / max(1e-9, elapsed_s)
-        of = "" if self.total is None else f"/{self.total}"
-        left = "" if not rate or self.total is None else f", {duration(max(0, self.total - self.done) / rate)} left"
-        return f"{self.done}{of} {self.unit}, {rate:.3g}/s{left}"
+        total = "" if self.total is None else f"/{self.total}"
+        has_estimate = rate and self.total is not None
+        remaining = f", {format_duration(max(0, self.total - self.done) / rate)} left" if has_estimate else ""
+        return f"{self.done}{total} {self.unit}, {rate:.3g}/s{remaining}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds for people.
+def format_duration(seconds: float) -> str:
+    """Format seconds in minutes or hours.
 
-    >>> duration(75), duration(7300)
+    >>> format_duration(75), format_duration(7300)
     ('1 min 15 s', '2 h 1 min')
     """
     minutes, rest = divmod(round(seconds), 60)
@@ -65,20 +66,20 @@ def duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def watched(progress: Progress, count: Callable[[], int | None]) -> Iterator[None]:
-    """Show, while the block runs, what `count` returns: units done, or None as long as that is unknown."""
-    over = threading.Event()
+def poll_progress(progress: Progress, count: Callable[[], int | None]) -> Iterator[None]:
+    """Show what `count` returns, twice a second while the block runs: units done, or None if that is unknown."""
+    finished = threading.Event()
 
-    def watch() -> None:
-        while not over.wait(0.5):
+    def poll() -> None:
+        while not finished.wait(0.5):
             progress.show(count())
 
-    thread = threading.Thread(target=watch, daemon=True)
+    thread = threading.Thread(target=poll, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        finished.set()
         thread.join()
     progress.show(count())
     progress.close()

@@ -1,7 +1,7 @@
-"""The run directory: its configuration `config.json`, and the plugin that it describes.
+"""The run directory: its configuration `config.json`, the plugin of that configuration, and its lock.
 
-``RUN/config.json`` is the whole configuration, ``RUN/checkpoints`` holds the last few complete training states,
-``RUN/best`` the state of the best validation.
+``RUN/config.json`` is the complete configuration, ``RUN/checkpoints`` holds the last few training states, ``RUN/best``
+the training state of the best validation.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from plugins import base
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a run is: the content of `config.json`.
+    """The content of `config.json`.
 
     Attributes:
-      plugin: its name.
+      plugin: name of the plugin.
       preset: "small" or "full".
       config: the plugin's configuration.
-      data_dir: the records it is trained on.
+      data_dir: directory of the training records.
       spec: kind, front end and domains of these records.
-      precision: what networks compute in; weights are float32 in any case.
-      strategy: how it is distributed; may differ when it goes on.
-      jit_compile: whether XLA compiles the training step; may differ when it goes on.
-      warm_start: the run whose networks it began with.
-      sample_weights: file and hash of the weights that its records are drawn by; nothing for all alike.
-      versions: of the packages that wrote it; may differ when it goes on.
+      precision: dtype policy of the networks; weights are float32 in any case.
+      strategy: distribution strategy; may change on resuming.
+      jit_compile: whether XLA compiles the training step; may change on resuming.
+      warm_start: run whose networks are the initial weights; empty for random initial weights.
+      sample_weights: file and hash of the sampling weights of the records; empty for uniform sampling.
+      versions: package versions that wrote it; may change on resuming.
       records: fingerprint of the records, see `pipelines.data.fingerprint`; empty in runs of older versions.
     """
 
@@ -61,25 +61,25 @@ class Run:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide what a run computes; TensorFlow's comes in several distributions."""
+    """Return the versions of the packages that affect results; read from modules, as distributions differ in name."""
     return {module.__name__: module.__version__ for module in (tf, keras, np, librosa)}
 
 
 def describe_spec(spec: Spec) -> dict:
-    """Kind, front end and domains: what must be the same for a run to go on."""
+    """Return kind, front end and domains, which may not change on resuming."""
     return {"kind": spec.kind, "features": config.to_json(spec.features), "domains": list(spec.domains)}
 
 
 def write_run(run_dir: str, run: Run) -> None:
-    """Writes `config.json`, whole or not at all."""
+    """Write `config.json` atomically."""
     files.write(posixpath.join(run_dir, "config.json"), (json.dumps(config.to_json(run), indent=2) + "\n").encode())
 
 
 def read_run(run_dir: str) -> Run | None:
-    """The run of a directory; None where there is none.
+    """Return the run of a directory; None if there is no `config.json`.
 
     Raises:
-      UserError: `config.json` is there and is not one.
+      UserError: `config.json` is not the configuration of a run.
     """
     path = posixpath.join(run_dir, "config.json")
     if not tf.io.gfile.exists(path):
@@ -91,22 +91,22 @@ def read_run(run_dir: str) -> Run | None:
 
 
 def build_plugin(run: Run, spec: Spec) -> base.Plugin:
-    """The plugin of a run, with fresh weights; call it under the strategy's scope."""
+    """Return the plugin of a run with initial weights; call it under the strategy's scope."""
     plugin_class = plugins.load(run.plugin)
-    before = keras.config.dtype_policy()
+    previous_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(run.precision)
     try:
         return plugin_class(config.from_json(plugin_class.Config, run.config), spec)
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(previous_policy)
 
 
 @contextlib.contextmanager
 def lock_run(run_dir: str) -> Iterator[None]:
-    """Keeps other processes of this machine from training the same run.
+    """Lock a run directory against training by other processes of this machine while the block runs.
 
     Raises:
-      UserError: another one does.
+      UserError: another process holds the lock.
     """
     if "://" in run_dir:  # object stores have no locks
         yield
@@ -117,9 +117,11 @@ def lock_run(run_dir: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise UserError(f"{run_dir} is being trained by process {file.read().strip()}; wait, or stop it") from None
-        except OSError as error:  # of a file system without locks
-            print(f"warning: {run_dir}: {error}: a second process would not be kept from it", file=sys.stderr)
+            raise UserError(
+                f"{run_dir} is being trained by process {file.read().strip()}; wait for it, or stop it"
+            ) from None
+        except OSError as error:  # a file system without locks
+            print(f"warning: {run_dir}: no lock ({error}); do not train this run in two processes", file=sys.stderr)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

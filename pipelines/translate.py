@@ -1,4 +1,4 @@
-"""Translates a folder of files into another domain with a trained run."""
+"""Translate a folder of files into another domain with a trained run."""
 
 from __future__ import annotations
 
@@ -16,25 +16,34 @@ EXAMPLE = "python -m pipelines.translate --run_dir=run --input='anna/*.wav' --ou
 
 
 def define_flags() -> None:
-    """This script's flags."""
-    flags.DEFINE_string("run_dir", None, "The run whose export translates.")
-    flags.DEFINE_string("input", None, "GLOB or FOLDER of files.")
-    flags.DEFINE_string("output_dir", None, "Where results go, under the same relative paths.")
-    flags.DEFINE_string("target", None, "The domain to translate to.")
-    flags.DEFINE_string("source", None, "The domain the files are of; with two domains, the other one.")
-    flags.DEFINE_string("inverter", "griffin_lim", "griffin_lim, source_phase or vocoder:RUN.")
-    flags.DEFINE_enum("pitch", "keep", ["keep", "mean_variance"], "Move the source's F0 to the target's distribution.")
-    flags.DEFINE_string("flag_outliers_with", "", "RUN in which explore --do=outliers left a detector.")
-    flags.DEFINE_bool("shared_paths", False, "Local paths are the same on every worker of a remote runner.")
-    flags.DEFINE_integer("seed", 0, "Nothing is drawn in translation; taken so that all scripts take it.")
+    """Define the flags of this script."""
+    flags.DEFINE_string("run_dir", None, "RUN with the exported model.")
+    flags.DEFINE_string("input", None, "Input files: a GLOB or a FOLDER.")
+    flags.DEFINE_string("output_dir", None, "Output directory; output files keep the relative paths of the input.")
+    flags.DEFINE_string("target", None, "Target domain.")
+    flags.DEFINE_string("source", None, "Source domain of the files; with two domains, by default the other one.")
+    flags.DEFINE_string(
+        "inverter", "griffin_lim", "Method from log-mels to waveforms: griffin_lim, source_phase or vocoder:RUN."
+    )
+    flags.DEFINE_enum(
+        "pitch",
+        "keep",
+        ["keep", "mean_variance"],
+        "F0 conversion of speech: none, or mean-variance transformation to the target domain.",
+    )
+    flags.DEFINE_string(
+        "flag_outliers_with", "", "RUN with an outlier detector of explore --do=outliers; its outliers are marked."
+    )
+    flags.DEFINE_bool("shared_paths", False, "Declare that local paths are the same on all workers of a remote runner.")
+    flags.DEFINE_integer("seed", 0, "Without effect, as translation is deterministic; every script accepts it.")
 
 
 def main(argv: list[str]) -> int:
-    """Translates; the exit code."""
-    cli.need(FLAGS, "run_dir", "input", "output_dir", "target")
+    """Translate; return the exit code."""
+    cli.require_flags(FLAGS, "run_dir", "input", "output_dir", "target")
     from pipelines.jobs import translate_folder
 
-    done = translate_folder.translate(
+    counts = translate_folder.translate(
         run_dir=FLAGS.run_dir,
         pattern=FLAGS.input,
         output_dir=FLAGS.output_dir,
@@ -46,8 +55,9 @@ def main(argv: list[str]) -> int:
         beam_arguments=argv[1:],
         shared_paths=FLAGS.shared_paths,
     )
-    if done:
-        print(f"{done['translations']} translated to {FLAGS.target}, {done['failures']} failures in {FLAGS.output_dir}")
+    if counts:
+        translations, failures = counts["translations"], counts["failures"]
+        print(f"{translations} translated to {FLAGS.target}, {failures} failures in {FLAGS.output_dir}")
     return 0
 
 
@@ -55,7 +65,7 @@ def run() -> None:
     """Entry point of `crossfade-translate`."""
     define_flags()
     parse = cli.parser(FLAGS, "pipelines.translate", sys.modules[__name__].__doc__, EXAMPLE)
-    app.run(cli.guarded(main), flags_parser=parse)
+    app.run(cli.handle_errors(main), flags_parser=parse)
 
 
 if __name__ == "__main__":

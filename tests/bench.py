@@ -244,7 +244,7 @@ def trained(name: str, data: dataset.Records, steps: int, *, preset: str = "smal
 
 
 if __name__ == "__main__":
-    distribution.use_cores()
+    distribution.configure_threads()
     for asked in sys.argv[1:] or ("front_end", "inversion", "copy_synthesis", "training", "full_size"):
         what, _, only = asked.partition("=")
         jobs = {f.__name__: f for f in (front_end, inversion, copy_synthesis, training, full_size)}

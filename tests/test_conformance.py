@@ -273,7 +273,7 @@ def exported(case, trained, tmp_path_factory):
     described = run_directory.describe_spec(case.spec)
     run = run_directory.Run(plugin=case.name, preset="small", config=fields, data_dir="records", spec=described)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waveform_signatures, "around", lambda *_: {})  # which is the same for all
+        patch.setattr(waveform_signatures, "build_waveform_signatures", lambda *_: {})  # which is the same for all
         path = saved_model.write(trained.plugin, run, str(tmp_path_factory.mktemp("run")))
     return tf.saved_model.load(path)
 

@@ -38,7 +38,7 @@ def records(folder, tmp_path_factory):
 def star(records, tmp_path_factory):
     run_dir = str(tmp_path_factory.mktemp("run"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waveform_signatures, "OF_MELS", OF_MELS)
+        patch.setattr(waveform_signatures, "SPEECH_SIGNATURES", OF_MELS)
         train(run_dir, records, "stargan", batch_size=3).fit()
     return run_dir
 

@@ -203,5 +203,5 @@ def test_training_resumes(runs, name, features_only):
 def test_the_best_checkpoint_restores(runs, name):
     _, plugin = build(runs, name)
     best = checkpoint.Checkpointer(str(runs / name), plugin, folder="best")
-    assert best.lowest() == pytest.approx(float(expected(runs, name)["lowest"]), rel=1e-6)
+    assert best.best_value() == pytest.approx(float(expected(runs, name)["lowest"]), rel=1e-6)
     assert best.restore() == expected(runs, name)["step"]

@@ -49,11 +49,11 @@ unicode_names = st.text(st.characters(exclude_categories=["Cs"]))
 DATAFLOW = "--runner=DataflowRunner --dry_run=True --project=some-project --region=us-central1".split()
 DATAFLOW.append("--temp_location=gs://bucket/tmp")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-UNSEEN = trainer.Pace(evaluations=0)
-VOICES_HZ = {"low": 110.0, "high": 220.0}
+UNSEEN = trainer.Intervals(validations=0)
 CLIP_FRAMES = 24  # of voice_pair
-OF_MELS, waveform_signatures.OF_MELS = (
-    waveform_signatures.OF_MELS,
+VOICES_HZ = {"low": 110.0, "high": 220.0}
+OF_MELS, waveform_signatures.SPEECH_SIGNATURES = (
+    waveform_signatures.SPEECH_SIGNATURES,
     (),
 )  # NAME_waveform takes half of a small export's time
 
@@ -174,7 +174,7 @@ def picture_records(picture_folder, tmp_path_factory):
     return str(data_dir)
 
 
-def train(run_dir, data_dir, plugin="cyclegan", *, pace=None, strategy=None, **changes) -> trainer.Trainer:
+def train(run_dir, data_dir, plugin="cyclegan", *, intervals=None, strategy=None, **changes) -> trainer.Trainer:
     """A trainer of a small model for a few steps; changes are of its configuration, and of the run."""
     data = dataset.open_records(data_dir)
     made = config.preset(plugins.load(plugin), "small", data.spec.kind)
@@ -191,7 +191,7 @@ def train(run_dir, data_dir, plugin="cyclegan", *, pace=None, strategy=None, **c
         **{name: changes[name] for name in ("precision", "jit_compile") if name in changes},
     )
     run_directory.write_run(run_dir, run)
-    return trainer.Trainer(run, data, run_dir, strategy or tf.distribute.get_strategy(), pace or UNSEEN)
+    return trainer.Trainer(run, data, run_dir, strategy or tf.distribute.get_strategy(), intervals or UNSEEN)
 
 
 @pytest.fixture(scope="session")
@@ -199,7 +199,7 @@ def speech_run(speech_records, tmp_path_factory):
     """A run of `cyclegan` on speech, two steps long, exported with all that takes and gives waveforms."""
     run_dir = str(tmp_path_factory.mktemp("run"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waveform_signatures, "OF_MELS", OF_MELS)
+        patch.setattr(waveform_signatures, "SPEECH_SIGNATURES", OF_MELS)
         train(run_dir, speech_records).fit()
     return run_dir
 
@@ -243,7 +243,7 @@ def script(name: str, *arguments, cwd=ROOT, **environment) -> subprocess.Complet
 @pytest.fixture
 def features_only(monkeypatch):
     """Exports without the front end and inversion around what takes features, which is the same for all."""
-    monkeypatch.setattr(waveform_signatures, "around", lambda *_: {})
+    monkeypatch.setattr(waveform_signatures, "build_waveform_signatures", lambda *_: {})
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ def run(
     workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
     try:
         with _captured_worker_stderr() if workers else contextlib.nullcontext():
-            cli.interruptible(lambda: _execute(pipeline, counters or JobCounters()))
+            cli.run_interruptible(lambda: _execute(pipeline, counters or JobCounters()))
     except Exception as error:
         if messages := USER_ERROR.findall(f"{type(error).__name__}: {error}"):  # Beam keeps the text of a worker's
             raise UserError(messages[-1]) from None

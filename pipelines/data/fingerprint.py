@@ -94,7 +94,7 @@ def write_training_files(run_dir: str, manifest: Iterable[source_files.Source], 
       manifest: the manifest of its records.
       begun_with: the run whose networks it began with, whose training files are its own too; or nothing.
     """
-    with files.new(posixpath.join(run_dir, TRAINING_FILES)) as out:
+    with files.atomic_file(posixpath.join(run_dir, TRAINING_FILES)) as out:
         for source in (source for source in manifest if source.split == "train"):
             out.write((" ".join([source.hash, *map(repr, map(float, source.part))]) + "\n").encode())
         earlier = posixpath.join(begun_with, TRAINING_FILES)
@@ -127,7 +127,7 @@ class TrainingParts:
         path = posixpath.join(run_dir, TRAINING_FILES)
         if tf.io.gfile.exists(path):
             try:
-                with files.one_line(path), tf.io.gfile.GFile(path) as file:
+                with files.as_os_error(path), tf.io.gfile.GFile(path) as file:
                     for line in file:
                         name, *part = line.split()
                         if name in asked:

@@ -83,7 +83,7 @@ def _read_records(data: Records, split: str, domain: str, n: int, drawn: Sequenc
     """The serialised records of the first or second domain of each pair, `[pairs]`."""
     wanted = {key[2 * n : 2 * n + 2]: number for number, key in enumerate(drawn)}
     serialised: list[bytes] = [b""] * len(drawn)
-    with files.one_line(data.data_dir):
+    with files.as_os_error(data.data_dir):
         for record in tf.data.TFRecordDataset(data.shards(split, domain)):
             head = tf.io.parse_single_example(record, source_features.KEY_FEATURES)
             number = wanted.get((head["id"].numpy().decode(), int(head["segment"])))

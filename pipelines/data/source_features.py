@@ -111,7 +111,7 @@ def _read_segments(
     if lost := [number for number in numbers if number not in shards]:
         raise UserError(f"{data.data_dir}: shard {lost[0]} of {domain}-{split} is gone; wanted {dataset.EXPECTED}")
     read = [shards[number] for number in numbers]
-    with files.one_line(data.data_dir):
+    with files.as_os_error(data.data_dir):
         for record in tf.data.TFRecordDataset(read):
             head = tf.io.parse_single_example(record, KEY_FEATURES)
             source = wanted.get(head["id"].numpy().decode())

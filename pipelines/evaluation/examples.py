@@ -77,7 +77,7 @@ def recorded(example: Example, spec: Spec) -> np.ndarray | None:
     front_end = spec.features
     last = example.first + len(example.features) * front_end.hop_length
     try:
-        with files.opened(example.path) as file:
+        with files.open_binary(example.path) as file:
             parts = list(audio.blocks(file, front_end, channel=example.channel, span=(example.first, last)))
     except (tf.errors.OpError, OSError, UserError):
         return None

@@ -25,7 +25,7 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, inverter: str = "g
     Raises:
       UserError: see :class:`Evaluator`.
     """
-    cli.need_folder("output_dir", output_dir)
+    cli.require_folder("output_dir", output_dir)
     evaluator = Evaluator(run_dir, data_dir, inverter)
     facts = evaluator.model.facts
     metrics: dict = {"run": facts["run"], "records": data_dir, "inverter": inverter}

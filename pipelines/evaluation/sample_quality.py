@@ -18,7 +18,7 @@ from models.features.spec import Spec
 from models.metrics.generation import PrincipalComponents, kernel_distance, relative_similarity
 from pipelines.inference.exported_model import Model
 from pipelines.reporting import html_report
-from pipelines.training import early_stopping
+from pipelines.training import alarms
 
 MOST = 512  # examples and samples that are compared
 SURE = 1.645  # standard errors: one time in twenty, chance alone is as good
@@ -53,7 +53,7 @@ def compared(model: Model, training: Mapping[str, list[np.ndarray]], held_out: M
         "model": {"n": MOST, "kid": kernel_distance(samples, wanted), "kid_gain": gain, "kid_gain_error": error},
     }
     for name, examples in (("training", known), ("model", drawn)):
-        table[name]["diversity"] = early_stopping.diversity(examples, unknown)
+        table[name]["diversity"] = alarms.diversity(examples, unknown)
     return table
 
 

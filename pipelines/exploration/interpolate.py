@@ -14,7 +14,7 @@ from pipelines import config, stable_hash
 from pipelines.exploration import figures
 from pipelines.exploration.job import Asked, Findings
 from pipelines.exploration.latent_model import File, Lab
-from pipelines.files import opened
+from pipelines.files import open_binary
 from pipelines.reporting import html_report
 
 PATHS: dict[str, Callable] = {"linear": latent_space.linear, "spherical": latent_space.spherical}
@@ -96,7 +96,7 @@ def end_of(lab: Lab, files: Sequence[File], name: str) -> np.ndarray:
         hint = config.suggest(name, [*lab.data.spec.domains, *known])
         raise UserError(f"--between={name}: neither a file, nor a domain or id of the {lab.asked.split} split; {hint}")
     try:
-        with opened(name) as file:
+        with open_binary(name) as file:
             units, _ = lab.coder.units_of(file)
     except (UserError, tf.errors.OpError) as error:
         raise UserError(f"--between={name}: {error}") from None

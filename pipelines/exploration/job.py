@@ -96,7 +96,7 @@ def explore(asked: Asked) -> Findings:
     """
     if asked.do not in JOBS:
         raise UserError(f"--do={asked.do}: no such job; {config.suggest(asked.do, JOBS)}")
-    cli.need_folder("output_dir", asked.output_dir)
+    cli.require_folder("output_dir", asked.output_dir)
     found = importlib.import_module(f"pipelines.exploration.{asked.do}").find(asked)
     page = html_report.page(
         title=f"{asked.do}: {asked.run_dir}",

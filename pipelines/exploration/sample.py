@@ -16,7 +16,6 @@ from pipelines.exploration import figures, latent_model
 from pipelines.exploration.job import Asked, Findings
 from pipelines.exploration.latent_model import Lab
 from pipelines.reporting import html_report
-from pipelines.training import early_stopping
 
 DRAWN = 256  # codes that are decoded and measured
 LEAST = 20  # units that completeness is measured by

@@ -1,1 +1,1 @@
-"""What a trained plugin is exported as: SavedModel with waveform signatures, ONNX."""
+"""Export of a trained plugin: SavedModel with waveform signatures, ONNX."""

@@ -1,4 +1,4 @@
-"""The SavedModel that needs nothing else: signatures, front end and inversion, statistics and configuration."""
+"""The self-contained SavedModel of a run: signatures, front end and inversion, statistics, configuration."""
 
 from __future__ import annotations
 
@@ -15,69 +15,80 @@ from pipelines.export import waveform_signatures
 from plugins import base
 
 
-class Exported(tf.Module):
-    """What is saved: the plugin's signatures, the front end and inversion around them, the configuration."""
+class ExportModule(tf.Module):
+    """The module to save: the plugin's signatures, the front end and inversion around them, the configuration."""
 
     def __init__(self, plugin: base.Plugin, run: run_directory.Run):
         super().__init__(name="crossfade")
         self.spec, self.context, self.functions = plugin.spec, plugin.context, plugin.signatures()
+        # TensorFlow saves the variables under the names of these attributes.
         self.kept = [v.value for network in plugin.networks() for v in network.variables]
         self.averages = [o.average for o in plugin.optimizers() if o.average is not None]
-        facts = {"run": config.to_json(run), "spec": config.spec_to_json(plugin.spec), "context": plugin.context}
-        self.facts = json.dumps(facts)
+        description = {"run": config.to_json(run), "spec": config.spec_to_json(plugin.spec), "context": plugin.context}
+        self.description = json.dumps(description)
 
     @tf.function(input_signature=[], autograph=False)
     def describe(self):
-        """Configuration, front end and statistics as JSON."""
-        return {"json": tf.constant(self.facts)}
+        """Return configuration, front end and statistics as JSON."""
+        return {"json": tf.constant(self.description)}
 
     def signatures(self) -> dict[str, Callable]:
-        """All signatures by name; for speech, ``NAME_waveform`` beside each translation."""
+        """Return all signatures by name; for speech with ``NAME_waveform`` beside each translation.
+
+        Raises:
+          UserError: the plugin has a signature of an unknown name.
+        """
         functions = {"describe": self.describe, **self.functions}
-        strange = sorted(set(functions) - {*base.SIGNATURES, "describe"})
-        if strange:
-            raise UserError(f"plugin has the signature {strange[0]!r}; {config.suggest(strange[0], base.SIGNATURES)}")
-        return functions | (
-            waveform_signatures.around(functions, self.spec.features, self.context) if self.spec.kind == "audio" else {}
-        )
+        unknown = sorted(set(functions) - {*base.SIGNATURES, "describe"})
+        if unknown:
+            raise UserError(f"plugin has the signature {unknown[0]!r}; {config.suggest(unknown[0], base.SIGNATURES)}")
+        if self.spec.kind != "audio":
+            return functions
+        spec, context = self.spec.features, self.context
+        return functions | waveform_signatures.build_waveform_signatures(functions, spec, context)
 
 
 def write(plugin: base.Plugin, run: run_directory.Run, run_dir: str) -> str:
-    """Writes ``RUN/export``, whole or not at all; in it ``encoded_audio``, which takes and gives whole files.
+    """Write ``RUN/export`` atomically, and in it ``encoded_audio``, whose signatures read and write whole audio files.
 
-    The second stands apart because it decodes by operations of tensorflow-io, without which it does not load. What an
-    export that was cut off left is taken away or brought to its end, see `files.replace_folder`.
+    ``encoded_audio`` is a SavedModel of its own because it needs tensorflow-io to decode audio, and does not load
+    without it. An interrupted export is cleaned up or completed, see `files.replace_folder`.
+
+    Args:
+      plugin: the trained plugin, in single precision.
+      run: its run.
+      run_dir: the run directory.
 
     Returns:
-      Its path.
+      The path of the export.
 
     Raises:
-      OSError: it could not be written; the earlier one stays.
+      OSError: it could not be written; the earlier export stays.
     """
     target = posixpath.join(run_dir, "export")
-    module = Exported(plugin, run)
+    module = ExportModule(plugin, run)
     functions = module.signatures()
-    encoded = waveform_signatures.of_bytes(functions, plugin.spec.features)
+    encoded = waveform_signatures.build_encoded_audio_signatures(functions, plugin.spec.features)
     with files.replace_folder(target) as fresh:
-        tf.saved_model.save(module, fresh, signatures=_named(functions))
+        tf.saved_model.save(module, fresh, signatures=_concrete_functions(functions))
         if encoded:
-            tf.saved_model.save(module, posixpath.join(fresh, "encoded_audio"), signatures=_named(encoded))
+            tf.saved_model.save(module, posixpath.join(fresh, "encoded_audio"), signatures=_concrete_functions(encoded))
     return target
 
 
-def _named(functions: dict[str, Callable]) -> dict:
-    """Concrete functions that return dicts, as SavedModel signatures must."""
-    return {name: _as_dict(name, fn).get_concrete_function() for name, fn in functions.items()}
+def _concrete_functions(functions: dict[str, Callable]) -> dict:
+    """Return concrete functions with dicts as outputs, as SavedModel signatures require."""
+    return {name: _with_named_output(name, fn).get_concrete_function() for name, fn in functions.items()}
 
 
-def _as_dict(name: str, fn):
-    others = {"encode": "code", "log_variance": "log_variance", "negative_elbo": "nats", "classify": "logits"}
-    output = {**others, "vocode": "waveform"}.get(name, "features")
+def _with_named_output(name: str, fn):
+    names = {"encode": "code", "log_variance": "log_variance", "negative_elbo": "nats", "classify": "logits"}
+    output_name = {**names, "vocode": "waveform"}.get(name, "features")
 
     @tf.function(input_signature=fn.input_signature, autograph=False)
     @functools.wraps(fn.python_function)
     def wrapped(*arguments):
-        outcome = fn(*arguments)
-        return outcome if isinstance(outcome, dict) else {output: outcome}
+        output = fn(*arguments)
+        return output if isinstance(output, dict) else {output_name: output}
 
     return wrapped

@@ -1,7 +1,7 @@
-"""What an export of a speech model offers around the plugin's own functions: waveforms and encoded audio.
+"""Signatures of an exported speech model for waveforms and encoded audio, around the plugin's own functions.
 
-All in the graph: front end, translation in chunks of bounded memory, inversion, level. What comes out is what
-`translate` writes for the same recording.
+Everything is in the graph: front end, translation in chunks of bounded memory, inversion, level. The output is the same
+as that of `translate` for the same recording.
 """
 
 from __future__ import annotations
@@ -15,50 +15,52 @@ from models.features import inversion
 from models.features.audio import AudioSpec
 from plugins import base
 
-OF_MELS = ("reconstruct", *base.TRANSLATION_SIGNATURES)  # speech in, speech out
+SPEECH_SIGNATURES = ("reconstruct", *base.TRANSLATION_SIGNATURES)  # log-mels to log-mels
 
 
-def around(made: Mapping[str, Callable], spec: AudioSpec, context: int) -> dict[str, Callable]:
-    """Front end and inversion, and with these around what takes and gives log-mels, ``NAME_waveform``."""
-    inverting = invert(spec)
-    waveforms = {f"{name}_waveform": waveform(made[name], inverting, spec, context) for name in OF_MELS if name in made}
-    return {"analyse": analyse(spec), "invert": inverting, "invert_from_phase": invert_from_phase(spec), **waveforms}
+def build_waveform_signatures(functions: Mapping[str, Callable], spec: AudioSpec, context: int) -> dict[str, Callable]:
+    """Return the front end, the inversion, and ``NAME_waveform`` for each function from log-mels to log-mels."""
+    inverter = invert(spec)
+    names = [name for name in SPEECH_SIGNATURES if name in functions]
+    waveforms = {f"{name}_waveform": translate_waveform(functions[name], inverter, spec, context) for name in names}
+    return {"analyse": analyse(spec), "invert": inverter, "invert_from_phase": invert_from_phase(spec), **waveforms}
 
 
-def of_bytes(made: Mapping[str, Callable], spec: AudioSpec) -> dict[str, Callable]:
-    """``NAME_bytes`` for every ``NAME_waveform``: an encoded recording to a WAV file of the translation."""
-    names = {name: name.removesuffix("_waveform") for name in made if name.endswith("_waveform")}
+def build_encoded_audio_signatures(functions: Mapping[str, Callable], spec: AudioSpec) -> dict[str, Callable]:
+    """Return ``NAME_bytes`` for every ``NAME_waveform``: from an encoded recording to a WAV file."""
+    names = {name: name.removesuffix("_waveform") for name in functions if name.endswith("_waveform")}
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def decode(audio):
         return audio_codecs.decode(audio, spec)
 
-    return {f"{short}_bytes": _bytes(made[name], decode, spec) for name, short in names.items()}
+    return {f"{short}_bytes": _encoded_audio_signature(functions[name], decode, spec) for name, short in names.items()}
 
 
 def analyse(spec: AudioSpec) -> Callable:
-    """Waveforms to log-mels, each at the level the model was trained at, and the gain that took.
+    """Return the front end: waveforms to log-mels at the level of the training data, and the gain.
 
-    Offset and rumble do not count, and are taken out.
+    DC offset and rumble are filtered out first.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform")], autograph=False)
     def fn(waveform):
-        heard = spectral.highpass(waveform, spec)
-        gain = spectral.level_gain(heard, spec)
-        return {"features": spectral.log_mel(heard * gain, spec), "gain": gain}
+        filtered = spectral.highpass(waveform, spec)
+        gain = spectral.level_gain(filtered, spec)
+        return {"features": spectral.log_mel(filtered * gain, spec), "gain": gain}
 
     return fn
 
 
 def invert(spec: AudioSpec) -> Callable:
-    """Log-mels to waveforms `[batch, (frames - 1) * hop_length]` by fast Griffin-Lim.
+    """Return the inversion by fast Griffin-Lim: log-mels to waveforms `[batch, (frames - 1) * hop_length]`.
 
-    `frames` `[batch]` says how many of each are no padding; `first_frame` where in a recording they begin.
+    Its inputs `frames` `[batch]` are the numbers of frames without padding, and `first_frame` is the index of the first
+    frame in the recording.
     """
     first = tf.TensorSpec([], tf.int32, "first_frame")
 
-    @tf.function(input_signature=[*_mels(spec), first], autograph=False)
+    @tf.function(input_signature=[*_mel_inputs(spec), first], autograph=False)
     def fn(features, frames, first_frame):
         magnitude = spectral.mel_to_magnitude(features, spec)
         return {"waveform": spectral.griffin_lim(magnitude, spec, first_frame=first_frame, frames=frames)}
@@ -67,10 +69,10 @@ def invert(spec: AudioSpec) -> Callable:
 
 
 def invert_from_phase(spec: AudioSpec) -> Callable:
-    """The same, beginning at given phases `[batch, frames, n_fft // 2 + 1]` in radians."""
+    """Return the same inversion from initial phases `[batch, frames, n_fft // 2 + 1]` in radians."""
     phases = tf.TensorSpec([None, None, spec.n_fft // 2 + 1], tf.float32, "phase")
 
-    @tf.function(input_signature=[*_mels(spec), phases], autograph=False)
+    @tf.function(input_signature=[*_mel_inputs(spec), phases], autograph=False)
     def fn(features, frames, phase):
         magnitude = spectral.mel_to_magnitude(features, spec)
         return {"waveform": spectral.griffin_lim(magnitude, spec, phase=phase, frames=frames)}
@@ -78,57 +80,60 @@ def invert_from_phase(spec: AudioSpec) -> Callable:
     return fn
 
 
-def _mels(spec: AudioSpec) -> list[tf.TensorSpec]:
-    """A batch of log-mels, and how many frames of each count."""
+def _mel_inputs(spec: AudioSpec) -> list[tf.TensorSpec]:
+    """Return the input specs of a batch of log-mels and of the numbers of frames without padding."""
     features = tf.TensorSpec([None, None, spec.n_mels], tf.float32, "features")
     return [features, tf.TensorSpec([None], tf.int32, "frames")]
 
 
-def waveform(translate: Callable, inverting: Callable, spec: AudioSpec, context: int) -> Callable:
-    """Waveforms `[batch, samples]` at the spec's rate to waveforms of the same length and level.
+def translate_waveform(translate: Callable, inverter: Callable, spec: AudioSpec, context: int) -> Callable:
+    """Return a translation of waveforms `[batch, samples]` at the spec's sample rate, of the same length and level.
 
-    Chunk by chunk as in the conversion of files: memory beyond the waveforms themselves does not grow.
+    It works chunk by chunk as the translation of files: memory beyond the waveforms themselves is constant.
 
     Args:
       translate: log-mels to log-mels.
-      inverting: what :func:`invert` makes; one function of the graph serves all translations.
+      inverter: the function of :func:`invert`; one function of the graph serves all translations.
       spec: the front end.
-      context: frames that the model sees to either side; silence beyond the ends.
+      context: frames on either side on which an output frame depends; silence beyond the ends.
     """
-    others = translate.input_signature[1:]  # such as the domains' numbers
+    other_inputs = translate.input_signature[1:]  # such as the indices of the domains
+    inputs = [tf.TensorSpec([None, None], tf.float32, "waveform"), *other_inputs]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "waveform"), *others], autograph=False)
+    @tf.function(input_signature=inputs, autograph=False)
     def fn(waveform, *others):
-        heard = spectral.highpass(waveform, spec)
-        levelled = heard * spectral.level_gain(heard, spec)
-        made = _in_chunks(levelled, lambda mels: translate(mels, *others), inverting, spec, context)
-        made = spectral.highpass(made[:, : tf.shape(waveform)[1]], spec)
-        return {"waveform": _as_loud(made, heard, spec)}
+        filtered = spectral.highpass(waveform, spec)
+        levelled = filtered * spectral.level_gain(filtered, spec)
+        output = _translate_in_chunks(levelled, lambda mels: translate(mels, *others), inverter, spec, context)
+        output = spectral.highpass(output[:, : tf.shape(waveform)[1]], spec)
+        return {"waveform": _match_level(output, filtered, spec)}
 
     return fn
 
 
-def _in_chunks(y: tf.Tensor, translate: Callable, inverting: Callable, spec: AudioSpec, context: int) -> tf.Tensor:
-    """The translation of `[batch, samples]`; the twin of `inversion.chunks` and `inversion.crossfade`."""
-    hop, most = spec.hop_length, inversion.CHUNK_FRAMES + inversion.OVERLAP_FRAMES
+def _translate_in_chunks(
+    y: tf.Tensor, translate: Callable, inverter: Callable, spec: AudioSpec, context: int
+) -> tf.Tensor:
+    """Translate `[batch, samples]`, as `inversion.chunks` and `inversion.crossfade` do for files."""
+    hop, max_frames = spec.hop_length, inversion.CHUNK_FRAMES + inversion.OVERLAP_FRAMES
     frames, rise = spec.frames(tf.shape(y)[1]), inversion.fade_in(inversion.OVERLAP_FRAMES * hop)
     last = tf.maximum(0, frames - inversion.OVERLAP_FRAMES - 1) // inversion.CHUNK_FRAMES
-    beyond = context * hop + spec.n_fft // 2
-    padded = tf.pad(y, [[0, 0], [beyond, beyond + hop]])
+    padding = context * hop + spec.n_fft // 2
+    padded = tf.pad(y, [[0, 0], [padding, padding + hop]])
 
     def body(number, parts, tail):
         first = number * inversion.CHUNK_FRAMES
-        count = tf.minimum(frames - first, most) + 1  # and one more, to invert to the last sample
-        seen = padded[:, first * hop :][:, : (count + 2 * context - 1) * hop + spec.n_fft]
-        mels = spectral.log_mel(seen, spec, centred=False)
-        place = first - context + tf.range(count + 2 * context)
-        mels = tf.where(((place >= 0) & (place < frames))[:, None], mels, spec.log_floor)
-        made = inverting(translate(mels)[:, context:][:, :count], tf.repeat(count, tf.shape(y)[0]), first)["waveform"]
-        start, rest = made[:, : len(rise)], made[:, len(rise) :]
-        made = tf.concat([tf.cond(number > 0, lambda: tail * (1 - rise) + start * rise, lambda: start), rest], axis=1)
-        kept = tf.where(number < last, tf.shape(made)[1] - len(rise), tf.shape(made)[1])
-        tail = tf.cond(number < last, lambda: made[:, kept:], lambda: tail)
-        return number + 1, parts.write(number, tf.transpose(made[:, :kept])), tail
+        count = tf.minimum(frames - first, max_frames) + 1  # one more, to invert to the last sample
+        chunk = padded[:, first * hop :][:, : (count + 2 * context - 1) * hop + spec.n_fft]
+        mels = spectral.log_mel(chunk, spec, centred=False)
+        index = first - context + tf.range(count + 2 * context)
+        mels = tf.where(((index >= 0) & (index < frames))[:, None], mels, spec.log_floor)
+        output = inverter(translate(mels)[:, context:][:, :count], tf.repeat(count, tf.shape(y)[0]), first)["waveform"]
+        start, rest = output[:, : len(rise)], output[:, len(rise) :]
+        output = tf.concat([tf.cond(number > 0, lambda: tail * (1 - rise) + start * rise, lambda: start), rest], axis=1)
+        length = tf.where(number < last, tf.shape(output)[1] - len(rise), tf.shape(output)[1])
+        tail = tf.cond(number < last, lambda: output[:, length:], lambda: tail)
+        return number + 1, parts.write(number, tf.transpose(output[:, :length])), tail
 
     parts = tf.TensorArray(tf.float32, last + 1, infer_shape=False, element_shape=[None, None])
     state = (0, parts, tf.zeros([tf.shape(y)[0], len(rise)]))
@@ -137,21 +142,21 @@ def _in_chunks(y: tf.Tensor, translate: Callable, inverting: Callable, spec: Aud
     return tf.transpose(parts.concat())
 
 
-def _as_loud(made: tf.Tensor, source: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """`made` at the level of what sounds in the source, never clipped; silence for silence."""
-    wanted, found = spectral.active_power(source, spec), spectral.active_power(made, spec)
-    peak = tf.reduce_max(tf.abs(made), axis=1, keepdims=True)
-    factor = tf.minimum(tf.sqrt(wanted / tf.maximum(found, 1e-20)), 1 / tf.maximum(peak, 1e-9))
-    return tf.where(tf.reduce_any(source != 0, axis=1, keepdims=True), made * factor, 0.0)
+def _match_level(output: tf.Tensor, source: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+    """Scale `output` to the active level of the source without clipping; silence for a silent source."""
+    source_power, output_power = spectral.active_power(source, spec), spectral.active_power(output, spec)
+    peak = tf.reduce_max(tf.abs(output), axis=1, keepdims=True)
+    gain = tf.minimum(tf.sqrt(source_power / tf.maximum(output_power, 1e-20)), 1 / tf.maximum(peak, 1e-9))
+    return tf.where(tf.reduce_any(source != 0, axis=1, keepdims=True), output * gain, 0.0)
 
 
-def _bytes(translate: Callable, decode: Callable, spec: AudioSpec) -> Callable:
-    """A whole file, scalar string, to a WAV file at the spec's rate."""
-    others = translate.input_signature[1:]
+def _encoded_audio_signature(translate: Callable, decode: Callable, spec: AudioSpec) -> Callable:
+    """Return a function from an encoded audio file, a scalar string, to a WAV file at the spec's sample rate."""
+    other_inputs = translate.input_signature[1:]
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string, "audio"), *others], autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string, "audio"), *other_inputs], autograph=False)
     def fn(audio, *others):
-        made = translate(decode(audio)[None], *others)["waveform"]
-        return {"audio": audio_codecs.encode(made[0], spec)}
+        output = translate(decode(audio)[None], *others)["waveform"]
+        return {"audio": audio_codecs.encode(output[0], spec)}
 
     return fn

@@ -19,7 +19,7 @@ from pipelines.beam.job_counters import JobCounters
 from pipelines.data import tfrecord, work_rows
 from pipelines.data.splits import SPLITS
 from pipelines.jobs.preprocess_job import PASSES, SORT_KEYS, WORK_NAME, PreprocessJob
-from pipelines.progress import Progress, watched
+from pipelines.progress import Progress, poll_progress
 
 INFO_FILE = "dataset_info.json"  # its presence says that the directory is complete
 JSON_FILES = (INFO_FILE, "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl")
@@ -35,7 +35,7 @@ def check_output(data_dir: str, parsed) -> None:
     Raises:
       UserError: the job could not start, or the directory holds somebody else's files or is none.
     """
-    cli.need_folder("data_dir", data_dir)
+    cli.require_folder("data_dir", data_dir)
     if not runner.is_dry_run(parsed):
         runner.check_options(parsed)
         _list_dataset_files(data_dir, _written_domains(data_dir))
@@ -71,7 +71,7 @@ def _run_job(job: PreprocessJob, parsed) -> None:
     local = runner.is_local(parsed)
     work_bytes = sum(entry.size for domain in job.domains for entry in domain.files) if local else 0
     progress, counters = Progress(f"preprocess {job.kind}", 2 * job.file_count, "file passes"), JobCounters()
-    with watched(progress, lambda: counters.total(*PASSES)):
+    with poll_progress(progress, lambda: counters.total(*PASSES)):
         runner.run(job.build, parsed, work_bytes=work_bytes, counters=counters)
 
 

@@ -16,7 +16,7 @@ from pipelines.data import file_listing, front_end, ignored_files, tfrecord
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import Conversion, Converter
 from pipelines.jobs import result_names, translate_job
-from pipelines.progress import Progress, watched
+from pipelines.progress import Progress, poll_progress
 
 FAILURES = "failures.jsonl"
 RESULT_KEYS = {"path", "output", "source", "target"}  # of a line of `TRANSLATIONS`
@@ -65,7 +65,7 @@ def translate(
         )
         rows.write_work(output_dir, translate_job.WORK_NAME, batches)
         progress, counters = Progress(f"translate to {conversion.target}", len(plan), "files"), JobCounters()
-        with watched(progress, lambda: counters.total(translate_job.TRANSLATED, translate_job.FAILED)):
+        with poll_progress(progress, lambda: counters.total(translate_job.TRANSLATED, translate_job.FAILED)):
             runner.run(job.build, parsed, counters=counters)
         return _write_results(output_dir)
 

@@ -1,1 +1,1 @@
-"""The training loop: checkpoints, distribution, logs, early stopping."""
+"""Training: the loop, checkpoints, distribution, logs, early stopping."""

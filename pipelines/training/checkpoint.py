@@ -21,66 +21,71 @@ MAX_CHECKPOINTS = 3
 
 
 @contextlib.contextmanager
-def _readable(path: str) -> Iterator[None]:
-    """Turns whatever TensorFlow's readers raise where a checkpoint is broken into an OSError of one line."""
+def _as_os_error(path: str) -> Iterator[None]:
+    """Turn every error of TensorFlow's readers on a broken checkpoint into an OSError of one line."""
     try:
-        with files.one_line(path):
+        with files.as_os_error(path):
             yield
-    except (IndexError, RuntimeError) as error:  # of the reader that takes single tensors
+    except (IndexError, RuntimeError) as error:  # of the reader of single tensors
         raise OSError(f"{path}: {' '.join(str(error).split())}") from None
 
 
 class Checkpointer:
-    """Saves and restores all that training goes on from: the plugin and the step.
+    """Saves and restores the complete training state: the plugin and the step.
 
     Args:
-      run_dir: the run.
-      plugin: its variables are saved, those of its optimisers and pools among them.
-      folder: below the run.
-      kept: how many checkpoints stay.
+      run_dir: the run directory.
+      plugin: all of its variables are saved, those of its optimizers and image pools included.
+      folder: folder of the checkpoints in the run directory.
+      max_to_keep: number of checkpoints to keep.
 
     Attributes:
-      step: of the last checkpoint that was saved or restored.
-      value: what is saved beside it, where a checkpoint is kept for its validation.
+      step: step of the last checkpoint that was saved or restored.
+      value: value of the validation metric that is saved beside it, in checkpoints of the best validation.
     """
 
-    def __init__(self, run_dir: str, plugin: base.Plugin, folder: str = "checkpoints", kept: int = MAX_CHECKPOINTS):
+    def __init__(
+        self, run_dir: str, plugin: base.Plugin, folder: str = "checkpoints", max_to_keep: int = MAX_CHECKPOINTS
+    ):
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.value = tf.Variable(math.inf, trainable=False, name="value")
         self.plugin = plugin
         self.checkpoint = tf.train.Checkpoint(plugin=plugin, step=self.step, value=self.value)
         self.folder = posixpath.join(run_dir, folder)
-        self.manager = tf.train.CheckpointManager(self.checkpoint, self.folder, max_to_keep=kept)
+        self.manager = tf.train.CheckpointManager(self.checkpoint, self.folder, max_to_keep=max_to_keep)
 
     def save(self, step: int) -> None:
-        """Writes a checkpoint; one that is cut off is never taken for complete, and earlier ones stay.
+        """Write a checkpoint. An incomplete one is never restored; earlier ones stay.
 
         Raises:
-          OSError: it could not be written; what there is of it is gone.
+          OSError: it could not be written; its partial files have been removed.
         """
-        before = int(self.step.numpy())
+        previous_step = int(self.step.numpy())
         self.step.assign(step)
         try:
             self.manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
-            self.step.assign(before)
-            for path in tf.io.gfile.glob(posixpath.join(glob.escape(self.folder), f"ckpt-{step}[._]*")):
-                (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
+            self.step.assign(previous_step)
+            self._remove_partial_files(step)
             reason = " ".join(str(getattr(error, "message", error)).split())
             raise OSError(f"{self.folder}: no checkpoint of step {step} could be written: {reason}") from None
 
+    def _remove_partial_files(self, step: int) -> None:
+        for path in tf.io.gfile.glob(posixpath.join(glob.escape(self.folder), f"ckpt-{step}[._]*")):
+            (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
+
     def restore(self) -> int:
-        """Restores the newest complete checkpoint; the step it was saved at, 0 if there is none.
+        """Restore the newest complete checkpoint and return its step; return 0 if there is none.
 
         Raises:
           OSError: it cannot be read.
-          UserError: it is of other networks, as of another version of the plugin.
+          UserError: its networks are others, such as those of another version of the plugin.
         """
         newest = tf.train.latest_checkpoint(self.folder)  # another process may have written it
         if not newest:
             return 0
         try:
-            with _readable(newest):
+            with _as_os_error(newest):
                 self._tree_of(newest).restore(newest).assert_existing_objects_matched()
         except (AssertionError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
@@ -88,46 +93,46 @@ class Checkpointer:
         return int(self.step.numpy())
 
     def _tree_of(self, path: str) -> tf.train.Checkpoint:
-        """The objects to restore, under the names that they have in a checkpoint."""
+        """Return the objects to restore under the names that they have in a checkpoint."""
         if not version_0_1.is_version_0_1(path):
             return self.checkpoint
         plugin = checkpoint_tree(self.plugin, EVERYTHING, version_0_1.former_names)
         return tf.train.Checkpoint(plugin=plugin, step=self.step, value=self.value)
 
-    def lowest(self) -> float:
-        """The value beside the newest complete checkpoint; infinity if there is none."""
+    def best_value(self) -> float:
+        """Return the value beside the newest complete checkpoint; infinity if there is none."""
         newest = tf.train.latest_checkpoint(self.folder)
         if not newest:
             return math.inf
-        with _readable(newest):
+        with _as_os_error(newest):
             return float(tf.train.load_checkpoint(newest).get_tensor("value/.ATTRIBUTES/VARIABLE_VALUE"))
 
 
 def warm_start(plugin: base.Plugin, run_dir: str) -> None:
-    """Gives a plugin the networks of another run; its optimizers start anew.
+    """Load the networks of another run into a plugin and reset its optimizers.
 
     Raises:
       UserError: the other run has no checkpoint, or networks of other names or sizes.
     """
     newest = tf.train.latest_checkpoint(posixpath.join(run_dir, "checkpoints"))
     if newest is None:
-        raise UserError(f"{run_dir} has no checkpoint to begin with")
+        raise UserError(f"{run_dir} has no checkpoint for --warm_start")
     try:
-        with _readable(newest):
+        with _as_os_error(newest):
             names = version_0_1.former_names if version_0_1.is_version_0_1(newest) else lambda _: {}
             status = tf.train.Checkpoint(plugin=checkpoint_tree(plugin, NETWORKS, names)).restore(newest)
             status.expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError) as error:
         other = run_directory.read_run(run_dir)
-        what = f"plugin {other.plugin}" if other else "no config.json"
+        origin = f"plugin {other.plugin}" if other else "no config.json"
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{run_dir} ({what}) has other networks than this run: {reason}") from None
+        raise UserError(f"{run_dir} ({origin}) has other networks than this run: {reason}") from None
     for optimizer in plugin.optimizers():
         optimizer.reset()
 
 
 def to_single_precision(plugin: base.Plugin, run: run_directory.Run) -> base.Plugin:
-    """The plugin, or where it computes in half precision its twin that does not, with the same weights."""
+    """Return a plugin that computes in float32: the plugin itself, or a copy of it with the same weights."""
     if run.precision == "float32":
         return plugin
     twin = run_directory.build_plugin(dataclasses.replace(run, precision="float32"), plugin.spec)

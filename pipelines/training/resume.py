@@ -67,7 +67,7 @@ def _fixed_fields(run: run_directory.Run) -> dict:
 
 def _refuse_foreign_folders(run_dir: str) -> None:
     """Refuse folders that training would overwrite where no `config.json` says to which run they belong."""
-    for name in ("checkpoints", "best", "export", files.NEXT.format("export")):
+    for name in ("checkpoints", "best", "export", files.NEXT_FOLDER.format("export")):
         path = posixpath.join(run_dir, name)
         if tf.io.gfile.isdir(path) and tf.io.gfile.listdir(path):
             raise UserError(f"{run_dir} has a folder {name} but no config.json of a run; take another --run_dir")

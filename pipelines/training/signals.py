@@ -1,4 +1,4 @@
-"""Interrupts and terminations that do not end a process at once."""
+"""Deferred handling of interrupts (SIGINT) and terminations (SIGTERM)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def deferred(stop: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop` on SIGINT and SIGTERM while the block runs, in place of what else they do.
+def call_on_interrupt(callback: Callable[[], None]) -> Iterator[None]:
+    """Call `callback` on SIGINT and SIGTERM while the block runs, in place of the usual handlers.
 
-    In another thread than the main one, which alone may handle signals, nothing changes.
+    Only the main thread may handle signals; in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, lambda *_: callback()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,28 +1,27 @@
-"""One loop for every plugin: the replicas, the clock, the disk."""
+"""The training loop of every plugin: distribution, logging, validation, checkpoints, recovery and export."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 import plugins
 from models.errors import UserError
-from models.features.spec import Spec
 from pipelines import config, run_directory
 from pipelines.data import dataset, input_pipeline
 from pipelines.export import saved_model, waveform_signatures
 from pipelines.progress import Progress
 from pipelines.training import (
-    batch_feed,
+    alarms,
     checkpoint,
+    checkpoint_policy,
+    data_loader,
     distribution,
     early_stopping,
     metrics_log,
@@ -30,199 +29,221 @@ from pipelines.training import (
     signals,
     validation,
 )
-from pipelines.training.step_metrics import Meter, spoken
+from pipelines.training.step_metrics import Meter, format_metrics
 
 MAX_DIVERGENCES = 3
-LOST = (  # what a collective operation ends with when another process is gone
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
-    tf.errors.UnknownError,
-)
-GO_ON = "the same command on every worker goes on from the last checkpoint"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How often things are written.
+class Intervals:
+    """Intervals of logging, validation and checkpoints.
 
     Attributes:
-      log_steps: steps between lines of training metrics.
-      evaluations: times the validation split is gone through in the whole training; 0 for never.
-      save_s: seconds between checkpoints; one is written at the end in any case.
+      log_steps: steps between rows of training metrics.
+      validations: number of validations in the whole training; 0 for none.
+      checkpoint_s: seconds between checkpoints; there is always one at the end.
     """
 
     log_steps: int = 50
-    evaluations: int = 10
-    save_s: float = 120.0
+    validations: int = 10
+    checkpoint_s: float = 120.0
+
+    def is_validation_step(self, step: int, steps: int) -> bool:
+        """Return whether validation follows a step of a training of `steps` steps."""
+        if not self.validations:
+            return False
+        return step == steps or step % max(self.log_steps, steps // self.validations) == 0
 
 
 class Diverged(RuntimeError):
-    """Training came to numbers that are not finite, again and again."""
-
-
-class WorkerLost(RuntimeError):
-    """Another process of the cluster is gone."""
+    """Losses or weights were not finite, also after several returns to a checkpoint."""
 
 
 class Trainer:
-    """Trains a run's plugin on records.
+    """Trains the plugin of a run on records.
 
     Args:
-      run: the run; its `config` names steps, batch size and seed.
+      run: the run; its `config` holds the number of steps, the batch size and the random seed.
       data: the records.
-      run_dir: where it is kept.
-      strategy: how it is distributed.
-      pace: how often things are written.
+      run_dir: the run directory.
+      strategy: the distribution strategy.
+      intervals: intervals of logging, validation and checkpoints.
 
     Attributes:
-      step: that was trained last, on every worker.
+      step: the last step that was trained, on every worker.
+      monitor: name of the validation metric of early stopping and of the best checkpoint, or None.
     """
 
     def __init__(
-        self, run: run_directory.Run, data: dataset.Records, run_dir: str, strategy: tf.distribute.Strategy, pace: Pace
+        self,
+        run: run_directory.Run,
+        data: dataset.Records,
+        run_dir: str,
+        strategy: tf.distribute.Strategy,
+        intervals: Intervals,
     ):
-        self.run, self.run_dir, self.strategy, self.pace = run, run_dir, strategy, pace
+        self.run, self.run_dir, self.strategy, self.intervals = run, run_dir, strategy, intervals
         self.plugin_class = plugins.load(run.plugin)
         self.config = config.from_json(self.plugin_class.Config, run.config)
         dataset.check_batches(data, self.plugin_class)
-        self.feed = batch_feed.Feed(
-            round_trip_mels.imitated(data, self.config), self.plugin_class, self.config, strategy
-        )
-        self.watched = self.config.monitor or self.plugin_class.MONITOR
-        self.validates = input_pipeline.has_examples(data, self.plugin_class, "val")
-        number, self.workers = distribution.place_of(strategy)
-        self.chief = number == 0
+        records = round_trip_mels.with_round_trip_mels(data, self.config)
+        self.loader = data_loader.DataLoader(records, self.plugin_class, self.config, strategy)
+        self.monitor = self.config.monitor or self.plugin_class.MONITOR
+        self.has_validation = input_pipeline.has_examples(data, self.plugin_class, "val")
+        rank, self.num_workers = distribution.worker_rank(strategy)
+        self.is_chief = rank == 0
         if run.jit_compile and strategy.num_replicas_in_sync > 1:
             raise UserError(f"--jit_compile on {strategy.num_replicas_in_sync} replicas; wanted one")
         keras.utils.set_random_seed(self.config.seed)
         with strategy.scope():
             self.plugin = run_directory.build_plugin(run, data.spec)
-            self.keeper = checkpoint.Checkpointer(run_dir, self.plugin)
-            self.best = checkpoint.Checkpointer(run_dir, self.plugin, folder="best", kept=1)
+            self.checkpoints = checkpoint_policy.CheckpointPolicy(run_dir, self.plugin)
         self.train_step = functools.cache(lambda update_modes: self._replicated(self.plugin.train_step, update_modes))
-        self.eval_step = self._replicated(self.plugin.eval_step)
         self.signatures = self.plugin.signatures()
         if data.spec.kind == "audio":
             self.signatures |= {"invert": waveform_signatures.invert(data.spec.features)}
-        self.step, self.stopping, self.alarmed = 0, False, set()
+        eval_step = self._replicated(self.plugin.eval_step)
+        self.validator = validation.Validator(self.loader, eval_step, self.signatures)
+        self.alarms = alarms.AlarmReporter(wasserstein=getattr(self.config, "adversary", None) == "wgan")
+        self.step, self.stop_requested = 0, False
 
     @property
     def data(self) -> dataset.Records:
-        """The records that are trained on."""
-        return self.feed.data
+        """The training records."""
+        return self.loader.data
 
     def fit(self, *, exported: str = "last") -> dict[str, float]:
-        """Trains from the newest checkpoint to the configured number of steps, and exports.
+        """Train from the newest checkpoint to the configured number of steps, and export.
 
         Args:
           exported: "last", or "best" for the weights of the best validation.
 
         Returns:
-          The last training metrics.
+          The last training metrics; empty if there was nothing left to train.
 
         Raises:
-          Diverged: losses were not finite, also after returning to a checkpoint with lower rates.
-          KeyboardInterrupt: the process was told to stop; what was reached is saved.
+          Diverged: losses were not finite, also after returns to a checkpoint with lower learning rates.
+          WorkerLost: another worker has ended.
+          KeyboardInterrupt: SIGINT or SIGTERM; the last step has been saved.
           OSError: the last checkpoint could not be written.
-          UserError: another run to begin with does not fit, or there is no best validation to export.
+          UserError: the networks of the warm start do not fit, the monitored metric does not exist, or there is no
+            best validation to export.
         """
-        self._check_watched(exported)
-        step = self.keeper.restore()
-        if self.run.warm_start and not step:
-            checkpoint.warm_start(self.plugin, self.run.warm_start)
-        self.step, self.log = step, metrics_log.MetricsLog(self.run_dir, step, writes=self.chief)
-        if not step:
-            self.log.configuration(self.run.plugin, self.run.config)
-            self._save(0)
-        values: dict[str, float] = {}
-        with signals.deferred(self._stop):
-            for divergences in range(1, MAX_DIVERGENCES + 2):
-                try:
-                    values = self._train(step)
-                    break
-                except LOST as error:
-                    if self.workers == 1:
-                        raise
-                    raise WorkerLost(f"another worker is gone ({batch_feed.first_line(error)}); {GO_ON}") from None
-                except FloatingPointError as error:
-                    if divergences > MAX_DIVERGENCES:
-                        raise Diverged(f"{error}; gave up after {divergences} times") from None
-                    step = self._return(str(error))
-        if self.chief:  # alone: others may be here before the best is saved
-            if exported == "best" and not self.best.restore():
-                raise UserError(f"--export=best: no validation of {self.watched} was kept")
+        self._check_monitor(exported)
+        start = self._restore()
+        with signals.call_on_interrupt(self._request_stop):
+            values = self._train_with_recovery(start)
+        if self.is_chief:  # other workers may get here before the best checkpoint is saved
+            if exported == "best" and not self.checkpoints.best.restore():
+                raise UserError(f"--export=best: there is no checkpoint of a validation with {self.monitor}")
             saved_model.write(checkpoint.to_single_precision(self.plugin, self.run), self.run, self.run_dir)
         return values
 
-    def _stop(self) -> None:
-        """Ends training after the step that is at work, when it has been saved."""
-        self.stopping = True
+    def _request_stop(self) -> None:
+        """Stop training after the current step has been saved."""
+        self.stop_requested = True
 
-    def _check_watched(self, exported: str) -> None:
-        """Refuses, before anything is trained, to watch a metric that there will not be."""
-        asked = [f"patience={self.config.patience}"] if self.config.patience else []
-        asked += [f"monitor={self.config.monitor}"] if self.config.monitor else []
-        asked += [f"--export={exported}"] if exported == "best" else []
-        if not asked:
+    def _check_monitor(self, exported: str) -> None:
+        """Refuse early stopping and the export of the best validation before training if their metric is missing."""
+        options = [f"patience={self.config.patience}"] if self.config.patience else []
+        options += [f"monitor={self.config.monitor}"] if self.config.monitor else []
+        options += [f"--export={exported}"] if exported == "best" else []
+        if not options:
             return
-        if not self.watched:
-            raise UserError(f"{asked[0]}: {self.run.plugin} watches no metric; name one by --set=monitor=")
-        if not self.validates:
-            raise UserError(f"{asked[0]}: the records hold nothing for validation; see --val_fraction of preprocess")
-        batch = self.feed.next(self.feed.batches("val", 0))
-        metrics = self.eval_step.get_concrete_function(batch).structured_outputs
-        if self.watched not in metrics:
-            raise UserError(f"monitor={self.watched}: no such metric; {config.suggest(self.watched, metrics)}")
+        if not self.monitor:
+            raise UserError(f"{options[0]}: {self.run.plugin} has no default metric; set one by --set=monitor=NAME")
+        if not self.has_validation:
+            raise UserError(f"{options[0]}: the records have no validation split; see --val_fraction of preprocess")
+        names = self.validator.metric_names()
+        if self.monitor not in names:
+            raise UserError(f"monitor={self.monitor}: no such metric; {config.suggest(self.monitor, names)}")
 
-    def _train(self, done: int) -> dict[str, float]:
-        """Trains on from step `done` to the end; raises FloatingPointError where losses are not finite."""
-        steps = self.config.steps
-        every = max(self.pace.log_steps, steps // max(1, self.pace.evaluations))
-        batches, meter, saved = self.feed.batches("train", done), Meter(), time.monotonic()
-        progress = Progress(f"train {self.run.plugin}", steps, "steps", start=done)
+    def _restore(self) -> int:
+        """Restore the newest checkpoint, or start a new run; return the step."""
+        step = self.checkpoints.latest.restore()
+        if self.run.warm_start and not step:
+            checkpoint.warm_start(self.plugin, self.run.warm_start)
+        self.step, self.log = step, metrics_log.MetricsLog(self.run_dir, step, writes=self.is_chief)
+        if not step:
+            self.log.log_hparams(self.run.plugin, self.run.config)
+            self._save(0)
+        return step
+
+    def _train_with_recovery(self, step: int) -> dict[str, float]:
+        """Train to the end; after a divergence, return to a checkpoint `MAX_DIVERGENCES` times at most."""
+        divergences = 0
+        while True:
+            try:
+                with distribution.as_worker_lost(self.num_workers):
+                    return self._train(step)
+            except FloatingPointError as error:
+                divergences += 1
+                if divergences > MAX_DIVERGENCES:
+                    raise Diverged(
+                        f"{error}; training diverged {divergences} times; lower the learning rates or set clip_norm"
+                    ) from None
+                step = self._roll_back(str(error))
+
+    def _train(self, start: int) -> dict[str, float]:
+        """Train from a step to the end; raise FloatingPointError where metrics or weights are not finite."""
+        steps, intervals = self.config.steps, self.intervals
+        batches, meter, saved_at = self.loader.batches("train", start), Meter(), time.monotonic()
+        progress = Progress(f"train {self.run.plugin}", steps, "steps", start=start)
         values: dict[str, float] = {}
-        for step in range(done + 1, 1 + (done if self._is_over() else steps)):
-            before = time.monotonic()
-            batch = self.feed.next(batches)
-            waited = time.monotonic() - before
-            update_modes = tuple(optimizer.update_mode_at(step) for optimizer in self.plugin.optimizers())
-            meter.add(self.train_step(update_modes)(batch), waited)
-            last = step == steps or self.stopping
-            self.step = step
-            if last or step % self.pace.log_steps == 0:
-                values = self._checked(step, meter.read())
-                self.log.scalars("train", step, values)
-                progress.show(step, spoken(values))
-                if not self.pace.evaluations or step % every:
-                    self._watch()
-            if self.pace.evaluations and (step == steps or step % every == 0) and not self.stopping:
-                self._evaluate(step)
-                self._watch()
-                meter.began += time.monotonic() - before
-                last = last or self._is_over()
-            if last or time.monotonic() - saved > self.pace.save_s:
-                self._save(step, must=last)
-                saved = time.monotonic()
-            if self.stopping:
+        for step in range(start + 1, 1 + (start if self._should_stop() else steps)):
+            began = time.monotonic()
+            self._train_step(step, batches, meter)
+            last, validates = step == steps or self.stop_requested, intervals.is_validation_step(step, steps)
+            if last or step % intervals.log_steps == 0:
+                values = self._log_metrics(step, meter)
+                progress.show(step, format_metrics(values))
+                if not validates:
+                    self._report_alarms()
+            if validates and not self.stop_requested:
+                self._validate(step)
+                self._report_alarms()
+                meter.exclude(time.monotonic() - began)
+                last = last or self._should_stop()
+            if last or time.monotonic() - saved_at > intervals.checkpoint_s:
+                self._save(step, required=last)
+                saved_at = time.monotonic()
+            if last and self.stop_requested:
                 raise KeyboardInterrupt
             if last:
                 break
         if values:
-            progress.close(spoken(values))
+            progress.close(format_metrics(values))
         return values
 
-    def _is_over(self) -> bool:
-        """Whether validation has not improved for as long as was asked for; says so."""
-        over = early_stopping.is_over(self.log.rows, self.watched, self.config.patience)
-        if over and self.chief:
-            print(f"{self.watched} has not improved for {self.config.patience} validations: the end", flush=True)
-        return over
+    def _train_step(self, step: int, batches: Iterator, meter: Meter) -> None:
+        """Train one step on the next batch."""
+        began = time.monotonic()
+        batch = self.loader.next(batches)
+        waited_s = time.monotonic() - began
+        update_modes = tuple(optimizer.update_mode_at(step) for optimizer in self.plugin.optimizers())
+        meter.add(self.train_step(update_modes)(batch), waited_s)
+        self.step = step
+
+    def _log_metrics(self, step: int, meter: Meter) -> dict[str, float]:
+        values = meter.read()
+        checkpoint_policy.require_finite(self.plugin, step, values)
+        self.log.log_scalars("train", step, values)
+        return values
+
+    def _should_stop(self) -> bool:
+        """Return whether early stopping ends training, and print that it does."""
+        stops = early_stopping.should_stop(self.log.rows, self.monitor, self.config.patience)
+        if stops and self.is_chief:
+            print(f"early stopping: {self.monitor} has not improved for {self.config.patience} validations", flush=True)
+        return stops
 
     def _replicated(self, step: Callable, update_modes: tuple[str, ...] = ()) -> Callable:
-        """`step` on every replica, its scalars added up; the update modes of its optimizers, if it trains."""
+        """Return `step` as a function of a distributed batch that runs on all replicas and sums their scalars.
+
+        Args:
+          step: the training or validation step of the plugin.
+          update_modes: the update mode of each optimizer in a training step; empty for a validation step.
+        """
         compiled = self.run.jit_compile and bool(update_modes)
         step = tf.function(step, autograph=False, jit_compile=True) if compiled else step
 
@@ -235,81 +256,29 @@ class Trainer:
 
         return call
 
-    def _checked(self, step: int, values: dict[str, float]) -> dict[str, float]:
-        wrong = [name for name, value in values.items() if not math.isfinite(value)]
-        if not wrong and not self._is_finite():
-            wrong = ["weights"]
-        if wrong:
-            raise FloatingPointError(f"step {step}: {', '.join(wrong)} not finite")
-        return values
-
-    def _is_finite(self) -> bool:
-        """Whether all that a checkpoint would hold is."""
-        networks = [v.value for network in self.plugin.networks() for v in network.variables]
-        everything = [v for v in [*networks, *self.plugin.variables] if v.dtype.is_floating]
-        return all(np.isfinite(float(tf.reduce_sum(tf.abs(v)))) for v in everything)
-
-    def _return(self, why: str) -> int:
-        """Goes back to the newest checkpoint with half the learning rates; the step it was saved at."""
+    def _roll_back(self, reason: str) -> int:
+        """Restore the newest checkpoint and halve the learning rates; return its step."""
         factor = float(self.plugin.learning_rate_scale.numpy()) / 2
-        step = self.keeper.restore()
+        step = self.checkpoints.latest.restore()
         self.plugin.learning_rate_scale.assign(factor)
         self.log.rows = [row for row in self.log.rows if row["step"] <= step]
-        print(f"{why}; back to step {step}, learning rates times {factor:g}", file=sys.stderr, flush=True)
+        print(f"{reason}; back to step {step}, learning rates times {factor:g}", file=sys.stderr, flush=True)
         return step
 
-    def _save(self, step: int, keeper: checkpoint.Checkpointer | None = None, *, must: bool = False) -> None:
-        """Saves; where that fails, goes on with the earlier checkpoints, unless this one must be.
+    def _save(self, step: int, *, required: bool = False) -> None:
+        if self.is_chief:
+            self.checkpoints.save(step, self.log, required=required)
 
-        What is not finite is not saved: it would push out what there is to return to.
-        """
-        if not self.chief or not self._is_finite():
+    def _report_alarms(self) -> None:
+        self.alarms.report(self.log.rows, self.monitor, prints=self.is_chief)
+
+    def _validate(self, step: int) -> None:
+        """Log metrics and model outputs of the validation split, if there is one, and save the best state."""
+        if not self.has_validation:
             return
-        try:
-            self.log.flush()
-            (keeper or self.keeper).save(step)
-        except (OSError, tf.errors.OpError) as error:
-            if must:
-                raise
-            print(f"warning: {error}; training goes on", file=sys.stderr, flush=True)
-
-    def _watch(self) -> None:
-        """Says, once, what looks wrong."""
-        differences = getattr(self.config, "adversary", None) == "wgan"
-        alarms = early_stopping.alarms(self.log.rows, self.watched, differences=differences)
-        for name in alarms.keys() - self.alarmed:
-            if self.chief:
-                print(f"alarm: {alarms[name]}", file=sys.stderr, flush=True)
-        self.alarmed |= alarms.keys()
-
-    def _evaluate(self, step: int) -> None:
-        """Adds the metrics and samples of the validation split, if there is one."""
-        if not self.validates:
-            return
-        batches, meter = self.feed.batches("val", 0), Meter()
-        for _ in range(validation.batches_of(self.data, self.plugin_class, self.config)):
-            meter.add(self.eval_step(self.feed.next(batches)), 0.0)
-        values = {name: value for name, value in meter.read().items() if name not in ("steps_per_s", "waiting")}
-        if self.chief:
-            pairs = metrics_log.log_samples(self.log, self.plugin.spec, self.signatures, self.samples, step)
-            several = [pair for pair in pairs if min(map(len, pair)) > 1]
-            values |= {"diversity": min(early_stopping.diversity(*pair) for pair in several)} if several else {}
-        self.log.scalars("val", step, values)
-        if self.chief and values.get(self.watched, math.inf) < self.best.lowest():
-            self.best.value.assign(values[self.watched])
-            self._save(step, self.best)
-
-    @functools.cached_property
-    def samples(self) -> dict[str, np.ndarray]:
-        """A few validation examples of each domain, one excerpt each."""
-        return validation.samples(self.data)
-
-
-def summary(run: run_directory.Run, spec: Spec) -> str:
-    """The networks with the number of their parameters, after one pass over shapes."""
-    plugin = run_directory.build_plugin(run, spec)
-    lines = [f"{run.plugin} on {spec.kind} {spec.feature_shape()}, domains {', '.join(spec.domains)}"]
-    for network in plugin.networks():
-        lines.append(f"  {network.name:24} {str(network.input_shape):24} {network.count_params():>12,} parameters")
-    lines.append(f"  can do: {', '.join(sorted(plugin.signatures()))}")
-    return "\n".join(lines)
+        values = self.validator.metrics()
+        if self.is_chief:
+            values |= self.validator.log_outputs(self.log, step)
+        self.log.log_scalars("val", step, values)
+        if self.is_chief:
+            self.checkpoints.save_if_best(step, self.log, values.get(self.monitor))

@@ -85,7 +85,7 @@ def interrupted():
 
 
 def abandoned():
-    raise cli.Abandoned
+    raise cli.WorkInterrupted
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def abandoned():
 )
 def test_what_the_user_can_mend_is_one_line(capsys, fails, code, line):
     with pytest.raises(SystemExit) as stopped:
-        cli.guarded(lambda argv: fails())(["toy"])
+        cli.handle_errors(lambda argv: fails())(["toy"])
     assert (stopped.value.code, capsys.readouterr().err) == (code, f"{line}\n")
 
 
 def test_only_work_that_was_left_behind_is_ended_by_force(capsys, monkeypatch):
     ended = []
-    monkeypatch.setattr(cli, "_end", ended.append)
+    monkeypatch.setattr(cli, "_kill_process_tree", ended.append)
     for fails in (interrupted, abandoned):  # other children, such as trainings of a sweep, save what they have first
         with pytest.raises(SystemExit):
-            cli.guarded(lambda argv, fails=fails: fails())(["toy"])
+            cli.handle_errors(lambda argv, fails=fails: fails())(["toy"])
         assert ended == [130] * (fails is abandoned)
     assert capsys.readouterr().err == "interrupted\n" * 2
 
@@ -118,18 +118,18 @@ def test_a_fault_keeps_its_traceback_also_where_code_in_c_raises_it_under_our_fr
     names = {"function": call[0], "arguments": call[1:]}
     exec(compile("def main(argv): return function(*arguments)", path, "exec"), names)  # a frame of this project
     with pytest.raises((ValueError, struct.error)):
-        cli.guarded(names["main"])(["toy"])
+        cli.handle_errors(names["main"])(["toy"])
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
 def test_the_exit_code_is_what_main_returns(returned, code):
     with pytest.raises(SystemExit) as stopped:
-        cli.guarded(lambda argv: returned)(["toy"])
+        cli.handle_errors(lambda argv: returned)(["toy"])
     assert stopped.value.code == code
 
 
 def test_a_message_of_many_lines_becomes_one(capsys):
-    assert cli.complain("first\n   second\tthird") == 2
+    assert cli.print_error("first\n   second\tthird") == 2
     assert capsys.readouterr().err == "error: first second third\n"
 
 
@@ -139,15 +139,15 @@ def test_an_interrupt_does_not_wait_for_the_work():
     )  # jobs in the background inherit that it is ignored
     over = threading.Event()
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(cli.Abandoned):
-        cli.interruptible(lambda: over.wait(60))
+    with pytest.raises(cli.WorkInterrupted):
+        cli.run_interruptible(lambda: over.wait(60))
     over.set()
     signal.signal(signal.SIGINT, before)
 
 
 def test_what_goes_wrong_in_the_work_is_raised():
     with pytest.raises(ValueError, match="three"):
-        cli.interruptible(lambda: int("three"))
+        cli.run_interruptible(lambda: int("three"))
 
 
 @pytest.mark.parametrize("value", ["~no_such_user_9/x", "vocoder:~no_such_user_9/x"])

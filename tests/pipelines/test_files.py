@@ -27,7 +27,7 @@ def content(folder):
 def place(request, tmp_path, monkeypatch):
     """A folder on a disk that exchanges folders, on one that does not, and on a store that renames none."""
     if request.param != "exchange":
-        monkeypatch.setattr(files, "_exchanged", lambda *_: False)
+        monkeypatch.setattr(files, "_exchange", lambda *_: False)
     rename = tf.io.gfile.rename
 
     def of_files(old, new, overwrite=False):
@@ -110,7 +110,7 @@ def test_an_export_that_fails_leaves_the_one_before(speech_records, tmp_path, fe
 
 
 def test_a_file_into_which_nothing_is_written_is_there_and_empty(tmp_path):
-    with files.new(str(tmp_path / "deep" / "empty.txt")):
+    with files.atomic_file(str(tmp_path / "deep" / "empty.txt")):
         pass
     assert (tmp_path / "deep" / "empty.txt").read_bytes() == b""
 
@@ -136,7 +136,7 @@ def test_of_a_file_that_could_not_be_written_nothing_is_left(tmp_path, folder):
     path = f"{folder.format(tmp_path)}/x"
     files.write(path, b"old")
     with pytest.raises(KeyError):
-        with files.new(path) as file:
+        with files.atomic_file(path) as file:
             file.write(b"half of the n")
             raise KeyError
     assert files.read(path) == b"old" and tf.io.gfile.listdir(folder.format(tmp_path)) == ["x"]

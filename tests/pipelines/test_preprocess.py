@@ -297,7 +297,7 @@ def test_a_domain_of_which_nothing_can_be_read_ends_the_job_unfinished(tmp_path,
     prepare(tmp_path / "out", a=tmp_path / "low", b=tmp_path / "high")
     with pytest.raises(SystemExit) as stopped:
         unreadable = {"a": tmp_path / "low", "b": tmp_path / "odd" / "cut.flac"}
-        cli.guarded(lambda argv: prepare(tmp_path / "out", **unreadable))(["preprocess"])
+        cli.handle_errors(lambda argv: prepare(tmp_path / "out", **unreadable))(["preprocess"])
     assert stopped.value.code == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert re.match("error: domain b: no file could be read; the first: .*cut.flac: .", said)
@@ -317,7 +317,7 @@ def test_the_job_is_built_for_dataflow_without_a_network(speech_folder, tmp_path
 def test_the_script_builds_the_job_for_dataflow(speech_folder, tmp_path):
     domain = f"--domain=a={speech_folder}/low"
     done = script("preprocess", domain, f"--data_dir={tmp_path}/out", "--", *DATAFLOW)
-    assert (done.returncode, done.stdout) == (0, "the job is built; a dry run sends nothing\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "dry run: the job was built and not submitted\n"), done.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from pipelines import progress
-from pipelines.progress import Progress, duration, watched
+from pipelines.progress import Progress, format_duration, poll_progress
 
 
 class Clock:
@@ -42,7 +42,7 @@ def test_progress_speaks_seldom_into_a_file_and_often_on_a_terminal(clock, monke
     spoken = io.StringIO()
     spoken.isatty = lambda: terminal
     monkeypatch.setattr(sys, "stderr", spoken)
-    progress = Progress("train", 100, "steps", every_s=15)
+    progress = Progress("train", 100, "steps", interval_s=15)
     for step in range(100):
         progress.show(step)
         clock.now += 0.5
@@ -52,7 +52,7 @@ def test_progress_speaks_seldom_into_a_file_and_often_on_a_terminal(clock, monke
 
 def test_a_watched_block_ends_with_the_last_count_and_no_thread(clock, capsys):
     done, before = [], threading.active_count()
-    with watched(Progress("work", 5, "files"), lambda: len(done)):
+    with poll_progress(Progress("work", 5, "files"), lambda: len(done)):
         assert threading.active_count() == before + 1
         done.extend("12345")
         clock.now += 5
@@ -65,4 +65,4 @@ def test_a_watched_block_ends_with_the_last_count_and_no_thread(clock, capsys):
     [(0.4, "0 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (3599.9, "1 h 0 min"), (7300, "2 h 1 min")],
 )
 def test_durations_are_rounded_before_they_are_split(seconds, said):
-    assert duration(seconds) == said
+    assert format_duration(seconds) == said

@@ -54,4 +54,4 @@ def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch, caps
 
     monkeypatch.setattr(run_directory.fcntl, "flock", flock)
     with run_directory.lock_run(str(tmp_path)):
-        assert "No locks available: a second process would not be kept from it" in capsys.readouterr().err
+        assert "no lock ([Errno 37] No locks available); do not train" in capsys.readouterr().err

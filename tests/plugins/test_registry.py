@@ -62,7 +62,7 @@ def test_the_guide_alone_suffices_to_add_a_plugin(third_party, speech_records, t
     assert plugins.summary("linear") == "A linear map of bands to bands."
     run = [f"--data_dir={speech_records}", "--plugin=linear", f"--run_dir={tmp_path}/run"]
     done = script("train", *run, "--steps=0", "--set=learning_rate=.02", PYTHONPATH=third_party)
-    assert done.returncode == 0 and "can do: reconstruct" in done.stdout, done.stderr[-4000:]
+    assert done.returncode == 0 and "signatures: reconstruct" in done.stdout, done.stderr[-4000:]
 
 
 def test_the_conformance_suite_holds_installed_plugins_to_the_contract(third_party):

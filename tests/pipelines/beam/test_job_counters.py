@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.beam import job_counters, runner
 from pipelines.beam.job_counters import JobCounters
-from pipelines.progress import Progress, watched
+from pipelines.progress import Progress, poll_progress
 
 ELEMENTS = 40
 TWO_PROCESSES = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
@@ -94,7 +94,7 @@ class _Result:
 @pytest.mark.parametrize("found", [[], NotImplementedError()], ids=["nothing", "error"])
 def test_a_job_without_metrics_shows_elapsed_time_and_no_count(found, capsys):
     counters = JobCounters()
-    with watched(Progress("work", 6000, "files", every_s=0), lambda: counters.total("even")):
+    with poll_progress(Progress("work", 6000, "files", interval_s=0), lambda: counters.total("even")):
         counters.finish(_Result(found))
         time.sleep(0.6)
     lines = capsys.readouterr().err.splitlines()

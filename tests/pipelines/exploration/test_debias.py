@@ -72,7 +72,7 @@ def test_the_sidecar_is_one_that_training_takes(runs, tmp_path, capsys):
         assert np.mean(mine) == pytest.approx(1, abs=1e-3) and min(mine) > 0
     weighed = dataclasses.replace(data, weights=made)
     trainer = train(str(tmp_path / "run"), runs["db_vae"][1], "ae", latent=2)
-    trainer.feed.data = weighed
+    trainer.loader.data = weighed
     assert np.isfinite(list(trainer.fit().values())).all()
 
 

@@ -18,8 +18,8 @@ def test_networks_as_onnx_compute_the_same_at_any_size(code_run):
 
 
 def test_an_onnx_model_that_computes_something_else_is_refused(code_run, monkeypatch):
-    called = onnx_model._called
-    monkeypatch.setattr(onnx_model, "_called", lambda *arguments: called(*arguments) + 0.1)
+    called = onnx_model._call
+    monkeypatch.setattr(onnx_model, "_call", lambda *arguments: called(*arguments) + 0.1)
     with pytest.raises(ValueError, match="decode: ONNX Runtime differs from TensorFlow by 0.1"):
         onnx_model.write(code_run)
 
@@ -27,4 +27,4 @@ def test_an_onnx_model_that_computes_something_else_is_refused(code_run, monkeyp
 def test_onnx_without_its_packages_is_refused(monkeypatch):
     monkeypatch.setattr(onnx_model.importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else name)
     with pytest.raises(ValueError, match="--onnx needs tf2onnx: pip install 'crossfade.onnx.'"):
-        onnx_model.needs_extra()
+        onnx_model.check_installed()

@@ -14,36 +14,36 @@ from pipelines.training import checkpoint, resume
 
 def test_a_checkpoint_that_cannot_be_read_is_named_in_one_line(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae")
-    made.keeper.save(1)
+    made.checkpoints.latest.save(1)
     for path in (tmp_path / "checkpoints").glob("ckpt-1.data*"):
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(OSError, match="checkpoints/ckpt-1: ") as caught:
-        made.keeper.restore()
+        made.checkpoints.latest.restore()
     assert "\n" not in str(caught.value) and not isinstance(caught.value, tf.errors.OpError)
 
 
 def test_what_was_half_written_is_not_restored(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae")
-    made.keeper.save(1)
+    made.checkpoints.latest.save(1)
     (tmp_path / "checkpoints" / "ckpt-2.data-00000-of-00001").write_bytes(b"half")
-    assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 1
+    assert train(str(tmp_path), speech_records, "ae").checkpoints.latest.restore() == 1
 
 
 def test_a_full_disk_loses_no_checkpoint(speech_records, tmp_path, capsys):
     made = train(str(tmp_path), speech_records, "ae")
-    made.keeper.save(1)
+    made.checkpoints.latest.save(1)
     before = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
     try:
         with pytest.raises(OSError, match="no checkpoint of step 2 could be written"):
-            made.keeper.save(2)
+            made.checkpoints.latest.save(2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == before
-    assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 1
-    made.keeper.save(3)
-    assert train(str(tmp_path), speech_records, "ae").keeper.restore() == 3
+    assert train(str(tmp_path), speech_records, "ae").checkpoints.latest.restore() == 1
+    made.checkpoints.latest.save(3)
+    assert train(str(tmp_path), speech_records, "ae").checkpoints.latest.restore() == 3
 
 
 @pytest.mark.parametrize("plugin", ["cyclegan", "mask_cyclegan"])
@@ -53,7 +53,7 @@ def test_a_run_may_begin_with_the_networks_of_another(plugin, speech_records, tm
     for network in first.plugin.networks():
         for weight in network.trainable_variables:
             weight.assign(weight + 1)
-    first.keeper.save(5)
+    first.checkpoints.latest.save(5)
     second = train(str(tmp_path / "second"), speech_records, plugin, ema=0.9, seed=3)
     checkpoint.warm_start(second.plugin, str(tmp_path / "first"))
     for ours, theirs in zip(second.plugin.networks(), first.plugin.networks(), strict=True):
@@ -69,7 +69,7 @@ def test_a_run_of_other_networks_is_no_beginning(speech_records, tmp_path):
     other = train(str(tmp_path / "other"), speech_records, "ae")
     with pytest.raises(ValueError, match="other has no checkpoint"):
         checkpoint.warm_start(other.plugin, str(tmp_path / "other"))
-    other.keeper.save(1)
+    other.checkpoints.latest.save(1)
     for changes in ({"plugin": "cyclegan"}, {"plugin": "ae", "channels": 16}):
         made = train(str(tmp_path / "new"), speech_records, **changes)
         with pytest.raises(ValueError, match=r"other \(plugin ae\) has other networks than this run"):
@@ -81,7 +81,7 @@ def test_what_a_run_began_with_need_not_be_said_again(speech_records, tmp_path):
     begun = dataclasses.replace(made.run, warm_start="first")
     run_directory.write_run(str(tmp_path), begun)
     assert resume.resolve_resume(str(tmp_path), made.run) == made.run  # what has not begun is no run
-    made.keeper.save(0)
+    made.checkpoints.latest.save(0)
     assert resume.resolve_resume(str(tmp_path), made.run) == begun
     with pytest.raises(ValueError, match="warm_start: first -> second"):
         resume.resolve_resume(str(tmp_path), dataclasses.replace(made.run, warm_start="second"))
@@ -89,10 +89,10 @@ def test_what_a_run_began_with_need_not_be_said_again(speech_records, tmp_path):
 
 def test_a_failed_save_is_nothing_to_restore(speech_records, tmp_path, monkeypatch):
     made = train(str(tmp_path), speech_records, "ae")
-    monkeypatch.setattr(made.keeper.manager, "save", _full)
+    monkeypatch.setattr(made.checkpoints.latest.manager, "save", _full)
     with pytest.raises(OSError, match="no space"):
-        made.keeper.save(2)
-    assert made.keeper.restore() == 0 and made.keeper.lowest() == np.inf
+        made.checkpoints.latest.save(2)
+    assert made.checkpoints.latest.restore() == 0 and made.checkpoints.latest.best_value() == np.inf
 
 
 def _full(**_):

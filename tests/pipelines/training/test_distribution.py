@@ -13,14 +13,14 @@ TWO = {"worker": ["localhost:12345", "localhost:12346"]}
 
 @pytest.mark.parametrize(("name", "replicas"), [("one", 1), ("auto", 1)])
 def test_strategies_by_name(name, replicas):
-    strategy = distribution.strategy_of(name)
+    strategy = distribution.make_strategy(name)
     assert strategy.num_replicas_in_sync == replicas
-    assert distribution.place_of(strategy) == (0, 1)
+    assert distribution.worker_rank(strategy) == (0, 1)
 
 
 def test_an_unknown_strategy_is_refused():
     with pytest.raises(ValueError, match="--strategy=two"):
-        distribution.strategy_of("two")
+        distribution.make_strategy("two")
 
 
 @pytest.mark.parametrize(
@@ -29,15 +29,15 @@ def test_an_unknown_strategy_is_refused():
 )
 def test_workers_want_a_configuration_that_holds_together(given, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", given)
-    with pytest.raises(ValueError, match="TF_CONFIG that holds together; wanted"):
-        distribution.strategy_of("multi_worker")
+    with pytest.raises(ValueError, match="a valid TF_CONFIG; wanted"):
+        distribution.make_strategy("multi_worker")
 
 
 def test_one_worker_is_no_cluster(monkeypatch):
     alone = {"cluster": {"worker": ["localhost:12345"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(alone))
     with pytest.raises(ValueError, match="localhost:12345 alone"):
-        distribution.strategy_of("multi_worker")
+        distribution.make_strategy("multi_worker")
 
 
 class Resolver:
@@ -59,13 +59,13 @@ class Resolver:
     ],
 )
 def test_the_chief_is_the_first_of_all_workers(cluster, task, place):
-    assert distribution.place_in(Resolver(cluster, *task)) == place
+    assert distribution.rank_in_cluster(Resolver(cluster, *task)) == place
 
 
 def test_no_tpu_is_one_clear_line(monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(ValueError, match="--strategy=tpu: no TPU was found"):
-        distribution.strategy_of("tpu")
+        distribution.make_strategy("tpu")
 
 
 def test_a_tpu_is_connected_to_and_initialised_before_its_strategy(monkeypatch):
@@ -75,8 +75,8 @@ def test_a_tpu_is_connected_to_and_initialised_before_its_strategy(monkeypatch):
     monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", lambda r: done.append(("initialised", r)))
     made = types.SimpleNamespace(extended=types.SimpleNamespace(num_hosts=1))
     monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda r: done.append(("strategy", r)) or made)
-    assert distribution.strategy_of("tpu") is made
+    assert distribution.make_strategy("tpu") is made
     assert done == [("connected", resolver), ("initialised", resolver), ("strategy", resolver)]
     made.extended.num_hosts = 4
     with pytest.raises(ValueError, match="a TPU of 4 hosts; wanted one of a single host"):
-        distribution.strategy_of("tpu")
+        distribution.make_strategy("tpu")

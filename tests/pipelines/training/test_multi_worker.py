@@ -19,18 +19,20 @@ STEPS, BATCH = 4, 4
 WORKER = """
 import os, signal, sys
 run_dir, data_dir, deadly = sys.argv[1:]
-from pipelines import export, trainer, train
+from pipelines import train
+from pipelines.export import saved_model
+from pipelines.training import trainer
 from absl import flags
 
 if deadly:
-    log = trainer.Trainer._watch
+    log = trainer.Trainer._report_alarms
     def watch(self):
         log(self)
         if self.log.rows[-1]["step"] == 2:
             os.kill(os.getpid(), signal.SIGKILL)
-    trainer.Trainer._watch = watch
-trainer.Pace.__init__.__kwdefaults__.update(log_steps=1, evaluations=4, save_s=0.0)
-export.write = lambda *_: None
+    trainer.Trainer._report_alarms = watch
+trainer.Intervals.__init__.__kwdefaults__.update(log_steps=1, validations=4, checkpoint_s=0.0)
+saved_model.write = lambda *_: None
 sys.argv = ["train", f"--run_dir={run_dir}", f"--data_dir={data_dir}", "--plugin=ae", "--strategy=multi_worker",
             "--steps=4", "--batch_size=4", "--export=best", "--set=crop_frames=16", "--set=channels=8"]
 train.run()
@@ -67,7 +69,7 @@ def launch(run_dir, data_dir, *, deadly=None):
 def test_two_processes_go_on_after_one_was_killed_and_do_what_one_does(speech_records, tmp_path):
     (chief, said), (other, _) = launch(tmp_path / "run", speech_records, deadly=1)
     assert other.returncode == -signal.SIGKILL
-    assert chief.returncode == 1 and "goes on from the last checkpoint" in said, said[-3000:]
+    assert chief.returncode == 1 and "to resume from the last checkpoint" in said, said[-3000:]
     for worker, said in launch(tmp_path / "run", speech_records):
         assert worker.returncode == 0 and "trained ae for 4 steps" in said, said[-3000:]
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

@@ -11,7 +11,7 @@ from pipelines.training import resume
 
 def test_only_the_same_run_goes_on(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae")
-    made.keeper.save(0)
+    made.checkpoints.latest.save(0)
     longer = run_directory.Run(**{**config.to_json(made.run), "config": {**made.run.config, "steps": 9}})
     assert resume.resolve_resume(str(tmp_path), longer) == longer
     other = run_directory.Run(**{**config.to_json(made.run), "config": {**made.run.config, "latent": 5}})
@@ -21,7 +21,7 @@ def test_only_the_same_run_goes_on(speech_records, tmp_path):
 
 def test_another_run_is_refused_by_what_matters_most(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae")
-    made.keeper.save(0)
+    made.checkpoints.latest.save(0)
     other = dataclasses.replace(made.run, plugin="vae", config={})
     with pytest.raises(ValueError, match=r"holds another run \(plugin: ae -> vae\); take another"):
         resume.resolve_resume(str(tmp_path), other)
@@ -40,7 +40,7 @@ def test_folders_of_somebody_else_are_no_run(speech_records, tmp_path, name):
 
 def test_a_run_with_the_old_name_of_a_key_is_resumed(speech_records, tmp_path, monkeypatch):
     made = train(str(tmp_path), speech_records, "ae")
-    made.keeper.save(0)
+    made.checkpoints.latest.save(0)
     monkeypatch.setattr(type(made.plugin.config), "RENAMED", {"code_size": "latent"}, raising=False)
     keys = {"code_size" if key == "latent" else key: value for key, value in made.run.config.items()}
     run_directory.write_run(str(tmp_path), dataclasses.replace(made.run, config=keys))

@@ -15,7 +15,7 @@ from plugins import vocoder
 
 def test_mels_may_be_those_of_a_translator_there_and_back(waveform_records, speech_run, tmp_path):
     data = dataset.open_records(waveform_records)
-    shown = round_trip_mels.imitated(data, vocoder.Config(mels_from=speech_run))
+    shown = round_trip_mels.with_round_trip_mels(data, vocoder.Config(mels_from=speech_run))
     model, small = exported_model.Model(speech_run), vocoder.Config(crop_frames=16, adversarial=0.0)
     assert shown.imitate.margin == 2 * model.context
     pair = [next(iter(input_pipeline.batches(each, vocoder.Vocoder, small, batch_size=2))) for each in (data, shown)]
@@ -31,5 +31,5 @@ def test_mels_may_be_those_of_a_translator_there_and_back(waveform_records, spee
 
 def test_a_run_that_does_not_know_a_domain_is_refused(waveform_records, speech_run):
     spec = dataclasses.replace(dataset.open_records(waveform_records).spec, domains=("lowest",))
-    with pytest.raises(ValueError, match="knows no lowest; did you mean low?"):
-        round_trip_mels.Imitation(speech_run, spec)
+    with pytest.raises(ValueError, match="the model has no domain lowest; did you mean low?"):
+        round_trip_mels.RoundTrip(speech_run, spec)

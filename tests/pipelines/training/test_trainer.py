@@ -16,11 +16,11 @@ from testbed import ROOT, train
 import plugins
 from pipelines.data import cropping, dataset, input_pipeline, source_features
 from pipelines.export import saved_model
-from pipelines.training import checkpoint, metrics_log, trainer, validation
+from pipelines.training import checkpoint, metrics_log, model_summary, trainer, validation
 from plugins import autoencoder
 
-EAGERLY = trainer.Pace(log_steps=1, evaluations=3, save_s=0.0)
-UNSEEN = trainer.Pace(log_steps=1, evaluations=0, save_s=0.0)
+EAGERLY = trainer.Intervals(log_steps=1, validations=3, checkpoint_s=0.0)
+UNSEEN = trainer.Intervals(log_steps=1, validations=0, checkpoint_s=0.0)
 
 
 def variables(run_dir):
@@ -39,24 +39,24 @@ import os, signal, sys
 sys.path.insert(0, {os.path.join(ROOT, "tests")!r})
 from testbed import train
 from pipelines.training import trainer
-pace = trainer.Pace(evaluations=0, save_s=0.0)
-made = train({killed!r}, {speech_records!r}, "ae", steps=6, accumulation_steps=2, ema=0.9, pace=pace)
-save = made.keeper.save
+intervals = trainer.Intervals(validations=0, checkpoint_s=0.0)
+made = train({killed!r}, {speech_records!r}, "ae", steps=6, accumulation_steps=2, ema=0.9, intervals=intervals)
+save = made.checkpoints.latest.save
 def deadly(step):
     save(step)
     if step == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-made.keeper.save = deadly
+made.checkpoints.latest.save = deadly
 made.fit()
 """
     with pytest.raises(AssertionError):
         in_new_process(code)
     again = train(killed, speech_records, "ae", steps=6, accumulation_steps=2, ema=0.9)
-    assert again.keeper.restore() == 3
+    assert again.checkpoints.latest.restore() == 3
     again.fit()
     found, wanted = variables(killed), variables(whole)
     assert found.keys() == wanted.keys() and len(wanted) > 20
-    assert all([name for name in wanted if part in name] for part in ("held", "average", "first", "second"))
+    assert all([name for name in wanted if part in name] for part in ("accumulated", "average", "/m/", "/v/"))
     for name, value in wanted.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
@@ -75,13 +75,13 @@ def test_a_run_that_is_told_to_stop_saves_first(speech_records, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         made.fit()
-    assert train(str(tmp_path), speech_records, "ae", steps=50).keeper.restore() == 4
+    assert train(str(tmp_path), speech_records, "ae", steps=50).checkpoints.latest.restore() == 4
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_run_writes_metrics_pictures_and_sound(speech_records, tmp_path, monkeypatch):
     monkeypatch.setattr(saved_model, "write", lambda *_: None)
-    train(str(tmp_path), speech_records, steps=2, pace=EAGERLY).fit()
+    train(str(tmp_path), speech_records, steps=2, intervals=EAGERLY).fit()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if row["split"] == "train"] == [1, 2]
     assert [row["step"] for row in rows if row["split"] == "val"] == [1, 2]
@@ -99,7 +99,7 @@ def test_a_run_writes_metrics_pictures_and_sound(speech_records, tmp_path, monke
 def test_lines_of_an_attempt_that_was_cut_off_are_dropped(tmp_path):
     log = metrics_log.MetricsLog(str(tmp_path), 0)
     for step in (1, 2, 3):
-        log.scalars("train", step, {"loss": step / 2, "bad": float("nan")})
+        log.log_scalars("train", step, {"loss": step / 2, "bad": float("nan")})
     log.flush()
     assert [row["bad"] for row in metrics_log.read_metrics(str(tmp_path))] == [None] * 3
     metrics_log.MetricsLog(str(tmp_path), 2)
@@ -144,7 +144,7 @@ def exploding(monkeypatch):
 def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(
     exploding, speech_records, tmp_path, features_only, capsys
 ):
-    made = train(str(tmp_path), speech_records, "exploding", steps=5, pace=UNSEEN)
+    made = train(str(tmp_path), speech_records, "exploding", steps=5, intervals=UNSEEN)
     values = made.fit()
     assert np.isfinite(values["reconstruction"]) and float(made.plugin.learning_rate_scale) == 0.5
     assert "step 4: reconstruction not finite; back to step 3, learning rates times 0.5" in capsys.readouterr().err
@@ -153,8 +153,8 @@ def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(
 
 
 def test_a_run_that_diverges_again_and_again_gives_up(exploding, speech_records, tmp_path):
-    with pytest.raises(trainer.Diverged, match="gave up after 4 times"):
-        train(str(tmp_path), speech_records, "hopeless", steps=5, pace=UNSEEN).fit()
+    with pytest.raises(trainer.Diverged, match="training diverged 4 times"):
+        train(str(tmp_path), speech_records, "hopeless", steps=5, intervals=UNSEEN).fit()
     assert not (tmp_path / "export").exists()
 
 
@@ -167,28 +167,28 @@ def test_records_that_are_not_finished_are_refused(tmp_path):
 
 def test_validation_goes_through_the_whole_split_up_to_a_bound(speech_records, tmp_path, monkeypatch):
     monkeypatch.setattr(saved_model, "write", lambda *_: None)
-    made = train(str(tmp_path), speech_records, "ae", steps=1, batch_size=2, pace=EAGERLY)
+    made = train(str(tmp_path), speech_records, "ae", steps=1, batch_size=2, intervals=EAGERLY)
     draws = [
         sum(cropping.crops_per_epoch(active, 16) for s in made.data.of("val", name) for active in s.active)
         for name in made.data.spec.domains
     ]
     assert input_pipeline.rows_of_epoch(made.data, made.plugin_class, made.config, "val") == 2 * max(draws)
-    seen, step = [], made.eval_step
-    made.eval_step = lambda batch: (seen.append(batch["index"].shape[0]), step(batch))[1]
+    seen, step = [], made.validator.eval_step
+    made.validator.eval_step = lambda batch: (seen.append(batch["index"].shape[0]), step(batch))[1]
     made.fit()
     assert sum(seen) == 2 * max(draws)
-    monkeypatch.setattr(validation, "EXAMPLES", 5)
-    assert validation.batches_of(made.data, made.plugin_class, made.config) == 3
+    monkeypatch.setattr(validation, "MAX_EXAMPLES", 5)
+    assert validation.num_batches(made.data, made.plugin_class, made.config) == 3
 
 
 def test_shown_samples_are_those_that_a_hash_chooses(speech_records, monkeypatch):
     data = dataset.open_records(speech_records)
-    monkeypatch.setattr(validation, "SAMPLES", 1)
-    found = validation.samples(data)
+    monkeypatch.setattr(validation, "NUM_SAMPLES", 1)
+    found = validation.sample_features(data)
     for name, x in found.items():
-        assert x.shape == (1, validation.FRAMES, 32)
+        assert x.shape == (1, validation.SAMPLE_FRAMES, 32)
         (source,) = source_features.hash_sample(data.of("val", name), 1, "sample")
-        ((_, start, wanted),) = source_features.read_excerpts(data, "val", name, [source], validation.FRAMES)
+        ((_, start, wanted),) = source_features.read_excerpts(data, "val", name, [source], validation.SAMPLE_FRAMES)
         np.testing.assert_array_equal(x[0, : len(wanted)], wanted)
 
 
@@ -203,46 +203,46 @@ def test_records_that_are_damaged_end_training_with_their_name(speech_records, t
 
 
 def test_a_worker_that_is_not_the_chief_counts_its_steps_and_restores_no_best(speech_records, tmp_path, monkeypatch):
-    made = train(str(tmp_path), speech_records, "ae", steps=2, pace=EAGERLY)
-    made.chief = False
-    monkeypatch.setattr(made.best, "restore", lambda: pytest.fail("before the chief has saved it"))
+    made = train(str(tmp_path), speech_records, "ae", steps=2, intervals=EAGERLY)
+    made.is_chief = False
+    monkeypatch.setattr(made.checkpoints.best, "restore", lambda: pytest.fail("before the chief has saved it"))
     made.fit(exported="best")
-    assert made.step == 2 and int(made.keeper.step.numpy()) == 0 and not (tmp_path / "export").exists()
+    assert made.step == 2 and int(made.checkpoints.latest.step.numpy()) == 0 and not (tmp_path / "export").exists()
 
 
 def test_a_summary_names_networks_and_their_sizes(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records)
-    told = trainer.summary(made.run, made.data.spec)
+    told = model_summary.summarize(made.run, made.data.spec)
     assert f"{made.plugin.generator_ab.count_params():,} parameters" in told and "translate_ab, translate_ba" in told
 
 
 def test_training_ends_when_validation_improves_no_more_and_the_best_is_exported(
     speech_records, tmp_path, features_only, capsys
 ):
-    pace = trainer.Pace(log_steps=1, evaluations=99, save_s=999.0)
-    made = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, learning_rate=0.3, pace=pace)
+    intervals = trainer.Intervals(log_steps=1, validations=99, checkpoint_s=999.0)
+    made = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, learning_rate=0.3, intervals=intervals)
     made.fit(exported="best")
-    assert "reconstruction has not improved for 2 validations: the end" in capsys.readouterr().out
+    assert "early stopping: reconstruction has not improved for 2 validations" in capsys.readouterr().out
     rows = metrics_log.read_metrics(str(tmp_path))
     validations = [(row["reconstruction"], row["step"]) for row in rows if row["split"] == "val"]
     assert validations[-1][1] < 40 and min(validations)[1] == validations[-3][1]
-    assert made.best.manager.latest_checkpoint.endswith(f"ckpt-{min(validations)[1]}")
-    assert int(made.best.step.numpy()) == min(validations)[1]
+    assert made.checkpoints.best.manager.latest_checkpoint.endswith(f"ckpt-{min(validations)[1]}")
+    assert int(made.checkpoints.best.step.numpy()) == min(validations)[1]
     assert (tmp_path / "export" / "saved_model.pb").exists()
-    again = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, learning_rate=0.3, pace=pace)
-    assert again.fit() == {} and int(again.keeper.step.numpy()) == validations[-1][1]
+    again = train(str(tmp_path), speech_records, "ae", steps=40, patience=2, learning_rate=0.3, intervals=intervals)
+    assert again.fit() == {} and int(again.checkpoints.latest.step.numpy()) == validations[-1][1]
 
 
 @pytest.mark.parametrize(
     ("plugin", "changes", "exported", "why"),
     [
         ("ae", {"monitor": "recon"}, "last", "monitor=recon: no such metric; there are: reconstruction"),
-        ("cyclegan", {"patience": 3}, "last", "patience=3: cyclegan watches no metric"),
-        ("cyclegan", {}, "best", "--export=best: cyclegan watches no metric"),
+        ("cyclegan", {"patience": 3}, "last", "patience=3: cyclegan has no default metric"),
+        ("cyclegan", {}, "best", "--export=best: cyclegan has no default metric"),
     ],
 )
 def test_what_cannot_be_watched_is_refused_before_training(plugin, changes, exported, why, speech_records, tmp_path):
-    made = train(str(tmp_path), speech_records, plugin, pace=EAGERLY, **changes)
+    made = train(str(tmp_path), speech_records, plugin, intervals=EAGERLY, **changes)
     with pytest.raises(ValueError, match=why):
         made.fit(exported=exported)
     assert not (tmp_path / "checkpoints").exists()
@@ -250,20 +250,20 @@ def test_what_cannot_be_watched_is_refused_before_training(plugin, changes, expo
 
 def test_without_validation_nothing_can_be_watched(speech_records, tmp_path, monkeypatch):
     monkeypatch.setattr(input_pipeline, "has_examples", lambda *_: False)
-    with pytest.raises(ValueError, match="patience=2: the records hold nothing for validation"):
+    with pytest.raises(ValueError, match="patience=2: the records have no validation split"):
         train(str(tmp_path), speech_records, "ae", patience=2).fit()
 
 
 def test_a_plugins_own_metric_may_be_missing_or_not_finite(speech_records, tmp_path, monkeypatch):
     monkeypatch.setattr(saved_model, "write", lambda *_: None)
     monkeypatch.setattr(metrics_log, "log_samples", lambda *_: [])
-    made = train(str(tmp_path), speech_records, "vae", steps=2, beta=0.0, pace=EAGERLY)  # so there is no ELBO
-    evaluated = made.eval_step
+    made = train(str(tmp_path), speech_records, "vae", steps=2, beta=0.0, intervals=EAGERLY)  # so there is no ELBO
+    evaluated = made.validator.eval_step
     made.fit()
-    made.eval_step = lambda batch: {name: value * np.nan for name, value in evaluated(batch).items()}
-    made.watched = "reconstruction"
-    made._evaluate(3)
-    assert made.log.rows[-1]["reconstruction"] is None and made.best.restore() == 0
+    made.validator.eval_step = lambda batch: {name: value * np.nan for name, value in evaluated(batch).items()}
+    made.monitor = "reconstruction"
+    made._validate(3)
+    assert made.log.rows[-1]["reconstruction"] is None and made.checkpoints.best.restore() == 0
 
 
 def test_what_is_not_finite_is_not_saved(exploding, speech_records, tmp_path, monkeypatch, capsys):
@@ -278,7 +278,13 @@ def test_what_is_not_finite_is_not_saved(exploding, speech_records, tmp_path, mo
             return values
 
     monkeypatch.setattr(plugins, "load", lambda name: Broken)
-    made = train(str(tmp_path), speech_records, "ae", steps=8, pace=trainer.Pace(log_steps=4, evaluations=0, save_s=0))
+    made = train(
+        str(tmp_path),
+        speech_records,
+        "ae",
+        steps=8,
+        intervals=trainer.Intervals(log_steps=4, validations=0, checkpoint_s=0),
+    )
     made.fit()
     assert "back to step 3" in capsys.readouterr().err and float(made.plugin.learning_rate_scale) == 0.5
 
@@ -286,7 +292,7 @@ def test_what_is_not_finite_is_not_saved(exploding, speech_records, tmp_path, mo
 def test_validation_and_export_work_on_replicas(replicas, speech_records, tmp_path, features_only):
     found = {}
     for name, strategy in (("one", tf.distribute.get_strategy()), ("two", replicas)):
-        made = train(str(tmp_path / name), speech_records, "ae", pace=EAGERLY, strategy=strategy)
+        made = train(str(tmp_path / name), speech_records, "ae", intervals=EAGERLY, strategy=strategy)
         made.fit(exported="best")
         found[name] = [row["reconstruction"] for row in made.log.rows]
         assert (tmp_path / name / "export" / "saved_model.pb").exists()
@@ -320,7 +326,7 @@ def test_bfloat16_moves_as_single_precision_does_but_for_rounding(speech_records
     moved = {}
     for precision in ("float32", "mixed_bfloat16"):
         made = train(str(tmp_path / precision), speech_records, "ae", precision=precision)
-        batch = next(made.feed.batches("train", 0))
+        batch = next(made.loader.batches("train", 0))
         values = made.plugin.train_step(batch, 2)
         assert values["reconstruction"].dtype == tf.float32
         moved[precision] = made.plugin.optimizer.m.numpy()
