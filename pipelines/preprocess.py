@@ -14,10 +14,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loade
 
 from models.errors import UserError
 from pipelines import cli
-from pipelines.data import front_end
 
 if TYPE_CHECKING:
-    pass
+    from pipelines.jobs.preprocess_job import PreprocessJob
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.preprocess --domain=anna='anna/*.wav' --domain=bert='bert/*.wav' --data_dir=records"
@@ -57,7 +56,10 @@ def main(argv: list[str]) -> int:
         raise UserError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
     from pipelines.beam import runner
     from pipelines.data import domains as corpus
+    from pipelines.data import front_end
+    from pipelines.data.split_fractions import adjust_fractions
     from pipelines.jobs import dataset_writer
+    from pipelines.jobs.preprocess_job import PreprocessJob
 
     data_dir, reject = FLAGS.data_dir, FLAGS.reject_outliers_with
     parsed = runner.parse_options(argv[1:])
@@ -75,12 +77,12 @@ def main(argv: list[str]) -> int:
 
         outlier_detector.Detector.load(reject, exported_model.Model(reject), kind=kind)  # raises before the job starts
     requested_fractions = (FLAGS.val_fraction, FLAGS.test_fraction)
-    job = Preprocess(
+    job = PreprocessJob(
         kind=kind,
         spec=front_end.infer_spec(kind, domains, FLAGS.set),
         domains=domains,
         data_dir=data_dir,
-        fractions=split_fractions(domains, requested_fractions, split_by=FLAGS.split_by, seed=FLAGS.seed),
+        fractions=adjust_fractions(domains, requested_fractions, split_by=FLAGS.split_by, seed=FLAGS.seed),
         split_by=FLAGS.split_by,
         seed=FLAGS.seed,
         waveforms=FLAGS.keep_waveforms,
@@ -107,7 +109,7 @@ def _warn(warnings: Iterable[str]) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def _print_report(job: Preprocess, report: dict) -> None:
+def _print_report(job: PreprocessJob, report: dict) -> None:
     """Print the front end, the number of sources of each split, warnings and failures."""
     print(f"{job.kind}: {', '.join(f'{key} {value}' for key, value in dataclasses.asdict(job.spec).items())}")
     for name, splits in report["splits"].items():

@@ -16,6 +16,7 @@ from pipelines.exploration import figures, latent_model
 from pipelines.exploration.job import Asked, Findings
 from pipelines.exploration.latent_model import Lab
 from pipelines.reporting import html_report
+from pipelines.training import alarms
 
 DRAWN = 256  # codes that are decoded and measured
 LEAST = 20  # units that completeness is measured by
@@ -125,7 +126,7 @@ def measured(
         if examples is not y:  # originals are not what the decoder makes of them
             table[name]["accepted"] = support.acceptance_rate(examples)
             table[name]["kid"] = kernel_distance(components.transform(examples), components.transform(y))
-        table[name]["diversity"] = early_stopping.diversity(examples, y)
+        table[name]["diversity"] = alarms.diversity(examples, y)
     return table
 
 
