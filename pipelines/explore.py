@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
     lists = {"between": "between", "against": "against", "plugin": "plugins", "grid": "grid", "training": "training"}
     asked = {name: FLAGS[name].value for name in same.split()}
     asked |= {field: tuple(FLAGS[name].value) for name, field in lists.items()}
-    job.explore(job.Asked(**asked))
+    job.explore(job.JobConfig(**asked))
     return 0
 
 

@@ -14,7 +14,7 @@ from pipelines import path_patterns
 from pipelines.beam import filesystem, rows, runner
 from pipelines.data import file_listing, front_end, ignored_files, tfrecord
 from pipelines.data.ignored_files import TRANSLATIONS
-from pipelines.inference.file_translator import Conversion, Converter
+from pipelines.inference.file_translator import FileTranslator, TranslationOptions
 from pipelines.jobs import result_names, translate_job
 from pipelines.progress import Progress, tally, watched
 
@@ -42,10 +42,10 @@ def translate(
       UserError: nothing could be done, and why.
     """
     parsed = runner.options(list(beam_arguments))
-    output_dir, conversion = path_patterns.expanded(output_dir), Conversion(**asked)
+    output_dir, conversion = path_patterns.expanded(output_dir), TranslationOptions(**asked)
     for warning in runner.check_paths(parsed, _paths(conversion, pattern, output_dir), shared=shared_paths):
         print(f"warning: {warning}", file=sys.stderr)
-    converter = Converter(conversion)  # says what is wrong before any work begins
+    converter = FileTranslator(conversion)  # says what is wrong before any work begins
     listed = _inputs(pattern, converter.spec.kind, output_dir)
     plan = list(result_names.settled(listed.paths, listed.root, converter.suffix, output_dir))
     _refuse_overwriting(plan, listed.paths, output_dir)
@@ -69,7 +69,7 @@ def translate(
         return _finish(output_dir)
 
 
-def _paths(conversion: Conversion, pattern: str, output_dir: str) -> dict[str, str]:
+def _paths(conversion: TranslationOptions, pattern: str, output_dir: str) -> dict[str, str]:
     """All paths that workers read and write, by flag."""
     vocoder = conversion.inverter.partition(":")[2]
     detector = conversion.screen

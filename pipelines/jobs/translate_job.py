@@ -17,7 +17,7 @@ from pipelines.data import source_files
 from pipelines.progress import Tally
 
 if TYPE_CHECKING:
-    from pipelines.inference.file_translator import Conversion
+    from pipelines.inference.file_translator import TranslationOptions
 
 WORK = "plan"
 ORDER = ("path",)
@@ -55,7 +55,7 @@ class Translate:
       tally: folder of a :class:`Tally`, or nothing.
     """
 
-    conversion: Conversion
+    conversion: TranslationOptions
     source: str
     output_dir: str
     batch_count: int
@@ -82,9 +82,9 @@ class _Convert(beam.DoFn):
         self.job, self.shared = job, shared
 
     def setup(self):
-        from pipelines.inference.file_translator import Converter
+        from pipelines.inference.file_translator import FileTranslator
 
-        self.converter = self.shared.acquire(lambda: Converter(self.job.conversion))
+        self.converter = self.shared.acquire(lambda: FileTranslator(self.job.conversion))
 
     def process(self, batch):
         from pipelines.inference.file_translator import Item
@@ -102,7 +102,7 @@ class _Convert(beam.DoFn):
                 target = posixpath.join(self.job.output_dir, row["output"])
                 items.append(Item(source, functools.partial(filesystem.new_file, target)))
                 ready.append(row)
-            for row, outcome in zip(ready, self.converter.convert(items), strict=True):
+            for row, outcome in zip(ready, self.converter.translate_files(items), strict=True):
                 yield from self._outcome(row, outcome)
 
     def _outcome(self, row: dict, outcome: dict | Exception) -> Iterator:

@@ -216,7 +216,9 @@ def vocoder_run(waveform_records, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def converter(speech_run, vocoder_run):
-    return file_translator.Converter(file_translator.Conversion(speech_run, "high", inverter=f"vocoder:{vocoder_run}"))
+    return file_translator.FileTranslator(
+        file_translator.TranslationOptions(speech_run, "high", inverter=f"vocoder:{vocoder_run}")
+    )
 
 
 def converted(converter, recordings):
@@ -226,7 +228,7 @@ def converted(converter, recordings):
     for y, result in zip(recordings, results, strict=True):
         soundfile.write(file := io.BytesIO(), y, 8000, format="WAV", subtype="FLOAT")
         items.append(file_translator.Item(file, lambda result=result: contextlib.nullcontext(result)))
-    assert all(isinstance(outcome, dict) for outcome in converter.convert(items))
+    assert all(isinstance(outcome, dict) for outcome in converter.translate_files(items))
     return [soundfile.read(io.BytesIO(result.getvalue()))[0] for result in results]
 
 
@@ -266,7 +268,7 @@ def test_what_is_odd_about_a_recording_is_said_of_its_conversion(converter):
     for samples in (y, np.stack([y, -y], 1), y * 30000):
         soundfile.write(file := io.BytesIO(), samples, 8000, format="WAV", subtype="FLOAT")
         items.append(file_translator.Item(file, lambda: contextlib.nullcontext(io.BytesIO())))
-    plain, inverted, scaled = converter.convert(items)
+    plain, inverted, scaled = converter.translate_files(items)
     assert "notes" not in plain
     assert inverted["notes"] == ["channels cancel out when averaged: channel 1 is used"]
     assert len(scaled["notes"]) == 1 and scaled["notes"][0].endswith("read as 16-bit integers")
@@ -283,13 +285,13 @@ def test_another_front_end_is_refused_and_what_is_different_said():
 
 
 def test_a_vocoder_gives_a_recording_of_the_same_length(vocoder_run, speech):
-    made = exported_model.Model(vocoder_run).vocoded(list(spectral.log_mel(speech, SMALL).numpy()))
+    made = exported_model.Model(vocoder_run).vocode_clips(list(spectral.log_mel(speech, SMALL).numpy()))
     assert np.shape(made) == speech.shape and np.isfinite(made).all()
 
 
 def test_the_report_holds_a_vocoder_against_the_other_inverters(vocoder_run, waveform_records):
     found = {}
-    (section,) = translation_quality.Evaluator(vocoder_run, waveform_records).remade(found)
+    (section,) = translation_quality.Evaluator(vocoder_run, waveform_records).copy_synthesis_section(found)
     rows = [f"{domain}, {way}" for domain in ("low", "high") for way in ("griffin_lim", "source_phase", "vocoder")]
     table = found["copy_synthesis"]
     assert [row[0] for row in section.table] == list(table) == rows
@@ -303,8 +305,8 @@ def test_an_evaluation_hears_through_the_vocoder_that_it_is_given(speech_run, vo
         for inverter in ("griffin_lim", f"vocoder:{vocoder_run}")
     )
     example = plain.test["low"][0]
-    (heard,), (again,) = plain.heard([example]), vocoded.heard([example])
-    (alone,) = exported_model.Model(vocoder_run).vocoded([example.features])
+    (heard,), (again,) = plain.resynthesize([example]), vocoded.resynthesize([example])
+    (alone,) = exported_model.Model(vocoder_run).vocode_clips([example.features])
     np.testing.assert_allclose(again.waveform / np.abs(again.waveform).max(), alone / np.abs(alone).max(), atol=1e-5)
     assert np.abs(heard.waveform - again.waveform).max() > 0.01
     with pytest.raises(ValueError, match="have no source"):

@@ -1,4 +1,4 @@
-"""Samples held against data."""
+"""Kernel distances between samples and data."""
 
 import json
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from testbed import train
 
 from models.metrics.generation import Components, kernel_distance, nearer
-from pipelines.evaluation import run_evaluation, sample_quality
+from pipelines.evaluation import run_evaluation, sample_quality, verdict
 
 
 def test_sets_of_one_distribution_are_at_no_distance_in_the_mean(rng):
@@ -52,17 +52,17 @@ def test_an_evaluation_holds_samples_against_data(plugin, kind, speech_records, 
     metrics = run_evaluation.evaluate(str(tmp_path / "run"), data_dir, str(tmp_path / "out"))
     assert metrics == json.loads((tmp_path / "out" / "metrics.json").read_text())
     table = metrics["samples"]
-    assert list(table) == ["training", "gaussian", "model"] and table["model"]["n"] == sample_quality.MOST
+    assert list(table) == ["training", "gaussian", "model"] and table["model"]["n"] == sample_quality.MAX_EXAMPLES
     assert abs(table["training"]["kid"]) < table["model"]["kid"]  # after one step
     assert ("reconstruction" in metrics) == (plugin == "vae")
     page = (tmp_path / "out" / "report.html").read_text()
-    assert page.count("sample 8") and (page.count("<audio") == sample_quality.SHOWN) == (kind == "speech")
+    assert page.count("sample 8") and (page.count("<audio") == sample_quality.NUM_SHOWN) == (kind == "speech")
     assert "generate" in capsys.readouterr().out
 
 
 def test_what_is_nearer_by_chance_is_so_as_often_as_the_error_says(rng):
     found = [nearer(*(rng.normal(size=(3, 60, 4)) + [[[0.5]], [[0.5]], [[0]]])) for _ in range(300)]
-    assert 0.02 < np.mean([gain > sample_quality.SURE * error for gain, error in found]) < 0.1
+    assert 0.02 < np.mean([gain > verdict.Z_THRESHOLD * error for gain, error in found]) < 0.1
 
 
 def test_what_is_nearer_is_found_nearer(rng):

@@ -1,4 +1,4 @@
-"""Every job of the lab on tiny data: pictures, speech, an autoencoder and a variational one."""
+"""All jobs of `explore` on tiny data: an autoencoder of speech and a variational autoencoder of images."""
 
 import csv
 import json
@@ -17,8 +17,8 @@ from pipelines.beam import runner
 from pipelines.data import dataset, front_end, source_features
 from pipelines.data import domains as corpus
 from pipelines.exploration import interpolate, latent_model, perturb, sample
-from pipelines.exploration import job as findings
-from pipelines.exploration import outliers as outlying
+from pipelines.exploration import job as exploration_job
+from pipelines.exploration import outliers as outliers_job
 from pipelines.inference import exported_model, outlier_detector
 from pipelines.jobs import dataset_writer, preprocess_job, translate_folder
 
@@ -28,7 +28,7 @@ KINDS = pytest.mark.parametrize("kind", ["pictures", "speech"])
 
 @pytest.fixture(scope="module")
 def drawn_records(tmp_path_factory):
-    """Records of pictures whose factors are known, small ones."""
+    """Records of small generated images with known factors."""
     data_dir = str(tmp_path_factory.mktemp("records") / "drawn")
     domains = corpus.read_domains(["drawn=factors:pictures/60"], data_dir)
     spec = front_end.infer_spec("image", domains, ["height=16", "width=16"])
@@ -49,18 +49,17 @@ def runs(drawn_records, speech_records, tmp_path_factory):
 
 @pytest.fixture
 def explored(runs, tmp_path):
-    """Does a job; what it found, and what it wrote."""
+    """Runs a job; returns the content of its JSON, CSV and HTML files."""
 
     def explore(do, kind, **options):
         run_dir, data_dir = runs[kind]
         options = {"data_dir": data_dir, "output_dir": str(tmp_path), **options}
-        asked = findings.Asked(do=do, run_dir=run_dir, **options)
-        found = findings.explore(asked)
+        result = exploration_job.explore(exploration_job.JobConfig(do=do, run_dir=run_dir, **options))
         numbers = json.loads((tmp_path / f"{do}.json").read_text())
         with open(tmp_path / f"{do}.csv") as file:
             rows = list(csv.DictReader(file))
         page = (tmp_path / "report.html").read_text()
-        assert len(rows) == len(found.rows) > 0 and found.summary in page
+        assert len(rows) == len(result.rows) > 0 and result.summary in page
         assert not re.findall(r'(?:src|href)="(?!data:)', page)
         return numbers, rows, page
 
@@ -68,18 +67,18 @@ def explored(runs, tmp_path):
 
 
 @pytest.fixture
-def bench(runs):
-    def opened(kind, **options):
+def latent(runs):
+    def load(kind, **options):
         run_dir, data_dir = runs[kind]
-        return latent_model.Lab(
-            findings.Asked(do="sample", run_dir=run_dir, data_dir=data_dir, output_dir="", **options)
+        return latent_model.LatentModel(
+            exploration_job.JobConfig(do="sample", run_dir=run_dir, data_dir=data_dir, output_dir="", **options)
         )
 
-    return opened
+    return load
 
 
 @KINDS
-def test_what_is_reconstructed_is_scored_file_by_file(explored, kind):
+def test_reconstructions_are_scored_by_file(explored, kind):
     numbers, rows, page = explored("reconstruct", kind, count=2)
     assert numbers["errors"]["all"]["n"] == len(rows) == numbers["files"]
     mean = np.mean([float(row["squared_error"]) for row in rows])
@@ -90,17 +89,19 @@ def test_what_is_reconstructed_is_scored_file_by_file(explored, kind):
 
 
 @KINDS
-def test_units_are_what_sounds_and_codes_come_back_file_by_file(bench, kind):
-    made = bench(kind)
-    files = made.files("train")
-    codes = made.codes(files)
-    assert [len(each) for each in codes] == [len(file.x) for file in files]
-    for file, each in zip(files[:3], codes, strict=False):
-        np.testing.assert_allclose(made.codes([file])[0], each, atol=1e-5)
-        for start, unit in zip(file.starts, file.x, strict=True):
+def test_units_have_sound_and_codes_are_split_by_file(latent, kind):
+    model = latent(kind)
+    files = model.files("train")
+    codes = model.encode(files)
+    assert [len(x) for x in codes] == [len(file.units) for file in files]
+    for file, file_codes in zip(files[:3], codes, strict=False):
+        np.testing.assert_allclose(model.encode([file])[0], file_codes, atol=1e-5)
+        for start, unit in zip(file.starts, file.units, strict=True):
             if kind == "speech":
-                np.testing.assert_array_equal(unit[: len(file.whole) - start], file.whole[start : start + made.frames])
-    assert made.decoded(codes[0]).shape == files[0].x.shape
+                np.testing.assert_array_equal(
+                    unit[: len(file.features) - start], file.features[start : start + model.window_frames]
+                )
+    assert model.decode(codes[0]).shape == files[0].units.shape
 
 
 @KINDS
@@ -108,8 +109,8 @@ def test_a_path_between_files_is_measured_and_shown(explored, kind):
     numbers, rows, page = explored("interpolate", kind, points=5)
     files = numbers["continuity"]["linear"]["n"]
     assert set(numbers["continuity"]) == {"linear", "spherical"} and len(rows) == 2 * files
-    ways = [frozenset((row["from"], row["to"])) for row in rows if row["path"] == "linear"]
-    assert 10 < len(set(ways)) == len(ways) <= interpolate.PAIRS
+    pairs = [frozenset((row["from"], row["to"])) for row in rows if row["path"] == "linear"]
+    assert 10 < len(set(pairs)) == len(pairs) <= interpolate.MAX_PAIRS
     assert all(0 < float(row["continuity"]) <= 1 and 0 < float(row["straightness"]) <= 1 + 1e-9 for row in rows)
     assert len(numbers["linear"]["steps"]) == 4
     assert page.count("<audio") == (10 if kind == "speech" else 0)
@@ -120,12 +121,12 @@ def test_a_path_may_begin_at_a_domain_and_end_at_a_file(explored, runs, speech_f
     assert numbers["between"][0] == "low"
 
 
-def test_the_ends_of_a_path_are_the_reconstructions(bench):
-    made = bench("speech")
-    files = made.files("test")
-    ends = [made.codes([file])[0][:1] for file in (files[0], files[-1])]
-    path = made.decoded(latent_space.spherical(*ends, 3))
-    np.testing.assert_allclose(path[0], made.reconstructed(files[0])[: made.frames], atol=1e-4)
+def test_the_ends_of_a_path_are_the_reconstructions(latent):
+    model = latent("speech")
+    files = model.files("test")
+    ends = [model.encode([file])[0][:1] for file in (files[0], files[-1])]
+    path = model.decode(latent_space.spherical(*ends, 3))
+    np.testing.assert_allclose(path[0], model.reconstruct(files[0])[: model.window_frames], atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -136,14 +137,14 @@ def test_the_ends_of_a_path_are_the_reconstructions(bench):
         (("low", __file__), "not readable as audio"),
     ],
 )
-def test_what_cannot_be_gone_between_is_refused(explored, between, said):
+def test_invalid_endpoints_are_refused(explored, between, said):
     with pytest.raises(ValueError, match=said):
         explored("interpolate", "speech", between=between)
 
 
 @KINDS
-def test_samples_are_held_against_the_data(explored, kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(sample, "LEAST", 5)
+def test_samples_are_scored_against_the_data(explored, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(sample, "MIN_UNITS", 5)
     monkeypatch.setattr(outliers, "threshold", lambda scores, _: float(np.max(scores)))  # of fewer than are wanted
     numbers, rows, page = explored("sample", kind, count=2)
     assert [row["from"] for row in rows] == ["held out", "reconstructed", "prior", "truncated", "mixture", "noise"]
@@ -154,30 +155,30 @@ def test_samples_are_held_against_the_data(explored, kind, tmp_path, monkeypatch
     assert len(list(tmp_path.glob("samples/*.wav"))) == page.count("<audio") == (6 if kind == "speech" else 0)
 
 
-def test_completeness_wants_enough_files(explored):
-    with pytest.raises(ValueError, match=r"11 pictures or windows in a split of .*; wanted 20 or more"):
+def test_completeness_needs_enough_files(explored):
+    with pytest.raises(ValueError, match=r"11 images or windows in a split of .*; wanted 20 or more"):
         explored("sample", "pictures")
 
 
-def test_a_part_of_the_files_is_not_the_first_of_them(bench):
-    everyone = [file.id for file in bench("pictures").files("train")]
-    few, more = ([file.id for file in bench("pictures").files("train", most=n)] for n in (8, 16))
-    assert len(few) == 8 and set(few) < set(more) < set(everyone)
-    assert few == sorted(few) and few[-1] > everyone[len(everyone) // 2]
+def test_files_are_subsampled_by_a_hash_and_not_by_their_order(latent):
+    all_ids = [file.id for file in latent("pictures").files("train")]
+    few, more = ([file.id for file in latent("pictures").files("train", max_files=n)] for n in (8, 16))
+    assert len(few) == 8 and set(few) < set(more) < set(all_ids)
+    assert few == sorted(few) and few[-1] > all_ids[len(all_ids) // 2]
 
 
 def test_a_mixture_finds_the_clusters(rng):
     codes = rng.normal(size=(400, 2)) + np.where(np.arange(400) % 2, -8, 8)[:, None]
-    made = sample.fitted(codes, 0)
-    assert made.n_components == 2
-    drawn = sample.drawn_codes(2, made, 0)
+    mixture = sample.fit_mixture(codes, 0)
+    assert mixture.n_components == 2
+    drawn = sample.sample_codes(2, mixture, 0)
     assert np.abs(drawn["truncated"]).max() <= 1 < np.abs(drawn["prior"]).max()
     assert np.abs(drawn["mixture"].mean(axis=1)).min() > 4
     assert set(np.sign(drawn["mixture"][:20, 0])) == {-1, 1}  # the page shows the first ones
 
 
 @KINDS
-def test_dimensions_are_ordered_by_what_they_say(explored, kind):
+def test_dimensions_are_ranked_by_kl_or_variance(explored, kind):
     numbers, rows, page = explored("traverse", kind, count=2, points=3)
     by = {"pictures": "KL", "speech": "variance"}[kind]
     found = [float(row[by]) for row in rows]
@@ -189,7 +190,7 @@ def test_dimensions_are_ordered_by_what_they_say(explored, kind):
 
 
 @KINDS
-def test_perturbing_says_how_far_what_is_decoded_moves(explored, kind):
+def test_perturbation_measures_the_change_per_dimension(explored, kind):
     _, rows, _ = explored("perturb", kind, count=2)
     found = [float(row["per_deviation"]) for row in rows]
     assert len(rows) == 4 and found == sorted(found, reverse=True) and min(found) >= 0
@@ -198,16 +199,16 @@ def test_perturbing_says_how_far_what_is_decoded_moves(explored, kind):
 class Linear:
     """A decoder that multiplies."""
 
-    def plain(self, x):
+    def scale(self, x):
         return x
 
-    def decoded(self, codes):
+    def decode(self, codes):
         return codes @ np.diag([3.0, 0.0])
 
 
 def test_the_sensitivity_of_a_linear_decoder_is_its_matrix():
-    moved, maps = perturb.sensitivity(Linear(), np.zeros((4, 2)), np.array([2.0, 1.0]))
-    np.testing.assert_allclose(moved, [3 / 2**0.5, 0])
+    change, maps = perturb.sensitivity(Linear(), np.zeros((4, 2)), np.array([2.0, 1.0]))
+    np.testing.assert_allclose(change, [3 / 2**0.5, 0])
     np.testing.assert_allclose(maps, [[6, 0], [0, 0]], atol=1e-9)
 
 
@@ -219,7 +220,7 @@ def test_codes_are_scored_against_the_factors_that_drew_them(explored):
     assert set(numbers["gaps"]) == {"shape", "scale", "orientation", "x", "y"}
 
 
-def test_scores_that_need_two_factors_are_not_given_for_one(explored, runs, tmp_path):
+def test_scores_that_need_two_factors_are_left_out_for_one(explored, runs, tmp_path):
     data, table = dataset.open_records(runs["speech"][1]), tmp_path / "labels.csv"
     table.write_text("id,voice\n" + "".join(f"{s.id},{s.domain}\n" for s in data.sources))
     numbers, _, _ = explored("disentangle", "speech", labels=str(table))
@@ -243,7 +244,7 @@ def test_factors_may_come_from_a_table(explored, runs, tmp_path):
 
 
 def test_without_factors_there_is_nothing_to_score(explored):
-    with pytest.raises(ValueError, match=r"no factors are known.*--labels"):
+    with pytest.raises(ValueError, match=r"factors of these files are unknown.*--labels"):
         explored("disentangle", "speech")
 
 
@@ -253,8 +254,8 @@ def test_without_factors_there_is_nothing_to_score(explored):
 @pytest.fixture
 def enough(monkeypatch):
     """Thresholds by the few held-out files that there are."""
-    monkeypatch.setattr(outlying, "LEAST_HELD_OUT", 2)
-    monkeypatch.setattr(outlying, "MOST_STRANGE", 16)
+    monkeypatch.setattr(outliers_job, "MIN_HELD_OUT", 2)
+    monkeypatch.setattr(outliers_job, "MAX_OOD_FILES", 16)
 
 
 @pytest.fixture
@@ -264,7 +265,7 @@ def detecting(explored, runs, enough):
     return runs["pictures"][0], numbers, rows, page
 
 
-def test_outliers_are_scored_and_the_threshold_stays_in_the_run(detecting):
+def test_outliers_are_scored_and_the_threshold_is_stored_in_the_run(detecting):
     run_dir, numbers, rows, _ = detecting
     assert set(numbers["detection"]) == {"noise", "inverted", "blurred"}
     for found in numbers["detection"].values():
@@ -281,11 +282,11 @@ def test_outliers_are_scored_and_the_threshold_stays_in_the_run(detecting):
 
 def test_a_detector_of_the_other_kind_is_refused(detecting):
     run_dir, *_ = detecting
-    with pytest.raises(ValueError, match="knows files of the kind image; these are of the kind audio"):
+    with pytest.raises(ValueError, match="was trained on files of the kind image; these are of the kind audio"):
         outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir), kind="audio")
 
 
-def test_files_that_cannot_be_read_are_left_out_of_what_is_strange(explored, enough, tmp_path, capsys):
+def test_unreadable_ood_files_are_left_out(explored, enough, tmp_path, capsys):
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "broken.png").write_bytes(b"no picture")
     options = {"false_positive_rate": 0.3, "count": 1, "against": (f"odd={tmp_path}/odd",)}
@@ -310,27 +311,27 @@ def test_one_end_given_twice_and_a_file_for_a_folder_are_refused(explored, tmp_p
 
 def test_a_detector_of_other_weights_is_refused(detecting):
     run_dir, *_ = detecting
-    path = pathlib.Path(run_dir, outlier_detector.FACTS)
-    told = json.loads(path.read_text())
-    path.write_text(json.dumps({**told, "weights": "those before"}))
-    with pytest.raises(ValueError, match="of other weights than .* has now"):
+    path = pathlib.Path(run_dir, outlier_detector.JSON_FILE)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "weights": "previous"}))
+    with pytest.raises(ValueError, match="fitted to other weights than .* has"):
         outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
 
 
 @pytest.mark.parametrize("job", ["sample", "outliers"])
-def test_training_files_are_not_taken_for_new_ones(explored, job):
+def test_the_training_split_is_refused(explored, job):
     with pytest.raises(ValueError, match="--split=train: .*; wanted val or test"):
         explored(job, "pictures", split="train")
 
 
-def test_some_are_chosen_from_everywhere_and_in_order(bench):
-    made = bench("pictures")
-    chosen = made.some(np.arange(1000), 100)
-    assert len(chosen) == 100 and np.all(np.diff(chosen) > 0) and 350 < chosen.mean() < 650
-    assert made.some([1, 2], 3) == [1, 2]
+def test_subsamples_are_random_and_in_order(latent):
+    model = latent("pictures")
+    selected = model.subsample(np.arange(1000), 100)
+    assert len(selected) == 100 and np.all(np.diff(selected) > 0) and 350 < selected.mean() < 650
+    assert model.subsample([1, 2], 3) == [1, 2]
 
 
-def test_a_detector_says_of_a_file_what_the_job_said(detecting, runs):
+def test_a_stored_detector_gives_the_scores_of_the_job(detecting, runs):
     run_dir, _, rows, _ = detecting
     detector = outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
     scores = {row["id"]: float(row["combined"]) for row in rows}
@@ -338,23 +339,27 @@ def test_a_detector_says_of_a_file_what_the_job_said(detecting, runs):
         assert detector.score(x) == pytest.approx(scores[source.id], rel=1e-3)
 
 
-def test_a_long_file_is_looked_at_in_the_same_windows_by_all(bench, monkeypatch, tmp_path):
-    coder = bench("speech").coder
-    spec, long = coder.spec.features, tmp_path / "long.wav"
+def test_windows_of_a_long_file_are_the_same_from_file_and_records(latent, monkeypatch, tmp_path):
+    encoder = latent("speech").encoder
+    spec, long = encoder.spec.features, tmp_path / "long.wav"
     y = np.concatenate([voice(110.0, 4.0, 8000, seed=n) for n in range(20)])
     soundfile.write(long, y, 8000)
     gain = audio.survey(str(long), spec).gain()
-    whole = np.concatenate(list(audio.segments(str(long), spec, gain, 999)))
+    features = np.concatenate(list(audio.segments(str(long), spec, gain, 999)))
     with open(long, "rb") as file:
-        of_file, starts = coder.units_of(file)
-    of_records, same = coder.units(whole)
-    np.testing.assert_array_equal(starts, same)
-    np.testing.assert_allclose(of_file, of_records, atol=1e-5)
-    assert len(starts) == outlier_detector.FRAMES // coder.frames < len(coder.units(whole, every=True)[0])
-    assert np.all(np.diff(starts) > 0) and starts[-1] > 0.9 * len(whole) and np.median(starts) > 0.3 * len(whole)
+        file_units, starts = encoder.read_units(file)
+    record_units, record_starts = encoder.extract_units(features)
+    np.testing.assert_array_equal(starts, record_starts)
+    np.testing.assert_allclose(file_units, record_units, atol=1e-5)
+    assert (
+        len(starts)
+        == outlier_detector.MAX_FRAMES // encoder.window_frames
+        < len(encoder.extract_units(features, all_windows=True)[0])
+    )
+    assert np.all(np.diff(starts) > 0) and starts[-1] > 0.9 * len(features) and np.median(starts) > 0.3 * len(features)
 
 
-def test_preprocess_leaves_out_what_is_unlike(detecting, tmp_path):
+def test_preprocess_leaves_out_outliers(detecting, tmp_path):
     run_dir, _, _, _ = detecting
     rng = np.random.default_rng(0)
     (tmp_path / "mixed").mkdir()
@@ -368,18 +373,18 @@ def test_preprocess_leaves_out_what_is_unlike(detecting, tmp_path):
     assert all(row["reason"].startswith("unlike the training data: outlier score") for row in rows)
 
 
-def test_translate_says_what_is_unlike(detecting, picture_run, tmp_path, capsys):
+def test_translate_reports_outliers(detecting, picture_run, tmp_path, capsys):
     rng = np.random.default_rng(0)
     (tmp_path / "noise").mkdir()
     image.write(str(tmp_path / "noise" / "x.png"), rng.integers(0, 256, (16, 16, 1)).astype(np.uint8))
-    asked = {"run_dir": picture_run, "target": "tinted", "screen": detecting[0]}
-    translate_folder.translate(pattern=str(tmp_path / "noise"), output_dir=str(tmp_path / "out"), **asked)
+    options = {"run_dir": picture_run, "target": "tinted", "screen": detecting[0]}
+    translate_folder.translate(pattern=str(tmp_path / "noise"), output_dir=str(tmp_path / "out"), **options)
     (row,) = map(json.loads, (tmp_path / "out" / "translations.jsonl").read_text().splitlines())
     assert row["unlike"].startswith("unlike the training data")
     assert f"warning: {tmp_path}/noise/x.png: unlike" in capsys.readouterr().err
 
 
-def test_speech_is_told_from_what_is_none_and_from_given_files(explored, enough, speech_folder, tmp_path):
+def test_speech_is_separated_from_noise_and_from_given_files(explored, enough, speech_folder, tmp_path):
     preprocess(speech_folder, tmp_path / "records", ("low", "high"), pairs=FRONT_END, fractions=(0.5, 0.2))
     options = {"false_positive_rate": 0.4, "against": (f"other={speech_folder}/high",)}
     options["data_dir"] = str(tmp_path / "records")
@@ -389,36 +394,38 @@ def test_speech_is_told_from_what_is_none_and_from_given_files(explored, enough,
 
 
 def test_too_few_held_out_files_set_no_threshold(explored):
-    with pytest.raises(ValueError, match=r"val split; wanted 20 or more to set a threshold by, see --val_fraction"):
+    with pytest.raises(ValueError, match=r"val split; wanted 20 or more to set a threshold, see --val_fraction"):
         explored("outliers", "speech")
 
 
-def test_a_run_without_a_detector_screens_nothing(code_run):
-    with pytest.raises(ValueError, match=r"has no outliers.json; .*--do=outliers writes it"):
+def test_a_run_without_a_detector_is_refused(code_run):
+    with pytest.raises(ValueError, match=r"has no outliers.json; run .*--do=outliers to fit a detector"):
         outlier_detector.Detector.load(code_run, None)
 
 
 def test_a_run_that_does_not_encode_is_refused(picture_run, picture_records):
-    asked = findings.Asked(do="sample", run_dir=picture_run, data_dir=picture_records, output_dir="")
+    job_config = exploration_job.JobConfig(do="sample", run_dir=picture_run, data_dir=picture_records, output_dir="")
     with pytest.raises(ValueError, match="plugin cyclegan does not encode"):
-        latent_model.Lab(asked)
+        latent_model.LatentModel(job_config)
 
 
 def test_records_of_another_front_end_are_refused(runs):
-    asked = findings.Asked(do="sample", run_dir=runs["speech"][0], data_dir=runs["pictures"][1], output_dir="")
+    job_config = exploration_job.JobConfig(
+        do="sample", run_dir=runs["speech"][0], data_dir=runs["pictures"][1], output_dir=""
+    )
     with pytest.raises(ValueError, match="another front end"):
-        latent_model.Lab(asked)
+        latent_model.LatentModel(job_config)
 
 
 # ------------------------------------------------------------------ the script
 
 
-def test_the_script_does_a_job_and_says_in_one_line_what_is_wrong(runs, tmp_path):
+def test_the_script_runs_a_job_and_reports_errors_in_one_line(runs, tmp_path):
     run_dir, data_dir = runs["pictures"]
-    places = [f"--run_dir={run_dir}", f"--data_dir={data_dir}", f"--output_dir={tmp_path}"]
-    done = script("explore", "--do=perturb", "--count=2", "--split=val", *places)
+    paths = [f"--run_dir={run_dir}", f"--data_dir={data_dir}", f"--output_dir={tmp_path}"]
+    done = script("explore", "--do=perturb", "--count=2", "--split=val", *paths)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "Change of what is decoded" in done.stdout and (tmp_path / "perturb.csv").exists()
+    assert "Change of the decoded examples" in done.stdout and (tmp_path / "perturb.csv").exists()
     for flags, said in ((["--do=pertub"], "did you mean perturb"), ([], "--do is missing")):
-        done = script("explore", *flags, *places)
+        done = script("explore", *flags, *paths)
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1

@@ -44,7 +44,9 @@ def test_processes_without_this_project_convert_as_translate_does(speech_run, tm
     soundfile.write(source, x, 8000, format="WAV", subtype="FLOAT")
     source.seek(0)
     held = file_translator.Item(source, lambda: _kept(made))
-    (facts,) = file_translator.Converter(file_translator.Conversion(speech_run, "high")).convert([held])
+    (facts,) = file_translator.FileTranslator(file_translator.TranslationOptions(speech_run, "high")).translate_files(
+        [held]
+    )
     assert facts["sample_rate_hz"] == 8000
     made.seek(0)
     wanted, _ = soundfile.read(made)
@@ -97,7 +99,7 @@ def test_a_long_waveform_goes_in_chunks_as_files_do(exported, speech_run):
     source, made = io.BytesIO(), io.BytesIO()
     soundfile.write(source, x, 8000, format="WAV", subtype="FLOAT")
     source.seek(0)
-    file_translator.Converter(file_translator.Conversion(speech_run, "high")).convert(
+    file_translator.FileTranslator(file_translator.TranslationOptions(speech_run, "high")).translate_files(
         [file_translator.Item(source, lambda: _kept(made))]
     )
     made.seek(0)
@@ -129,7 +131,7 @@ def test_an_export_that_is_cut_off_is_named_in_one_line(speech_run, tmp_path, na
         path.unlink()
     else:
         path.write_bytes(content[: int(left * len(content)) if left < 1 else 1])
-    with pytest.raises(ValueError, match="broken or not whole|has no export/saved_model.pb") as caught:
+    with pytest.raises(ValueError, match="corrupt or incomplete|has no export/saved_model.pb") as caught:
         exported_model.Model(str(tmp_path))
     assert "\n" not in str(caught.value)
 
