@@ -1,6 +1,6 @@
 """Copy synthesis: recordings inverted from their own log-mels, the error of each inverter, and its speed.
 
-The loss of an inverter is an upper bound on the quality of any model whose output it inverts.
+The error of an inverter is a lower bound for the error of a model whose output it inverts.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def run(job_config: JobConfig) -> JobResult:
     """Score the codes of files of all splits against their known factors."""
     model = LatentModel(job_config)
     splits = [split for split in SPLITS if any(model.data.shards(split, n) for n in model.data.spec.domains)]
-    files = model.subsample([file for split in splits for file in _files_or_none(model, split)], MAX_FILES)
+    files = model.subsample([file for split in splits for file in _split_files(model, split)], MAX_FILES)
     factors = read_factors(model, files)
     if factors is None:
         tables = ", ".join(synthetic_source.table_of(job_config.data_dir, name) for name in model.data.spec.domains)
@@ -80,7 +80,7 @@ def _format_cells(values: dict[str, float]) -> list[list[str]]:
     return [[name, f"{value:.3f}"] for name, value in values.items()]
 
 
-def _files_or_none(model: LatentModel, split: str) -> list[File]:
+def _split_files(model: LatentModel, split: str) -> list[File]:
     """Files of a split; empty if it has none."""
     try:
         return model.files(split, max_files=MAX_FILES)

@@ -1,11 +1,10 @@
-"""Verdicts on translations and samples, and how reports display them."""
+"""Verdicts on translations and samples."""
 
 import numpy as np
 import pytest
 
 from pipelines.evaluation import verdict
 from pipelines.evaluation.verdict import Verdict
-from pipelines.reporting import html_report
 
 
 def hits(count, n=50):
@@ -49,11 +48,3 @@ def test_samples_must_be_significantly_nearer_than_the_gaussian(gain, value):
 def test_the_note_compares_the_model_with_the_better_baseline(model, text):
     is_target = {"mean_variance": hits(10), "transport": hits(40), "model": hits(model)}
     assert text in verdict.compare_with_baselines(is_target, {})
-
-
-@pytest.mark.parametrize("count", [0, 50])
-def test_a_report_marks_a_negative_verdict(count):
-    result = verdict.translation_verdict(hits(count), hits(0))
-    section = html_report.Section("a to b", result)
-    page = html_report.render_page(title="", summary="", sections=[section], metrics=[], configuration={})
-    assert f'<p class="verdict{"" if result.is_positive else " no"}">{result.sentence()}</p>' in page
