@@ -199,7 +199,7 @@ def test_pitch_is_moved_to_the_targets_before_the_model_hears_it(speech_run, spe
     of_voices = {name: stats.Moments.of(np.log([[0.93 * f0], [1.07 * f0]])) for name, f0 in VOICES_HZ.items()}
     read = config.spec_from_json
     monkeypatch.setattr(config, "spec_from_json", lambda fields: dataclasses.replace(read(fields), pitch=of_voices))
-    monkeypatch.setattr(exported_model.Model, "_function", lambda *_: lambda features: features)
+    monkeypatch.setattr(exported_model.Model, "_translate_function", lambda *_: lambda features: features)
     source = speech_folder / "low" / "clip_01.wav"
     translate(speech_run, source, tmp_path / "out", pitch="mean_variance", inverter="source_phase")
     here, there = (soundfile.read(path)[0] for path in (source, tmp_path / "out" / source.name))
@@ -231,7 +231,7 @@ def test_a_run_without_export_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is not a run: it has no config.json"):
         exported_model.Model(str(tmp_path))
     (tmp_path / "config.json").touch()
-    with pytest.raises(ValueError, match="no export.* the same train command goes on"):
+    with pytest.raises(ValueError, match="no export.* repeat the train command to finish"):
         exported_model.Model(str(tmp_path))
 
 

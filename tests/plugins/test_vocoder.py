@@ -193,7 +193,7 @@ def test_mels_may_be_those_of_a_translator_there_and_back(waveform_records, spee
     there = model.call("translate_ab", features=margin[None])
     back = model.call("translate_ba", features=there)[0, shown.imitate.margin :][: len(log_mels)]
     np.testing.assert_allclose(shown.imitate(tf.constant(margin), tf.constant(0), tf.constant(4)), back, atol=1e-5)
-    with pytest.raises(ValueError, match="nowhere is no run"):
+    with pytest.raises(ValueError, match="nowhere is not a run"):
         train(str(tmp_path / "run"), waveform_records, "vocoder", mels_from="nowhere")
 
 
@@ -276,7 +276,7 @@ def test_what_is_odd_about_a_recording_is_said_of_its_conversion(converter):
 
 def test_a_run_that_is_no_vocoder_is_refused(converter, speech_run):
     with pytest.raises(ValueError, match="--inverter=vocoder:.*: plugin cyclegan has no signature vocode"):
-        converter._inverter(f"vocoder:{speech_run}")
+        converter._create_inverter(f"vocoder:{speech_run}")
 
 
 def test_another_front_end_is_refused_and_what_is_different_said():
