@@ -1,4 +1,4 @@
-"""Surveyed recordings that are open for reading, and random access to their complex spectrograms."""
+"""Surveyed recordings that are open for reading, and windows of their complex spectrograms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OpenRecording:
 
 
 class FrameBuffer:
-    """Random access, in ascending order, to the frames of a stream, with zeros before and after it.
+    """Windows, at ascending positions, of the frames of a stream, with zeros before and after it.
 
     Args:
       stream: frames `[frames, bins]` in parts.

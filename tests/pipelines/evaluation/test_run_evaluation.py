@@ -27,14 +27,14 @@ def held_out(tmp_path_factory):
 
 
 def test_files_that_the_run_was_trained_on_are_left_out(speech_run, speech_folder, speech_records, tmp_path, capsys):
-    (tmp_path / "moved").symlink_to(speech_folder)  # by other names
+    (tmp_path / "renamed").symlink_to(speech_folder)  # by other names
     pairs = ["n_fft=256", "n_mels=32"]
-    preprocess(tmp_path / "moved", tmp_path / "out", ("low", "high"), pairs=pairs, fractions=(0.0, 1.0))
-    found, said = translation_quality.Evaluator(speech_run, str(tmp_path / "out")).test, capsys.readouterr().err
+    preprocess(tmp_path / "renamed", tmp_path / "out", ("low", "high"), pairs=pairs, fractions=(0.0, 1.0))
+    test, stderr = translation_quality.Evaluator(speech_run, str(tmp_path / "out")).test, capsys.readouterr().err
     for name in ("low", "high"):
         trained_on = dataset.open_records(speech_records).of("train", name)
-        assert len(found[name]) == 12 - len(trained_on) < 12
-        assert f"{len(trained_on)} test files of {name} are left out" in said
+        assert len(test[name]) == 12 - len(trained_on) < 12
+        assert f"{len(trained_on)} test files of {name} are left out" in stderr
 
 
 def test_examples_are_selected_by_a_hash_and_not_by_their_order(speech_records, monkeypatch):

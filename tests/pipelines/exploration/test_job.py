@@ -130,22 +130,22 @@ def test_the_ends_of_a_path_are_the_reconstructions(latent):
 
 
 @pytest.mark.parametrize(
-    ("between", "said"),
+    ("between", "message"),
     [
         (("nobody", "low"), "neither a file, nor a domain or id"),
         (("low",), "wanted two"),
         (("low", __file__), "not readable as audio"),
     ],
 )
-def test_invalid_endpoints_are_refused(explored, between, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_endpoints_are_refused(explored, between, message):
+    with pytest.raises(ValueError, match=message):
         explored("interpolate", "speech", between=between)
 
 
 @KINDS
 def test_samples_are_scored_against_the_data(explored, kind, tmp_path, monkeypatch):
     monkeypatch.setattr(sample, "MIN_UNITS", 5)
-    monkeypatch.setattr(outliers, "threshold", lambda scores, _: float(np.max(scores)))  # of fewer than are wanted
+    monkeypatch.setattr(outliers, "threshold", lambda scores, _: float(np.max(scores)))  # for fewer files than required
     numbers, rows, page = explored("sample", kind, count=2)
     assert [row["from"] for row in rows] == ["held out", "reconstructed", "prior", "truncated", "mixture", "noise"]
     table = numbers["samples"]
@@ -181,8 +181,8 @@ def test_a_mixture_finds_the_clusters(rng):
 def test_dimensions_are_ranked_by_kl_or_variance(explored, kind):
     numbers, rows, page = explored("traverse", kind, count=2, points=3)
     by = {"pictures": "KL", "speech": "variance"}[kind]
-    found = [float(row[by]) for row in rows]
-    assert found == sorted(found, reverse=True) and sorted(numbers["order"]) == [0, 1, 2, 3]
+    values = [float(row[by]) for row in rows]
+    assert values == sorted(values, reverse=True) and sorted(numbers["order"]) == [0, 1, 2, 3]
     attributes = {"pictures": {"brightness", "slant"}, "speech": {"loudness", "f0", "centroid", "duration"}}[kind]
     assert attributes <= set(rows[0])
     assert ("information" in numbers) == (kind == "pictures")
@@ -192,8 +192,8 @@ def test_dimensions_are_ranked_by_kl_or_variance(explored, kind):
 @KINDS
 def test_perturbation_measures_the_change_per_dimension(explored, kind):
     _, rows, _ = explored("perturb", kind, count=2)
-    found = [float(row["per_deviation"]) for row in rows]
-    assert len(rows) == 4 and found == sorted(found, reverse=True) and min(found) >= 0
+    values = [float(row["per_deviation"]) for row in rows]
+    assert len(rows) == 4 and values == sorted(values, reverse=True) and min(values) >= 0
 
 
 class Linear:
@@ -260,7 +260,7 @@ def enough(monkeypatch):
 
 @pytest.fixture
 def detecting(explored, runs, enough):
-    """A run with a detector, and what the job found."""
+    """A run with a detector, and the output of the job."""
     numbers, rows, page = explored("outliers", "pictures", false_positive_rate=0.3, count=2)
     return runs["pictures"][0], numbers, rows, page
 
@@ -268,10 +268,10 @@ def detecting(explored, runs, enough):
 def test_outliers_are_scored_and_the_threshold_is_stored_in_the_run(detecting):
     run_dir, numbers, rows, _ = detecting
     assert set(numbers["detection"]) == {"noise", "inverted", "blurred"}
-    for found in numbers["detection"].values():
+    for table in numbers["detection"].values():
         names = {"reconstruction", "mahalanobis", "knn", "negative_elbo", "sharpness", "combined"}
-        assert set(found) == names
-        for measures in found.values():
+        assert set(table) == names
+        for measures in table.values():
             assert all(0 <= low <= high <= 1 for _, low, high in measures.values())
     assert numbers["detection"]["noise"][numbers["best"]["noise"]]["auroc"][0] > 0.9
     above = [row["flagged"] == "True" for row in rows if row["kind"] == "usual"]
@@ -296,9 +296,9 @@ def test_unreadable_ood_files_are_left_out(explored, enough, tmp_path, capsys):
     (tmp_path / "odd" / "notes.txt").write_text("no picture either")
     numbers, rows, _ = explored("outliers", "pictures", **options)
     assert [row["id"] for row in rows if row["kind"] == "odd"] == [str(tmp_path / "odd" / "whole.png")]
-    said = capsys.readouterr().err
-    assert "broken.png: not readable as a picture" in said and "odd" in numbers["detection"]
-    assert "1 of other endings (1 .txt)" in said
+    stderr = capsys.readouterr().err
+    assert "broken.png: not readable as a picture" in stderr and "odd" in numbers["detection"]
+    assert "1 of other endings (1 .txt)" in stderr
 
 
 def test_one_end_given_twice_and_a_file_for_a_folder_are_refused(explored, tmp_path):
@@ -426,6 +426,6 @@ def test_the_script_runs_a_job_and_reports_errors_in_one_line(runs, tmp_path):
     done = script("explore", "--do=perturb", "--count=2", "--split=val", *paths)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Change of the decoded examples" in done.stdout and (tmp_path / "perturb.csv").exists()
-    for flags, said in ((["--do=pertub"], "did you mean perturb"), ([], "--do is missing")):
+    for flags, message in ((["--do=pertub"], "did you mean perturb"), ([], "--do is missing")):
         done = script("explore", *flags, *paths)
-        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+        assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
