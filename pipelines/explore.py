@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
     lists = {"between": "between", "against": "against", "plugin": "plugins", "grid": "grid", "training": "training"}
     options = {name: FLAGS[name].value for name in scalars.split()}
     options |= {field: tuple(FLAGS[name].value) for name, field in lists.items()}
-    job.explore(job.Asked(**options))
+    job.explore(job.JobConfig(**options))
     return 0
 
 

@@ -48,13 +48,15 @@ def converted(out: pathlib.Path, pair: dict[str, tuple[str, str]], training: lis
     return seconds
 
 
-def baselines(out: pathlib.Path, pair: dict[str, tuple[str, str]]) -> dict[tuple[str, str], translation_quality.Way]:
+def baselines(
+    out: pathlib.Path, pair: dict[str, tuple[str, str]]
+) -> dict[tuple[str, str], translation_quality.Direction]:
     """Writes the rows of `evaluate` that are no files yet; and what its own judge says."""
     found = translation_quality.Evaluator(f"{out}/run", f"{out}/held_out")
-    judge, _ = found.judge()
+    judge, _ = found.train_classifier()
     ways = {}
     for source, target in itertools.permutations(pair, 2):
-        ways[source, target] = way = found.way(source, target, judge)
+        ways[source, target] = way = found.evaluate_direction(source, target, judge)
         for row, examples in way.examples.items():
             folder = out / f"{source}_to_{target}" / row
             folder.mkdir(parents=True, exist_ok=True)
@@ -82,17 +84,15 @@ def main() -> None:
         out = flags.output_dir / "_".join(name for name, _ in pair)
         seconds = converted(out, dict(pair), [f"--plugin={flags.plugin}", *flags.training])
         for (source, target), way in baselines(out, dict(pair)).items():
-            print(
-                f"{source} to {target}: trained in {seconds[0]:.0f} s ({seconds[1]:.0f} of CPU); {way.verdict}",
-                flush=True,
-            )
+            trained = f"trained in {seconds[0]:.0f} s ({seconds[1]:.0f} of CPU)"
+            print(f"{source} to {target}: {trained}; {way.verdict.sentence()}", flush=True)
             for row, facts in way.table.items():
                 said = ""
                 if flags.judge:
                     folder = out / f"{source}_to_{target}" / row
                     command = shlex.split(flags.judge.format(target=target, folder=folder))
                     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")[-2]
-                print(f"  {row:15} heard as target {facts['heard_as_target']:.2f}  {said}", flush=True)
+                print(f"  {row:15} classified as target {facts['target_rate']:.2f}  {said}", flush=True)
 
 
 if __name__ == "__main__":

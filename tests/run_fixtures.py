@@ -11,15 +11,15 @@ from testbed import preprocess, train, write_voices
 from pipelines.beam import runner
 from pipelines.data import domains as corpus
 from pipelines.data import front_end
-from pipelines.exploration import job as findings
+from pipelines.exploration import job as exploration_job
 from pipelines.exploration import latent_model
-from pipelines.exploration import outliers as outlying
+from pipelines.exploration import outliers as outliers_job
 from pipelines.jobs import dataset_writer, preprocess_job
 
 
 @pytest.fixture(scope="session")
 def drawn_records(tmp_path_factory):
-    """Records of pictures whose factors are known, small ones."""
+    """Records of small generated images with known factors."""
     data_dir = str(tmp_path_factory.mktemp("records") / "drawn")
     domains = corpus.read_domains(["drawn=factors:pictures/60"], data_dir)
     spec = front_end.infer_spec("image", domains, ["height=16", "width=16"])
@@ -40,18 +40,17 @@ def runs(drawn_records, speech_records, tmp_path_factory):
 
 @pytest.fixture
 def explored(runs, tmp_path):
-    """Does a job; what it found, and what it wrote."""
+    """Runs a job; returns the content of its JSON, CSV and HTML files."""
 
     def explore(do, kind, **options):
         run_dir, data_dir = runs[kind]
         options = {"data_dir": data_dir, "output_dir": str(tmp_path), **options}
-        asked = findings.Asked(do=do, run_dir=run_dir, **options)
-        found = findings.explore(asked)
+        result = exploration_job.explore(exploration_job.JobConfig(do=do, run_dir=run_dir, **options))
         numbers = json.loads((tmp_path / f"{do}.json").read_text())
         with open(tmp_path / f"{do}.csv") as file:
             rows = list(csv.DictReader(file))
         page = (tmp_path / "report.html").read_text()
-        assert len(rows) == len(found.rows) > 0 and found.summary in page
+        assert len(rows) == len(result.rows) > 0 and result.summary in page
         assert not re.findall(r'(?:src|href)="(?!data:)', page)
         return numbers, rows, page
 
@@ -59,33 +58,33 @@ def explored(runs, tmp_path):
 
 
 @pytest.fixture
-def bench(runs):
-    def opened(kind, **options):
+def latent(runs):
+    def load(kind, **options):
         run_dir, data_dir = runs[kind]
-        return latent_model.Lab(
-            findings.Asked(do="sample", run_dir=run_dir, data_dir=data_dir, output_dir="", **options)
+        return latent_model.LatentModel(
+            exploration_job.JobConfig(do="sample", run_dir=run_dir, data_dir=data_dir, output_dir="", **options)
         )
 
-    return opened
+    return load
 
 
 @pytest.fixture
 def enough(monkeypatch):
     """Thresholds by the few held-out files that there are."""
-    monkeypatch.setattr(outlying, "LEAST_HELD_OUT", 2)
-    monkeypatch.setattr(outlying, "MOST_STRANGE", 16)
+    monkeypatch.setattr(outliers_job, "MIN_HELD_OUT", 2)
+    monkeypatch.setattr(outliers_job, "MAX_OOD_FILES", 16)
 
 
 @pytest.fixture
 def detecting(explored, runs, enough):
-    """A run with a detector, and what the job found."""
+    """A run with a detector, and the output of the job."""
     numbers, rows, page = explored("outliers", "pictures", false_positive_rate=0.3, count=2)
     return runs["pictures"][0], numbers, rows, page
 
 
 @pytest.fixture(scope="session")
 def held_out(tmp_path_factory):
-    """Records of voices that no run has heard, all for testing."""
+    """Records of voices that no run was trained on, all in the test split."""
     folder, data_dir = (tmp_path_factory.mktemp("records") / name for name in ("voices", "held_out"))
     write_voices(folder, 12, seed=100)
     preprocess(folder, data_dir, ("low", "high"), pairs=["n_fft=256", "n_mels=32"], fractions=(0.0, 1.0))

@@ -55,7 +55,7 @@ def translate(run_dir, folder, out, **options):
 
 
 def test_a_model_of_many_domains_goes_from_each_to_each(star):
-    assert Model(star).ways() == list(itertools.permutations(VOICES, 2))
+    assert Model(star).directions() == list(itertools.permutations(VOICES, 2))
 
 
 def test_untrained_it_begins_at_the_transport_of_the_domains_it_is_told(star, folder, tmp_path):
@@ -89,14 +89,14 @@ def test_evaluation_goes_every_way_there_is(star, records, one_way, speech_recor
     monkeypatch.setattr(
         domain_classifier, "fit", functools.partial(domain_classifier.fit, steps=10)
     )  # ways count, not verdicts
-    monkeypatch.setattr(run_evaluation, "SHOWN", 1)
+    monkeypatch.setattr(run_evaluation, "NUM_SHOWN", 1)
     for run_dir, data_dir, count in ((star, records, 6), (one_way, speech_records, 1)):
         found = run_evaluation.evaluate(run_dir=run_dir, data_dir=data_dir, output_dir=str(tmp_path))
         assert len(found["ways"]) == count == len(json.loads((tmp_path / "metrics.json").read_text())["ways"])
 
 
 def test_a_model_that_goes_one_way_says_so(one_way, speech_folder, tmp_path):
-    assert Model(one_way).ways() == [("low", "high")]
+    assert Model(one_way).directions() == [("low", "high")]
     assert translate(one_way, speech_folder / "low", tmp_path, target="high")["translations"] == 12
     with pytest.raises(ValueError, match="plugin cut translates low to high; not to low"):
         translate(one_way, speech_folder / "high", tmp_path, target="low")

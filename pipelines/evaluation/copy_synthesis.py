@@ -1,6 +1,6 @@
-"""Recordings made again of their own log-mels (copy synthesis): how near each inverter brings them, and how fast.
+"""Copy synthesis: recordings inverted from their own log-mels, the error of each inverter, and its speed.
 
-What an inverter loses no model can make good, so its row says what can be reached.
+The error of an inverter is a lower bound for the error of a model whose output it inverts.
 """
 
 from __future__ import annotations
@@ -16,57 +16,65 @@ from models.features.audio import AudioSpec
 from models.metrics import speech
 from pipelines.inference.exported_model import Model
 
-Inverter = Callable[[np.ndarray, np.ndarray], np.ndarray]  # log-mels and samples they are of to samples
+Inverter = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (log-mels, the samples they were computed from) -> samples
 
-TIMED_S = 10
+BENCHMARK_SECONDS = 10
 
 
 def inverters(model: Model, vocoder: Model | None = None) -> dict[str, Inverter]:
-    """Those of `--inverter` by name, as an export has them; a vocoder where one is at hand.
+    """Return the inverters of an export by the name that `--inverter` uses, with the vocoder if one is given.
 
-    Each makes samples `[(frames - 1) * hop_length]` of log-mels `[frames, mels]` and the samples that these are of.
+    Each maps log-mels `[frames, mels]` and the samples they were computed from to samples
+    `[(frames - 1) * hop_length]`.
     """
     spec = model.spec.features
     inverters: dict[str, Inverter] = {
-        "griffin_lim": lambda log_mels, _: model.inverted([log_mels])[0],
-        "source_phase": lambda log_mels, y: model.inverted_from(log_mels, audio.stft(y, spec)),
+        "griffin_lim": lambda log_mels, _: model.invert_clips([log_mels])[0],
+        "source_phase": lambda log_mels, y: model.invert_from_phase(log_mels, audio.stft(y, spec)),
     }
-    return inverters | ({"vocoder": lambda log_mels, _: vocoder.vocoded([log_mels])[0]} if vocoder else {})
+    return inverters | ({"vocoder": lambda log_mels, _: vocoder.vocode_clips([log_mels])[0]} if vocoder else {})
 
 
-def row(invert: Inverter, recordings: Sequence[np.ndarray], spec: AudioSpec) -> dict[str, float | None]:
-    """Means over recordings `[samples]` at the level that models know; STOI of all of them joined, and the speed."""
-    made = [again(y, invert, spec) for y in recordings]
-    apart = [distances(y, z, spec) for y, z in zip(recordings, made, strict=True)]
+def score_inverter(invert: Inverter, recordings: Sequence[np.ndarray], spec: AudioSpec) -> dict[str, float | None]:
+    """Return the mean errors of an inverter over recordings, its STOI and its speed.
+
+    Args:
+      invert: the inverter.
+      recordings: samples `[samples]` each, at the level of the training data.
+      spec: the front end.
+    """
+    results = [resynthesize(y, invert, spec) for y in recordings]
+    scores = [score_resynthesis(y, z, spec) for y, z in zip(recordings, results, strict=True)]
     joined = np.concatenate(recordings)
-    timed = np.resize(joined, TIMED_S * spec.sample_rate_hz)
-    work = functools.partial(invert, audio.log_mel(timed, spec), timed)
+    benchmark = np.resize(joined, BENCHMARK_SECONDS * spec.sample_rate_hz)
+    work = functools.partial(invert, audio.log_mel(benchmark, spec), benchmark)
     return {
         "n": len(recordings),
-        **{name: float(np.mean([each[name] for each in apart])) for name in apart[0]},
-        "stoi": speech.intelligibility(joined, np.concatenate(made), spec.sample_rate_hz),
-        "times_real_time": TIMED_S / min(_seconds(work) for _ in range(4)),
+        **{name: float(np.mean([row[name] for row in scores])) for name in scores[0]},
+        "stoi": speech.intelligibility(joined, np.concatenate(results), spec.sample_rate_hz),
+        "times_real_time": BENCHMARK_SECONDS / min(_elapsed_s(work) for _ in range(4)),
     }
 
 
-def again(y: np.ndarray, invert: Inverter, spec: AudioSpec) -> np.ndarray:
-    """A recording through its log-mels; with a frame of silence, so that the last sample is reached."""
+def resynthesize(y: np.ndarray, invert: Inverter, spec: AudioSpec) -> np.ndarray:
+    """Invert the log-mels of a recording `[samples]`; one frame of silence is appended to cover the last sample."""
     padded = np.pad(y, (0, spec.hop_length))
     return invert(audio.log_mel(padded, spec), padded)[: len(y)]
 
 
-def distances(y: np.ndarray, made: np.ndarray, spec: AudioSpec) -> dict[str, float]:
-    """How far one recording `[samples]` is from itself made again."""
-    x, z = (audio.log_mel(each, spec) for each in (y, made))
+def score_resynthesis(y: np.ndarray, resynthesis: np.ndarray, spec: AudioSpec) -> dict[str, float]:
+    """Return the distances between a recording `[samples]` and its resynthesis `[samples]`."""
+    log_mels, resynthesis_log_mels = audio.log_mel(y, spec), audio.log_mel(resynthesis, spec)
     return {
-        "mcd_db": speech.mel_cepstral_distortion(x, z, spec),
-        "lsd_db": speech.log_spectral_distance(x, z),
-        "mel_l1": float(np.mean(np.abs(x - z))),
-        "convergence_db": speech.spectral_convergence_db(y, made, spec),
+        "mcd_db": speech.mel_cepstral_distortion(log_mels, resynthesis_log_mels, spec),
+        "lsd_db": speech.log_spectral_distance(log_mels, resynthesis_log_mels),
+        "mel_l1": float(np.mean(np.abs(log_mels - resynthesis_log_mels))),
+        "convergence_db": speech.spectral_convergence_db(y, resynthesis, spec),
     }
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.monotonic()
+def _elapsed_s(work: Callable[[], object]) -> float:
+    """Wall time of a call in seconds."""
+    start = time.monotonic()
     work()
-    return time.monotonic() - began
+    return time.monotonic() - start

@@ -1,8 +1,8 @@
-"""Which domain does this sound or look like? A small judge for evaluation, trained from the records.
+"""Domain classifier: a small network for evaluation, trained on the features of the training split.
 
-For speech it is shown every recording twice, as it is and sent through the run's own front end and
-inverter: a judge that has heard only originals takes the inversion for another voice. For pictures it is shown noise
-and scrambled examples too, as *neither*: made to choose, it sees a domain in whatever a broken model makes.
+For speech it is trained on every recording twice: as it is, and after the run's own front end and inverter. A
+classifier that is trained on originals only mistakes the inversion for another domain. For images it is also trained
+on noise and scrambled examples as a class *neither*: without it, it assigns the output of a broken model to a domain.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ from models.features import ood_examples
 from models.features.spec import Spec
 
 STEPS = 400
-SURE = 0.01  # nats, over `WATCHED` steps: domains told apart this well are learnt
-WATCHED = 50
-BATCH = 32
-FRAMES = 96  # of a recording that one training example shows at the most
-NEITHER_ODDS = 99.0  # at which a picture is of neither domain: files are of one, and noise is told at far more
-LEVEL_SHIFT = 0.7  # nepers: loudness must not give a domain away
+LOSS_THRESHOLD = 0.01  # nats; training stops when the mean loss of the last `LOSS_WINDOW` steps is below
+LOSS_WINDOW = 50  # steps
+BATCH_SIZE = 32
+CROP_FRAMES = 96  # maximum length of a training example
+NEITHER_PRIOR_ODDS = 99.0  # prior odds against "neither": files belong to a domain, and noise is far more certain
+MAX_LEVEL_SHIFT = 0.7  # nepers; random gain, so that loudness does not identify a domain
 
 
 @dataclasses.dataclass
-class Classifier:
-    """A trained judge.
+class DomainClassifier:
+    """A trained domain classifier.
 
     Attributes:
-      network: features to one logit a domain, and for pictures one of neither.
+      network: maps features to one logit per domain, and for images one more for "neither".
       spec: of the records.
     """
 
     network: keras.Model
     spec: Spec
 
-    def judge(self, examples: list[np.ndarray]) -> np.ndarray:
-        """The number of the domain that each example is taken for, `[n]`; of a picture of neither, that of domains."""
+    def predict(self, examples: list[np.ndarray]) -> np.ndarray:
+        """Return the index of each example's domain, `[n]`; the number of domains stands for "neither" (images)."""
         if self.spec.kind == "audio":
-            examples = [_normalize(_filled(x), self.spec) for x in examples]
+            examples = [_normalise(_tile(x), self.spec) for x in examples]
         logits = np.concatenate([self.network(x[None].astype(np.float32)) for x in examples])
-        logits[:, len(self.spec.domains) :] -= np.log(NEITHER_ODDS)
+        logits[:, len(self.spec.domains) :] -= np.log(NEITHER_PRIOR_ODDS)
         return np.argmax(logits, axis=1)
 
     def accuracy(self, examples: dict[str, list[np.ndarray]]) -> dict[str, float]:
-        """The share of each domain's examples that is taken for it."""
-        named = enumerate(self.spec.domains)
-        return {name: float(np.mean(self.judge(examples[name]) == n)) for n, name in named if examples.get(name)}
+        """Return the share of correctly classified examples by domain; domains without examples are left out."""
+        domains = enumerate(self.spec.domains)
+        return {name: float(np.mean(self.predict(examples[name]) == n)) for n, name in domains if examples.get(name)}
 
 
-def fit(examples: dict[str, list[np.ndarray]], spec: Spec, *, seed: int = 0, steps: int = STEPS) -> Classifier:
-    """Trains a judge.
+def fit(examples: dict[str, list[np.ndarray]], spec: Spec, *, seed: int = 0, steps: int = STEPS) -> DomainClassifier:
+    """Train a domain classifier.
 
     Args:
-      examples: domain to features: log-mels of any length, or pictures in [-1, 1].
+      examples: domain to features: log-mels of any length, or images in [-1, 1].
       spec: of the records.
-      seed: of weights and draws.
-      steps: of training at the most, at batch size 32; it ends when the loss stays under `SURE`.
+      seed: random seed of weights and batches.
+      steps: maximum number of steps at batch size 32; training stops early when the loss is below `LOSS_THRESHOLD`.
     """
     keras.utils.set_random_seed(seed)
     classes = len(spec.domains) + (spec.kind == "image")
@@ -77,45 +77,47 @@ def fit(examples: dict[str, list[np.ndarray]], spec: Spec, *, seed: int = 0, ste
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
         return loss
 
-    found = collections.deque(maxlen=WATCHED)
+    losses = collections.deque(maxlen=LOSS_WINDOW)
     for _ in range(steps):
-        answers = rng.integers(classes, size=BATCH)
-        shown = [_shown(_drawn(examples, answer, spec, rng), spec, rng) for answer in answers]
-        found.append(float(step(np.stack(shown).astype(np.float32), answers)))
-        if len(found) == WATCHED and np.mean(found) < SURE:
+        labels = rng.integers(classes, size=BATCH_SIZE)
+        batch = [_augment(_draw_example(examples, label, spec, rng), spec, rng) for label in labels]
+        losses.append(float(step(np.stack(batch).astype(np.float32), labels)))
+        if len(losses) == LOSS_WINDOW and np.mean(losses) < LOSS_THRESHOLD:
             break
-    return Classifier(network, spec)
+    return DomainClassifier(network, spec)
 
 
-def _drawn(examples: dict[str, list[np.ndarray]], answer: int, spec: Spec, rng: np.random.Generator) -> np.ndarray:
-    """An example of a domain, or what is made of one of any domain to be of neither."""
-    neither = answer == len(spec.domains)
-    known = examples[spec.domains[rng.integers(answer) if neither else answer]]
-    x = known[rng.integers(len(known))]
-    return ood_examples.ood_example(x, rng) if neither else x
+def _draw_example(
+    examples: dict[str, list[np.ndarray]], label: int, spec: Spec, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw an example of a class; one of "neither" is made from an example of a random domain."""
+    is_neither = label == len(spec.domains)
+    candidates = examples[spec.domains[rng.integers(label) if is_neither else label]]
+    x = candidates[rng.integers(len(candidates))]
+    return ood_examples.ood_example(x, rng) if is_neither else x
 
 
-def _shown(x: np.ndarray, spec: Spec, rng: np.random.Generator) -> np.ndarray:
-    """A training view of an example: speech cut to `FRAMES`, or repeated, at another level."""
+def _augment(x: np.ndarray, spec: Spec, rng: np.random.Generator) -> np.ndarray:
+    """Training view of an example: speech cropped or repeated to `CROP_FRAMES`, with a random gain."""
     if spec.kind == "image":
         return x
-    start = rng.integers(max(1, len(x) - FRAMES + 1))
-    cut = _filled(x[start : start + FRAMES])
-    louder = np.maximum(cut + rng.uniform(-LEVEL_SHIFT, LEVEL_SHIFT), spec.features.log_floor)
-    return _normalize(louder, spec)
+    start = rng.integers(max(1, len(x) - CROP_FRAMES + 1))
+    crop = _tile(x[start : start + CROP_FRAMES])
+    shifted = np.maximum(crop + rng.uniform(-MAX_LEVEL_SHIFT, MAX_LEVEL_SHIFT), spec.features.log_floor)
+    return _normalise(shifted, spec)
 
 
-def _filled(x: np.ndarray) -> np.ndarray:
-    """A recording, again and again until it is `FRAMES` long: silence instead would be something to hear."""
-    return np.resize(x, (max(FRAMES, len(x)), x.shape[1]))
+def _tile(x: np.ndarray) -> np.ndarray:
+    """Repeat a recording until it has `CROP_FRAMES` frames; padding with silence would be a feature of its own."""
+    return np.resize(x, (max(CROP_FRAMES, len(x)), x.shape[1]))
 
 
-def _normalize(x: np.ndarray, spec: Spec) -> np.ndarray:
+def _normalise(x: np.ndarray, spec: Spec) -> np.ndarray:
     return (x - spec.overall.mean) / spec.overall.std
 
 
 def _speech_network(bins: int, classes: int) -> keras.Model:
-    """Three convolutions over time, then mean and deviation over the frames."""
+    """Three convolutions over time, then mean and standard deviation over the frames."""
     x = h = keras.Input((None, bins))
     h = keras.layers.SpatialDropout1D(0.1)(h)
     for strides in (1, 2, 1):

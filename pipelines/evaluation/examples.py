@@ -1,4 +1,4 @@
-"""Sources of a split as examples: which ones, which stretch of each, and the samples under it."""
+"""Evaluation examples: a sample of a split's sources, an excerpt of each, and its waveform."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from models.features.spec import Spec
 from pipelines import files, stable_hash
 from pipelines.data import dataset, source_features, source_files
 
-MAX_SOURCES = 200  # of each domain and split; a stable hash of their ids chooses
-MAX_FRAMES = 1024  # of each that are looked at, see `dataset.excerpts`
+MAX_SOURCES = 200  # per domain and split; selected by a stable hash of their ids
+MAX_FRAMES = 1024  # maximum length of an excerpt, see `source_features.excerpts`
 
 
 @dataclasses.dataclass
 class Example:
-    """A held-out source in one row: what it became.
+    """A held-out source in one row of an evaluation.
 
     Attributes:
       id: of the source.
-      stem: its name without domain and ending; equal stems are parallel.
+      stem: its name without domain and extension; sources of equal stems are parallel.
       path: of the source file.
-      features: as the judge hears them.
-      waveform: samples at the spec's rate; None for pictures and for features never inverted.
-      first: the sample of the file that the first frame is centred on.
-      channel: that is looked at of a recording whose channels cancel; -1 for their average.
+      features: input of the domain classifier.
+      waveform: samples at the spec's rate; None for images and for features that are not inverted.
+      start_sample: sample of the file on which the first frame is centred.
+      channel: of a multichannel recording whose channels cancel each other; -1 for the average of the channels.
     """
 
     id: str
@@ -37,48 +37,61 @@ class Example:
     path: str
     features: np.ndarray
     waveform: np.ndarray | None = None
-    first: int = 0
+    start_sample: int = 0
     channel: int = -1
 
 
-def examples_of(
-    data: dataset.Records, split: str, domain: str, *, but: Container[source_files.Source] = ()
+def read_examples(
+    data: dataset.Records, split: str, domain: str, *, exclude: Container[source_files.Source] = ()
 ) -> list[Example]:
-    """Sources of a split that sound, by id, but those in `but`; of a recording the stretch that is looked at."""
-    usable = [source for source in source_features.sources_with_sound(data, split, domain) if source not in but]
-    few = source_features.hash_sample(usable, MAX_SOURCES, "evaluate")
+    """Read at most `MAX_SOURCES` sources of a split, sorted by id.
+
+    Args:
+      data: the records.
+      split: "train", "val" or "test".
+      domain: name of the domain.
+      exclude: sources to leave out. Recordings without sound are always left out.
+
+    Returns:
+      One example per source; of a recording an excerpt of at most `MAX_FRAMES` frames.
+    """
+    usable = [source for source in source_features.sources_with_sound(data, split, domain) if source not in exclude]
+    selected = source_features.hash_sample(usable, MAX_SOURCES, "evaluate")
     examples = []
-    for source, start, features in source_features.read_excerpts(data, split, domain, few, MAX_FRAMES):
-        first = _sample_of(source, start, data.spec.features) if data.spec.kind == "audio" else 0
-        place = {"first": first, "channel": source.channel}
-        examples.append(Example(source.id, source_features.pair_stem(source), source.path, features, **place))
+    for source, start, features in source_features.read_excerpts(data, split, domain, selected, MAX_FRAMES):
+        start_sample = _frame_to_sample(source, start, data.spec.features) if data.spec.kind == "audio" else 0
+        position = {"start_sample": start_sample, "channel": source.channel}
+        examples.append(Example(source.id, source_features.pair_stem(source), source.path, features, **position))
     return sorted(examples, key=lambda example: example.id)
 
 
-def _sample_of(source: source_files.Source, frame: int, spec: audio.AudioSpec) -> int:
-    """The sample of a file that a frame of it, or of a part of it, is centred on."""
-    begin = round(source.part[0] * spec.sample_rate_hz) if source.part else 0
-    return begin + frame * spec.hop_length
+def _frame_to_sample(source: source_files.Source, frame: int, spec: audio.AudioSpec) -> int:
+    """Sample of the file on which a frame of a source is centred; a source may be a part of its file."""
+    part_start = round(source.part[0] * spec.sample_rate_hz) if source.part else 0
+    return part_start + frame * spec.hop_length
 
 
-def chosen(examples: Sequence[Example], most: int) -> list[Example]:
-    """At most so many examples, those that a stable hash of their stems chooses: parallel ones together, in order."""
-    drawn = sorted(examples, key=lambda example: (stable_hash.stable_fraction(f"some:{example.stem}"), example.id))[
-        :most
-    ]
-    return sorted(drawn, key=lambda example: example.id)
+def sample_examples(examples: Sequence[Example], max_count: int) -> list[Example]:
+    """Select at most `max_count` examples by a stable hash of their stems, so that parallel ones are selected together.
+
+    Returns:
+      The selected examples, sorted by id.
+    """
+    by_hash = sorted(examples, key=lambda example: (stable_hash.stable_fraction(f"some:{example.stem}"), example.id))
+    return sorted(by_hash[:max_count], key=lambda example: example.id)
 
 
-def recorded(example: Example, spec: Spec) -> np.ndarray | None:
-    """The source file's samples under the frames that are looked at; None where it is gone.
+def read_waveform(example: Example, spec: Spec) -> np.ndarray | None:
+    """Read the source file's samples under the frames of an example; None if the file cannot be read.
 
-    Earlier samples are read and forgotten, later ones are not read: an hour takes no more memory than a minute.
+    Earlier samples are read and dropped, later ones are not read: memory does not depend on the file's length.
     """
     front_end = spec.features
-    last = example.first + len(example.features) * front_end.hop_length
+    end_sample = example.start_sample + len(example.features) * front_end.hop_length
     try:
         with files.open_binary(example.path) as file:
-            parts = list(audio.blocks(file, front_end, channel=example.channel, span=(example.first, last)))
+            span = (example.start_sample, end_sample)
+            blocks = list(audio.blocks(file, front_end, channel=example.channel, span=span))
     except (tf.errors.OpError, OSError, UserError):
         return None
-    return np.concatenate(parts) if parts else None
+    return np.concatenate(blocks) if blocks else None

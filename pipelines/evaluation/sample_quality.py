@@ -1,9 +1,9 @@
-"""Are samples like the data? A model that draws from noise, beside what mean and covariance alone would draw.
+"""Quality of samples: kernel distances of a generative model's samples to held-out examples, beside baselines.
 
-Rows, each a set held against the same held-out examples:
+Rows of the table; each is a set of examples that is compared with the same held-out examples:
 
-* ``training``: training examples. What can be reached.
-* ``gaussian``: points of a Gaussian with the mean and covariance of the training examples. What must be beaten.
+* ``training``: training examples; the upper bound.
+* ``gaussian``: points of a Gaussian with the mean and covariance of the training examples; the baseline.
 * ``model``: samples of the run.
 """
 
@@ -16,94 +16,83 @@ import numpy as np
 from models.errors import UserError
 from models.features.spec import Spec
 from models.metrics.generation import PrincipalComponents, kernel_distance, relative_similarity
+from pipelines.evaluation.verdict import sample_verdict
 from pipelines.inference.exported_model import Model
 from pipelines.reporting import html_report
 from pipelines.training import alarms
 
-MOST = 512  # examples and samples that are compared
-SURE = 1.645  # standard errors: one time in twenty, chance alone is as good
-BATCH = 32  # that are drawn at once
-SHOWN = 8
+MAX_EXAMPLES = 512  # examples and samples that are compared
+BATCH_SIZE = 32  # samples per call of the model
+NUM_SHOWN = 8  # samples in the report
 
 
-def compared(model: Model, training: Mapping[str, list[np.ndarray]], held_out: Mapping[str, list[np.ndarray]]) -> dict:
-    """The table, by row.
+def score_samples(
+    model: Model, training: Mapping[str, list[np.ndarray]], held_out: Mapping[str, list[np.ndarray]]
+) -> dict:
+    """Return the table of kernel distances and diversities, by row.
 
     Args:
-      model: with the signature `sample`.
+      model: an export with the signature `sample`.
       training: domain to features of training examples.
-      held_out: the same of held-out examples.
+      held_out: domain to features of held-out examples.
 
     Raises:
-      UserError: too few held-out examples to say anything.
+      UserError: fewer than two held-out examples.
     """
-    at_once = [model.call("sample", count=np.int32(BATCH), seed=np.int32(n)) for n in range(MOST // BATCH)]
-    drawn = np.concatenate(at_once)
-    known, unknown = (_examples(found, drawn.shape[1], model.spec) for found in (training, held_out))
-    if len(unknown) < 2:
-        raise UserError(f"{len(unknown)} held-out examples; wanted two or more to hold samples against")
-    components = PrincipalComponents(known)
-    wanted = components.transform(unknown)
-    normal = np.random.default_rng(0).normal(size=(MOST, wanted.shape[1]))
-    samples = components.transform(drawn)
-    gain, error = relative_similarity(samples, normal, wanted)
+    num_batches = MAX_EXAMPLES // BATCH_SIZE
+    samples = np.concatenate(
+        [model.call("sample", count=np.int32(BATCH_SIZE), seed=np.int32(n)) for n in range(num_batches)]
+    )
+    train_x, held_out_x = (_stack_examples(x, samples.shape[1], model.spec) for x in (training, held_out))
+    if len(held_out_x) < 2:
+        raise UserError(f"{len(held_out_x)} held-out examples; wanted two or more to compare samples with")
+    components = PrincipalComponents(train_x)
+    reference, projected = components.of(held_out_x), components.of(samples)
+    gaussian = np.random.default_rng(0).normal(size=(MAX_EXAMPLES, reference.shape[1]))
+    gain, error = relative_similarity(projected, gaussian, reference)
+    model_kid = {"kid": kernel_distance(projected, reference), "kid_gain": gain, "kid_gain_error": error}
     table = {
-        "training": {"n": len(known), "kid": kernel_distance(components.transform(known), wanted)},
-        "gaussian": {"n": MOST, "kid": kernel_distance(normal, wanted)},
-        "model": {"n": MOST, "kid": kernel_distance(samples, wanted), "kid_gain": gain, "kid_gain_error": error},
+        "training": {"n": len(train_x), "kid": kernel_distance(components.of(train_x), reference)},
+        "gaussian": {"n": MAX_EXAMPLES, "kid": kernel_distance(gaussian, reference)},
+        "model": {"n": MAX_EXAMPLES, **model_kid},
     }
-    for name, examples in (("training", known), ("model", drawn)):
-        table[name]["diversity"] = alarms.diversity(examples, unknown)
+    for name, examples in (("training", train_x), ("model", samples)):
+        table[name]["diversity"] = alarms.diversity(examples, held_out_x)
     return table
 
 
-def _examples(features: Mapping[str, list[np.ndarray]], frames: int, spec: Spec) -> np.ndarray:
-    """Pictures, or windows of speech as long as a sample, of every domain in turn, `MOST` that chance chooses."""
+def _stack_examples(features: Mapping[str, list[np.ndarray]], frames: int, spec: Spec) -> np.ndarray:
+    """Stack at most `MAX_EXAMPLES` random images, or speech windows as long as a sample, alternating the domains."""
     domains = []
     for name in spec.domains:
-        every = features[name]
+        examples = features[name]
         if spec.kind == "audio":
-            every = [window for x in every for window in _windows(x, frames, spec)]
-        domains.append([every[n] for n in np.random.default_rng(0).permutation(len(every))])
+            examples = [window for x in examples for window in _split_windows(x, frames, spec)]
+        domains.append([examples[n] for n in np.random.default_rng(0).permutation(len(examples))])
     longest = max(map(len, domains))
-    turns = [domain[n] for n in range(longest) for domain in domains if n < len(domain)]
-    return np.stack(turns[:MOST])
+    alternated = [domain[n] for n in range(longest) for domain in domains if n < len(domain)]
+    return np.stack(alternated[:MAX_EXAMPLES])
 
 
-def _windows(x: np.ndarray, frames: int, spec: Spec) -> list[np.ndarray]:
-    """Windows side by side; a recording that is shorter than one, with silence after it."""
-    missing = max(0, frames - len(x))
-    x = np.pad(x, ((0, missing), (0, 0)), constant_values=spec.features.log_floor)
+def _split_windows(x: np.ndarray, frames: int, spec: Spec) -> list[np.ndarray]:
+    """Split log-mels `[frames, mels]` into adjacent windows; pad a recording shorter than one window with silence."""
+    padding = max(0, frames - len(x))
+    x = np.pad(x, ((0, padding), (0, 0)), constant_values=spec.features.log_floor)
     return [x[start : start + frames] for start in range(0, len(x) - frames + 1, frames)]
 
 
-def verdict(table: Mapping[str, Mapping[str, float]]) -> str:
-    """What the table says, in words.
-
-    >>> verdict({"model": {"kid": 1.0, "kid_gain": 2.0, "kid_gain_error": 0.5}, "gaussian": {"kid": 3.0}})
-    'generates: nearer to held-out examples than mean and covariance alone (KID 1 against 3, 2 ± 0.5 nearer)'
-    """
-    ours, error = table["model"], table["model"]["kid_gain_error"]
-    numbers = (
-        f"(KID {ours['kid']:.3g} against {table['gaussian']['kid']:.3g}, {ours['kid_gain']:.2g} ± {error:.2g} nearer)"
-    )
-    if ours["kid_gain"] > SURE * error:
-        return f"generates: nearer to held-out examples than mean and covariance alone {numbers}"
-    return f"does not generate: within noise of mean and covariance alone, or further away {numbers}"
-
-
-def section(model: Model, table: Mapping[str, Mapping[str, float]]) -> html_report.Section:
-    """The table, the verdict, and a few samples."""
-    drawn = model.call("sample", count=np.int32(SHOWN), seed=np.int32(MOST))
-    heads, rows = html_report.format_table(table)
+def report_section(model: Model, table: Mapping[str, Mapping[str, float]]) -> html_report.Section:
+    """Return the report's section: the table, the verdict, and `NUM_SHOWN` samples."""
+    samples = model.call("sample", count=np.int32(NUM_SHOWN), seed=np.int32(MAX_EXAMPLES))
+    headings, rows = html_report.format_table(table)
     spec = model.spec
     if spec.kind == "image":
-        parts = [html_report.picture_part(f"sample {n + 1}", x) for n, x in enumerate(drawn)]
+        parts = [html_report.image_part(f"sample {n + 1}", x) for n, x in enumerate(samples)]
     else:
-        sounds = model.inverted(list(drawn))
+        waveforms = model.invert_clips(list(samples))
         parts = [
-            html_report.sound_part(f"sample {n + 1}", y, x, spec.features)
-            for n, (x, y) in enumerate(zip(drawn, sounds, strict=True))
+            html_report.audio_part(f"sample {n + 1}", y, x, spec.features)
+            for n, (x, y) in enumerate(zip(samples, waveforms, strict=True))
         ]
-    fours = [{"parts": parts[n : n + 4], "pixel": spec.kind == "image"} for n in range(0, SHOWN, 4)]
-    return html_report.Section("Samples", verdict(table), heads, rows, fours)
+    groups = [{"parts": parts[n : n + 4], "pixel": spec.kind == "image"} for n in range(0, NUM_SHOWN, 4)]
+    return html_report.Section("Samples", sample_verdict(table), headings, rows, groups)

@@ -1,1 +1,1 @@
-"""The latent lab: one job of `explore` a file, each from what was asked to findings."""
+"""Latent-space exploration: one module for each job of `explore --do`, each with a function `run`."""

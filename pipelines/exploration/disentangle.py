@@ -1,4 +1,4 @@
-"""How codes hold known factors: MIG, DCI, SAP, FactorVAE score, modularity."""
+"""Disentanglement scores of the codes against known factors: MIG, DCI, SAP, FactorVAE score, modularity."""
 
 from __future__ import annotations
 
@@ -13,94 +13,111 @@ from models.metrics import disentanglement as dis
 from pipelines.data import csv_table, synthetic_source
 from pipelines.data.splits import SPLITS
 from pipelines.exploration import figures
-from pipelines.exploration.job import Asked, Findings
-from pipelines.exploration.latent_model import File, Lab, means_of
+from pipelines.exploration.job import JobConfig, JobResult
+from pipelines.exploration.latent_model import File, LatentModel, file_means
 from pipelines.reporting import html_report
 
-MOST_FILES = 10000
-MEANINGS = (
-    ("mig", "mutual information gap (arXiv:1802.04942, Eq. 6), codes in 20 bins: best dimension over second best"),
-    ("modularity", "whether a dimension knows of one factor only (arXiv:1802.05312)"),
+MAX_FILES = 10000
+DEFINITIONS = (
+    (
+        "mig",
+        "mutual information gap (arXiv:1802.04942, Eq. 6), codes in 20 bins: best dimension minus second best, as a "
+        "share of the factor's entropy",
+    ),
+    ("modularity", "whether each dimension is informative of one factor only (arXiv:1802.05312)"),
     (
         "sap",
-        "separated attribute predictability (arXiv:1711.00848): thresholds on the best dimension over the second best",
+        "separated attribute predictability (arXiv:1711.00848): accuracy of a threshold on the best dimension minus "
+        "that on the second best",
     ),
     (
         "factor_vae",
-        "accuracy of a majority vote on which factor was held still (arXiv:1802.05983); chance is 1 / factors",
+        "accuracy of a majority vote on the factor that was held fixed (arXiv:1802.05983); chance: 1 / factors",
     ),
     (
         "dci",
-        "Eastwood & Williams 2018, from importances of forests of trees: disentanglement (a dimension, one factor), "
-        "completeness (a factor, one dimension), informativeness (accuracy above guessing, on a held-out half)",
+        "Eastwood & Williams 2018, from importances of random forests: disentanglement (one factor per dimension), "
+        "completeness (one dimension per factor), informativeness (accuracy above chance on a held-out half)",
     ),
     ("information", "mutual information of dimension and factor as a share of the factor's entropy"),
 )
 
 
-def find(asked: Asked) -> Findings:
-    """Scores the codes of all files that are looked at, whatever their split, against their factors."""
-    lab = Lab(asked)
-    splits = [split for split in SPLITS if any(lab.data.shards(split, n) for n in lab.data.spec.domains)]
-    files = lab.some([file for split in splits for file in _if_any(lab, split)], MOST_FILES)
-    factors = known_factors(lab, files)
+def run(job_config: JobConfig) -> JobResult:
+    """Score the codes of files of all splits against their known factors."""
+    model = LatentModel(job_config)
+    splits = [split for split in SPLITS if any(model.data.shards(split, n) for n in model.data.spec.domains)]
+    files = model.subsample([file for split in splits for file in _split_files(model, split)], MAX_FILES)
+    factors = read_factors(model, files)
     if factors is None:
-        tables = ", ".join(synthetic_source.factors_path(asked.data_dir, name) for name in lab.data.spec.domains)
-        raise UserError(f"no factors are known of these files; wanted --labels=CSV, or {tables}")
-    codes = means_of(lab.codes(files))
+        tables = ", ".join(synthetic_source.factors_path(job_config.data_dir, name) for name in model.data.spec.domains)
+        raise UserError(f"the factors of these files are unknown; wanted --labels=CSV, or {tables}")
+    codes = file_means(model.encode(files))
     values = np.stack([dis.discretize(column) for column in factors.values()], axis=1)
-    scores = dis.scores(codes, values, seed=asked.seed)
-    known = dis.mutual_informations(codes, values) / np.maximum([dis.entropy(column) for column in values.T], 1e-12)
-    gaps = dict(zip(itertools.compress(factors, dis.varies(values)), dis.mig_gaps(codes, values).tolist(), strict=True))
-    order = np.argsort(-known.max(axis=1), kind="stable")
-    map_ = figures.heat_map("information", known[order], [f"dimension {n}" for n in order], list(factors))
-    named = [[name, f"{value:.3f}"] for name, value in scores.items()]
+    scores = dis.scores(codes, values, seed=job_config.seed)
+    entropies = np.maximum([dis.entropy(column) for column in values.T], 1e-12)
+    information = dis.mutual_informations(codes, values) / entropies
+    varying = itertools.compress(factors, dis.varying(values))
+    gaps = dict(zip(varying, dis.gaps(codes, values).tolist(), strict=True))
+    order = np.argsort(-information.max(axis=1), kind="stable")
+    labels = [f"dimension {n}" for n in order]
+    figure = figures.plot_heat_map("information", information[order], labels, list(factors))
     sections = [
-        html_report.Section("Scores", heads=["score", "0 to 1"], table=named),
+        html_report.Section("Scores", headings=["score", "0 to 1"], table=_format_cells(scores)),
         html_report.Section(
-            "What each dimension knows",
-            heads=["factor", "gap"],
-            table=[[name, f"{gap:.3f}"] for name, gap in gaps.items()],
-            samples=[{"parts": [map_], "columns": 1}],
+            "Information of each dimension",
+            headings=["factor", "gap"],
+            table=_format_cells(gaps),
+            samples=[{"parts": [figure], "columns": 1}],
         ),
     ]
-    numbers = {"files": len(files), "scores": scores, "gaps": gaps, "information": known.tolist()}
+    numbers = {"files": len(files), "scores": scores, "gaps": gaps, "information": information.tolist()}
     summary = f"{len(files)} files: {', '.join(f'{name} {value:.3f}' for name, value in scores.items())}."
-    return Findings(summary, numbers, [scores], sections, MEANINGS, configuration=lab.run)
+    return JobResult(summary, numbers, [scores], sections, DEFINITIONS, configuration=model.run_config)
 
 
-def _if_any(lab: Lab, split: str) -> list[File]:
+def _format_cells(values: dict[str, float]) -> list[list[str]]:
+    return [[name, f"{value:.3f}"] for name, value in values.items()]
+
+
+def _split_files(model: LatentModel, split: str) -> list[File]:
+    """Files of a split; empty if it has none."""
     try:
-        return lab.files(split, most=MOST_FILES)
+        return model.files(split, max_files=MAX_FILES)
     except ValueError:
         return []
 
 
-def known_factors(lab: Lab, files: Sequence[File]) -> dict[str, np.ndarray] | None:
-    """The factors of files by name, `[files]` each: from `--labels`, or as the records' drawn sets tell them.
+def read_factors(model: LatentModel, files: Sequence[File]) -> dict[str, np.ndarray] | None:
+    """Read the known factors of files from `--labels`, or from the tables of generated records.
+
+    Returns:
+      Factors by name, `[files]` each; None if no factors are known.
 
     Raises:
-      UserError: a table that lacks files, or holds what is no number.
+      UserError: a table without some of the files, or with too many values that are not numbers.
     """
-    drawn = [synthetic_source.factors_path(lab.data.data_dir, name) for name in lab.data.spec.domains]
-    paths = [lab.asked.labels] if lab.asked.labels else drawn
-    if not lab.asked.labels and not all(tf.io.gfile.exists(path) for path in paths):
+    generated = [synthetic_source.factors_path(model.data.data_dir, name) for name in model.data.spec.domains]
+    paths = [model.job_config.labels] if model.job_config.labels else generated
+    if not model.job_config.labels and not all(tf.io.gfile.exists(path) for path in paths):
         return None
-    read = [csv_table.read_table(path, ("id",)) for path in paths]
-    known = csv_table.RowsById({name: row for table in read for name, row in table.by_id().rows.items()})
-    rows = known.of_all(paths[0], [file.id for file in files])
-    names = [name for name in read[0].columns if name and name not in ("id", "group")]
+    tables = [csv_table.read_table(path, ("id",)) for path in paths]
+    by_id = csv_table.RowsById({name: row for table in tables for name, row in table.by_id().rows.items()})
+    rows = by_id.of_all(paths[0], [file.id for file in files])
+    names = [name for name in tables[0].columns if name and name not in ("id", "group")]
     if not names:
         return None
-    return {name: _numbers(read[0], name, [row.get(name) for row in rows]) for name in names}
+    return {name: _parse_factor(tables[0], name, [row.get(name) for row in rows]) for name in names}
 
 
-def _numbers(table: csv_table.Table, name: str, values: list[str | None]) -> np.ndarray:
-    path = table.path
+def _parse_factor(table: csv_table.Table, name: str, values: list[str | None]) -> np.ndarray:
+    """Values as numbers; a few distinct words become their indices in sorted order."""
     try:
         return np.array([table.number(value) for value in values])
     except (AttributeError, TypeError, ValueError):
-        known = sorted({str(value) for value in values})
-        if None in values or len(known) > dis.BINS:
-            raise UserError(f"{path}: column {name}; wanted a number for every file, or few different words") from None
-        return np.array([float(known.index(str(value))) for value in values])
+        words = sorted({str(value) for value in values})
+        if None in values or len(words) > dis.BINS:
+            raise UserError(
+                f"{table.path}: column {name}; wanted a number for every file, or at most {dis.BINS} different words"
+            ) from None
+        return np.array([float(words.index(str(value))) for value in values])

@@ -1,4 +1,4 @@
-"""What a job is asked and what it finds, and how that is written: JSON, CSV, a page."""
+"""Jobs of `explore`: their configuration, their result, and its output as JSON, CSV and HTML."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from models.errors import UserError
 from pipelines import cli, config, files
 from pipelines.reporting import html_report
 
-# values of --do; each is the name of the module that does it
+# values of --do; each is the name of a module of this package
 JOBS = ("reconstruct", "interpolate", "sample", "traverse", "perturb", "disentangle", "outliers", "debias", "sweep")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What is asked; each job looks at what concerns it.
+class JobConfig:
+    """Configuration of a job; a job ignores the fields that do not concern it.
 
     Attributes:
-      do: the job, of `JOBS`.
-      run_dir: the run; of a sweep, where its runs go.
-      data_dir: records.
-      output_dir: where findings go.
-      split: whose files are looked at.
-      seed: of all draws.
-      count: examples, samples or dimensions that are shown.
-      points: of a path.
-      between: two ids, files or domains to interpolate between.
-      labels: CSV with a column `id` and one for each known factor, or one called `group`.
-      against: ``NAME=GLOB`` of files that are known to be strange.
-      false_positive_rate: of the threshold of `outliers`.
-      alpha: of resampling.
-      rarity: its rule, of `models.latent_space.RULES`.
-      weights: where the sidecar goes.
-      plugins: that a sweep trains.
+      do: name of the job, one of `JOBS`.
+      run_dir: the run; for a sweep the folder of its runs.
+      data_dir: records with the run's front end.
+      output_dir: folder of the results.
+      split: whose files are analysed: "train", "val" or "test".
+      seed: random seed.
+      count: number of examples, samples or dimensions in the report.
+      points: number of points of a path.
+      between: the two endpoints of an interpolation: ids, files or domains.
+      labels: CSV with a column `id` and one per known factor, or one called `group`.
+      against: ``NAME=GLOB`` of out-of-distribution files.
+      false_positive_rate: of the outlier detector on in-distribution files; sets its threshold.
+      alpha: smoothing constant of the resampling weights.
+      rarity: how the weights combine dimensions, a key of `models.latent_space.RULES`.
+      weights: path of the CSV of resampling weights.
+      plugins: trained by a sweep.
       grid: ``KEY=VALUE,VALUE,...`` of a sweep.
-      training: more flags of `train` for each run of a sweep.
-      processes: runs of a sweep that are trained at a time.
+      training: further flags of `train`, for every run of a sweep.
+      processes: number of runs of a sweep that are trained concurrently; 0 for one per two cores.
     """
 
     do: str
@@ -66,16 +66,16 @@ class Asked:
 
 
 @dataclasses.dataclass
-class Findings:
-    """What a job found.
+class JobResult:
+    """Result of a job.
 
     Attributes:
-      summary: in a sentence or two.
-      numbers: for the JSON.
-      rows: for the CSV, all with the same columns.
-      sections: for the page.
-      meanings: of the words in it.
-      files: more files for the output folder, by name.
+      summary: one or two sentences.
+      numbers: content of the JSON file.
+      rows: of the CSV file, all with the same columns.
+      sections: of the report.
+      definitions: of terms in the report.
+      files: further files for the output folder, by name.
       configuration: of the run or of the sweep.
     """
 
@@ -83,46 +83,46 @@ class Findings:
     numbers: Mapping
     rows: Sequence[Mapping]
     sections: Sequence[html_report.Section]
-    meanings: Sequence[tuple[str, str]] = ()
+    definitions: Sequence[tuple[str, str]] = ()
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
     configuration: Mapping = dataclasses.field(default_factory=dict)
 
 
-def explore(asked: Asked) -> Findings:
-    """Does a job, prints what it found, and writes ``JOB.json``, ``JOB.csv`` and ``report.html``.
+def explore(job_config: JobConfig) -> JobResult:
+    """Run a job, print its summary, and write ``JOB.json``, ``JOB.csv`` and ``report.html``.
 
     Raises:
-      UserError: no such job, or it cannot be done with this run or these records.
+      UserError: an unknown job, or one that does not apply to the run or the records.
     """
-    if asked.do not in JOBS:
-        raise UserError(f"--do={asked.do}: no such job; {config.suggest(asked.do, JOBS)}")
-    cli.require_folder("output_dir", asked.output_dir)
-    found = importlib.import_module(f"pipelines.exploration.{asked.do}").find(asked)
-    page = html_report.page(
-        title=f"{asked.do}: {asked.run_dir}",
-        summary=found.summary,
-        sections=found.sections,
+    if job_config.do not in JOBS:
+        raise UserError(f"--do={job_config.do}: no such job; {config.suggest(job_config.do, JOBS)}")
+    cli.require_folder("output_dir", job_config.output_dir)
+    result = importlib.import_module(f"pipelines.exploration.{job_config.do}").run(job_config)
+    page = html_report.render_page(
+        title=f"{job_config.do}: {job_config.run_dir}",
+        summary=result.summary,
+        sections=result.sections,
         metrics=(),
-        configuration=found.configuration,
-        meanings=found.meanings,
+        configuration=result.configuration,
+        definitions=result.definitions,
     )
-    written = {
-        f"{asked.do}.json": json.dumps({"asked": config.to_json(asked), **found.numbers}, indent=2).encode(),
-        f"{asked.do}.csv": table(found.rows).encode(),
+    outputs = {
+        f"{job_config.do}.json": json.dumps({"asked": config.to_json(job_config), **result.numbers}, indent=2).encode(),
+        f"{job_config.do}.csv": format_csv(result.rows).encode(),
         "report.html": page.encode(),
-        **found.files,
+        **result.files,
     }
-    for name, content in written.items():
-        files.write(posixpath.join(asked.output_dir, name), content)
-    print(found.summary)
-    print(f"report: {posixpath.join(asked.output_dir, 'report.html')}")
-    return found
+    for name, content in outputs.items():
+        files.write(posixpath.join(job_config.output_dir, name), content)
+    print(result.summary)
+    print(f"report: {posixpath.join(job_config.output_dir, 'report.html')}")
+    return result
 
 
-def table(rows: Sequence[Mapping]) -> str:
-    r"""Rows as CSV under the names of the first one.
+def format_csv(rows: Sequence[Mapping]) -> str:
+    r"""Format rows as CSV, with the keys of the first row as header.
 
-    >>> table([{"a": 1, "b": "x"}])
+    >>> format_csv([{"a": 1, "b": "x"}])
     'a,b\n1,x\n'
     """
     out = io.StringIO()

@@ -1,6 +1,6 @@
-"""A run at the bench: files of records as what its encoder takes, codes, and what codes decode to.
+"""Latent-space access to a run: units of the records' files, their codes, and decoding.
 
-What is coded at once is a picture, or of speech a window of `crop_frames` frames; here either is a *unit*.
+A *unit* is what the model encodes at once: an image, or a window of `crop_frames` frames of a recording.
 """
 
 from __future__ import annotations
@@ -17,151 +17,166 @@ from pipelines.exploration import job
 from pipelines.inference import outlier_detector
 from pipelines.inference.exported_model import Model
 
-MOST_FILES = 2000  # of each domain that are looked at, unless all are wanted
-BATCH = 64
+MAX_FILES = 2000  # per domain, unless all files are requested
+BATCH_SIZE = 64  # codes per call of the decoder
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class File:
-    """A file of the records.
+    """A source file of the records.
 
     Attributes:
-      source: its line in the manifest.
-      x: its units, `[units, ...]`: one of a picture, windows that sound of a recording, see `screening.Coder.units`.
-      starts: frames at which the windows begin; 0 of a picture.
-      whole: all of it, `[frames, mels]` or `[height, width, channels]`.
+      source: its row of the manifest.
+      units: `[units, ...]`: one for an image, windows with sound for a recording, see `UnitEncoder.extract_units`.
+      starts: first frame of each window, `[units]`; 0 for an image.
+      features: of the whole file, `[frames, mels]` or `[height, width, channels]`.
     """
 
     source: source_files.Source
-    x: np.ndarray
+    units: np.ndarray
     starts: np.ndarray
-    whole: np.ndarray
+    features: np.ndarray
 
     @property
     def id(self) -> str:
-        """As in the manifest."""
+        """Id in the manifest."""
         return self.source.id
 
     @property
     def label(self) -> str:
-        """The name of the folder that it lies in."""
+        """Name of the file's folder."""
         return posixpath.basename(posixpath.dirname(self.source.path))
 
 
-class Lab:
-    """A run and records.
+class LatentModel:
+    """A run whose model encodes and decodes, and records to analyse it on.
 
     Args:
-      asked: what is asked.
+      job_config: names the run, the records, the split and the random seed.
+
+    Attributes:
+      encoder: encodes units.
+      exported: the run's export.
+      spec: of the run.
+      window_frames: length of a unit of speech in frames.
+      data: the records.
 
     Raises:
-      UserError: the run does not encode and decode, or the records have another front end.
+      UserError: the model does not encode and decode, or the records have another front end.
     """
 
-    def __init__(self, asked: job.Asked):
-        self.asked = asked
-        self.coder = outlier_detector.Coder(Model(asked.run_dir), asked.run_dir)
-        self.model, self.spec, self.frames = self.coder.model, self.coder.model.spec, self.coder.frames
-        self.data = dataset.open_records(asked.data_dir)
+    def __init__(self, job_config: job.JobConfig):
+        self.job_config = job_config
+        self.encoder = outlier_detector.UnitEncoder(Model(job_config.run_dir), job_config.run_dir)
+        self.exported, self.spec = self.encoder.model, self.encoder.model.spec
+        self.window_frames = self.encoder.window_frames
+        self.data = dataset.open_records(job_config.data_dir)
         if self.data.spec.features != self.spec.features:
-            raise UserError(f"{asked.data_dir} has another front end than {asked.run_dir}")
+            raise UserError(f"{job_config.data_dir} has another front end than {job_config.run_dir}")
 
     @property
-    def run(self) -> dict:
+    def run_config(self) -> dict:
         """The run's whole configuration."""
-        return self.model.facts["run"]
+        return self.exported.facts["run"]
 
-    def files(self, split: str, *, most: int | None = MOST_FILES) -> list[File]:
-        """The files of a split of every domain, by domain and then by id; of speech those that sound.
+    def files(self, split: str, *, max_files: int | None = MAX_FILES) -> list[File]:
+        """Read the files of a split, sorted by domain and id, without recordings that have no sound.
 
-        Where there are more than `most` in a domain, those are taken that a hash of their ids chooses. Where all are
-        asked for, by None, so are all windows of each.
+        Args:
+          split: "train", "val" or "test".
+          max_files: maximum per domain; a stable hash of the ids selects. None for all files with all windows of each.
 
         Raises:
-          UserError: there is none.
+          UserError: the split is empty.
         """
-        found = [file for name in self.data.spec.domains for file in self._of(split, name, most)]
-        if not found:
+        files = [file for name in self.data.spec.domains for file in self._domain_files(split, name, max_files)]
+        if not files:
             more = "" if split == "train" else f", or --{split}_fraction of preprocess"
             raise UserError(f"{self.data.data_dir}: no file in the {split} split; see --split{more}")
-        return found
+        return files
 
-    def _of(self, split: str, domain: str, most: int | None) -> list[File]:
-        kept = source_features.hash_sample(source_features.sources_with_sound(self.data, split, domain), most, "lab")
-        found = []
-        for source, whole in source_features.read_sources(self.data, split, domain, kept):
-            x, starts = self.coder.units(whole, every=most is None)
-            found.append(File(source, x, starts, whole))
-        return sorted(found, key=lambda file: file.id)
+    def _domain_files(self, split: str, domain: str, max_files: int | None) -> list[File]:
+        candidates = source_features.sources_with_sound(self.data, split, domain)
+        selected = source_features.hash_sample(candidates, max_files, "lab")
+        files = []
+        for source, features in source_features.read_sources(self.data, split, domain, selected):
+            units, starts = self.encoder.extract_units(features, all_windows=max_files is None)
+            files.append(File(source, units, starts, features))
+        return sorted(files, key=lambda file: file.id)
 
-    def refuse_training(self, why: str) -> None:
-        """Raises UserError where the looked-at split is the training split, with the reason."""
-        if self.asked.split == "train":
-            raise UserError(f"--split=train: {why}; wanted val or test")
+    def require_held_out_split(self, reason: str) -> None:
+        """Raise UserError with the reason if the analysed split is the training split."""
+        if self.job_config.split == "train":
+            raise UserError(f"--split=train: {reason}; wanted val or test")
 
-    def some(self, found: Sequence, most: int) -> Sequence:
-        """So many of files or units, in their order, that the seed chooses: the first ones would be of one folder."""
-        if len(found) <= most:
-            return found
-        kept = np.sort(np.random.default_rng(self.asked.seed).permutation(len(found))[:most])
-        return found[kept] if isinstance(found, np.ndarray) else [found[n] for n in kept]
+    def subsample(self, values: Sequence, max_count: int) -> Sequence:
+        """Return at most `max_count` random files or units in their original order; the first ones share a folder."""
+        if len(values) <= max_count:
+            return values
+        indices = np.sort(np.random.default_rng(self.job_config.seed).permutation(len(values))[:max_count])
+        return values[indices] if isinstance(values, np.ndarray) else [values[n] for n in indices]
 
     # ---------------------------------------------------------------- codes
 
-    def codes(self, files: Sequence[File]) -> list[np.ndarray]:
-        """The codes of each file's units, `[units, latent]`, means of q(z|x) where the plugin has one."""
-        return split_like(self.coder.call("encode", joined(files)), files)
+    def encode(self, files: Sequence[File]) -> list[np.ndarray]:
+        """Return the codes of each file's units, `[units, latent]`: means of q(z|x) if the plugin has one."""
+        return split_by_file(self.encoder.call("encode", concatenate_units(files)), files)
 
-    def drawn_codes(self, files: Sequence[File]) -> np.ndarray:
-        """Codes `[units, latent]` of the aggregate posterior: of all units, drawn from q(z|x) where there is one."""
-        x = joined(files)
-        mean = self.coder.call("encode", x)
-        if "log_variance" not in self.model.signatures:
+    def sample_codes(self, files: Sequence[File]) -> np.ndarray:
+        """Sample the aggregate posterior: one code per unit, `[units, latent]`, drawn from q(z|x) if there is one."""
+        x = concatenate_units(files)
+        mean = self.encoder.call("encode", x)
+        if "log_variance" not in self.exported.signatures:
             return mean
-        noise = np.random.default_rng(self.asked.seed).normal(size=mean.shape)
-        return mean + np.exp(0.5 * self.coder.call("log_variance", x)) * noise
+        noise = np.random.default_rng(self.job_config.seed).normal(size=mean.shape)
+        return mean + np.exp(0.5 * self.encoder.call("log_variance", x)) * noise
 
-    def divergences(self, files: Sequence[File]) -> np.ndarray | None:
-        """Mean KL(q(z|x) || p(z)) of each dimension in nats, `[latent]`; None where the plugin has no q(z|x)."""
-        if "log_variance" not in self.model.signatures:
+    def kl_divergences(self, files: Sequence[File]) -> np.ndarray | None:
+        """Return the mean KL(q(z|x) || p(z)) of each dimension in nats, `[latent]`; None without q(z|x)."""
+        if "log_variance" not in self.exported.signatures:
             return None
-        x = joined(files)
-        mean, log_var = self.coder.call("encode", x), self.coder.call("log_variance", x)
+        x = concatenate_units(files)
+        mean, log_var = self.encoder.call("encode", x), self.encoder.call("log_variance", x)
         return np.mean(0.5 * (np.square(mean) + np.exp(log_var) - 1 - log_var), axis=0)
 
-    def decoded(self, codes: np.ndarray) -> np.ndarray:
-        """Features of codes `[n, latent]`: pictures or windows. Of `[n, units, latent]`: pictures or recordings."""
-        speech = self.spec.kind == "audio"
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Decode codes to features.
+
+        Args:
+          codes: `[n, latent]`, decoded to images or windows, or `[n, units, latent]`, decoded to images (of the first
+            unit) or recordings.
+        """
+        is_speech = self.spec.kind == "audio"
         if codes.ndim == 3:
-            shaped = codes if speech else codes[:, 0]
+            inputs = codes if is_speech else codes[:, 0]
         else:
-            shaped = codes[:, None] if speech else codes
-        parts = [shaped[n : n + BATCH].astype(np.float32) for n in range(0, len(shaped), BATCH)]
-        return np.concatenate([self.model.call("decode", code=part) for part in parts])
+            inputs = codes[:, None] if is_speech else codes
+        batches = [inputs[n : n + BATCH_SIZE].astype(np.float32) for n in range(0, len(inputs), BATCH_SIZE)]
+        return np.concatenate([self.exported.call("decode", code=batch) for batch in batches])
 
-    def reconstructed(self, file: File) -> np.ndarray:
-        """What becomes of a whole file."""
-        return self.model.call("reconstruct", features=file.whole[None].astype(np.float32))[0]
+    def reconstruct(self, file: File) -> np.ndarray:
+        """Return the reconstruction of a whole file's features."""
+        return self.exported.call("reconstruct", features=file.features[None].astype(np.float32))[0]
 
-    def sounds(self, log_mels: np.ndarray) -> np.ndarray:
-        """Waveforms of log-mels `[n, frames, mels]`, by the model's own inversion."""
-        return np.stack(self.model.inverted(list(log_mels)))
+    def invert(self, log_mels: np.ndarray) -> np.ndarray:
+        """Invert log-mels `[n, frames, mels]` to waveforms `[n, samples]`."""
+        return np.stack(self.exported.invert_clips(list(log_mels)))
 
-    def plain(self, x: np.ndarray) -> np.ndarray:
-        """Features in units in which distances count: speech per band, pictures as they are."""
-        return x / self.coder.deviation
-
-
-def joined(files: Sequence[File]) -> np.ndarray:
-    """The units of all files, `[units, ...]`."""
-    return np.concatenate([file.x for file in files])
+    def scale(self, x: np.ndarray) -> np.ndarray:
+        """Scale features for distances: log-mels by each band's standard deviation; images are unchanged."""
+        return x / self.encoder.feature_scale
 
 
-def split_like(values: np.ndarray, files: Sequence[File]) -> list[np.ndarray]:
-    """The inverse of :func:`joined`, for values of units."""
-    return np.split(values, np.cumsum([len(file.x) for file in files])[:-1])
+def concatenate_units(files: Sequence[File]) -> np.ndarray:
+    """Concatenate the units of all files, `[units, ...]`."""
+    return np.concatenate([file.units for file in files])
 
 
-def means_of(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Of each file the mean over its units, `[files, ...]`."""
-    return np.stack([each.mean(axis=0) for each in values])
+def split_by_file(values: np.ndarray, files: Sequence[File]) -> list[np.ndarray]:
+    """Split values of concatenated units by file: the inverse of :func:`concatenate_units`."""
+    return np.split(values, np.cumsum([len(file.units) for file in files])[:-1])
+
+
+def file_means(values: Sequence[np.ndarray]) -> np.ndarray:
+    """Average the values of each file's units, `[files, ...]`."""
+    return np.stack([units.mean(axis=0) for units in values])

@@ -1,4 +1,7 @@
-"""How strange files are, by several scores and all of them together, and the threshold that goes into the run."""
+"""Outlier detection: fits the detector of a run, stores it, and scores in- and out-of-distribution (OOD) files.
+
+In tables, files of the analysed split are called "usual".
+"""
 
 from __future__ import annotations
 
@@ -14,177 +17,206 @@ from models.metrics import detection
 from pipelines.beam import filesystem
 from pipelines.data import file_listing, front_end
 from pipelines.exploration import figures
-from pipelines.exploration.job import Asked, Findings
-from pipelines.exploration.latent_model import Lab, joined
+from pipelines.exploration.job import JobConfig, JobResult
+from pipelines.exploration.latent_model import LatentModel, concatenate_units
 from pipelines.inference import outlier_detector
 from pipelines.reporting import html_report
 
-MOST_STRANGE = 200  # files of each kind; a stable hash of their paths chooses
-LEAST_HELD_OUT = 20
-MEANINGS = (
-    ("reconstruction", "squared error of the reconstruction, of speech in deviations of each mel band"),
-    ("mahalanobis", "distance of the code from the mean of training codes, by their covariance"),
-    ("knn", "mean distance of the code to the 10 nearest training codes, in the same units"),
+MAX_OOD_FILES = 200  # of each kind; selected by a stable hash of their paths
+MIN_HELD_OUT = 20  # validation files; fewer do not support a threshold
+IN_DISTRIBUTION = "usual"  # kind of the files of the analysed split
+DEFINITIONS = (
+    ("usual", "files of the analysed split: in-distribution"),
+    ("reconstruction", "squared error of the reconstruction, of log-mels in standard deviations of each mel band"),
+    ("mahalanobis", "Mahalanobis distance of the code from the mean of the training codes"),
+    ("knn", "mean distance of the code to the 10 nearest training codes, whitened by the same covariance"),
     ("negative_elbo", "-log p(x|z) + KL(q(z|x) || p(z)) in nats, z being the mean of q(z|x); of variational plugins"),
-    ("sharpness", "how much sharper or softer the file is than its reconstruction, in either direction"),
+    ("sharpness", "difference in sharpness of the file and its reconstruction, in either direction"),
     (
         "combined",
-        "Mahalanobis distance of all scores together from what is usual for held-out files of the validation split; "
-        "two-sided: what is reconstructed better than usual is strange as well",
+        "Mahalanobis distance of all scores from their distribution on the validation split; two-sided: files that "
+        "are reconstructed better than usual are outliers too",
     ),
-    ("AUROC", "chance that a strange file scores higher than a usual one of the looked-at split"),
-    ("AUPR", "area under precision over recall of the strange files"),
-    ("FPR95", "share of strange files taken for usual by the threshold that accepts 95 % of the usual ones"),
+    ("AUROC", "probability that an OOD file scores higher than a usual one"),
+    ("AUPR", "area under the precision-recall curve of the OOD files"),
+    ("FPR95", "share of OOD files below the threshold that accepts 95 % of the usual files"),
     ("flagged", "share above the stored threshold"),
 )
 
 
-def find(asked: Asked) -> Findings:
-    """Fits the detector to training and validation files, stores it, and scores what is usual and what is strange."""
-    lab = Lab(asked)
-    lab.refuse_training("what was fitted to looks too usual")
-    detector, calibrated = fitted(lab)
-    usual = lab.files(asked.split)
-    kinds = {"usual": Scored(lab, detector, [file.x for file in usual])}
-    names = {"usual": [file.id for file in usual]}
-    for name, (ids, found) in strangers(lab).items():
-        kinds[name], names[name] = Scored(lab, detector, found), ids
-    rows = [row for name, scored in kinds.items() for row in scored.rows(name, names[name], detector.threshold)]
-    table = {name: detected(kinds["usual"], scored) for name, scored in kinds.items() if name != "usual"}
-    facts = {"false_positive_rate": asked.false_positive_rate, "records": asked.data_dir, "held_out": calibrated}
-    detector.save(asked.run_dir, facts)
-    flagged = {name: float(np.mean(scored.combined > detector.threshold)) for name, scored in kinds.items()}
-    numbers = {**facts, "threshold": detector.threshold, "flagged": flagged, "detection": table}
-    numbers["best"] = {name: max(found, key=lambda score: found[score]["auroc"][0]) for name, found in table.items()}
-    spread = {name: scored.combined for name, scored in kinds.items()}
-    drawn = figures.histograms("combined score", spread, x="combined score", at=detector.threshold)
-    shares = [[name, f"{100 * share:.1f} %"] for name, share in flagged.items()]
-    head = html_report.Section(
-        "Flagged", heads=["files", "flagged"], table=shares, samples=[{"parts": [drawn], "columns": 1}]
-    )
-    sections = [head, *(_section(name, found) for name, found in table.items()), *_ends(lab, usual, kinds["usual"])]
-    best = "; ".join(f"{name} {table[name][b]['auroc'][0]:.3f} ({b})" for name, b in numbers["best"].items())
+def run(job_config: JobConfig) -> JobResult:
+    """Fit the detector to training and validation files, store it in the run, and score usual and OOD files."""
+    model = LatentModel(job_config)
+    model.require_held_out_split("the detector is fitted to it, so its scores are too low")
+    detector, num_calibrated = fit_detector(model)
+    usual = model.files(job_config.split)
+    scored = {IN_DISTRIBUTION: ScoredFiles(model, detector, [file.units for file in usual])}
+    ids = {IN_DISTRIBUTION: [file.id for file in usual]}
+    for kind, (kind_ids, units) in ood_examples_by_kind(model).items():
+        scored[kind], ids[kind] = ScoredFiles(model, detector, units), kind_ids
+    rows = [row for kind, group in scored.items() for row in group.rows(kind, ids[kind], detector.threshold)]
+    detection_scores = {
+        kind: score_detection(scored[IN_DISTRIBUTION], group)
+        for kind, group in scored.items()
+        if kind != IN_DISTRIBUTION
+    }
+    rate = job_config.false_positive_rate
+    facts = {"false_positive_rate": rate, "records": job_config.data_dir, "held_out": num_calibrated}
+    detector.save(job_config.run_dir, facts)
+    flagged = {kind: float(np.mean(group.combined > detector.threshold)) for kind, group in scored.items()}
+    best = {kind: max(table, key=lambda name: table[name]["auroc"][0]) for kind, table in detection_scores.items()}
+    numbers = {**facts, "threshold": detector.threshold, "flagged": flagged, "detection": detection_scores}
+    numbers["best"] = best
+    sections = [_flagged_section(flagged, {kind: group.combined for kind, group in scored.items()}, detector.threshold)]
+    sections += [_detection_section(kind, table) for kind, table in detection_scores.items()]
+    sections += _extreme_sections(model, usual, scored[IN_DISTRIBUTION])
+    auroc = "; ".join(f"{kind} {detection_scores[kind][name]['auroc'][0]:.3f} ({name})" for kind, name in best.items())
     summary = (
-        f"Threshold {detector.threshold:.3g} at a false-positive rate of {asked.false_positive_rate:g}, stored in "
-        f"{asked.run_dir}; {100 * flagged['usual']:.1f} % of {len(usual)} usual files are above it. Best AUROC: {best}."
+        f"Threshold {detector.threshold:.3g} for a false-positive rate of {rate:g}, stored in {job_config.run_dir}; "
+        f"{100 * flagged[IN_DISTRIBUTION]:.1f} % of {len(usual)} usual files are above it. Best AUROC: {auroc}."
     )
-    return Findings(summary, numbers, rows, sections, MEANINGS, configuration=lab.run)
+    return JobResult(summary, numbers, rows, sections, DEFINITIONS, configuration=model.run_config)
 
 
-def fitted(lab: Lab) -> tuple[outlier_detector.Detector, int]:
-    """The detector, and how many held-out files its threshold rests on."""
-    training, held_out = lab.files("train"), lab.files("val")
-    reference = outliers.Reference.of(lab.coder.call("encode", joined(training)), seed=lab.asked.seed)
-    raw = file_scores(lab, reference, [file.x for file in held_out])
-    if len(held_out) < LEAST_HELD_OUT:
+def fit_detector(model: LatentModel) -> tuple[outlier_detector.Detector, int]:
+    """Fit the detector: codes of the training split, calibration and threshold of the validation split.
+
+    Returns:
+      The detector, and the number of validation files.
+
+    Raises:
+      UserError: fewer than `MIN_HELD_OUT` validation files.
+    """
+    training, held_out = model.files("train"), model.files("val")
+    codes = model.encoder.call("encode", concatenate_units(training))
+    reference = outliers.Reference.of(codes, seed=model.job_config.seed)
+    raw = file_scores(model, reference, [file.units for file in held_out])
+    if len(held_out) < MIN_HELD_OUT:
         raise UserError(
-            f"{lab.data.data_dir}: {len(held_out)} files in the val split; wanted {LEAST_HELD_OUT} or more to set a "
-            "threshold by, see --val_fraction of preprocess"
+            f"{model.data.data_dir}: {len(held_out)} files in the val split; wanted {MIN_HELD_OUT} or more to set a "
+            "threshold, see --val_fraction of preprocess"
         )
     calibration = outliers.Calibration.of(raw)
-    threshold = outliers.threshold(outliers.cross_validated_scores(raw), lab.asked.false_positive_rate)
-    return outlier_detector.Detector(lab.coder, reference, calibration, threshold), len(held_out)
+    threshold = outliers.threshold(outliers.cross_validated_scores(raw), model.job_config.false_positive_rate)
+    return outlier_detector.Detector(model.encoder, reference, calibration, threshold), len(held_out)
 
 
-def file_scores(lab: Lab, reference: outliers.Reference, units: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Raw scores of files by name, `[files]` each: means over the units of each, `[units, ...]`."""
-    found = lab.coder.scores(np.concatenate(units), reference)
-    ends = np.cumsum([len(each) for each in units])[:-1]
-    return {name: np.array([part.mean() for part in np.split(values, ends)]) for name, values in found.items()}
+def file_scores(
+    model: LatentModel, reference: outliers.Reference, units: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the raw scores of files by name, `[files]` each: means over the units of each file, `[units, ...]`."""
+    scores = model.encoder.scores(np.concatenate(units), reference)
+    boundaries = np.cumsum([len(x) for x in units])[:-1]
+    return {name: np.array([part.mean() for part in np.split(values, boundaries)]) for name, values in scores.items()}
 
 
-class Scored:
-    """Files and their scores.
+class ScoredFiles:
+    """Scores of a group of files.
+
+    Args:
+      model: encodes.
+      detector: of the run.
+      units: of each file, `[units, ...]`.
 
     Attributes:
-      raw: `[files]` by name, as measured.
-      single: the same on one scale, high where strange.
-      combined: `[files]`.
+      raw: raw scores by name, `[files]`.
+      single: calibrated scores by name, `[files]`, on one scale; high for outliers.
+      combined: combined score, `[files]`.
     """
 
-    def __init__(self, lab: Lab, detector: outlier_detector.Detector, units: Sequence[np.ndarray]):
-        self.raw = file_scores(lab, detector.reference, units)
+    def __init__(self, model: LatentModel, detector: outlier_detector.Detector, units: Sequence[np.ndarray]):
+        self.raw = file_scores(model, detector.reference, units)
         self.single, self.combined = detector.calibration.single(self.raw), detector.calibration.combined(self.raw)
 
     def rows(self, kind: str, ids: Sequence[str], threshold: float) -> list[dict]:
-        """Lines of the CSV."""
-        made = []
-        for n, identifier in enumerate(ids):
-            scores = {name: float(values[n]) for name, values in self.raw.items()}
+        """Return the CSV rows of the files."""
+        rows = []
+        for n, file_id in enumerate(ids):
+            raw = {name: float(values[n]) for name, values in self.raw.items()}
             combined = float(self.combined[n])
-            made.append(
-                {"id": identifier, "kind": kind, **scores, "combined": combined, "flagged": combined > threshold}
-            )
-        return made
+            rows.append({"id": file_id, "kind": kind, **raw, "combined": combined, "flagged": combined > threshold})
+        return rows
 
 
-def strangers(lab: Lab) -> dict[str, tuple[list[str], list[np.ndarray]]]:
-    """Ids and units of strange files by kind: made ones, and those of `--against`.
+def ood_examples_by_kind(model: LatentModel) -> dict[str, tuple[list[str], list[np.ndarray]]]:
+    """Return ids and units of OOD files by kind: synthetic ones, and those of `--against`.
 
     Raises:
-      UserError: files that are not there or cannot be read.
+      UserError: files of `--against` that do not exist or cannot be read.
     """
-    found = {}
-    if lab.spec.kind == "image":
-        x = lab.some(joined(lab.files(lab.asked.split)), MOST_STRANGE)
-        made = ood_examples.ood_pictures(x, seed=lab.asked.seed)
+    kinds = {}
+    if model.spec.kind == "image":
+        x = model.subsample(concatenate_units(model.files(model.job_config.split)), MAX_OOD_FILES)
+        synthetic = ood_examples.ood_pictures(x, seed=model.job_config.seed)
     else:
-        seconds = 4 * lab.frames / lab.spec.features.frame_rate_hz
-        made = ood_examples.ood_log_mels(MOST_STRANGE // 4, seconds, lab.spec.features, seed=lab.asked.seed)
-    for name, examples in made.items():
-        units = [lab.coder.units(example)[0] for example in examples]
-        found[name] = [f"{name} {n + 1}" for n in range(len(examples))], units
-    for flag in lab.asked.against:
+        seconds = 4 * model.window_frames / model.spec.features.frame_rate_hz
+        synthetic = ood_examples.ood_log_mels(
+            MAX_OOD_FILES // 4, seconds, model.spec.features, seed=model.job_config.seed
+        )
+    for name, examples in synthetic.items():
+        units = [model.encoder.extract_units(example)[0] for example in examples]
+        kinds[name] = [f"{name} {n + 1}" for n in range(len(examples))], units
+    for flag in model.job_config.against:
         name, _, pattern = flag.partition("=")
-        if not name or not pattern or name in found or name == "usual":
+        if not name or not pattern or name in kinds or name == IN_DISTRIBUTION:
             raise UserError(f"--against={flag}; wanted NAME=GLOB, with a name that is not taken")
-        found[name] = _read(lab, name, pattern)
-    return found
+        kinds[name] = _read_ood_files(model, name, pattern)
+    return kinds
 
 
-def _read(lab: Lab, name: str, pattern: str) -> tuple[list[str], list[np.ndarray]]:
-    listed = file_listing.list_files([pattern], front_end.known_suffixes(lab.spec.kind))
+def _read_ood_files(model: LatentModel, name: str, pattern: str) -> tuple[list[str], list[np.ndarray]]:
+    """Paths and units of at most `MAX_OOD_FILES` files; warns of files that cannot be read."""
+    listed = file_listing.list_files([pattern], front_end.known_suffixes(model.spec.kind))
     file_listing.require_files(f"--against={name}={pattern}: no file matches", listed)
     file_listing.print_ignored(pattern, listed)
-    read, found = [], []
-    for path in sorted(file_listing.sample_paths(listed.root, listed.files, MOST_STRANGE, "against")):
+    paths, units = [], []
+    for path in sorted(file_listing.sample_paths(listed.root, listed.files, MAX_OOD_FILES, "against")):
         try:
             with filesystem.open_file(path) as file:
-                found.append(lab.coder.units_of(file)[0])
+                units.append(model.encoder.read_units(file)[0])
         except (ValueError, OSError) as error:
             print(f"warning: --against={name}: {path}: {error}; left out", file=sys.stderr)
             continue
-        read.append(path)
-    if not read:
+        paths.append(path)
+    if not paths:
         raise UserError(f"--against={name}={pattern}: no file could be read")
-    return read, found
+    return paths, units
 
 
-def detected(usual: Scored, strange_: Scored) -> dict[str, dict]:
-    """Measures of detection by score, each with its interval."""
-    pairs = {name: (usual.single[name], strange_.single[name]) for name in usual.single}
-    pairs["combined"] = usual.combined, strange_.combined
+def score_detection(usual: ScoredFiles, ood: ScoredFiles) -> dict[str, dict]:
+    """Return AUROC, AUPR and FPR95 of each score, each with its confidence interval."""
+    pairs = {name: (usual.single[name], ood.single[name]) for name in usual.single}
+    pairs["combined"] = usual.combined, ood.combined
     return {name: detection.detection_metrics(*pair) for name, pair in pairs.items()}
 
 
-def _section(name: str, found: dict[str, dict]) -> html_report.Section:
-    cells = [[score, *(_interval(*values) for values in measures.values())] for score, measures in found.items()]
-    return html_report.Section(f"Usual against {name}", heads=["score", "AUROC", "AUPR", "FPR95"], table=cells)
+def _flagged_section(
+    flagged: dict[str, float], combined: dict[str, np.ndarray], threshold: float
+) -> html_report.Section:
+    figure = figures.plot_histograms("combined score", combined, x="combined score", threshold=threshold)
+    cells = [[kind, f"{100 * share:.1f} %"] for kind, share in flagged.items()]
+    samples = [{"parts": [figure], "columns": 1}]
+    return html_report.Section("Flagged", headings=["files", "flagged"], table=cells, samples=samples)
 
 
-def _interval(value: float, low: float, high: float) -> str:
+def _detection_section(kind: str, table: dict[str, dict]) -> html_report.Section:
+    cells = [[name, *(_format_interval(*values) for values in measures.values())] for name, measures in table.items()]
+    return html_report.Section(f"Usual against {kind}", headings=["score", "AUROC", "AUPR", "FPR95"], table=cells)
+
+
+def _format_interval(value: float, low: float, high: float) -> str:
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _ends(lab: Lab, files: Sequence, scored: Scored) -> list[html_report.Section]:
-    """The usual files that are most and least strange."""
+def _extreme_sections(model: LatentModel, files: Sequence, scored: ScoredFiles) -> list[html_report.Section]:
+    """The usual files with the highest and the lowest combined scores."""
     order, sections = np.argsort(scored.combined), []
-    count = min(lab.asked.count, len(files))
-    for title, chosen in (("Strangest", order[::-1][:count]), ("Most usual", order[:count])):
-        captions = [f"{files[n].id}, {scored.combined[n]:.2f}" for n in chosen]
-        samples = []
-        for n, caption in zip(chosen, captions, strict=True):
-            samples += figures.shown(lab, [files[n].whole], [caption])[0]["parts"]
-        rows = [{"parts": samples[n : n + 4], "columns": 4} for n in range(0, len(samples), 4)]
-        sections.append(html_report.Section(f"{title} of the {lab.asked.split} split", samples=rows))
+    count = min(model.job_config.count, len(files))
+    for title, indices in (("Highest outlier scores", order[::-1][:count]), ("Lowest outlier scores", order[:count])):
+        parts = []
+        for n in indices:
+            (row,) = figures.example_rows(model, [files[n].features], [f"{files[n].id}, {scored.combined[n]:.2f}"])
+            parts += row["parts"]
+        rows = [{"parts": parts[n : n + 4], "columns": 4} for n in range(0, len(parts), 4)]
+        sections.append(html_report.Section(f"{title} of the {model.job_config.split} split", samples=rows))
     return sections

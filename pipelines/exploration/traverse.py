@@ -1,4 +1,4 @@
-"""One dimension at a time: what each one changes, measured on what is decoded and against known factors."""
+"""Latent traversals: the effect of each dimension on attributes of the decoded examples, and on known factors."""
 
 from __future__ import annotations
 
@@ -9,111 +9,136 @@ from models.errors import UserError
 from models.metrics import attributes
 from models.metrics import disentanglement as dis
 from pipelines.exploration import disentangle, figures
-from pipelines.exploration.job import Asked, Findings
-from pipelines.exploration.latent_model import File, Lab, joined, means_of
+from pipelines.exploration.job import JobConfig, JobResult
+from pipelines.exploration.latent_model import File, LatentModel, concatenate_units, file_means
 from pipelines.reporting import html_report
 
-REACH = 2.0  # deviations of the codes to either side
-BASES = 8  # examples from which each dimension is walked
-MEANINGS = (
-    ("KL", "mean divergence of the dimension from the prior in nats: what it says; dimensions are ordered by it"),
-    ("variance", "of the codes in the dimension, by which dimensions are ordered where the plugin has no q(z|x)"),
+MAX_DEVIATIONS = 2.0  # ends of a traversal, in standard deviations of the codes
+NUM_BASES = 8  # examples from which each dimension is traversed
+DEFINITIONS = (
+    ("KL", "mean KL divergence of the dimension from the prior in nats; the dimensions are ordered by it"),
+    ("variance", "of the codes in the dimension; orders the dimensions if the plugin has no q(z|x)"),
     (
         "effect",
-        "change of an attribute of what is decoded, in deviations of that attribute over the data, when the dimension "
-        "moves by one deviation of the codes; slope of a line, mean over examples",
+        "change of an attribute of the decoded examples, in standard deviations of the attribute over the data, per "
+        "standard deviation of the codes: slope of a line fit, mean over examples",
     ),
-    (
-        "information",
-        "mutual information of the code's dimension with a known factor, as a share of the factor's entropy",
-    ),
+    ("information", "mutual information of the dimension and a known factor, as a share of the factor's entropy"),
 )
 
 
-def find(asked: Asked) -> Findings:
-    """Walks along every dimension."""
-    lab = Lab(asked)
-    files = lab.files(asked.split)
-    order, ranks, by = ordered(lab, files)
-    codes = coded(lab, files)
-    bases, deviation = lab.some(codes, BASES), codes.std(axis=0)
-    names, effects = effects_of(lab, files, bases, deviation)
-    shown = order[: asked.count]
+def run(job_config: JobConfig) -> JobResult:
+    """Traverse every dimension."""
+    model = LatentModel(job_config)
+    files = model.files(job_config.split)
+    order, ranks, rank_name = rank_dimensions(model, files)
+    codes = encode_units(model, files)
+    bases, deviation = model.subsample(codes, NUM_BASES), codes.std(axis=0)
+    names, effects = attribute_effects(model, files, bases, deviation)
+    top = order[: job_config.count]
     rows = [
-        {"dimension": int(n), by: float(ranks[n]), **{k: float(v) for k, v in zip(names, effects[n], strict=True)}}
+        {
+            "dimension": int(n),
+            rank_name: float(ranks[n]),
+            **{name: float(effect) for name, effect in zip(names, effects[n], strict=True)},
+        }
         for n in order
     ]
-    labels = [f"dimension {n}" for n in shown]
-    map_ = figures.heat_map(
-        "change by one deviation of the code, in deviations of the data", effects[shown], labels, names
-    )
-    sections = [html_report.Section("What each dimension changes", samples=[{"parts": [map_], "columns": 1}])]
-    factors = disentangle.known_factors(lab, files)
-    numbers = {"order": [int(n) for n in order], by: [float(r) for r in ranks[order]], "effects": rows}
+    labels = [f"dimension {n}" for n in top]
+    caption = "change per standard deviation of the code, in standard deviations of the data"
+    sections = [_heat_map_section("Effect of each dimension", caption, effects[top], labels, names)]
+    numbers = {"order": [int(n) for n in order], rank_name: [float(r) for r in ranks[order]], "effects": rows}
+    factors = disentangle.read_factors(model, files)
     if factors is not None:
-        known = _information(lab, files, factors)
-        numbers["information"] = {name: known[:, n].tolist() for n, name in enumerate(factors)}
-        drawn = figures.heat_map("information on known factors", known[shown], labels, list(factors))
-        sections.append(html_report.Section("What each dimension knows", samples=[{"parts": [drawn], "columns": 1}]))
-    (base,) = lab.some(codes, 1)
-    sections += [_walk(lab, base, int(n), codes, f"{by} {ranks[n]:.3g}") for n in shown]
-    summary = f"{codes.shape[1]} dimensions, by {by}: {', '.join(f'{n} ({ranks[n]:.3g})' for n in shown)}."
-    return Findings(summary, numbers, rows, sections, MEANINGS, configuration=lab.run)
+        information = _factor_information(model, files, factors)
+        numbers["information"] = {name: information[:, n].tolist() for n, name in enumerate(factors)}
+        title, caption = "Information of each dimension", "information on known factors"
+        sections.append(_heat_map_section(title, caption, information[top], labels, list(factors)))
+    (base,) = model.subsample(codes, 1)
+    sections += [_traversal_section(model, base, int(n), codes, f"{rank_name} {ranks[n]:.3g}") for n in top]
+    listed = ", ".join(f"{n} ({ranks[n]:.3g})" for n in top)
+    summary = f"{codes.shape[1]} dimensions, by {rank_name}: {listed}."
+    return JobResult(summary, numbers, rows, sections, DEFINITIONS, configuration=model.run_config)
 
 
-def coded(lab: Lab, files: list[File]) -> np.ndarray:
-    """Codes of all units, `[units, latent]`.
+def _heat_map_section(
+    title: str, caption: str, values: np.ndarray, rows: list[str], columns: list[str]
+) -> html_report.Section:
+    figure = figures.plot_heat_map(caption, values, rows, columns)
+    return html_report.Section(title, samples=[{"parts": [figure], "columns": 1}])
+
+
+def encode_units(model: LatentModel, files: list[File]) -> np.ndarray:
+    """Return the codes of all units, `[units, latent]`.
 
     Raises:
-      UserError: one unit, whose code deviates from nothing.
+      UserError: only one unit, so that the codes have no variance.
     """
-    codes = np.concatenate(lab.codes(files))
+    codes = np.concatenate(model.encode(files))
     if len(codes) < 2:
-        what = f"one picture or window in the {lab.asked.split} split"
-        raise UserError(f"{lab.data.data_dir}: {what}; wanted two or more, see --split")
+        problem = f"one image or window in the {model.job_config.split} split"
+        raise UserError(f"{model.data.data_dir}: {problem}; wanted two or more, see --split")
     return codes
 
 
-def ordered(lab: Lab, files: list[File]) -> tuple[np.ndarray, np.ndarray, str]:
-    """The dimensions, what says most first; what that is for each `[latent]`, and its name."""
-    ranks, by = lab.divergences(files), "KL"
+def rank_dimensions(model: LatentModel, files: list[File]) -> tuple[np.ndarray, np.ndarray, str]:
+    """Rank dimensions by KL divergence from the prior, or by variance if the plugin has no q(z|x).
+
+    Returns:
+      The dimensions in descending order, the value of each `[latent]`, and its name: "KL" or "variance".
+    """
+    ranks, rank_name = model.kl_divergences(files), "KL"
     if ranks is None:
-        ranks, by = np.concatenate(lab.codes(files)).var(axis=0), "variance"
-    return np.argsort(-ranks, kind="stable"), ranks, by
+        ranks, rank_name = np.concatenate(model.encode(files)).var(axis=0), "variance"
+    return np.argsort(-ranks, kind="stable"), ranks, rank_name
 
 
-def measured(lab: Lab, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Attributes of units, `[n]` each."""
-    if lab.spec.kind == "image":
+def measure_attributes(model: LatentModel, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Measure attributes of units by name, `[n]` each."""
+    if model.spec.kind == "image":
         return attributes.picture_attributes(x)
-    return attributes.speech_attributes(x, lab.sounds(x), lab.spec.features)
+    return attributes.speech_attributes(x, model.invert(x), model.spec.features)
 
 
-def effects_of(lab: Lab, files: list[File], bases: np.ndarray, deviation: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Names of the attributes, and the effect of each dimension on each, `[latent, attributes]`."""
-    usual = {
-        name: max(float(np.std(found)), 1e-9) for name, found in measured(lab, lab.some(joined(files), 256)).items()
-    }
-    walk, effects = np.linspace(-REACH, REACH, 5), []
-    for dimension, step in enumerate(deviation):
-        paths = [latent_space.traverse(base, dimension, base[dimension] + walk * step) for base in bases]
-        found = measured(lab, lab.decoded(np.concatenate(paths)))
-        slopes = [np.polyfit(walk, values.reshape(len(bases), -1).T, 1)[0].mean() for values in found.values()]
-        effects.append([slope / usual[name] for slope, name in zip(slopes, found, strict=True)])
-    return list(usual), np.array(effects)
+def attribute_effects(
+    model: LatentModel, files: list[File], bases: np.ndarray, deviation: np.ndarray
+) -> tuple[list[str], np.ndarray]:
+    """Measure the effect of each dimension on each attribute of the decoded examples.
+
+    Args:
+      model: decodes.
+      files: give the attributes' standard deviations.
+      bases: codes from which the dimensions are traversed, `[n, latent]`.
+      deviation: standard deviation of the codes, `[latent]`.
+
+    Returns:
+      Names of the attributes, and the effects, `[latent, attributes]`.
+    """
+    data_attributes = measure_attributes(model, model.subsample(concatenate_units(files), 256))
+    scales = {name: max(float(np.std(values)), 1e-9) for name, values in data_attributes.items()}
+    offsets, effects = np.linspace(-MAX_DEVIATIONS, MAX_DEVIATIONS, 5), []
+    for dimension, size in enumerate(deviation):
+        paths = [latent_space.traverse(base, dimension, base[dimension] + offsets * size) for base in bases]
+        decoded = measure_attributes(model, model.decode(np.concatenate(paths)))
+        slopes = [np.polyfit(offsets, values.reshape(len(bases), -1).T, 1)[0].mean() for values in decoded.values()]
+        effects.append([slope / scales[name] for slope, name in zip(slopes, decoded, strict=True)])
+    return list(scales), np.array(effects)
 
 
-def _information(lab: Lab, files: list[File], factors: dict[str, np.ndarray]) -> np.ndarray:
-    """Share of each factor that each dimension knows, `[latent, factors]`."""
-    found = np.stack([dis.discretize(values) for values in factors.values()], axis=1)
-    entropies = np.array([max(dis.entropy(column), 1e-12) for column in found.T])
-    return dis.mutual_informations(means_of(lab.codes(files)), found) / entropies
+def _factor_information(model: LatentModel, files: list[File], factors: dict[str, np.ndarray]) -> np.ndarray:
+    """Mutual information as a share of each factor's entropy, `[latent, factors]`."""
+    binned = np.stack([dis.discretize(values) for values in factors.values()], axis=1)
+    entropies = np.array([max(dis.entropy(column), 1e-12) for column in binned.T])
+    return dis.mutual_informations(file_means(model.encode(files)), binned) / entropies
 
 
-def _walk(lab: Lab, base: np.ndarray, dimension: int, codes: np.ndarray, rank: str) -> html_report.Section:
-    """Strip or players along a dimension, from one end of what codes reach to the other."""
-    mean, step = codes[:, dimension].mean(), codes[:, dimension].std()
-    values = mean + step * np.linspace(-REACH, REACH, lab.asked.points)
-    decoded = lab.decoded(latent_space.traverse(base, dimension, values))
+def _traversal_section(
+    model: LatentModel, base: np.ndarray, dimension: int, codes: np.ndarray, rank: str
+) -> html_report.Section:
+    """Images or audio players along a dimension, centred on the mean of the codes."""
+    mean, deviation = codes[:, dimension].mean(), codes[:, dimension].std()
+    values = mean + deviation * np.linspace(-MAX_DEVIATIONS, MAX_DEVIATIONS, model.job_config.points)
+    decoded = model.decode(latent_space.traverse(base, dimension, values))
     caption = f"dimension {dimension} from {values[0]:.2f} to {values[-1]:.2f}"
-    return html_report.Section(f"Dimension {dimension}, {rank}", samples=[figures.strip(lab, caption, decoded)])
+    row = figures.example_strip(model, caption, decoded)
+    return html_report.Section(f"Dimension {dimension}, {rank}", samples=[row])

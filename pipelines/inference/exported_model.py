@@ -1,4 +1,4 @@
-"""An exported run: its signatures on features, which domains it knows, and the vocoder that another run is."""
+"""Exported models: the SavedModel of a run, its directions, translation, inversion and vocoding of features."""
 
 from __future__ import annotations
 
@@ -15,92 +15,112 @@ from models.features.audio import AudioSpec
 from models.features.spec import Spec
 from pipelines import config, files
 
-BATCH_FILES = 16  # short ones that go through the model together
+BATCH_FILES = 16  # short files per batch
 INVERTERS = ("griffin_lim", "source_phase", "vocoder:RUN")
 
 
 class Model:
-    """An exported run.
+    """The SavedModel of a run.
 
     Args:
       run_dir: the run.
 
+    Attributes:
+      signatures: functions by name.
+      facts: the description that is stored in the SavedModel: the run's configuration, its spec, its context.
+      spec: of the records that the run was trained on.
+      context: frames on either side of a frame on which its translation depends.
+
     Raises:
-      UserError: nothing was exported there, or not all of it is there.
+      UserError: there is no export, or it is incomplete.
     """
 
     def __init__(self, run_dir: str):
         path = files.current_folder(posixpath.join(run_dir, "export"))
         if not tf.io.gfile.exists(posixpath.join(path, "saved_model.pb")):
             if not tf.io.gfile.exists(posixpath.join(run_dir, "config.json")):
-                raise UserError(f"{run_dir} is no run: it has no config.json")
+                raise UserError(f"{run_dir} is not a run: it has no config.json")
             raise UserError(
-                f"{run_dir} has no export/saved_model.pb; the same train command goes on with it to the end, "
-                "and with --steps no higher than those it has done exports what there is"
+                f"{run_dir} has no export/saved_model.pb; repeat the train command to finish and export the run, or "
+                "repeat it with --steps at or below the completed steps to export its current state"
             )
-        self.loaded = _loaded(path)
-        self.signatures = self.loaded.signatures
+        self.saved_model = _load_saved_model(path)
+        self.signatures = self.saved_model.signatures
         self.facts = json.loads(self.signatures["describe"]()["json"].numpy())
         self.spec: Spec = config.spec_from_json(self.facts["spec"])
         self.context: int = self.facts["context"]
 
-    def ways(self) -> list[tuple[str, str]]:
-        """The (source, target) domains between which the model translates."""
+    def directions(self) -> list[tuple[str, str]]:
+        """Return the (source, target) domains between which the model translates."""
         pairs = list(itertools.permutations(self.spec.domains, 2))
         if "translate_to" in self.signatures:
             return pairs
         first, second = self.spec.domains[:2] if len(self.spec.domains) > 1 else (None, None)
-        named = {"translate_ab": (first, second), "translate_ba": (second, first)}
-        return [pair for name, pair in named.items() if name in self.signatures]
+        by_signature = {"translate_ab": (first, second), "translate_ba": (second, first)}
+        return [pair for name, pair in by_signature.items() if name in self.signatures]
 
     def translation(self, target: str, source: str | None = None) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
-        """The source domain, and the translation from it to `target` as a function of features.
+        """Return the source domain, and the function that translates features from it to `target`.
+
+        Args:
+          target: the target domain.
+          source: the source domain; may be None if only one domain can be translated to `target`.
 
         Raises:
-          UserError: an unknown domain, or a model that cannot translate.
+          UserError: an unknown or ambiguous domain, or a model that does not translate between the two.
         """
         domains = self.spec.domains
-        for name, asked in (("target", target), ("source", source)):
-            if asked is not None and asked not in domains:
-                raise UserError(f"--{name}={asked}: the model knows no such domain; {config.suggest(asked, domains)}")
+        for flag, domain in (("target", target), ("source", source)):
+            if domain is not None and domain not in domains:
+                raise UserError(f"--{flag}={domain}: the model has no such domain; {config.suggest(domain, domains)}")
         if source == target:
             raise UserError(f"--source and --target are both {target}")
-        run, ways = self.facts["run"]["plugin"], self.ways()
-        if not ways:
-            able = sorted(set(self.signatures) - {"describe"})
-            raise UserError(f"plugin {run} does not translate; it offers {', '.join(able)}")
-        matching = [way for way in ways if way[1] == target and source in (None, way[0])]
+        plugin, directions = self.facts["run"]["plugin"], self.directions()
+        if not directions:
+            offered = sorted(set(self.signatures) - {"describe"})
+            raise UserError(f"plugin {plugin} does not translate; it offers {', '.join(offered)}")
+        matching = [pair for pair in directions if pair[1] == target and source in (None, pair[0])]
         if not matching:
-            raise UserError(f"plugin {run} translates {', '.join(' to '.join(way) for way in ways)}; not to {target}")
+            offered = ", ".join(" to ".join(pair) for pair in directions)
+            raise UserError(f"plugin {plugin} translates {offered}; not to {target}")
         if len(matching) > 1:
-            raise UserError(f"--target={target} from which of {', '.join(way[0] for way in matching)}? give --source")
-        return matching[0][0], self._function(*matching[0])
+            sources = ", ".join(pair[0] for pair in matching)
+            raise UserError(f"--target={target} from which of {sources}? give --source")
+        return matching[0][0], self._translate_function(*matching[0])
 
-    def _function(self, source: str, target: str) -> Callable[[np.ndarray], np.ndarray]:
+    def _translate_function(self, source: str, target: str) -> Callable[[np.ndarray], np.ndarray]:
         if "translate_to" in self.signatures:
-            numbers = {n: np.int32(self.spec.domains.index(d)) for n, d in (("source", source), ("target", target))}
-            return lambda features: self.call("translate_to", features=features, **numbers)
+            indices = {n: np.int32(self.spec.domains.index(d)) for n, d in (("source", source), ("target", target))}
+            return lambda features: self.call("translate_to", features=features, **indices)
         name = "translate_ab" if target == self.spec.domains[1] else "translate_ba"
         return lambda features: self.call(name, features=features)
 
     def vocode(self, log_mels: np.ndarray) -> np.ndarray:
-        """Waveforms `[batch, (frames - 1) * hop_length]` of `[batch, frames + 2 * context, mels]`."""
-        beyond = self.context * self.spec.features.hop_length
+        """Vocode log-mels `[batch, frames + 2 * context, mels]` to waveforms `[batch, (frames - 1) * hop_length]`."""
+        margin = self.context * self.spec.features.hop_length
         waveforms = self.call("vocode", features=log_mels)
-        return waveforms[:, beyond : waveforms.shape[1] - beyond]
+        return waveforms[:, margin : waveforms.shape[1] - margin]
 
-    def vocoded(self, mels: list[np.ndarray]) -> list[np.ndarray]:
-        """Waveforms `[(frames - 1) * hop_length]` of log-mels `[frames, mels]` of any lengths, by a vocoder."""
-        around, floor = ((self.context, self.context), (0, 0)), self.spec.features.log_floor
-        return [self.vocode(np.pad(np.float32(x), around, constant_values=floor)[None])[0] for x in mels]
+    def vocode_clips(self, mels: list[np.ndarray]) -> list[np.ndarray]:
+        """Vocode log-mels `[frames, mels]` of any lengths to waveforms `[(frames - 1) * hop_length]`."""
+        padding, floor = ((self.context, self.context), (0, 0)), self.spec.features.log_floor
+        return [self.vocode(np.pad(np.float32(x), padding, constant_values=floor)[None])[0] for x in mels]
 
-    def inverted_from(self, log_mels: np.ndarray, spectrogram: np.ndarray) -> np.ndarray:
-        """The waveform `[(frames - 1) * hop_length]` of `[frames, mels]`, from the phases of `[frames, bins]` on."""
-        given = {"features": np.float32(log_mels)[None], "phase": np.float32(np.angle(spectrogram))[None]}
-        return self.call("invert_from_phase", frames=np.int32([len(log_mels)]), **given)[0]
+    def invert_from_phase(self, log_mels: np.ndarray, spectrogram: np.ndarray) -> np.ndarray:
+        """Invert log-mels to a waveform, with the phases of another spectrogram as initial phases.
 
-    def inverted(self, mels: list[np.ndarray]) -> list[np.ndarray]:
-        """Waveforms `[(frames - 1) * hop_length]` of log-mels `[frames, bins]` of any lengths, in batches."""
+        Args:
+          log_mels: `[frames, mels]`.
+          spectrogram: complex, `[frames, bins]`.
+
+        Returns:
+          Samples `[(frames - 1) * hop_length]`.
+        """
+        inputs = {"features": np.float32(log_mels)[None], "phase": np.float32(np.angle(spectrogram))[None]}
+        return self.call("invert_from_phase", frames=np.int32([len(log_mels)]), **inputs)[0]
+
+    def invert_clips(self, mels: list[np.ndarray]) -> list[np.ndarray]:
+        """Invert log-mels `[frames, mels]` of any lengths to waveforms `[(frames - 1) * hop_length]`, in batches."""
         waveforms: dict[int, np.ndarray] = {}
         order = sorted(range(len(mels)), key=lambda n: len(mels[n]))
         for start in range(0, len(order), BATCH_FILES):
@@ -114,26 +134,30 @@ class Model:
         return [waveforms[n] for n in range(len(mels))]
 
     def call(self, name: str, **inputs) -> np.ndarray:
-        """The one output of a signature."""
+        """Call a signature that has one output, and return that output."""
         (output,) = self.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()}).values()
         return output.numpy()
 
 
-def _loaded(path: str):
-    """A SavedModel; whatever TensorFlow's readers raise where a file of it is cut off or gone becomes one line."""
+def _load_saved_model(path: str):
+    """Load a SavedModel; turn the various errors that TensorFlow raises for incomplete files into a UserError."""
     try:
         return tf.saved_model.load(path)
     except (tf.errors.OpError, OSError, IndexError, KeyError, ValueError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(getattr(error, "message", error)).split())[:200]
-        what = f"{path} is broken or not whole ({type(error).__name__}: {reason})"
-        raise UserError(f"{what}; the train command of the run exports it anew") from None
+        problem = f"{path} is corrupt or incomplete ({type(error).__name__}: {reason})"
+        raise UserError(f"{problem}; repeat the run's train command to export it again") from None
 
 
-def vocoder_of(name: str, spec: AudioSpec) -> Model:
-    """The vocoder that `--inverter=vocoder:RUN` names.
+def load_vocoder(name: str, spec: AudioSpec) -> Model:
+    """Load the vocoder of `--inverter=vocoder:RUN`.
+
+    Args:
+      name: value of the flag.
+      spec: the front end that the vocoder must have.
 
     Raises:
-      UserError: no such inverter, a run that is no vocoder's, or one of another front end than `spec`.
+      UserError: an unknown inverter, a run without the signature `vocode`, or one with another front end.
     """
     kind, _, run_dir = name.partition(":")
     if kind != "vocoder" or not run_dir:

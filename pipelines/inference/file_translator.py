@@ -1,6 +1,6 @@
-"""Files through an exported model: speech of any length in constant memory, pictures of any size.
+"""Translation of files by an exported model: speech of any length in constant memory, images of any size.
 
-Only the SavedModel is needed, no plugin code: what it is and which domains it knows stand inside.
+Only the SavedModel is needed and no plugin code: the SavedModel holds its configuration, its domains and its context.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from models.features.audio import AudioSpec
 from models.features.highpass import highpass
 from models.features.stats import Moments
 from pipelines.inference import outlier_detector
-from pipelines.inference.exported_model import BATCH_FILES, Model, vocoder_of
+from pipelines.inference.exported_model import BATCH_FILES, Model, load_vocoder
+from pipelines.inference.open_recording import OpenRecording
 
 
 @dataclasses.dataclass(frozen=True)
-class Conversion:
-    """What is asked of a model.
+class TranslationOptions:
+    """Options of a translation.
 
     Attributes:
       run_dir: the run whose export is used.
-      source: the domain the files are of; the other one where a model has two.
-      target: the domain they are to be of.
+      target: target domain.
+      source: domain of the files; None if only one domain can be translated to the target.
       inverter: "griffin_lim", "source_phase", or "vocoder:RUN".
-      pitch: "keep", or "mean_variance": F0 is moved from the source's distribution to the target's before the model.
-      screen: run whose detector says which files are unlike what it was trained on, or nothing.
+      pitch: "keep", or "mean_variance" to move F0 from the source's distribution to the target's before the model.
+      screen: run whose outlier detector annotates the results; empty for none.
     """
 
     run_dir: str
@@ -47,90 +48,101 @@ class Conversion:
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """A file to convert.
+    """A file to translate.
 
     Attributes:
-      source: open and seekable.
-      create: opens the result: a context manager that gives a binary file.
+      source: binary file, open and seekable.
+      create: opens the result: returns a context manager of a binary file.
     """
 
     source: BinaryIO
     create: Callable[[], contextlib.AbstractContextManager[BinaryIO]]
 
 
-class Converter:
-    """Converts files.
+class FileTranslator:
+    """Translates files.
 
     Args:
-      conversion: what is asked.
+      options: model, domains, inverter and so on.
+
+    Attributes:
+      source: domain of the files.
+      suffix: of results, ".wav" or ".png".
+      context: frames on either side of a frame on which its translated waveform depends.
 
     Raises:
-      UserError: the model, the domains, the inverter or the statistics do not serve.
+      UserError: the model, the domains, the inverter or the statistics do not match the options.
     """
 
-    def __init__(self, conversion: Conversion):
-        self.model = Model(conversion.run_dir)
+    def __init__(self, options: TranslationOptions):
+        self.model = Model(options.run_dir)
         self.spec = self.model.spec
-        self.source, self.translate = self.model.translation(conversion.target, conversion.source)
-        self.target = conversion.target
-        beyond, self.invert = self._inverter(conversion.inverter)
-        self.context = self.model.context + beyond
-        self.moved = self._mover(conversion.pitch)
+        self.source, self.translate = self.model.translation(options.target, options.source)
+        self.target = options.target
+        inverter_context, self.invert = self._create_inverter(options.inverter)
+        self.context = self.model.context + inverter_context
+        self.shift_pitch = self._create_pitch_shift(options.pitch)
         self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
-        run_dir = conversion.screen
+        run_dir = options.screen
         self.detector = (
             outlier_detector.Detector.load(run_dir, Model(run_dir), kind=self.spec.kind) if run_dir else None
         )
 
-    def convert(self, items: list[Item]) -> list[dict | Exception]:
-        """Converts files, short recordings and pictures together in batches.
+    def translate_files(self, items: list[Item]) -> list[dict | Exception]:
+        """Translate files; short recordings and images are batched.
 
         Returns:
-          For each, facts for `translations.jsonl`, or why it could not be converted.
+          For each item its entries for `translations.jsonl`, or the error that prevented its translation.
         """
         outcomes: dict[int, dict | Exception] = {}
-        waiting: dict[int, object] = {}
-        for number, item in enumerate(items):
-            loaded = _attempted(self._load, item.source)
+        batched: dict[int, object] = {}
+        for index, item in enumerate(items):
+            loaded = _result_or_error(self._load, item.source)
             if isinstance(loaded, Exception):
-                outcomes[number] = loaded
-            elif isinstance(loaded, _Recording) and loaded.frames > inversion.CHUNK_FRAMES:
-                outcomes[number] = _attempted(self._write, item, loaded, self._long(loaded))
+                outcomes[index] = loaded
+            elif isinstance(loaded, OpenRecording) and loaded.frames > inversion.CHUNK_FRAMES:
+                outcomes[index] = _result_or_error(self._write, item, loaded, self._translate_long(loaded))
             else:
-                waiting[number] = loaded
-        for number, translated in self._together(waiting).items():
-            failed = isinstance(translated, Exception)
-            written = translated if failed else _attempted(self._write, items[number], waiting[number], translated)
-            outcomes[number] = written
-        return [_attempted(self._screened, item, outcomes[number]) for number, item in enumerate(items)]
+                batched[index] = loaded
+        for index, translated in self._translate_batch(batched).items():
+            if isinstance(translated, Exception):
+                outcomes[index] = translated
+            else:
+                outcomes[index] = _result_or_error(self._write, items[index], batched[index], translated)
+        return [_result_or_error(self._annotate_outlier, item, outcomes[index]) for index, item in enumerate(items)]
 
-    def _together(self, waiting: dict[int, object]) -> dict[int, object]:
-        """Translations of loaded files by their numbers, computed in one batch; singly where the batch fails.
+    def _translate_batch(self, batched: dict[int, object]) -> dict[int, object]:
+        """Translate loaded files in one batch, or one by one if the batch fails.
 
-        Of a file that cannot be translated, the reason.
+        Args:
+          batched: loaded files by index.
+
+        Returns:
+          By index the translation, or the error of a file that cannot be translated.
         """
-        translate = self._short if self.spec.kind == "audio" else self._pictures
-        translated = _attempted(translate, list(waiting.values()))
+        translate = self._translate_short if self.spec.kind == "audio" else self._translate_images
+        translated = _result_or_error(translate, list(batched.values()))
         if not isinstance(translated, Exception):
-            return dict(zip(waiting, translated, strict=True))
-        if len(waiting) == 1:
-            return dict.fromkeys(waiting, translated)
-        return {number: self._together({number: loaded})[number] for number, loaded in waiting.items()}
+            return dict(zip(batched, translated, strict=True))
+        if len(batched) == 1:
+            return dict.fromkeys(batched, translated)
+        return {index: self._translate_batch({index: loaded})[index] for index, loaded in batched.items()}
 
-    def _screened(self, item: Item, outcome: dict | Exception) -> dict | Exception:
-        """An outcome, with why the file is unlike what a run was trained on, if it is and that is asked."""
+    def _annotate_outlier(self, item: Item, outcome: dict | Exception) -> dict | Exception:
+        """Add the reason why the source is an outlier to an outcome, if there is a detector and it is one."""
         if self.detector is None or isinstance(outcome, Exception):
             return outcome
-        why = self.detector.why_unlike(item.source)
-        return {**outcome, "unlike": why} if why else outcome
+        reason = self.detector.outlier_reason(item.source)
+        return {**outcome, "unlike": reason} if reason else outcome
 
     def _load(self, source: BinaryIO):
         if self.spec.kind == "image":
             pixels, notes = image.read_with_notes(source, self.spec.features)
-            return _Picture(image.to_unit(pixels), notes)
-        return _Recording(source, audio.measure_level(source, self.spec.features), self.moved)
+            return _Image(image.to_unit(pixels), notes)
+        return OpenRecording(source, audio.measure_level(source, self.spec.features), self.shift_pitch)
 
     def _write(self, item: Item, loaded, translated) -> dict:
+        """Write a translation; of speech at the level of its source, reduced where it would clip."""
         if self.spec.kind == "image":
             with item.create() as out:
                 image.write(out, image.to_pixels(translated))
@@ -138,12 +150,12 @@ class Converter:
             return {**row, "notes": list(loaded.notes)} if loaded.notes else row
         spec = self.spec.features
         with tempfile.TemporaryFile() as raw, tempfile.TemporaryFile() as wav_file:
-            meter = _keep(translated, raw, spec)
-            as_loud = (loaded.power / max(meter.power(), 1e-20)) ** 0.5
-            factor = min(as_loud, 1 / max(meter.peak, 1e-9))  # never clipped
+            meter = _write_samples(translated, raw, spec)
+            gain = (loaded.power / max(meter.power(), 1e-20)) ** 0.5
+            gain = min(gain, 1 / max(meter.peak, 1e-9))  # avoids clipping
             with soundfile.SoundFile(wav_file, "w", spec.sample_rate_hz, 1, "PCM_16", format="WAV") as wave:
                 while len(part := np.frombuffer(raw.read(4 * recording.BLOCK_FRAMES), np.float32)):
-                    wave.write(part * factor)
+                    wave.write(part * gain)
             wav_file.seek(0)
             with item.create() as out:
                 shutil.copyfileobj(wav_file, out)
@@ -151,15 +163,17 @@ class Converter:
         seconds = round(loaded.samples / spec.sample_rate_hz, 6)
         return {"seconds": seconds, "sample_rate_hz": spec.sample_rate_hz, **notes}
 
-    def _pictures(self, pictures: list[_Picture]) -> np.ndarray:
-        return self.translate(np.stack([picture.unit for picture in pictures])) if pictures else np.zeros(0)
+    def _translate_images(self, images: list[_Image]) -> np.ndarray:
+        return self.translate(np.stack([loaded.pixels for loaded in images])) if images else np.zeros(0)
 
     # ---------------------------------------------------------------- speech
 
-    def _inverter(self, name: str) -> tuple[int, Callable]:
-        """Function of log-mels, each one's frames, the number of the first, and the source's complex spectrogram.
+    def _create_inverter(self, name: str) -> tuple[int, Callable]:
+        """Return the context of an inverter in frames, and the inverter as a function.
 
-        Before it the frames to either side that a sample depends on, which the function is given and does not invert.
+        The function takes log-mels `[batch, frames + 2 * context, mels]`, the frames of each without context `[batch]`,
+        the index of the first frame, and the source's complex spectrogram `[batch, frames + 2 * context, bins]`. It
+        returns samples `[batch, samples]` without those of the context.
         """
         if self.spec.kind == "image" or name == "griffin_lim":
             return 0, lambda mels, frames, first, _: self.model.call(
@@ -169,73 +183,83 @@ class Converter:
             return 0, lambda mels, frames, _, source: self.model.call(
                 "invert_from_phase", features=mels, frames=frames, phase=np.float32(np.angle(source))
             )
-        vocoder = vocoder_of(name, self.spec.features)
+        vocoder = load_vocoder(name, self.spec.features)
         return vocoder.context, lambda mels, *_: vocoder.vocode(mels)
 
-    def _mover(self, rule: str) -> Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]]:
-        """Function of a recording's samples in parts that moves their pitch, or leaves it."""
+    def _create_pitch_shift(self, rule: str) -> Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]]:
+        """Return a function from samples in parts to samples of shifted pitch in parts; the identity for "keep"."""
         if rule == "keep":
             return lambda parts: parts
         if self.spec.kind == "image":
-            raise UserError(f"--pitch={rule}: the run is of pictures")
+            raise UserError(f"--pitch={rule}: the run was trained on images")
         rate_hz, empty = self.spec.features.sample_rate_hz, Moments.empty(1)
-        voices = {name: self.spec.pitch.get(name, empty) for name in (self.source, self.target)}
-        for name in (name for name, voice in voices.items() if not voice.count):
-            reason = f"nothing of {name} is voiced" if self.spec.pitch else "preprocess with --pitch and train again"
-            raise UserError(f"--pitch={rule}: the run's records hold no pitch of {name}; {reason}")
-        return lambda parts: pitch.convert_pitch(parts, rate_hz, voices[self.source], voices[self.target])
+        f0_moments = {name: self.spec.pitch.get(name, empty) for name in (self.source, self.target)}
+        for name in (name for name, moments in f0_moments.items() if not moments.count):
+            reason = f"no frame of {name} is voiced" if self.spec.pitch else "preprocess with --pitch and train again"
+            raise UserError(f"--pitch={rule}: the run's records have no pitch of {name}; {reason}")
+        return lambda parts: pitch.convert_pitch(parts, rate_hz, f0_moments[self.source], f0_moments[self.target])
 
-    def _converted(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:
-        """Waveforms `[batch, (most frames - 1) * hop]` of `[batch, most frames + 2 * context, bins]`."""
+    def _translate_frames(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:
+        """Translate complex spectrograms to waveforms.
+
+        Args:
+          spectrogram: `[batch, max(frames) + 2 * context, bins]`.
+          frames: of each, without context.
+          first: index of the first frame.
+
+        Returns:
+          Samples `[batch, (max(frames) - 1) * hop_length]`.
+        """
         inside = slice(self.model.context, spectrogram.shape[1] - self.model.context)
         mels = audio.log_mel_from_stft(spectrogram, self.spec.features)
         return self.invert(self.translate(mels)[:, inside], np.int32(frames), first, spectrogram[:, inside])
 
-    def _short(self, recordings: list[_Recording]) -> list[list[np.ndarray]]:
-        """Converted samples of recordings that fit into one chunk, batched with others of like length."""
+    def _translate_short(self, recordings: list[OpenRecording]) -> list[list[np.ndarray]]:
+        """Translate recordings that fit into one chunk to samples, in batches of similar length."""
         waveforms: dict[int, list[np.ndarray]] = {}
         order = sorted(range(len(recordings)), key=lambda n: recordings[n].frames)
         for start in range(0, len(order), BATCH_FILES):
-            group = [n for n in order[start : start + BATCH_FILES] if not recordings[n].silent]
-            waveforms |= {n: [np.zeros(recordings[n].samples, np.float32)] for n in order[start : start + BATCH_FILES]}
-            if group:
-                frames = [recordings[n].frames + 1 for n in group]  # and one more, to invert to the last sample
-                most = max(frames) + 2 * self.context
-                windows = [recordings[n].window(self.context).frames(0, most) for n in group]
-                for n, y in zip(group, self._converted(np.stack(windows), frames, 0), strict=True):
+            batch = order[start : start + BATCH_FILES]
+            waveforms |= {n: [np.zeros(recordings[n].samples, np.float32)] for n in batch}
+            if audible := [n for n in batch if not recordings[n].silent]:
+                frames = [recordings[n].frames + 1 for n in audible]  # one more, to invert up to the last sample
+                max_frames = max(frames) + 2 * self.context
+                spectrograms = [recordings[n].frame_buffer(self.context).frames(0, max_frames) for n in audible]
+                translated = self._translate_frames(np.stack(spectrograms), frames, 0)
+                for n, y in zip(audible, translated, strict=True):
                     waveforms[n] = [y[: recordings[n].samples]]
         return [waveforms[n] for n in range(len(recordings))]
 
-    def _long(self, opened: _Recording) -> Iterator[np.ndarray]:
-        """Converted samples of a recording in parts, in constant memory."""
+    def _translate_long(self, source: OpenRecording) -> Iterator[np.ndarray]:
+        """Translate a recording of any length to samples, which are yielded in parts, in constant memory."""
         overlap = inversion.OVERLAP_FRAMES * self.spec.features.hop_length
-        left = opened.samples
-        for part in inversion.crossfade(self._chunks(opened), overlap):
-            yield part[:left]
-            left -= len(part[:left])
+        remaining = source.samples
+        for part in inversion.crossfade(self._translate_chunks(source), overlap):
+            yield part[:remaining]
+            remaining -= len(part[:remaining])
 
-    def _chunks(self, opened: _Recording) -> Iterator[np.ndarray]:
-        """Waveforms of neighbouring chunks; each reaches into the next.
+    def _translate_chunks(self, source: OpenRecording) -> Iterator[np.ndarray]:
+        """Yield the waveforms of overlapping chunks.
 
-        Model and vocoder see each with as many frames around it as their output depends on, silence beyond
-        the ends, so that where a chunk begins makes no difference.
+        Each chunk is translated with `context` frames on either side (zeros beyond the ends of the recording), so
+        that the position of chunk boundaries does not affect the result.
         """
-        window = opened.window(self.context)
-        for first, count in inversion.chunks(opened.frames):
-            frames = count + 1  # and one more, to invert to the last sample
-            yield self._converted(window.frames(first, frames + 2 * self.context)[None], [frames], first)[0]
+        buffer = source.frame_buffer(self.context)
+        for first, count in inversion.chunks(source.frames):
+            frames = count + 1  # one more, to invert up to the last sample
+            yield self._translate_frames(buffer.frames(first, frames + 2 * self.context)[None], [frames], first)[0]
 
 
-def _attempted(work: Callable, *arguments):
-    """What `work` returns, or the exception that it ends with: one bad file must not end the batch."""
+def _result_or_error(function: Callable, *arguments):
+    """Return the function's result, or the exception that it raises: one bad file must not end the batch."""
     try:
-        return work(*arguments)
+        return function(*arguments)
     except Exception as error:
         return error
 
 
-def _keep(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.LevelMeter:
-    """Writes float32 samples to a temporary file, without what is below hearing, and measures them."""
+def _write_samples(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.LevelMeter:
+    """Write high-passed float32 samples to a temporary file; return a meter of their level and peak."""
     meter = audio.LevelMeter(spec)
     for part in highpass(parts, spec.sample_rate_hz):
         raw.write(np.float32(part).tobytes())
@@ -245,41 +269,13 @@ def _keep(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Picture:
-    """A picture in [-1, 1], `[height, width, channels]`, and what was unusual about its file."""
+class _Image:
+    """A loaded image.
 
-    unit: np.ndarray
+    Attributes:
+      pixels: `[height, width, channels]` in [-1, 1].
+      notes: remarks on the file for `translations.jsonl`.
+    """
+
+    pixels: np.ndarray
     notes: tuple[str, ...]
-
-
-class _Recording:
-    """An open recording: its length, its level, its channel, its frames."""
-
-    def __init__(self, source: BinaryIO, meter: audio.LevelMeter, moved: Callable):
-        self.source, self.spec, self.moved = source, meter.spec, moved
-        self.samples, self.gain, self.power = meter.samples, meter.gain(), meter.power()
-        self.silent, self.channel, self.notes = meter.peak == 0, meter.channel, meter.notes
-        self.frames = self.spec.frames(meter.samples)
-
-    def window(self, context: int) -> _Window:
-        """Its complex frames from number `-context` on."""
-        parts = self.moved(audio.blocks(self.source, self.spec, channel=self.channel))
-        return _Window(audio.stft_stream(parts, self.spec, self.gain), context, self.spec.n_fft // 2 + 1)
-
-
-class _Window:
-    """Frames of a stream by number, zeros before and after it; those no longer asked for are forgotten."""
-
-    def __init__(self, stream: Iterator[np.ndarray], before: int, bins: int):
-        self.buffered, self.start, self.stream = np.zeros((before, bins), np.complex64), 0, stream
-
-    def frames(self, first: int, count: int) -> np.ndarray:
-        """`count` frames from number `first` on, where 0 is the first zero before the stream."""
-        parts, self.start = [self.buffered[first - self.start :]], first
-        size = len(parts[0])
-        while size < count:
-            part = next(self.stream, None)
-            parts.append(np.zeros((count - size, self.buffered.shape[1]), np.complex64) if part is None else part)
-            size += len(parts[-1])
-        self.buffered = np.concatenate(parts)
-        return self.buffered[:count]

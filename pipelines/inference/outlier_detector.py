@@ -1,4 +1,8 @@
-"""Is a file like what a run was trained on? Raw scores by its encoder, and the detector that `explore` leaves in it."""
+"""Out-of-distribution detection of files by a run's encoder and decoder.
+
+`UnitEncoder` splits files into units and computes their raw scores. `Detector` combines the scores and compares them
+with a threshold; `explore --do=outliers` fits it and stores it in the run.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +25,23 @@ from pipelines.data import fingerprint
 
 if TYPE_CHECKING:
     from pipelines.inference.exported_model import Model
+BATCH_SIZE = 64  # units per call of the model
+MAX_FRAMES = 4096  # of a recording that are scored, in windows that a stable hash selects
+CHUNK_FRAMES = 1024  # approximate number of frames that are read, and searched for sound, at a time
+JSON_FILE, ARRAYS_FILE = "outliers.json", "outliers.npz"
 
-BATCH = 64  # units that are encoded at once
-FRAMES = 4096  # of a recording that are looked at, in windows that a stable hash chooses
-CHUNK_FRAMES = 1024  # about as many are read at a time; what sounds is told within them
-FACTS, ARRAYS = "outliers.json", "outliers.npz"
 
+class UnitEncoder:
+    """Splits files into units and encodes, reconstructs and scores these.
 
-class Coder:
-    """A model that encodes and decodes, on the units of files.
+    A unit is an image, or a window of `window_frames` frames of a recording.
 
     Args:
       model: the exported run.
-      run_dir: its name, for errors.
+      run_dir: path of the run, for errors.
 
     Raises:
-      UserError: it does not encode and decode.
+      UserError: the model does not encode and decode.
     """
 
     def __init__(self, model: Model, run_dir: str):
@@ -44,143 +49,153 @@ class Coder:
         if missing:
             raise UserError(f"{run_dir}: plugin {model.facts['run']['plugin']} does not {missing[0]}")
         self.model, self.spec = model, model.spec
-        self.frames = model.facts["run"]["config"].get("crop_frames", 32)
+        self.window_frames = model.facts["run"]["config"].get("crop_frames", 32)
 
     @functools.cached_property
-    def deviation(self) -> np.ndarray | float:
-        """What distances between features are divided by: of speech each band's deviation."""
+    def feature_scale(self) -> np.ndarray | float:
+        """Divisor of features before distances are computed: each mel band's standard deviation; 1 for images."""
         return self.spec.overall.std.astype(np.float32) if self.spec.kind == "audio" else 1.0
 
-    def units(self, features: np.ndarray, *, every: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """What is coded at once, `[units, ...]`, and the frames at which it begins.
+    def extract_units(self, features: np.ndarray, *, all_windows: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Split the features of a file into units.
 
-        A picture is one unit. Of a recording, the full windows in which something sounds; the last of a longer one
-        is left out where it is not full, and a short one is filled up with silence. Of a long one, as many windows
-        as make `FRAMES` frames: those that a stable hash of their places chooses, whether it is read from records or
-        from a file.
+        An image is one unit. A recording is split into adjacent windows; windows without sound are left out, and so
+        is an incomplete last window. A recording shorter than a window is padded with silence. Of a long recording,
+        windows of `MAX_FRAMES` frames in total are selected by a stable hash of their positions, which selects the
+        same windows from records and from the file.
 
         Args:
-          features: of a file, `[frames, mels]` or `[height, width, channels]`.
-          every: all windows of a recording, however long it is.
+          features: `[frames, mels]` or `[height, width, channels]`.
+          all_windows: keep all windows with sound, however long the recording is.
+
+        Returns:
+          Units `[units, ...]`, and the frame at which each begins, `[units]`.
         """
         if self.spec.kind == "image":
             return features[None], np.zeros(1, int)
-        chunks = (features[n : n + self._chunk] for n in range(0, len(features), self._chunk))
-        return self._windows(chunks, None if every else self._most)
+        chunks = (features[n : n + self._chunk_frames] for n in range(0, len(features), self._chunk_frames))
+        return self._select_windows(chunks, None if all_windows else self._max_windows)
 
-    def units_of(self, file: BinaryIO) -> tuple[np.ndarray, np.ndarray]:
-        """The :meth:`units` of a file, at the front end's size or level; of a recording in constant memory.
+    def read_units(self, file: BinaryIO) -> tuple[np.ndarray, np.ndarray]:
+        """Read a file through the front end and split it as :meth:`extract_units`, in constant memory.
 
         Raises:
-          UserError: it cannot be read, and why.
+          UserError: the file cannot be read.
         """
         if self.spec.kind == "image":
-            return self.units(image.to_unit(image.read(file, self.spec.features)))
+            return self.extract_units(image.to_unit(image.read(file, self.spec.features)))
         meter = audio.measure_level(file, self.spec.features)
-        parts = audio.segments(file, self.spec.features, meter.gain(), self._chunk, channel=meter.channel)
-        return self._windows(parts, self._most)
+        chunks = audio.segments(file, self.spec.features, meter.gain(), self._chunk_frames, channel=meter.channel)
+        return self._select_windows(chunks, self._max_windows)
 
     @property
-    def _most(self) -> int:
-        """Windows of a recording that are looked at."""
-        return max(1, FRAMES // self.frames)
+    def _max_windows(self) -> int:
+        """Maximum number of windows of a recording."""
+        return max(1, MAX_FRAMES // self.window_frames)
 
     @property
-    def _chunk(self) -> int:
-        """Frames that are read at a time, whole windows."""
-        return self.frames * max(1, CHUNK_FRAMES // self.frames)
+    def _chunk_frames(self) -> int:
+        """Frames that are read at a time: a multiple of the window."""
+        return self.window_frames * max(1, CHUNK_FRAMES // self.window_frames)
 
-    def _windows(self, chunks: Iterable[np.ndarray], most: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """The windows of a recording that arrives in chunks, `[windows, frames, mels]`, and where they begin."""
-        nearest: list[tuple[float, int, np.ndarray]] = []
-        first, at = None, 0
+    def _select_windows(self, chunks: Iterable[np.ndarray], max_count: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Select windows `[windows, frames, mels]` of a recording that arrives in chunks; also their first frames."""
+        selected: list[tuple[float, int, np.ndarray]] = []
+        first_window, offset = None, 0
         for chunk in chunks:
-            missing = 0 if at else max(0, self.frames - len(chunk))
-            x = np.pad(chunk, ((0, missing), (0, 0)), constant_values=self.spec.features.log_floor)
-            first = x[: self.frames] if first is None else first
-            sounding = audio.active_frames(x, self.spec.features)
-            for n in range(0, len(x) - self.frames + 1, self.frames):
-                if sounding[n : n + self.frames].any():
-                    place = stable_hash.stable_fraction(f"unit:{at + n}")
-                    nearest.append((place, at + n, np.array(x[n : n + self.frames])))
-            nearest = sorted(nearest, key=lambda each: each[0])[:most]
-            at += len(chunk)
-        kept = sorted(nearest, key=lambda each: each[1]) or [(0.0, 0, first)]
-        return np.stack([window for *_, window in kept]), np.array([start for _, start, _ in kept])
+            padding = 0 if offset else max(0, self.window_frames - len(chunk))
+            x = np.pad(chunk, ((0, padding), (0, 0)), constant_values=self.spec.features.log_floor)
+            first_window = x[: self.window_frames] if first_window is None else first_window
+            is_active = audio.active_frames(x, self.spec.features)
+            for n in range(0, len(x) - self.window_frames + 1, self.window_frames):
+                if is_active[n : n + self.window_frames].any():
+                    rank = stable_hash.stable_fraction(f"unit:{offset + n}")
+                    selected.append((rank, offset + n, np.array(x[n : n + self.window_frames])))
+            selected = sorted(selected, key=lambda entry: entry[0])[:max_count]
+            offset += len(chunk)
+        in_order = sorted(selected, key=lambda entry: entry[1]) or [(0.0, 0, first_window)]
+        return np.stack([window for *_, window in in_order]), np.array([start for _, start, _ in in_order])
 
     def call(self, name: str, units: np.ndarray) -> np.ndarray:
-        """A signature of features, on units: `[units, ...]`."""
-        parts = [units[n : n + BATCH].astype(np.float32) for n in range(0, len(units), BATCH)]
-        outputs = np.concatenate([self.model.call(name, features=part) for part in parts])
-        windowed = self.spec.kind == "audio" and name != "reconstruct"
-        return outputs[:, 0] if windowed else outputs
+        """Call a signature that takes features on units `[units, ...]`, in batches; return one output per unit."""
+        batches = [units[n : n + BATCH_SIZE].astype(np.float32) for n in range(0, len(units), BATCH_SIZE)]
+        outputs = np.concatenate([self.model.call(name, features=batch) for batch in batches])
+        has_time_axis = self.spec.kind == "audio" and name != "reconstruct"  # one output per window: length 1 here
+        return outputs[:, 0] if has_time_axis else outputs
 
     def scores(self, units: np.ndarray, reference: outliers.Reference, codes: np.ndarray | None = None) -> dict:
-        """Raw scores of units by name, `[units]` each.
+        """Return raw outlier scores by name, `[units]` each.
 
         Args:
           units: `[units, ...]`.
-          reference: where training codes lie.
-          codes: of the units, if they are there already.
+          reference: distribution of the training codes.
+          codes: of the units, `[units, latent]`; computed if None.
         """
         codes = self.call("encode", units) if codes is None else codes
         reconstructed = self.call("reconstruct", units)
-        error = np.square((units - reconstructed) / self.deviation).reshape(len(units), -1).mean(axis=1)
-        scores = {"reconstruction": error, "mahalanobis": reference.mahalanobis(codes), "knn": reference.knn(codes)}
+        error = np.square((units - reconstructed) / self.feature_scale).reshape(len(units), -1).mean(axis=1)
+        scores = {"reconstruction": error, "mahalanobis": reference.mahalanobis(codes), "knn": reference.nearest(codes)}
         if "negative_elbo" in self.model.signatures:
             scores["negative_elbo"] = self.call("negative_elbo", units)
-        return scores | {"sharpness": outliers.sharpness(units / self.deviation, reconstructed / self.deviation)}
+        return scores | {
+            "sharpness": outliers.sharpness(units / self.feature_scale, reconstructed / self.feature_scale)
+        }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Detector:
-    """What `explore --do=outliers` leaves in a run.
+    """Outlier detector of a run, as `explore --do=outliers` fits it.
 
     Attributes:
-      coder: the run's model.
-      reference: codes of training files.
+      encoder: the run's model.
+      reference: distribution of the training codes.
       calibration: of the scores.
-      threshold: the combined score above which a file is unlike the training files.
+      threshold: combined score above which a file is an outlier.
     """
 
-    coder: Coder
+    encoder: UnitEncoder
     reference: outliers.Reference
     calibration: outliers.Calibration
     threshold: float
 
     def score(self, features: np.ndarray) -> float:
-        """How strange a file is, all scores together; of speech the scores' means over windows."""
-        return self.score_units(self.coder.units(features)[0])
+        """Return the combined outlier score of a file's features."""
+        return self.score_units(self.encoder.extract_units(features)[0])
 
     def score_units(self, units: np.ndarray) -> float:
-        """How strange the file is that these units `[units, ...]` are of."""
-        scores = self.coder.scores(units, self.reference)
+        """Return the combined outlier score of a file from its units `[units, ...]`: raw scores are averaged first."""
+        scores = self.encoder.scores(units, self.reference)
         return float(self.calibration.combined({name: values.mean()[None] for name, values in scores.items()})[0])
 
-    def why_unlike(self, file: BinaryIO) -> str | None:
-        """Why a file is unlike the training files; None where it is like them.
+    def outlier_reason(self, file: BinaryIO) -> str | None:
+        """Return why a file is an outlier, or None if it is not.
 
         Raises:
-          UserError: it cannot be read.
+          UserError: the file cannot be read.
         """
         file.seek(0)
-        score = self.score_units(self.coder.units_of(file)[0])
+        score = self.score_units(self.encoder.read_units(file)[0])
         if score <= self.threshold:
             return None
         return f"unlike the training data: outlier score {score:.3g}, threshold {self.threshold:.3g}"
 
-    def refuse(self, file: BinaryIO) -> None:
-        """Raises UserError where a file is unlike the training files, or cannot be read."""
-        why = self.why_unlike(file)
-        if why:
-            raise UserError(why)
+    def raise_if_outlier(self, file: BinaryIO) -> None:
+        """Raise UserError if a file is an outlier or cannot be read."""
+        reason = self.outlier_reason(file)
+        if reason:
+            raise UserError(reason)
 
     def save(self, run_dir: str, facts: dict) -> None:
-        """Writes ``RUN/outliers.npz``, then ``RUN/outliers.json``."""
+        """Write ``RUN/outliers.npz``, then ``RUN/outliers.json``, each atomically.
+
+        Args:
+          run_dir: the run.
+          facts: more entries of the JSON.
+        """
         arrays = {f"reference_{k}": v.astype(np.float32) for k, v in dataclasses.asdict(self.reference).items()}
-        out = io.BytesIO()
-        np.savez_compressed(out, **arrays)
-        files.write(posixpath.join(run_dir, ARRAYS), out.getvalue())
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        files.write(posixpath.join(run_dir, ARRAYS_FILE), buffer.getvalue())
         fields = {k: np.asarray(v).tolist() for k, v in dataclasses.asdict(self.calibration).items()}
         content = {
             "threshold": self.threshold,
@@ -188,30 +203,36 @@ class Detector:
             **facts,
             "calibration": fields,
         }
-        files.write(posixpath.join(run_dir, FACTS), json.dumps(content, indent=2).encode())
+        files.write(posixpath.join(run_dir, JSON_FILE), json.dumps(content, indent=2).encode())
 
     @classmethod
     def load(cls, run_dir: str, model: Model, *, kind: str | None = None) -> Detector:
-        """The detector of a run, whose export is `model`.
+        """Load the detector of a run.
 
         Args:
           run_dir: the run.
           model: its export.
-          kind: "audio" or "image", what it is for.
+          kind: "audio" or "image": the kind of the files to score; None to skip the check.
 
         Raises:
-          UserError: there is none, it was fitted to other weights than the run has now, or it is of the other kind.
+          UserError: the run has no detector, its weights have changed since the fit, or it is of the other kind.
         """
         if kind and model.spec.kind != kind:
-            raise UserError(f"{run_dir} knows files of the kind {model.spec.kind}; these are of the kind {kind}")
-        path = posixpath.join(run_dir, FACTS)
+            raise UserError(
+                f"{run_dir} was trained on files of the kind {model.spec.kind}; these are of the kind {kind}"
+            )
+        path = posixpath.join(run_dir, JSON_FILE)
         if not tf.io.gfile.exists(path):
-            raise UserError(f"{run_dir} has no {FACTS}; python -m pipelines.explore --do=outliers writes it")
-        content = files.read_json(path, "what explore --do=outliers writes")
+            raise UserError(
+                f"{run_dir} has no {JSON_FILE}; run python -m pipelines.explore --do=outliers to fit a detector"
+            )
+        content = files.read_json(path, "the file that explore --do=outliers writes")
         if content.get("weights") != fingerprint.export_hash(run_dir):
-            raise UserError(f"{path} is of other weights than {run_dir} has now; explore --do=outliers fits it anew")
-        arrays = np.load(io.BytesIO(files.read(posixpath.join(run_dir, ARRAYS))))
+            raise UserError(
+                f"{path} was fitted to other weights than {run_dir} has now; run explore --do=outliers again"
+            )
+        arrays = np.load(io.BytesIO(files.read(posixpath.join(run_dir, ARRAYS_FILE))))
         reference = outliers.Reference(*(arrays[f"reference_{name}"] for name in ("mean", "whitening", "codes")))
         names = tuple(content["calibration"].pop("names"))
         calibration = outliers.Calibration(names, **{k: np.array(v) for k, v in content["calibration"].items()})
-        return cls(Coder(model, run_dir), reference, calibration, content["threshold"])
+        return cls(UnitEncoder(model, run_dir), reference, calibration, content["threshold"])

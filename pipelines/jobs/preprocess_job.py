@@ -123,7 +123,7 @@ class _Survey(beam.DoFn):
             with filesystem.open_file(row["path"]) as file:
                 surveyed = list(source_files.survey(file, row, job.spec, job.fractions))
                 if job.reject:
-                    self.detector.refuse(file)
+                    self.detector.raise_if_outlier(file)
                 channel = surveyed[0][0].channel
                 tracked = pitch.log_f0_moments(file, job.spec.sample_rate_hz, channel=channel) if job.pitch else None
             for source, moments in surveyed:

@@ -14,7 +14,7 @@ from pipelines.beam import filesystem, rows, runner
 from pipelines.beam.job_counters import JobCounters
 from pipelines.data import file_listing, front_end, ignored_files, tfrecord
 from pipelines.data.ignored_files import TRANSLATIONS
-from pipelines.inference.file_translator import Conversion, Converter
+from pipelines.inference.file_translator import FileTranslator, TranslationOptions
 from pipelines.jobs import result_names, translate_job
 from pipelines.progress import Progress, poll_progress
 
@@ -24,7 +24,7 @@ MAX_WARNINGS = 20  # files unlike the training data that are named on stderr; `t
 
 
 def translate(
-    *, pattern: str, output_dir: str, beam_arguments: Sequence[str] = (), shared_paths: bool = False, **asked
+    *, pattern: str, output_dir: str, beam_arguments: Sequence[str] = (), shared_paths: bool = False, **fields
 ) -> dict | None:
     """Translates the files of a glob or folder.
 
@@ -33,7 +33,7 @@ def translate(
       output_dir: where results go, and `translations.jsonl` and `failures.jsonl` beside them.
       beam_arguments: Beam's options.
       shared_paths: whether local paths are the same on every worker of a runner that is not this machine.
-      asked: the fields of a :class:`Conversion`.
+      fields: the fields of a :class:`TranslationOptions`.
 
     Returns:
       How many translations and failures there were; None for a dry run.
@@ -42,15 +42,15 @@ def translate(
       UserError: nothing could be done, and why.
     """
     parsed = runner.parse_options(list(beam_arguments))
-    output_dir, conversion = path_patterns.expand_user(output_dir), Conversion(**asked)
-    for warning in runner.check_paths(parsed, _worker_paths(conversion, pattern, output_dir), shared=shared_paths):
+    output_dir, options = path_patterns.expand_user(output_dir), TranslationOptions(**fields)
+    for warning in runner.check_paths(parsed, _worker_paths(options, pattern, output_dir), shared=shared_paths):
         print(f"warning: {warning}", file=sys.stderr)
-    converter = Converter(conversion)  # says what is wrong before any work begins
-    listed = _list_inputs(pattern, converter.spec.kind, output_dir)
-    plan = list(result_names.plan_results(listed.paths, listed.root, converter.suffix, output_dir))
+    translator = FileTranslator(options)  # says what is wrong before any work begins
+    listed = _list_inputs(pattern, translator.spec.kind, output_dir)
+    plan = list(result_names.plan_results(listed.paths, listed.root, translator.suffix, output_dir))
     _refuse_overwriting(plan, listed.paths, output_dir)
     batches = list(translate_job.make_batches(plan, {entry.path: entry.size for entry in listed.files}))
-    job = translate_job.TranslateJob(conversion, converter.source, output_dir, len(batches))
+    job = translate_job.TranslateJob(options, translator.source, output_dir, len(batches))
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
         return None
@@ -64,17 +64,17 @@ def translate(
             output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row)
         )
         rows.write_work(output_dir, translate_job.WORK_NAME, batches)
-        progress, counters = Progress(f"translate to {conversion.target}", len(plan), "files"), JobCounters()
+        progress, counters = Progress(f"translate to {options.target}", len(plan), "files"), JobCounters()
         with poll_progress(progress, lambda: counters.total(translate_job.TRANSLATED, translate_job.FAILED)):
             runner.run(job.build, parsed, counters=counters)
         return _write_results(output_dir)
 
 
-def _worker_paths(conversion: Conversion, pattern: str, output_dir: str) -> dict[str, str]:
+def _worker_paths(options: TranslationOptions, pattern: str, output_dir: str) -> dict[str, str]:
     """All paths that workers read and write, by flag."""
-    vocoder = conversion.inverter.partition(":")[2]
-    detector = conversion.screen
-    paths = {"--run_dir": conversion.run_dir, "--input": pattern, "--output_dir": output_dir}
+    vocoder = options.inverter.partition(":")[2]
+    detector = options.screen
+    paths = {"--run_dir": options.run_dir, "--input": pattern, "--output_dir": output_dir}
     return paths | {"--inverter=vocoder:RUN": vocoder, "--flag_outliers_with": detector}
 
 

@@ -17,7 +17,8 @@ from pipelines.beam.job_counters import counter
 from pipelines.data import source_files
 
 if TYPE_CHECKING:
-    from pipelines.inference.file_translator import Conversion
+    from pipelines.inference.file_translator import TranslationOptions
+
 WORK_NAME = "plan"
 TRANSLATED, FAILED = "files_translated", "files_failed"  # counters of files
 SORT_KEYS = ("path",)
@@ -48,13 +49,13 @@ class TranslateJob:
     """The job of `translate`; travels to the workers.
 
     Attributes:
-      conversion: what is asked of the model.
+      options: what is asked of the model.
       source: the domain that the files are of.
       output_dir: where results go.
       batch_count: batches in the plan.
     """
 
-    conversion: Conversion
+    options: TranslationOptions
     source: str
     output_dir: str
     batch_count: int
@@ -80,9 +81,9 @@ class _Convert(beam.DoFn):
         self.job, self.shared = job, shared
 
     def setup(self):
-        from pipelines.inference.file_translator import Converter
+        from pipelines.inference.file_translator import FileTranslator
 
-        self.converter = self.shared.acquire(lambda: Converter(self.job.conversion))
+        self.translator = self.shared.acquire(lambda: FileTranslator(self.job.options))
 
     def process(self, batch):
         from pipelines.inference.file_translator import Item
@@ -100,14 +101,14 @@ class _Convert(beam.DoFn):
                 target = posixpath.join(self.job.output_dir, row["output"])
                 items.append(Item(source, functools.partial(filesystem.new_file, target)))
                 ready.append(row)
-            for row, outcome in zip(ready, self.converter.convert(items), strict=True):
+            for row, outcome in zip(ready, self.translator.translate_files(items), strict=True):
                 yield from self._outcome(row, outcome)
 
     def _outcome(self, row: dict, outcome: dict | Exception) -> Iterator:
         if isinstance(outcome, Exception):
             yield self._failure(row, outcome)
             return
-        yield {**row, "source": self.job.source, "target": self.job.conversion.target, **outcome}
+        yield {**row, "source": self.job.source, "target": self.job.options.target, **outcome}
         counter(TRANSLATED).inc()
 
     def _failure(self, row: dict, error: Exception):

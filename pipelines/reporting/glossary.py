@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-MEANINGS = (
-    ("no_op", "the source as it is: what a model has to beat"),
-    ("mean_variance", "every mel band brought to the target's mean and deviation"),
-    ("transport", "the linear filter of optimal transport between the two domains, in closed form"),
+DEFINITIONS = (
+    ("no_op", "the unchanged source: the baseline that a model must beat"),
+    ("mean_variance", "closed-form baseline: each mel band normalised to the target's mean and standard deviation"),
+    ("transport", "closed-form baseline: the linear filter of optimal transport between the two domains"),
     ("model", "this run"),
-    ("copy_synthesis", "the target's own files through front end and inverter: what can be reached"),
+    ("copy_synthesis", "the target's own files through front end and inverter: the upper bound"),
     (
         "griffin_lim, source_phase, vocoder",
-        "held-out recordings made again of their log-mels by each inverter; source_phase begins at their own phases",
+        "held-out recordings inverted from their own log-mels by each inverter; source_phase starts from the phases "
+        "of the recording",
     ),
     (
-        "heard as target",
-        "share of held-out files that the domain classifier takes for the target; it was trained on the training "
-        "split, speech both as it is and sent through the same front end and inverter",
+        "classified as target",
+        "share of held-out files that the domain classifier assigns to the target domain; it is trained on the "
+        "training split, for speech both on the recordings and on their inversion from log-mels",
     ),
     (
-        "heard as neither",
-        "share of pictures taken for no domain: the classifier was shown noise and scrambled ones too",
+        "classified as neither",
+        "share of images that the classifier assigns to no domain: it is also trained on noise and scrambled images",
     ),
     (
         "MCD (dB)",
         "mel-cepstral distortion to the parallel target file (same name): orders 1 to 13 of the cosine transform of "
-        "log mel magnitudes, 10/ln 10 * sqrt(2 sum d^2), mean over the frames that dynamic time warping aligns, frames "
-        "that do not sound left out, frame period one hop",
+        "log mel magnitudes, 10/ln 10 * sqrt(2 sum d^2), mean over the frames that dynamic time warping aligns, "
+        "without inactive frames, frame period one hop",
     ),
     (
         "LSD (dB)",
@@ -34,19 +35,19 @@ MEANINGS = (
     ),
     ("mel L1", "mean absolute difference of natural log-mels"),
     ("convergence (dB)", "norm of the difference of magnitudes over the norm of the recording's, in dB"),
-    ("STOI", "short-time objective intelligibility (Taal et al. 2011) of all recordings joined, 1 at best"),
-    ("times real time", "seconds of speech inverted in a second of work, ten seconds at once, the best of three"),
+    ("STOI", "short-time objective intelligibility (Taal et al. 2011) of all recordings joined; 1 is best"),
+    ("times real time", "seconds of speech inverted per second of work, for ten seconds of speech, the best of four"),
     (
         "KID",
-        "kernel distance of a set to held-out examples (arXiv:1801.01401), on the 64 main directions of the training "
-        "examples, scaled to variance one: 0 for sets of one distribution; compares within a report only",
+        "kernel distance of a set to held-out examples (arXiv:1801.01401), on the 64 principal components of the "
+        "training examples, scaled to unit variance: 0 for equal distributions; comparable within a report only",
     ),
-    ("gaussian", "points of a Gaussian with the mean and covariance of the training examples"),
-    ("diversity", "mean deviation over a set, for that over held-out examples: 0 where all are alike"),
-    ("SSIM", "structural similarity to the parallel target picture, 1 for equal ones"),
+    ("gaussian", "baseline: points of a Gaussian with the mean and covariance of the training examples"),
+    ("diversity", "mean standard deviation over a set, relative to that over held-out examples: 0 in mode collapse"),
+    ("SSIM", "structural similarity to the parallel target image, 1 for equal ones"),
 )
-HEADS = {
-    "n": "examples", "heard_as_target": "heard as target", "heard_as_neither": "heard as neither",
+HEADINGS = {
+    "n": "examples", "target_rate": "classified as target", "neither_rate": "classified as neither",
     "mcd_db": "MCD (dB)", "lsd_to_source_db": "LSD (dB)", "lsd_db": "LSD (dB)",
     "mel_l1": "mel L1", "convergence_db": "convergence (dB)", "stoi": "STOI",
     "ssim": "SSIM", "mean_absolute_error": "mean absolute error", "mean_of_data": "error of the mean",

@@ -1,4 +1,4 @@
-"""One HTML file that holds everything: players, spectrograms, pictures, tables, curves, configuration."""
+"""HTML reports: one self-contained file of tables, audio players, spectrograms, images, curves and configuration."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import importlib.resources
 import io
 import json
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import jinja2
 import matplotlib.figure
@@ -19,9 +20,26 @@ from models.features.audio import AudioSpec
 from pipelines.reporting import glossary, plots
 
 
+class Verdict(Protocol):
+    """Verdict of a section: see :mod:`pipelines.evaluation.verdict`."""
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether it is displayed as a success."""
+
+    def sentence(self) -> str:
+        """Return the verdict as text."""
+
+
 @dataclasses.dataclass
 class Part:
-    """A picture or a sound under a caption, as base64."""
+    """An image, an audio clip or both under a caption.
+
+    Attributes:
+      caption: text below.
+      png: base64 of a PNG file; may be empty.
+      wav: base64 of a WAV file; may be empty.
+    """
 
     caption: str
     png: str = ""
@@ -30,76 +48,83 @@ class Part:
 
 @dataclasses.dataclass
 class Section:
-    """A heading with a verdict, a text, a table and samples; each sample is a row of parts, in so many `columns`."""
+    """A section of a report.
+
+    Attributes:
+      title: heading.
+      verdict: shown below the heading.
+      headings: of the table's columns.
+      table: rows of cells.
+      samples: rows of parts: mappings with `parts`, and optionally `columns` (parts per line) and `pixel` (true for
+        images that are enlarged without interpolation).
+      text: a paragraph below the verdict.
+    """
 
     title: str
-    verdict: str = ""
-    heads: Sequence[str] = ()
+    verdict: Verdict | None = None
+    headings: Sequence[str] = ()
     table: Sequence[Sequence[str]] = ()
     samples: Sequence[Mapping] = ()
     text: str = ""
 
-    @property
-    def good(self) -> bool:
-        """Whether the verdict is a good one."""
-        return self.verdict.startswith(("converts", "generates"))
-
 
 def format_table(rows: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells of a table of named rows; columns that no row has are left out.
+    """Return the headings and cells of a table of named rows; columns without a value in any row are left out.
 
-    >>> tabled({"model": {"n": 2, "heard_as_target": 0.5}})
-    (['row', 'examples', 'heard as target'], [['model', '2', '50 %']])
+    >>> format_table({"model": {"n": 2, "target_rate": 0.5}})
+    (['row', 'examples', 'classified as target'], [['model', '2', '50 %']])
     """
     columns = [
         name
-        for name in {**glossary.HEADS, **{c: c for r in rows.values() for c in r}}
+        for name in {**glossary.HEADINGS, **{c: c for r in rows.values() for c in r}}
         if any(name in r for r in rows.values())
     ]
-    heads = ["row", *(glossary.HEADS.get(name, name.replace("_", " ")) for name in columns)]
-    return heads, [[name, *(_cell(column, row.get(column)) for column in columns)] for name, row in rows.items()]
+    headings = ["row", *(glossary.HEADINGS.get(name, name.replace("_", " ")) for name in columns)]
+    return headings, [
+        [name, *(_format_cell(column, row.get(column)) for column in columns)] for name, row in rows.items()
+    ]
 
 
-def _cell(column: str, value: float | None) -> str:
+def _format_cell(column: str, value: float | None) -> str:
     if value is None:
         return "-"
-    if column.startswith("heard_as_"):
+    if column in ("target_rate", "neither_rate"):
         return f"{100 * value:.0f} %"
     return str(value) if isinstance(value, int) else f"{value:.3g}"
 
 
-def sound_part(caption: str, waveform: np.ndarray, log_mels: np.ndarray, spec: AudioSpec) -> Part:
-    """A player with a spectrogram above it."""
+def audio_part(caption: str, waveform: np.ndarray, log_mels: np.ndarray, spec: AudioSpec) -> Part:
+    """Return an audio player of samples `[samples]` below the spectrogram of log-mels `[frames, mels]`."""
     out = io.BytesIO()
     peak = max(1.0, float(np.abs(waveform).max(initial=0.0)))
     soundfile.write(out, waveform / peak, spec.sample_rate_hz, format="WAV", subtype="PCM_16")
     return Part(caption, _base64(plots.plot_log_mels({"": log_mels}, spec)), _base64(out.getvalue()))
 
 
-def picture_part(caption: str, picture: np.ndarray) -> Part:
-    """A picture in [-1, 1]."""
+def image_part(caption: str, pixels: np.ndarray) -> Part:
+    """Return an image `[height, width, channels]` in [-1, 1] as a part."""
     out = io.BytesIO()
-    image.write(out, image.to_pixels(picture))
+    image.write(out, image.to_pixels(pixels))
     return Part(caption, _base64(out.getvalue()))
 
 
 def figure_part(caption: str, figure: matplotlib.figure.Figure) -> Part:
-    """A drawing."""
+    """Return a Matplotlib figure as a part."""
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return Part(caption, _base64(out.getvalue()))
 
 
-def curves(metrics: Sequence[Mapping]) -> str:
-    """A PNG, as base64, of all metrics over the steps, training and validation; nothing of no lines."""
+def plot_metrics(metrics: Sequence[Mapping]) -> str:
+    """Return a PNG, as base64, of training and validation metrics over the steps; empty without metrics."""
     names = [n for n in (metrics[0] if metrics else {}) if n not in ("split", "step", "steps_per_s", "waiting")]
     if not names:
         return ""
     columns = min(4, len(names))
     height = 2.3 * -(-len(names) // columns)
     figure = matplotlib.figure.Figure(figsize=(3.2 * columns, height), dpi=90, layout="constrained")
-    for number, name in enumerate(names):
-        axes = figure.add_subplot(-(-len(names) // columns), columns, number + 1)
+    for position, name in enumerate(names, start=1):
+        axes = figure.add_subplot(-(-len(names) // columns), columns, position)
         for split in ("train", "val"):
             rows = [row for row in metrics if row["split"] == split and row.get(name) is not None]
             axes.plot([row["step"] for row in rows], [row[name] for row in rows], label=split)
@@ -111,16 +136,25 @@ def curves(metrics: Sequence[Mapping]) -> str:
     return _base64(out.getvalue())
 
 
-def page(
+def render_page(
     *,
     title: str,
     summary: str,
     sections: Sequence[Section],
     metrics: Sequence[Mapping],
     configuration,
-    meanings: Sequence[tuple[str, str]] = glossary.MEANINGS,
+    definitions: Sequence[tuple[str, str]] = glossary.DEFINITIONS,
 ) -> str:
-    """The HTML of a report; `meanings` explain the words in it."""
+    """Render a report as HTML.
+
+    Args:
+      title: of the page.
+      summary: first paragraph.
+      sections: in order.
+      metrics: rows of the training log, which are plotted; may be empty.
+      configuration: shown as JSON at the end.
+      definitions: pairs of a term used in the report and its definition.
+    """
     template = importlib.resources.files("pipelines.reporting").joinpath("report.html").read_text()
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(template).render(
@@ -128,8 +162,8 @@ def page(
         summary=summary,
         sections=sections,
         columns=max((len(sample["parts"]) for s in sections for sample in s.samples), default=1),
-        curves=curves(metrics),
-        meanings=meanings,
+        curves=plot_metrics(metrics),
+        definitions=definitions,
         configuration=json.dumps(configuration, indent=2, ensure_ascii=False),
     )
 

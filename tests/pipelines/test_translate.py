@@ -107,12 +107,12 @@ def test_results_of_an_attempt_that_did_not_end_are_replaced(speech_run, tmp_pat
 @pytest.fixture(scope="module")
 def converted(speech_run):
     """A function of samples and their rate: what they become, or why not."""
-    converter = file_translator.Converter(file_translator.Conversion(speech_run, "high"))
+    converter = file_translator.FileTranslator(file_translator.TranslationOptions(speech_run, "high"))
 
     def convert(samples, rate_hz):
         made = io.BytesIO()
         held = file_translator.Item(_wav(samples, rate_hz), lambda: contextlib.nullcontext(made))
-        (outcome,) = converter.convert([held])
+        (outcome,) = converter.translate_files([held])
         made.seek(0)
         return outcome if isinstance(outcome, Exception) else soundfile.read(made)[0]
 
@@ -199,7 +199,7 @@ def test_pitch_is_moved_to_the_targets_before_the_model_hears_it(speech_run, spe
     of_voices = {name: stats.Moments.of(np.log([[0.93 * f0], [1.07 * f0]])) for name, f0 in VOICES_HZ.items()}
     read = config.spec_from_json
     monkeypatch.setattr(config, "spec_from_json", lambda fields: dataclasses.replace(read(fields), pitch=of_voices))
-    monkeypatch.setattr(exported_model.Model, "_function", lambda *_: lambda features: features)
+    monkeypatch.setattr(exported_model.Model, "_translate_function", lambda *_: lambda features: features)
     source = speech_folder / "low" / "clip_01.wav"
     translate(speech_run, source, tmp_path / "out", pitch="mean_variance", inverter="source_phase")
     here, there = (soundfile.read(path)[0] for path in (source, tmp_path / "out" / source.name))
@@ -213,7 +213,7 @@ def test_pitch_is_moved_to_the_targets_before_the_model_hears_it(speech_run, spe
         ({"target": "hihg"}, "did you mean high"),
         ({"target": "high", "source": "high"}, "both high"),
         ({"target": "high", "inverter": "griffin"}, "--inverter=griffin; wanted one of"),
-        ({"target": "high", "pitch": "mean_variance"}, "records hold no pitch of low; preprocess with --pitch"),
+        ({"target": "high", "pitch": "mean_variance"}, "records have no pitch of low; preprocess with --pitch"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused_at_once(speech_run, speech_folder, tmp_path, changes, complaint):
@@ -228,10 +228,10 @@ def test_a_model_that_does_not_translate_says_what_it_can(code_run, speech_folde
 
 
 def test_a_run_without_export_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="is no run: it has no config.json"):
+    with pytest.raises(ValueError, match="is not a run: it has no config.json"):
         exported_model.Model(str(tmp_path))
     (tmp_path / "config.json").touch()
-    with pytest.raises(ValueError, match="no export.* the same train command goes on"):
+    with pytest.raises(ValueError, match="no export.* repeat the train command to finish"):
         exported_model.Model(str(tmp_path))
 
 
@@ -300,14 +300,14 @@ def test_a_file_that_cannot_be_written_is_a_failure_and_its_neighbours_are_not(p
 
 
 def test_one_that_spoils_a_batch_fails_alone(speech_run, speech_folder, tmp_path, monkeypatch):
-    together = file_translator.Converter._short
+    together = file_translator.FileTranslator._translate_short
 
     def spoilt(self, recordings):
         if any(recording.samples == 4000 for recording in recordings):
             raise RuntimeError("out of memory")
         return together(self, recordings)
 
-    monkeypatch.setattr(file_translator.Converter, "_short", spoilt)
+    monkeypatch.setattr(file_translator.FileTranslator, "_translate_short", spoilt)
     shutil.copytree(speech_folder / "low", tmp_path / "in")
     soundfile.write(tmp_path / "in" / "bad.wav", voice(110.0, 0.5, RATE_HZ, seed=1), RATE_HZ)
     count = len(list((speech_folder / "low").iterdir()))

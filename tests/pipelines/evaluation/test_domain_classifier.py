@@ -6,33 +6,35 @@ from models.features import ood_examples
 from pipelines.evaluation import domain_classifier, translation_quality
 
 
-def test_the_judge_hears_the_voice_and_not_the_inversion(speech_run, held_out):
-    _, facts = translation_quality.Evaluator(speech_run, held_out).judge()
+def test_the_classifier_is_invariant_to_inversion(speech_run, held_out):
+    _, accuracies = translation_quality.Evaluator(speech_run, held_out).train_classifier()
     for kind in ("accuracy", "accuracy_inverted"):
-        assert set(facts[kind]) == {"low", "high"} and min(facts[kind].values()) >= 0.9
+        assert set(accuracies[kind]) == {"low", "high"} and min(accuracies[kind].values()) >= 0.9
 
 
-def test_the_judge_knows_pictures(picture_run, picture_records):
-    _, facts = translation_quality.Evaluator(picture_run, picture_records).judge()
-    assert min(facts["accuracy"].values()) == 1.0
+def test_the_classifier_separates_image_domains(picture_run, picture_records):
+    _, accuracies = translation_quality.Evaluator(picture_run, picture_records).train_classifier()
+    assert min(accuracies["accuracy"].values()) == 1.0
 
 
-def test_the_judge_takes_noise_for_neither_domain(picture_run, picture_records):
-    made = translation_quality.Evaluator(picture_run, picture_records)
-    judge, facts = made.judge()
-    assert min(facts["accuracy"].values()) == 1.0
-    rng, shown = np.random.default_rng(5), [x.features for found in made.test.values() for x in found]
-    noise = [rng.uniform(-1, 1, x.shape).astype(np.float32) for x in shown]
-    scrambled = [rng.permutation(x.reshape(-1, x.shape[-1])).reshape(x.shape) for x in shown]
-    for broken in (noise, scrambled, [ood_examples.ood_example(x, rng) for x in shown]):
-        assert np.mean(judge.judge(broken) == 2) >= 0.9
+def test_the_classifier_assigns_noise_to_neither_domain(picture_run, picture_records):
+    evaluator = translation_quality.Evaluator(picture_run, picture_records)
+    classifier, accuracies = evaluator.train_classifier()
+    assert min(accuracies["accuracy"].values()) == 1.0
+    rng, images = np.random.default_rng(5), [x.features for split in evaluator.test.values() for x in split]
+    noise = [rng.uniform(-1, 1, x.shape).astype(np.float32) for x in images]
+    scrambled = [rng.permutation(x.reshape(-1, x.shape[-1])).reshape(x.shape) for x in images]
+    for broken in (noise, scrambled, [ood_examples.ood_example(x, rng) for x in images]):
+        assert np.mean(classifier.predict(broken) == 2) >= 0.9
 
 
-def test_a_judge_is_the_same_for_the_same_seed(speech_run, held_out):
-    made = translation_quality.Evaluator(speech_run, held_out)
-    shown = {name: [x.features for x in found] for name, found in made.test.items()}
+def test_a_classifier_is_the_same_for_the_same_seed(speech_run, held_out):
+    evaluator = translation_quality.Evaluator(speech_run, held_out)
+    features = {name: [x.features for x in split] for name, split in evaluator.test.items()}
     logits = [
-        domain_classifier.fit(shown, made.spec, seed=3, steps=5).network(shown["low"][0][None].astype(np.float32))
+        domain_classifier.fit(features, evaluator.spec, seed=3, steps=5).network(
+            features["low"][0][None].astype(np.float32)
+        )
         for _ in "ab"
     ]
     np.testing.assert_array_equal(*logits)

@@ -11,7 +11,7 @@ from pipelines.inference import exported_model
 
 def test_the_report_holds_a_vocoder_against_the_other_inverters(vocoder_run, waveform_records):
     found = {}
-    (section,) = translation_quality.Evaluator(vocoder_run, waveform_records).remade(found)
+    (section,) = translation_quality.Evaluator(vocoder_run, waveform_records).copy_synthesis_section(found)
     rows = [f"{domain}, {way}" for domain in ("low", "high") for way in ("griffin_lim", "source_phase", "vocoder")]
     table = found["copy_synthesis"]
     assert [row[0] for row in section.table] == list(table) == rows
@@ -25,8 +25,8 @@ def test_an_evaluation_hears_through_the_vocoder_that_it_is_given(speech_run, vo
         for inverter in ("griffin_lim", f"vocoder:{vocoder_run}")
     )
     example = plain.test["low"][0]
-    (heard,), (again,) = plain.heard([example]), vocoded.heard([example])
-    (alone,) = exported_model.Model(vocoder_run).vocoded([example.features])
+    (heard,), (again,) = plain.resynthesize([example]), vocoded.resynthesize([example])
+    (alone,) = exported_model.Model(vocoder_run).vocode_clips([example.features])
     np.testing.assert_allclose(again.waveform / np.abs(again.waveform).max(), alone / np.abs(alone).max(), atol=1e-5)
     assert np.abs(heard.waveform - again.waveform).max() > 0.01
     with pytest.raises(ValueError, match="have no source"):
@@ -34,14 +34,14 @@ def test_an_evaluation_hears_through_the_vocoder_that_it_is_given(speech_run, vo
 
 
 def test_files_that_the_run_was_trained_on_are_left_out(speech_run, speech_folder, speech_records, tmp_path, capsys):
-    (tmp_path / "moved").symlink_to(speech_folder)  # by other names
+    (tmp_path / "renamed").symlink_to(speech_folder)  # by other names
     pairs = ["n_fft=256", "n_mels=32"]
-    preprocess(tmp_path / "moved", tmp_path / "out", ("low", "high"), pairs=pairs, fractions=(0.0, 1.0))
-    found, said = translation_quality.Evaluator(speech_run, str(tmp_path / "out")).test, capsys.readouterr().err
+    preprocess(tmp_path / "renamed", tmp_path / "out", ("low", "high"), pairs=pairs, fractions=(0.0, 1.0))
+    test, stderr = translation_quality.Evaluator(speech_run, str(tmp_path / "out")).test, capsys.readouterr().err
     for name in ("low", "high"):
         trained_on = dataset.open_records(speech_records).of("train", name)
-        assert len(found[name]) == 12 - len(trained_on) < 12
-        assert f"{len(trained_on)} test files of {name} are left out" in said
+        assert len(test[name]) == 12 - len(trained_on) < 12
+        assert f"{len(trained_on)} test files of {name} are left out" in stderr
 
 
 def test_records_of_another_front_end_are_refused(speech_run, picture_records):

@@ -1,4 +1,4 @@
-"""Weights by codes for any encoder, and what groups get of them."""
+"""Debiasing: resampling weights from codes, and their effect on groups."""
 
 import csv
 import dataclasses
@@ -33,17 +33,17 @@ def grouped(tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs(grouped, speech_records, tmp_path_factory):
     """Records and a run by plugin."""
-    made = {}
+    runs = {}
     for plugin, data_dir, steps in (("db_vae", grouped, 40), ("ae", speech_records, 2)):
-        made[plugin] = str(tmp_path_factory.mktemp("run")), data_dir
-        train(made[plugin][0], data_dir, plugin, latent=3, steps=steps, batch_size=8, learning_rate=3e-3).fit()
-    return made
+        runs[plugin] = str(tmp_path_factory.mktemp("run")), data_dir
+        train(runs[plugin][0], data_dir, plugin, latent=3, steps=steps, batch_size=8, learning_rate=3e-3).fit()
+    return runs
 
 
 def debiased(runs, plugin, folder, **options):
     run_dir, data_dir = runs[plugin]
-    asked = {"run_dir": run_dir, "data_dir": data_dir, "output_dir": str(folder), "weights": str(folder / "w.csv")}
-    job.explore(job.Asked(do="debias", count=2, **{**asked, **options}))
+    paths = {"run_dir": run_dir, "data_dir": data_dir, "output_dir": str(folder), "weights": str(folder / "w.csv")}
+    job.explore(job.JobConfig(do="debias", count=2, **{**paths, **options}))
     return json.loads((folder / "debias.json").read_text())
 
 
@@ -54,25 +54,25 @@ def test_the_rare_group_is_drawn_more_often(runs, tmp_path):
     assert groups["striped"]["drawn"] > 1.3 * groups["striped"]["share"]
     for column in ("share", "drawn"):
         assert sum(row[column] for row in groups.values()) == pytest.approx(1)
-    found = numbers["accuracy"]["plugin"]
-    assert 0 <= found["worst"] <= found["overall"] <= 1
+    accuracy = numbers["accuracy"]["plugin"]
+    assert 0 <= accuracy["worst"] <= accuracy["overall"] <= 1
     effective = [row["effective_share"] for row in numbers["alphas"]]
     assert effective == sorted(effective) and effective[-1] > 0.95
     assert "Least represented" in (tmp_path / "report.html").read_text()
 
 
-def test_the_sidecar_is_one_that_training_takes(runs, tmp_path, capsys):
+def test_training_accepts_the_sidecar(runs, tmp_path, capsys):
     for alpha, warned in ((1.0, False), (1e-3, True), (1e-3, False)):
         debiased(runs, "db_vae", tmp_path, alpha=alpha)
         assert ("w.csv holds other weights, which are replaced" in capsys.readouterr().err) == warned
     data = dataset.open_records(runs["db_vae"][1])
-    made = sample_weights.read_weights(str(tmp_path / "w.csv"), data.sources)
+    weights = sample_weights.read_weights(str(tmp_path / "w.csv"), data.sources)
     for domain in data.spec.domains:
-        mine = [made[source.id, 0] for source in data.of("train", domain)]
-        assert np.mean(mine) == pytest.approx(1, abs=1e-3) and min(mine) > 0
-    weighed = dataclasses.replace(data, weights=made)
+        domain_weights = [weights[source.id, 0] for source in data.of("train", domain)]
+        assert np.mean(domain_weights) == pytest.approx(1, abs=1e-3) and min(domain_weights) > 0
+    weighted = dataclasses.replace(data, weights=weights)
     trainer = train(str(tmp_path / "run"), runs["db_vae"][1], "ae", latent=2)
-    trainer.loader.data = weighed
+    trainer.feed.data = weighted
     assert np.isfinite(list(trainer.fit().values())).all()
 
 
@@ -91,24 +91,24 @@ def test_an_autoencoder_of_speech_is_probed(runs, tmp_path):
         debiased(runs, "ae", tmp_path, labels=str(labels))
 
 
-def test_a_recording_is_drawn_from_as_often_as_training_does():
+def test_sampling_shares_follow_the_crops_of_training():
     source = dataclasses.make_dataclass("Source", ["domain", "active"])
     files = [latent_model.File(source("a", active), None, None, None) for active in ([16], [16], [40, 30])]
-    bench = types.SimpleNamespace(frames=32, spec=types.SimpleNamespace(kind="audio"))
-    np.testing.assert_allclose(debias.drawn_shares(bench, files, np.ones(3)), [0.25, 0.25, 0.5])
+    model = types.SimpleNamespace(window_frames=32, spec=types.SimpleNamespace(kind="audio"))
+    np.testing.assert_allclose(debias.sampling_shares(model, files, np.ones(3)), [0.25, 0.25, 0.5])
 
 
-def test_where_one_domain_is_coded_the_others_are_drawn_as_ever(runs, monkeypatch):
+def test_weights_of_domains_without_codes_are_one(runs, monkeypatch):
     class Coded:
-        run = {"config": {"encoded_domain": "b"}}
-        asked = job.Asked(do="debias", run_dir="", data_dir="", output_dir="")
+        run_config = {"config": {"encoded_domain": "b"}}
+        job_config = job.JobConfig(do="debias", run_dir="", data_dir="", output_dir="")
         data = dataset.Records("", dataset.Spec(None, ("a", "b"), {}), ())
 
     class File:
         def __init__(self, domain):
-            self.x, self.source = np.zeros((1, 2)), dataclasses.make_dataclass("Source", ["domain"])(domain)
+            self.units, self.source = np.zeros((1, 2)), dataclasses.make_dataclass("Source", ["domain"])(domain)
 
     files = [File(domain) for domain in "aaabbb"]
     codes = [np.array([[float(n == 5)]]) for n in range(6)]
-    found = np.concatenate(debias.weights_of(Coded, files, codes, 0.0))
-    np.testing.assert_allclose(found, [1, 1, 1, 0.75, 0.75, 1.5])
+    weights = np.concatenate(debias.unit_weights(Coded, files, codes, 0.0))
+    np.testing.assert_allclose(weights, [1, 1, 1, 0.75, 0.75, 1.5])

@@ -13,7 +13,7 @@ def test_codes_are_scored_against_the_factors_that_drew_them(explored):
     assert set(numbers["gaps"]) == {"shape", "scale", "orientation", "x", "y"}
 
 
-def test_scores_that_need_two_factors_are_not_given_for_one(explored, runs, tmp_path):
+def test_scores_that_need_two_factors_are_left_out_for_one(explored, runs, tmp_path):
     data, table = dataset.open_records(runs["speech"][1]), tmp_path / "labels.csv"
     table.write_text("id,voice\n" + "".join(f"{s.id},{s.domain}\n" for s in data.sources))
     numbers, _, _ = explored("disentangle", "speech", labels=str(table))
@@ -37,5 +37,5 @@ def test_factors_may_come_from_a_table(explored, runs, tmp_path):
 
 
 def test_without_factors_there_is_nothing_to_score(explored):
-    with pytest.raises(ValueError, match=r"no factors are known.*--labels"):
+    with pytest.raises(ValueError, match=r"factors of these files are unknown.*--labels"):
         explored("disentangle", "speech")

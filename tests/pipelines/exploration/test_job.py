@@ -12,6 +12,6 @@ def test_one_end_given_twice_and_a_file_for_a_folder_are_refused(explored, tmp_p
 
 
 @pytest.mark.parametrize("job", ["sample", "outliers"])
-def test_training_files_are_not_taken_for_new_ones(explored, job):
+def test_the_training_split_is_refused(explored, job):
     with pytest.raises(ValueError, match="--split=train: .*; wanted val or test"):
         explored(job, "pictures", split="train")

@@ -10,13 +10,13 @@ from pipelines.inference import exported_model, outlier_detector
 FRONT_END = ["n_fft=256", "n_mels=32"]
 
 
-def test_outliers_are_scored_and_the_threshold_stays_in_the_run(detecting):
+def test_outliers_are_scored_and_the_threshold_is_stored_in_the_run(detecting):
     run_dir, numbers, rows, _ = detecting
     assert set(numbers["detection"]) == {"noise", "inverted", "blurred"}
-    for found in numbers["detection"].values():
+    for table in numbers["detection"].values():
         names = {"reconstruction", "mahalanobis", "knn", "negative_elbo", "sharpness", "combined"}
-        assert set(found) == names
-        for measures in found.values():
+        assert set(table) == names
+        for measures in table.values():
             assert all(0 <= low <= high <= 1 for _, low, high in measures.values())
     assert numbers["detection"]["noise"][numbers["best"]["noise"]]["auroc"][0] > 0.9
     above = [row["flagged"] == "True" for row in rows if row["kind"] == "usual"]
@@ -25,7 +25,7 @@ def test_outliers_are_scored_and_the_threshold_stays_in_the_run(detecting):
     assert detector.threshold == numbers["threshold"]
 
 
-def test_files_that_cannot_be_read_are_left_out_of_what_is_strange(explored, enough, tmp_path, capsys):
+def test_unreadable_ood_files_are_left_out(explored, enough, tmp_path, capsys):
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "broken.png").write_bytes(b"no picture")
     options = {"false_positive_rate": 0.3, "count": 1, "against": (f"odd={tmp_path}/odd",)}
@@ -35,12 +35,12 @@ def test_files_that_cannot_be_read_are_left_out_of_what_is_strange(explored, eno
     (tmp_path / "odd" / "notes.txt").write_text("no picture either")
     numbers, rows, _ = explored("outliers", "pictures", **options)
     assert [row["id"] for row in rows if row["kind"] == "odd"] == [str(tmp_path / "odd" / "whole.png")]
-    said = capsys.readouterr().err
-    assert "broken.png: not readable as a picture" in said and "odd" in numbers["detection"]
-    assert "1 of other endings (1 .txt)" in said
+    stderr = capsys.readouterr().err
+    assert "broken.png: not readable as a picture" in stderr and "odd" in numbers["detection"]
+    assert "1 of other endings (1 .txt)" in stderr
 
 
-def test_speech_is_told_from_what_is_none_and_from_given_files(explored, enough, speech_folder, tmp_path):
+def test_speech_is_separated_from_noise_and_from_given_files(explored, enough, speech_folder, tmp_path):
     preprocess(speech_folder, tmp_path / "records", ("low", "high"), pairs=FRONT_END, fractions=(0.5, 0.2))
     options = {"false_positive_rate": 0.4, "against": (f"other={speech_folder}/high",)}
     options["data_dir"] = str(tmp_path / "records")
@@ -50,5 +50,5 @@ def test_speech_is_told_from_what_is_none_and_from_given_files(explored, enough,
 
 
 def test_too_few_held_out_files_set_no_threshold(explored):
-    with pytest.raises(ValueError, match=r"val split; wanted 20 or more to set a threshold by, see --val_fraction"):
+    with pytest.raises(ValueError, match=r"val split; wanted 20 or more to set a threshold, see --val_fraction"):
         explored("outliers", "speech")

@@ -7,7 +7,7 @@ KINDS = pytest.mark.parametrize("kind", ["pictures", "speech"])
 
 
 @KINDS
-def test_what_is_reconstructed_is_scored_file_by_file(explored, kind):
+def test_reconstructions_are_scored_by_file(explored, kind):
     numbers, rows, page = explored("reconstruct", kind, count=2)
     assert numbers["errors"]["all"]["n"] == len(rows) == numbers["files"]
     mean = np.mean([float(row["squared_error"]) for row in rows])

@@ -10,9 +10,9 @@ KINDS = pytest.mark.parametrize("kind", ["pictures", "speech"])
 
 
 @KINDS
-def test_samples_are_held_against_the_data(explored, kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(sample, "LEAST", 5)
-    monkeypatch.setattr(outliers, "threshold", lambda scores, _: float(np.max(scores)))  # of fewer than are wanted
+def test_samples_are_scored_against_the_data(explored, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(sample, "MIN_UNITS", 5)
+    monkeypatch.setattr(outliers, "threshold", lambda scores, _: float(np.max(scores)))  # for fewer files than required
     numbers, rows, page = explored("sample", kind, count=2)
     assert [row["from"] for row in rows] == ["held out", "reconstructed", "prior", "truncated", "mixture", "noise"]
     table = numbers["samples"]
@@ -22,16 +22,16 @@ def test_samples_are_held_against_the_data(explored, kind, tmp_path, monkeypatch
     assert len(list(tmp_path.glob("samples/*.wav"))) == page.count("<audio") == (6 if kind == "speech" else 0)
 
 
-def test_completeness_wants_enough_files(explored):
-    with pytest.raises(ValueError, match=r"11 pictures or windows in a split of .*; wanted 20 or more"):
+def test_completeness_needs_enough_files(explored):
+    with pytest.raises(ValueError, match=r"11 images or windows in a split of .*; wanted 20 or more"):
         explored("sample", "pictures")
 
 
 def test_a_mixture_finds_the_clusters(rng):
     codes = rng.normal(size=(400, 2)) + np.where(np.arange(400) % 2, -8, 8)[:, None]
-    made = sample.fitted(codes, 0)
-    assert made.n_components == 2
-    drawn = sample.drawn_codes(2, made, 0)
+    mixture = sample.fit_mixture(codes, 0)
+    assert mixture.n_components == 2
+    drawn = sample.sample_codes(2, mixture, 0)
     assert np.abs(drawn["truncated"]).max() <= 1 < np.abs(drawn["prior"]).max()
     assert np.abs(drawn["mixture"].mean(axis=1)).min() > 4
     assert set(np.sign(drawn["mixture"][:20, 0])) == {-1, 1}  # the page shows the first ones

@@ -1,4 +1,4 @@
-"""A grid of runs: each trained once, gone on with where it stopped, and drawn."""
+"""Sweeps: every run of a grid is trained once, resumed if incomplete, and plotted."""
 
 import csv
 import dataclasses
@@ -16,24 +16,24 @@ from pipelines.exploration import sweep as sweep_job
 
 @pytest.fixture
 def swept(picture_records, tmp_path, monkeypatch):
-    """Sweeps with trainings in this process; the points that were trained."""
+    """A sweep that trains in this process; returns the points that were trained."""
     trained = []
 
-    def trains(asked, point):
+    def train_point(job_config, point):
         sizes = {key: int(value) if value.isdigit() else value for key, value in point.values}
-        train(f"{asked.run_dir}/{point.name}", picture_records, point.plugin, **sizes).fit()
+        train(f"{job_config.run_dir}/{point.name}", picture_records, point.plugin, **sizes).fit()
         trained.append(point.name)
-        with open(sweep_job._marker(asked, point), "w") as file:
-            json.dump(sweep_job._command(asked, point), file)
+        with open(sweep_job._marker_path(job_config, point), "w") as file:
+            json.dump(sweep_job._command(job_config, point), file)
 
     def sweep(*flags, **options):
         trained.clear()
         folder = {"run_dir": str(tmp_path / "runs"), "data_dir": picture_records, "output_dir": str(tmp_path / "out")}
-        asked = job.Asked(do="sweep", grid=flags, plugins=("ae",), processes=1, **folder, **options)
-        job.explore(asked)
+        job_config = job.JobConfig(do="sweep", grid=flags, plugins=("ae",), processes=1, **folder, **options)
+        job.explore(job_config)
         return sorted(trained), json.loads((tmp_path / "out" / "sweep.json").read_text())
 
-    monkeypatch.setattr(sweep_job, "_train", trains)
+    monkeypatch.setattr(sweep_job, "_train_run", train_point)
     return sweep
 
 
@@ -50,65 +50,65 @@ def test_a_sweep_trains_every_point_once_and_draws_the_curve(swept, tmp_path):
     assert (tmp_path / "out" / "report.html").read_text().count("<figure>") == 4
 
 
-def test_a_key_of_words_has_rows_and_no_curve(swept, tmp_path):
+def test_a_key_without_numeric_values_has_rows_and_no_curve(swept, tmp_path):
     _, numbers = swept("decay=cosine,constant", "latent=2")
     assert [row["decay"] for row in numbers["means"]] == ["cosine", "constant"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert "By latent" in page and "By decay" not in page
 
 
-def test_a_place_of_zero_is_drawn_on_a_plain_axis():
-    for places in ([0.0, 1.0, 4.0], [1.0, 2.0, 4.0]):
-        assert figures.curves("", {"ae": (places, places, None)}, x="", y="", log=True).png
+def test_x_values_of_zero_are_plotted_on_a_linear_axis():
+    for positions in ([0.0, 1.0, 4.0], [1.0, 2.0, 4.0]):
+        assert figures.plot_curves("", {"ae": (positions, positions, None)}, x="", y="", log=True).png
 
 
 @pytest.mark.parametrize("flag", ["latent", "latent=", "=2", "latent=2,,4"])
-def test_a_grid_that_is_none_is_refused(flag):
+def test_a_malformed_grid_is_refused(flag):
     with pytest.raises(ValueError, match="wanted KEY=VALUE,VALUE"):
-        sweep_job.grid(["ae"], [flag])
+        sweep_job.parse_grid(["ae"], [flag])
 
 
-def test_a_run_that_was_told_something_else_is_trained_again(tmp_path):
-    (point,) = sweep_job.grid(["ae"], ["latent=2"])
-    asked = job.Asked(do="sweep", run_dir=str(tmp_path), data_dir="x", output_dir="")
-    assert sweep_job._done(asked, point) is None
+def test_a_run_with_other_arguments_is_trained_again(tmp_path):
+    (point,) = sweep_job.parse_grid(["ae"], ["latent=2"])
+    job_config = job.JobConfig(do="sweep", run_dir=str(tmp_path), data_dir="x", output_dir="")
+    assert sweep_job._completed_command(job_config, point) is None
     (tmp_path / point.name).mkdir()
-    (tmp_path / point.name / "swept.json").write_text(json.dumps(sweep_job._command(asked, point)))
-    assert sweep_job._done(asked, point) == sweep_job._command(asked, point)
-    longer = dataclasses.replace(asked, training=("steps=9",))
-    assert sweep_job._done(longer, point) != sweep_job._command(longer, point)
+    (tmp_path / point.name / "swept.json").write_text(json.dumps(sweep_job._command(job_config, point)))
+    assert sweep_job._completed_command(job_config, point) == sweep_job._command(job_config, point)
+    longer = dataclasses.replace(job_config, training=("steps=9",))
+    assert sweep_job._completed_command(longer, point) != sweep_job._command(longer, point)
 
 
 def test_a_run_on_other_records_is_trained_again(picture_records, tmp_path):
-    (point,) = sweep_job.grid(["ae"], ["latent=2"])
-    asked = job.Asked(do="sweep", run_dir=str(tmp_path), data_dir=picture_records, output_dir="")
+    (point,) = sweep_job.parse_grid(["ae"], ["latent=2"])
+    job_config = job.JobConfig(do="sweep", run_dir=str(tmp_path), data_dir=picture_records, output_dir="")
     data = dataset.open_records(picture_records)
-    for kept, stale in ((data.sources, False), (data.sources[1:], True)):
-        made = fingerprint.records_fingerprint(data.spec, kept)
-        run = run_directory.Run(plugin="ae", preset="small", config={}, data_dir="", spec={}, records=made)
+    for sources, stale in ((data.sources, False), (data.sources[1:], True)):
+        records = fingerprint.records_fingerprint(data.spec, sources)
+        run = run_directory.Run(plugin="ae", preset="small", config={}, data_dir="", spec={}, records=records)
         run_directory.write_run(str(tmp_path / point.name), run)
-        assert sweep_job._stale(asked, point) == stale
+        assert sweep_job._is_stale(job_config, point) == stale
 
 
-def test_keys_that_train_has_flags_for_become_flags():
-    (point,) = sweep_job.grid(["vae"], ["latent=2", "beta=4", "seed=3"])
+def test_keys_with_a_flag_of_train_become_flags():
+    (point,) = sweep_job.parse_grid(["vae"], ["latent=2", "beta=4", "seed=3"])
     assert point.flags() == ["--plugin=vae", "--set=latent=2", "--set=beta=4", "--seed=3"]
 
 
-def test_a_training_that_fails_says_why(picture_records, tmp_path):
-    asked = {"run_dir": str(tmp_path), "data_dir": picture_records, "output_dir": str(tmp_path / "out")}
+def test_the_error_of_a_failed_training_is_reported(picture_records, tmp_path):
+    paths = {"run_dir": str(tmp_path), "data_dir": picture_records, "output_dir": str(tmp_path / "out")}
     with pytest.raises(ValueError, match=r"train .*--set=latent=0.* exit code 2: error: latent=0; wanted"):
-        job.explore(job.Asked(do="sweep", grid=("latent=0",), plugins=("ae",), **asked))
+        job.explore(job.JobConfig(do="sweep", grid=("latent=0",), plugins=("ae",), **paths))
 
 
-def test_a_point_that_cannot_be_is_refused_before_any_is_trained(tmp_path):
-    asked = {"run_dir": str(tmp_path / "runs"), "data_dir": "x", "output_dir": str(tmp_path / "out")}
-    for flag, said in (("latent=2,zero", "latent='zero'; wanted a whole"), ("latnet=2", "did you mean latent")):
-        with pytest.raises(ValueError, match=said):
-            job.explore(job.Asked(do="sweep", grid=(flag,), plugins=("ae",), **asked))
+def test_an_invalid_point_is_refused_before_any_training(tmp_path):
+    paths = {"run_dir": str(tmp_path / "runs"), "data_dir": "x", "output_dir": str(tmp_path / "out")}
+    for flag, message in (("latent=2,zero", "latent='zero'; wanted a whole"), ("latnet=2", "did you mean latent")):
+        with pytest.raises(ValueError, match=message):
+            job.explore(job.JobConfig(do="sweep", grid=(flag,), plugins=("ae",), **paths))
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_job_that_is_none_is_refused():
+def test_an_unknown_job_is_refused():
     with pytest.raises(ValueError, match="--do=sampel: no such job; did you mean sample"):
-        job.explore(job.Asked(do="sampel", run_dir="", data_dir="", output_dir=""))
+        job.explore(job.JobConfig(do="sampel", run_dir="", data_dir="", output_dir=""))

@@ -6,11 +6,11 @@ KINDS = pytest.mark.parametrize("kind", ["pictures", "speech"])
 
 
 @KINDS
-def test_dimensions_are_ordered_by_what_they_say(explored, kind):
+def test_dimensions_are_ranked_by_kl_or_variance(explored, kind):
     numbers, rows, page = explored("traverse", kind, count=2, points=3)
     by = {"pictures": "KL", "speech": "variance"}[kind]
-    found = [float(row[by]) for row in rows]
-    assert found == sorted(found, reverse=True) and sorted(numbers["order"]) == [0, 1, 2, 3]
+    values = [float(row[by]) for row in rows]
+    assert values == sorted(values, reverse=True) and sorted(numbers["order"]) == [0, 1, 2, 3]
     attributes = {"pictures": {"brightness", "slant"}, "speech": {"loudness", "f0", "centroid", "duration"}}[kind]
     assert attributes <= set(rows[0])
     assert ("information" in numbers) == (kind == "pictures")

@@ -42,7 +42,9 @@ def test_processes_without_this_project_convert_as_translate_does(speech_run, tm
     soundfile.write(source, x, 8000, format="WAV", subtype="FLOAT")
     source.seek(0)
     held = file_translator.Item(source, lambda: _kept(made))
-    (facts,) = file_translator.Converter(file_translator.Conversion(speech_run, "high")).convert([held])
+    (facts,) = file_translator.FileTranslator(file_translator.TranslationOptions(speech_run, "high")).translate_files(
+        [held]
+    )
     assert facts["sample_rate_hz"] == 8000
     made.seek(0)
     wanted, _ = soundfile.read(made)

@@ -27,7 +27,7 @@ def test_a_long_waveform_goes_in_chunks_as_files_do(exported, speech_run):
     source, made = io.BytesIO(), io.BytesIO()
     soundfile.write(source, x, 8000, format="WAV", subtype="FLOAT")
     source.seek(0)
-    file_translator.Converter(file_translator.Conversion(speech_run, "high")).convert(
+    file_translator.FileTranslator(file_translator.TranslationOptions(speech_run, "high")).translate_files(
         [file_translator.Item(source, lambda: _kept(made))]
     )
     made.seek(0)

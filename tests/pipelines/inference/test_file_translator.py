@@ -14,7 +14,9 @@ from pipelines.inference import file_translator
 
 @pytest.fixture(scope="module")
 def converter(speech_run, vocoder_run):
-    return file_translator.Converter(file_translator.Conversion(speech_run, "high", inverter=f"vocoder:{vocoder_run}"))
+    return file_translator.FileTranslator(
+        file_translator.TranslationOptions(speech_run, "high", inverter=f"vocoder:{vocoder_run}")
+    )
 
 
 def converted(converter, recordings):
@@ -24,7 +26,7 @@ def converted(converter, recordings):
     for y, result in zip(recordings, results, strict=True):
         soundfile.write(file := io.BytesIO(), y, 8000, format="WAV", subtype="FLOAT")
         items.append(file_translator.Item(file, lambda result=result: contextlib.nullcontext(result)))
-    assert all(isinstance(outcome, dict) for outcome in converter.convert(items))
+    assert all(isinstance(outcome, dict) for outcome in converter.translate_files(items))
     return [soundfile.read(io.BytesIO(result.getvalue()))[0] for result in results]
 
 
@@ -64,7 +66,7 @@ def test_what_is_odd_about_a_recording_is_said_of_its_conversion(converter):
     for samples in (y, np.stack([y, -y], 1), y * 30000):
         soundfile.write(file := io.BytesIO(), samples, 8000, format="WAV", subtype="FLOAT")
         items.append(file_translator.Item(file, lambda: contextlib.nullcontext(io.BytesIO())))
-    plain, inverted, scaled = converter.convert(items)
+    plain, inverted, scaled = converter.translate_files(items)
     assert "notes" not in plain
     assert inverted["notes"] == ["channels cancel out when averaged: channel 1 is used"]
     assert len(scaled["notes"]) == 1 and scaled["notes"][0].endswith("read as 16-bit integers")
@@ -72,4 +74,4 @@ def test_what_is_odd_about_a_recording_is_said_of_its_conversion(converter):
 
 def test_a_run_that_is_no_vocoder_is_refused(converter, speech_run):
     with pytest.raises(ValueError, match="--inverter=vocoder:.*: plugin cyclegan has no signature vocode"):
-        converter._inverter(f"vocoder:{speech_run}")
+        converter._create_inverter(f"vocoder:{speech_run}")

@@ -16,20 +16,20 @@ from pipelines.jobs import translate_folder
 
 def test_a_detector_of_the_other_kind_is_refused(detecting):
     run_dir, *_ = detecting
-    with pytest.raises(ValueError, match="knows files of the kind image; these are of the kind audio"):
+    with pytest.raises(ValueError, match="was trained on files of the kind image; these are of the kind audio"):
         outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir), kind="audio")
 
 
 def test_a_detector_of_other_weights_is_refused(detecting):
     run_dir, *_ = detecting
-    path = pathlib.Path(run_dir, outlier_detector.FACTS)
-    told = json.loads(path.read_text())
-    path.write_text(json.dumps({**told, "weights": "those before"}))
-    with pytest.raises(ValueError, match="of other weights than .* has now"):
+    path = pathlib.Path(run_dir, outlier_detector.JSON_FILE)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "weights": "previous"}))
+    with pytest.raises(ValueError, match="fitted to other weights than .* has"):
         outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
 
 
-def test_a_detector_says_of_a_file_what_the_job_said(detecting, runs):
+def test_a_stored_detector_gives_the_scores_of_the_job(detecting, runs):
     run_dir, _, rows, _ = detecting
     detector = outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
     scores = {row["id"]: float(row["combined"]) for row in rows}
@@ -37,23 +37,27 @@ def test_a_detector_says_of_a_file_what_the_job_said(detecting, runs):
         assert detector.score(x) == pytest.approx(scores[source.id], rel=1e-3)
 
 
-def test_a_long_file_is_looked_at_in_the_same_windows_by_all(bench, monkeypatch, tmp_path):
-    coder = bench("speech").coder
-    spec, long = coder.spec.features, tmp_path / "long.wav"
+def test_windows_of_a_long_file_are_the_same_from_file_and_records(latent, monkeypatch, tmp_path):
+    encoder = latent("speech").encoder
+    spec, long = encoder.spec.features, tmp_path / "long.wav"
     y = np.concatenate([voice(110.0, 4.0, 8000, seed=n) for n in range(20)])
     soundfile.write(long, y, 8000)
     gain = audio.measure_level(str(long), spec).gain()
-    whole = np.concatenate(list(audio.segments(str(long), spec, gain, 999)))
+    features = np.concatenate(list(audio.segments(str(long), spec, gain, 999)))
     with open(long, "rb") as file:
-        of_file, starts = coder.units_of(file)
-    of_records, same = coder.units(whole)
-    np.testing.assert_array_equal(starts, same)
-    np.testing.assert_allclose(of_file, of_records, atol=1e-5)
-    assert len(starts) == outlier_detector.FRAMES // coder.frames < len(coder.units(whole, every=True)[0])
-    assert np.all(np.diff(starts) > 0) and starts[-1] > 0.9 * len(whole) and np.median(starts) > 0.3 * len(whole)
+        file_units, starts = encoder.read_units(file)
+    record_units, record_starts = encoder.extract_units(features)
+    np.testing.assert_array_equal(starts, record_starts)
+    np.testing.assert_allclose(file_units, record_units, atol=1e-5)
+    assert (
+        len(starts)
+        == outlier_detector.MAX_FRAMES // encoder.window_frames
+        < len(encoder.extract_units(features, all_windows=True)[0])
+    )
+    assert np.all(np.diff(starts) > 0) and starts[-1] > 0.9 * len(features) and np.median(starts) > 0.3 * len(features)
 
 
-def test_preprocess_leaves_out_what_is_unlike(detecting, tmp_path):
+def test_preprocess_leaves_out_outliers(detecting, tmp_path):
     run_dir, _, _, _ = detecting
     rng = np.random.default_rng(0)
     (tmp_path / "mixed").mkdir()
@@ -67,17 +71,17 @@ def test_preprocess_leaves_out_what_is_unlike(detecting, tmp_path):
     assert all(row["reason"].startswith("unlike the training data: outlier score") for row in rows)
 
 
-def test_translate_says_what_is_unlike(detecting, picture_run, tmp_path, capsys):
+def test_translate_reports_outliers(detecting, picture_run, tmp_path, capsys):
     rng = np.random.default_rng(0)
     (tmp_path / "noise").mkdir()
     image.write(str(tmp_path / "noise" / "x.png"), rng.integers(0, 256, (16, 16, 1)).astype(np.uint8))
-    asked = {"run_dir": picture_run, "target": "tinted", "screen": detecting[0]}
-    translate_folder.translate(pattern=str(tmp_path / "noise"), output_dir=str(tmp_path / "out"), **asked)
+    options = {"run_dir": picture_run, "target": "tinted", "screen": detecting[0]}
+    translate_folder.translate(pattern=str(tmp_path / "noise"), output_dir=str(tmp_path / "out"), **options)
     (row,) = map(json.loads, (tmp_path / "out" / "translations.jsonl").read_text().splitlines())
     assert row["unlike"].startswith("unlike the training data")
     assert f"warning: {tmp_path}/noise/x.png: unlike" in capsys.readouterr().err
 
 
-def test_a_run_without_a_detector_screens_nothing(code_run):
-    with pytest.raises(ValueError, match=r"has no outliers.json; .*--do=outliers writes it"):
+def test_a_run_without_a_detector_is_refused(code_run):
+    with pytest.raises(ValueError, match=r"has no outliers.json; run .*--do=outliers to fit a detector"):
         outlier_detector.Detector.load(code_run, None)

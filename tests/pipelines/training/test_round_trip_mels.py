@@ -25,7 +25,7 @@ def test_mels_may_be_those_of_a_translator_there_and_back(waveform_records, spee
     there = model.call("translate_ab", features=margin[None])
     back = model.call("translate_ba", features=there)[0, shown.imitate.margin :][: len(log_mels)]
     np.testing.assert_allclose(shown.imitate(tf.constant(margin), tf.constant(0), tf.constant(4)), back, atol=1e-5)
-    with pytest.raises(ValueError, match="nowhere is no run"):
+    with pytest.raises(ValueError, match="nowhere is not a run"):
         train(str(tmp_path / "run"), waveform_records, "vocoder", mels_from="nowhere")
 
 
