@@ -71,10 +71,10 @@ class Evaluator:
         if (self.data.spec.features, self.data.spec.domains) != (self.spec.features, self.spec.domains):
             raise UserError(f"{data_dir} has another front end or other domains than {run_dir}")
         data_dir_of_run, everyone = self.model.facts["run"]["data_dir"], self.data.sources
-        known = fingerprint.TrainingParts.of_run(run_dir, data_dir_of_run, (s for s in everyone if s.split == "test"))
+        known = fingerprint.TrainingParts.from_run(run_dir, data_dir_of_run, (s for s in everyone if s.split == "test"))
         self.test = {name: examples_of(self.data, "test", name, but=known) for name in self.spec.domains}
         for name in self.spec.domains:
-            seen = [s.id for s in self.data.of("test", name) if s in known]
+            seen = [s.id for s in self.data.sources_of("test", name) if s in known]
             if seen:
                 some = f"{len(seen)} test files of {name} are left out, such as {seen[0]}"
                 print(f"warning: {some}: {run_dir} was trained on the same bytes", file=sys.stderr)
@@ -105,7 +105,9 @@ class Evaluator:
 
         Without what is tested here: records may have been cut anew since, or be others.
         """
-        tested = fingerprint.TrainingParts.of(source for source in self.data.sources if source.split == "test")
+        tested = fingerprint.TrainingParts.from_manifest(
+            source for source in self.data.sources if source.split == "test"
+        )
         for data_dir in (self.model.facts["run"]["data_dir"], self.data.data_dir):
             try:
                 data = dataset.open_records(data_dir)

@@ -112,7 +112,7 @@ def groups_of(lab: Lab, found: Sequence[File]) -> list[str]:
     if not lab.asked.labels:
         return [file.label for file in found]
     table = csv_table.read_table(lab.asked.labels, ("id", "group"))
-    rows = table.by_id().of_all(lab.asked.labels, [file.id for file in found])
+    rows = table.rows_by_id().get_all(lab.asked.labels, [file.id for file in found])
     if lacking := [file.id for file, row in zip(found, rows, strict=True) if not row.get("group")]:
         raise UserError(f"{lab.asked.labels}: no group for {lacking[0]}; wanted one for every file")
     return [row["group"] for row in rows]

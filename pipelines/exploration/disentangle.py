@@ -87,8 +87,8 @@ def known_factors(lab: Lab, files: Sequence[File]) -> dict[str, np.ndarray] | No
     if not lab.asked.labels and not all(tf.io.gfile.exists(path) for path in paths):
         return None
     read = [csv_table.read_table(path, ("id",)) for path in paths]
-    known = csv_table.RowsById({name: row for table in read for name, row in table.by_id().rows.items()})
-    rows = known.of_all(paths[0], [file.id for file in files])
+    known = csv_table.RowsById({name: row for table in read for name, row in table.rows_by_id().rows.items()})
+    rows = known.get_all(paths[0], [file.id for file in files])
     names = [name for name in read[0].columns if name and name not in ("id", "group")]
     if not names:
         return None
@@ -98,7 +98,7 @@ def known_factors(lab: Lab, files: Sequence[File]) -> dict[str, np.ndarray] | No
 def _numbers(table: csv_table.Table, name: str, values: list[str | None]) -> np.ndarray:
     path = table.path
     try:
-        return np.array([table.number(value) for value in values])
+        return np.array([table.parse_number(value) for value in values])
     except (AttributeError, TypeError, ValueError):
         known = sorted({str(value) for value in values})
         if None in values or len(known) > dis.BINS:

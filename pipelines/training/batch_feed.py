@@ -34,7 +34,7 @@ class Feed:
             batch_size=self.config.batch_size,
             split=split,
             start_step=start_step,
-            share=distribution.share_of(self.strategy),
+            shard=distribution.share_of(self.strategy),
         )
         return iter(distribution.distributed(self.strategy, batches))
 

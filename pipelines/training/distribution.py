@@ -79,7 +79,7 @@ def place_in(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tuple[
 def share_of(strategy: tf.distribute.Strategy) -> WorkerShard:
     """The rows of each global batch that this process feeds to its replicas."""
     worker, workers = place_of(strategy)
-    return WorkerShard(worker=worker, workers=workers, replicas=strategy.num_replicas_in_sync // workers)
+    return WorkerShard(worker=worker, num_workers=workers, num_replicas=strategy.num_replicas_in_sync // workers)
 
 
 def distributed(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):

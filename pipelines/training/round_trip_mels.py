@@ -21,7 +21,7 @@ ROUND = {"translate_ab": "translate_ba", "translate_ba": "translate_ab"}  # the 
 
 
 class Imitation:
-    """Log-mels through an exported run, in the graph: a function for `dataset.Records.imitate`.
+    """Log-mels through an exported run, in the graph: a function for `dataset.Records.mel_transform`.
 
     A model of two domains translates there and back, one of many to each other domain in turn and back, and one
     that only codes reconstructs.
@@ -96,4 +96,4 @@ class Imitation:
 def imitated(data: dataset.Records, plugin_config) -> dataset.Records:
     """The records as a plugin's key `mels_from` wants them shown; as they are without it."""
     run_dir = getattr(plugin_config, "mels_from", "")
-    return dataclasses.replace(data, imitate=Imitation(run_dir, data.spec)) if run_dir else data
+    return dataclasses.replace(data, mel_transform=Imitation(run_dir, data.spec)) if run_dir else data

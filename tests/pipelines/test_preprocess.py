@@ -372,7 +372,7 @@ def test_a_domain_of_which_nothing_can_be_read_ends_the_job_unfinished(tmp_path,
         cli.guarded(lambda argv: prepare(tmp_path / "out", **unreadable))(["preprocess"])
     assert stopped.value.code == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert re.match("error: domain b: no file could be read; the first: .*cut.flac: .", said)
+    assert re.match("error: domain b: no file could be read; the first failure: .*cut.flac: .", said)
     assert [row["path"] for row in rows(tmp_path / "out", "failures.jsonl")] == [f"{tmp_path}/odd/cut.flac"]
     with pytest.raises(ValueError, match="incomplete"):
         dataset.open_records(str(tmp_path / "out"))

@@ -77,7 +77,7 @@ def test_batches_from_a_step_on_are_those_after_so_many(data_of, kind, form):
 def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
     def shares(replicas, workers=1):
         places = [input_pipeline.WorkerShard(n, workers, replicas) for n in range(workers)]
-        each = [batches(data_of["speech"], form, count=3 * replicas, batch_size=8, share=place) for place in places]
+        each = [batches(data_of["speech"], form, count=3 * replicas, batch_size=8, shard=place) for place in places]
         steps = range(0, 3 * replicas, replicas)
         return [joined([part for mine in each for part in mine[step : step + replicas]]) for step in steps]
 
@@ -90,7 +90,7 @@ def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
 def test_a_batch_that_cannot_be_shared_out_is_refused(data_of):
     for batch_size in (0, 2, 6):
         with pytest.raises(ValueError, match=f"batch_size={batch_size}; wanted a multiple of 4 replicas"):
-            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, share=input_pipeline.WorkerShard(0, 2, 2))
+            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, shard=input_pipeline.WorkerShard(0, 2, 2))
 
 
 @KINDS
@@ -117,9 +117,9 @@ def test_an_epoch_draws_every_picture_once_and_the_next_in_another_order(data_of
 
 def test_an_epoch_of_speech_draws_a_record_as_often_as_it_has_crops(data_of):
     data = data_of["speech"]
-    times = {s.id: cropping.crops_per_epoch(s.active[0], 16) for s in data.of("train", "low")}
+    times = {s.id: cropping.crops_per_epoch(s.active[0], 16) for s in data.sources_of("train", "low")}
     assert len(set(times.values())) > 1
-    stream = input_pipeline._domain_stream(data, "train", "low", CONFIG, first=0, salt=0)
+    stream = input_pipeline._domain_stream(data, "train", "low", CONFIG, first=0, domain_index=0)
     for number in range(2):
         epoch = stream.skip(number * sum(times.values())).take(sum(times.values()))
         drawn = collections.Counter(cropping.parse_example(r, data.spec)["id"].numpy().decode() for r in epoch)
@@ -127,7 +127,7 @@ def test_an_epoch_of_speech_draws_a_record_as_often_as_it_has_crops(data_of):
 
 
 def test_a_recording_is_cropped_elsewhere_another_time(data_of):
-    recordings = data_of["speech"].of("val", "low")
+    recordings = data_of["speech"].sources_of("val", "low")
     drawn = joined(batches(data_of["speech"], Unpaired, count=10 * len(recordings), batch_size=1, split="val"))["a"]
     assert len({crop.tobytes() for crop in drawn}) > 3 * len(recordings)
 
@@ -239,7 +239,7 @@ def test_the_kept_samples_of_a_recording_give_its_kept_frames(spoken):
 def test_batches_with_samples_are_a_function_of_the_step_and_shared_out(spoken):
     whole = batches(spoken, Waveforms, count=6)
     assert_same(batches(spoken, Waveforms, count=2, start_step=4), whole[4:])
-    halves = batches(spoken, Waveforms, count=12, share=input_pipeline.WorkerShard(0, 1, 2))
+    halves = batches(spoken, Waveforms, count=12, shard=input_pipeline.WorkerShard(0, 1, 2))
     assert_same([joined(halves[n : n + 2]) for n in range(0, 12, 2)], whole)
 
 
@@ -265,7 +265,7 @@ class Louder:
 
 def test_frames_may_be_those_that_a_model_makes_of_them(spoken):
     plain = batches(spoken, Waveforms, count=3)
-    shown = batches(dataclasses.replace(spoken, imitate=Louder()), Waveforms, count=3)
+    shown = batches(dataclasses.replace(spoken, mel_transform=Louder()), Waveforms, count=3)
     for before, after in zip(plain, shown, strict=True):
         np.testing.assert_array_equal(before["waveform"], after["waveform"])
         wanted = before["x"][:, :-2] + before["x"][:, 2:]
@@ -293,25 +293,25 @@ def scarce(tmp_path_factory):
 def test_whole_recordings_come_once_each_from_several_shards(scarce):
     assert len(scarce.shards("train", "low")) > 2
     found = {source.id: x for source, x in source_features.read_sources(scarce, "train", "low")}
-    assert sorted(found) == [source.id for source in scarce.of("train", "low")]
-    for source in scarce.of("train", "low"):
+    assert sorted(found) == [source.id for source in scarce.sources_of("train", "low")]
+    for source in scarce.sources_of("train", "low"):
         assert len(source.active) > 2 and len(found[source.id]) == source.frames
 
 
 def test_records_of_several_shards_are_drawn_alike(scarce):
     draws = sum(
-        cropping.crops_per_epoch(active, 16) for source in scarce.of("train", "low") for active in source.active
+        cropping.crops_per_epoch(active, 16) for source in scarce.sources_of("train", "low") for active in source.active
     )
-    stream = input_pipeline._domain_stream(scarce, "train", "low", CONFIG, first=0, salt=0).take(draws)
+    stream = input_pipeline._domain_stream(scarce, "train", "low", CONFIG, first=0, domain_index=0).take(draws)
     drawn = {cropping.parse_example(r, scarce.spec)["id"].numpy().decode() for r in stream}
-    assert drawn == {source.id for source in scarce.of("train", "low")}
+    assert drawn == {source.id for source in scarce.sources_of("train", "low")}
 
 
 @pytest.mark.parametrize(
     ("split", "complaint"),
     [
-        ("train", "domain silent: nothing to draw from in the train split; none of its 1 files sounds"),
-        ("val", "domain low: nothing to draw from in the val split; it has no files"),
+        ("train", "domain silent: no example in the train split; all of its 1 files are silent"),
+        ("val", "domain low: no example in the val split; it has no files"),
     ],
 )
 def test_a_split_with_nothing_to_draw_from_is_refused(scarce, split, complaint):

@@ -8,6 +8,7 @@ import PIL.Image
 import pytest
 import soundfile
 
+from models.features import audio, image
 from pipelines.data import domains, front_end, source_files, work_rows
 from pipelines.data.split_fractions import MAX_FRACTION, adjust_fractions
 
@@ -125,9 +126,9 @@ def test_the_kind_follows_from_the_endings_unless_it_is_said(tree, paths, asked,
 @pytest.mark.parametrize(
     ("paths", "complaint"),
     [
-        (["a/1.wav", "a/2.png"], r"mixed kinds: .*1.wav is audio, .*2.png a picture"),
+        (["a/1.wav", "a/2.png"], r"mixed kinds: .*1.wav is audio, .*2.png is an image"),
         (["a/1.wav", "b/2.png"], r"mixed kinds"),
-        (["a/1.data", "b/2"], r"its ending tells neither audio nor image; say --kind"),
+        (["a/1.data", "b/2"], r"unknown file extension; set --kind=audio or --kind=image"),
     ],
 )
 def test_files_of_both_kinds_or_of_neither_are_refused(tree, paths, complaint):
@@ -162,7 +163,7 @@ def test_speech_is_worked_on_at_the_rate_that_all_domains_hold(tree, rates_hz, p
 
 def test_pictures_keep_their_commonest_size(tree):
     made = domains.read_domains([f"a={tree('1.png', '2.png')}"])
-    assert front_end.infer_spec("image", made, []) == domains.image.ImageSpec(height=12, width=20, channels=3)
+    assert front_end.infer_spec("image", made, []) == image.ImageSpec(height=12, width=20, channels=3)
     assert front_end.infer_spec("image", made, ["height=32", "channels=1"]).width == 20
 
 
@@ -188,12 +189,12 @@ def test_a_front_end_that_cannot_be_is_refused(tree, kind, pair, complaint):
 def test_a_domain_of_which_no_file_opens_is_refused_with_the_reason(tree):
     folder = tree("good/1.wav")
     shutil.copy(__file__, folder / "text.wav")
-    with pytest.raises(ValueError, match="domain b: no file could be read; the last: .*text.wav: not readable"):
+    with pytest.raises(ValueError, match="domain b: no file could be read; the last failure: .*text.wav: not readable"):
         front_end.infer_spec("audio", domains.read_domains([f"a={folder}/good", f"b={folder}/text.wav"]), [])
 
 
 def survey(folder, split_by, seed=0):
-    found, spec, made = domains.read_domains([f"a={folder}/**.wav"]), domains.audio.AudioSpec.at(8000), []
+    found, spec, made = domains.read_domains([f"a={folder}/**.wav"]), audio.AudioSpec.at(8000), []
     for row in work_rows.work_rows(found, "audio", (0.3, 0.3), split_by=split_by, seed=seed):
         with open(row["path"], "rb") as file:
             ((source, _),) = source_files.survey(file, row, spec, (0.3, 0.3))

@@ -56,7 +56,9 @@ def long_records(tmp_path_factory):
 
 
 def test_segments_of_long_recordings_are_drawn_like_clips(long_records):
-    stream = input_pipeline._domain_stream(long_records, "train", "a", base.Config(crop_frames=128), first=0, salt=0)
+    stream = input_pipeline._domain_stream(
+        long_records, "train", "a", base.Config(crop_frames=128), first=0, domain_index=0
+    )
     drawn = []
     for record in stream.take(100):
         head = tf.io.parse_single_example(record, source_features.KEY_FEATURES)
@@ -104,7 +106,7 @@ def test_what_has_no_partner_is_no_pair(speech_folder, tmp_path):
     data = dataset.open_records(str(tmp_path / "records"))
     assert input_pipeline.has_examples(data, Paired, "train") and not input_pipeline.has_examples(data, Paired, "val")
     assert len(batches(data, Paired, count=3)) == 3
-    with pytest.raises(ValueError, match="no file of low and high has the same name in both, in the val split"):
+    with pytest.raises(ValueError, match="no pair in the val split: no file has the same name in low and high"):
         batches(data, Paired, count=1, split="val")
 
 
@@ -140,7 +142,7 @@ def test_pairs_are_counted_and_so_is_what_has_no_partner(long_records):
 
 def test_two_files_of_one_name_are_no_pair_of_a_third(long_records):
     data = renamed(long_records, id="a/y.flac")
-    with pytest.raises(ValueError, match="a/y.flac and a/y.wav have one name but for the ending"):
+    with pytest.raises(ValueError, match="a/y.flac and a/y.wav have the same name except for extension"):
         pairs.pair_names(data, "train")
 
 
@@ -153,19 +155,21 @@ def test_a_pair_of_recordings_of_different_lengths_is_drawn_as_far_as_both_go(lo
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=30).filter(any), st.integers(0, 9))
 def test_rounds_spread_the_draws_of_an_epoch_evenly(draws, seed):
     plan = systematic_sampling.SamplingRounds(draws, seed=seed)
-    times = np.stack([plan.times(tf.constant(n, tf.int64)) for n in range(2 * plan.rounds)])
+    times = np.stack([plan.draw_counts(tf.constant(n, tf.int64)) for n in range(2 * plan.rounds_per_epoch)])
     for epoch in np.split(times, 2):
         np.testing.assert_array_equal(epoch.sum(axis=0), draws)
-        up_to = np.cumsum(epoch, axis=0) - np.outer(np.arange(1, plan.rounds + 1), draws) / plan.rounds
+        up_to = (
+            np.cumsum(epoch, axis=0) - np.outer(np.arange(1, plan.rounds_per_epoch + 1), draws) / plan.rounds_per_epoch
+        )
         assert np.abs(up_to).max() < 1
-    for draw in (0, plan.draws - 1, 2 * plan.draws - 1):
-        number, before = plan.place_of(draw)
+    for draw in (0, plan.draws_per_epoch - 1, 2 * plan.draws_per_epoch - 1):
+        number, before = plan.locate(draw)
         assert times[:number].sum() + before == draw and before < times[number].sum()
 
 
 def test_a_round_passes_over_few_records_for_each_that_it_draws():
     assert (
-        systematic_sampling.SamplingRounds([1000] + [1] * 99, seed=0).rounds
+        systematic_sampling.SamplingRounds([1000] + [1] * 99, seed=0).rounds_per_epoch
         <= systematic_sampling.MAX_RECORDS_PER_DRAW * 11
     )
 
@@ -178,7 +182,9 @@ def test_the_cache_is_bounded_over_all_domains_together(monkeypatch):
 def test_an_excerpt_is_a_stretch_that_sounds_and_parallel_files_give_the_same(long_records):
     found = {}
     for domain in "ab":
-        made = source_features.read_excerpts(long_records, "train", domain, long_records.of("train", domain), 1500)
+        made = source_features.read_excerpts(
+            long_records, "train", domain, long_records.sources_of("train", domain), 1500
+        )
         wholes = {source.id: x for source, x in source_features.read_sources(long_records, "train", domain)}
         for source, start, x in made:
             np.testing.assert_array_equal(x, wholes[source.id][start : start + 1500])

@@ -90,8 +90,8 @@ SPLITS = {  # of some keys, on every machine and in every version: another one w
 
 def test_splits_are_the_same_in_any_process():
     code = (
-        "import json, sys; from pipelines import records\n"
-        "print(json.dumps({k: records.split_of(k, val_fraction=.2, test_fraction=.2) for k in json.load(sys.stdin)}))"
+        "import json, sys; from pipelines.data import splits\n"
+        "print(json.dumps({k: splits.split_of(k, val_fraction=.2, test_fraction=.2) for k in json.load(sys.stdin)}))"
     )
     found = [
         subprocess.run(

@@ -56,14 +56,14 @@ def test_files_that_the_run_was_trained_on_are_left_out(speech_run, speech_folde
     preprocess(tmp_path / "moved", tmp_path / "out", ("low", "high"), pairs=pairs, fractions=(0.0, 1.0))
     found, said = translation_quality.Evaluator(speech_run, str(tmp_path / "out")).test, capsys.readouterr().err
     for name in ("low", "high"):
-        trained_on = dataset.open_records(speech_records).of("train", name)
+        trained_on = dataset.open_records(speech_records).sources_of("train", name)
         assert len(found[name]) == 12 - len(trained_on) < 12
         assert f"{len(trained_on)} test files of {name} are left out" in said
 
 
 def test_examples_are_those_that_a_hash_chooses_and_not_the_first(speech_records, monkeypatch):
     data = dataset.open_records(speech_records)
-    everyone = [source.id for source in data.of("train", "low")]
+    everyone = [source.id for source in data.sources_of("train", "low")]
     monkeypatch.setattr(examples, "MAX_SOURCES", 3)
     found = {name: examples.examples_of(data, "train", name) for name in ("low", "high")}
     ids = [x.id for x in found["low"]]

@@ -68,7 +68,7 @@ def test_the_sidecar_is_one_that_training_takes(runs, tmp_path, capsys):
     data = dataset.open_records(runs["db_vae"][1])
     made = sample_weights.read_weights(str(tmp_path / "w.csv"), data.sources)
     for domain in data.spec.domains:
-        mine = [made[source.id, 0] for source in data.of("train", domain)]
+        mine = [made[source.id, 0] for source in data.sources_of("train", domain)]
         assert np.mean(mine) == pytest.approx(1, abs=1e-3) and min(mine) > 0
     weighed = dataclasses.replace(data, weights=made)
     trainer = train(str(tmp_path / "run"), runs["db_vae"][1], "ae", latent=2)
@@ -87,7 +87,7 @@ def test_an_autoencoder_of_speech_is_probed(runs, tmp_path):
         assert {row["group"] for row in csv.DictReader(file)} == {"even", "odd"}
     assert sample_weights.read_weights(str(tmp_path / "w.csv"), data.sources)
     labels.write_text("id,group\nlow/x,even\n")
-    with pytest.raises(ValueError, match=r"labels.csv: nothing on low/clip_\d+.wav and \d+ other files"):
+    with pytest.raises(ValueError, match=r"labels.csv: no row with the id low/clip_\d+.wav; \d+ ids"):
         debiased(runs, "ae", tmp_path, labels=str(labels))
 
 

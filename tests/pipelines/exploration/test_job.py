@@ -236,7 +236,7 @@ def test_factors_may_come_from_a_table(explored, runs, tmp_path):
     numbers, _, _ = explored("disentangle", "speech", labels=str(table))
     assert set(numbers["gaps"]) == {"voice"}  # what never varies has no gap, and takes no other's
     table.write_text("id,voice\nlow/clip_00.wav,low\n")
-    with pytest.raises(ValueError, match=r"labels.csv: nothing on low/clip_.* and 22 other files"):
+    with pytest.raises(ValueError, match=r"labels.csv: no row with the id low/clip_.*; 23 ids"):
         explored("disentangle", "speech", labels=str(table))
     with pytest.raises(ValueError, match="no such file"):
         explored("disentangle", "speech", labels=str(tmp_path / "none.csv"))
@@ -297,7 +297,7 @@ def test_files_that_cannot_be_read_are_left_out_of_what_is_strange(explored, eno
     assert [row["id"] for row in rows if row["kind"] == "odd"] == [str(tmp_path / "odd" / "whole.png")]
     said = capsys.readouterr().err
     assert "broken.png: not readable as a picture" in said and "odd" in numbers["detection"]
-    assert "1 of other endings (1 .txt)" in said
+    assert "1 files with other extensions (1 .txt)" in said
 
 
 def test_one_end_given_twice_and_a_file_for_a_folder_are_refused(explored, tmp_path):
