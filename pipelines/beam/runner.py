@@ -86,7 +86,7 @@ def _normalize_dry_run(options: TestOptions) -> None:
 def _runner_name(name: str) -> str:
     """Return a runner's name in Beam's spelling; case and the suffix ``Runner`` are optional."""
     known_names = StandardOptions.KNOWN_RUNNER_NAMES
-    matches = [known for known in known_names if known.lower() in (name.lower(), f"{name.lower()}runner")]
+    matches = [runner for runner in known_names if runner.lower() in (name.lower(), f"{name.lower()}runner")]
     if not matches and "." not in name:
         raise UserError(f"Beam has no runner {name}; {config.nearest(name, known_names)}")
     return matches[0] if matches else name

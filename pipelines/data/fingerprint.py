@@ -73,18 +73,18 @@ def differences(old: Mapping, new: Mapping) -> list[str]:
     >>> differences({"train": {"files": 5, "hash": "a"}}, {"train": {"files": 4, "hash": "b"}})
     ['other training files: 5 then, 4 now']
     """
-    found, names = [], {"train": "training", "val": "validation", "test": "test"}
+    changes, names = [], {"train": "training", "val": "validation", "test": "test"}
     for split, name in names.items():
         was, now = old.get(split, {}), new.get(split, {})
         if was.get("hash") != now.get("hash"):
-            found.append(f"other {name} files: {was.get('files')} then, {now.get('files')} now")
+            changes.append(f"other {name} files: {was.get('files')} then, {now.get('files')} now")
     was, now = old.get("statistics", {}), new.get("statistics", {})
     for name in sorted({*was, *now}):
         if not (name in was and name in now and np.allclose(was[name], now[name], rtol=TOLERANCE, atol=1e-6)):
-            found.append(f"other statistics of {name}")
+            changes.append(f"other statistics of {name}")
     if old.get("mels_from") != new.get("mels_from"):
-        found.append("other weights of the run that mels_from names")
-    return found
+        changes.append("other weights of the run that mels_from names")
+    return changes
 
 
 def write_training_files(run_dir: str, manifest: Iterable[source_files.Source], initial_run_dir: str = "") -> None:

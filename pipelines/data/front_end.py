@@ -25,7 +25,7 @@ MAX_PROBED_FILES = 200  # in each domain, to infer the front end
 
 def known_suffixes(kind: str | None = None) -> list[str]:
     """Return the lower-case file extensions of a kind, or of both kinds."""
-    return [suffix for name, known in SUFFIXES.items() if kind in (None, name) for suffix in known]
+    return [suffix for name, suffixes in SUFFIXES.items() if kind in (None, name) for suffix in suffixes]
 
 
 def infer_kind(corpus: Iterable[source_files.Domain], requested: str | None) -> str:
@@ -41,7 +41,7 @@ def infer_kind(corpus: Iterable[source_files.Domain], requested: str | None) -> 
     examples: dict[str | None, str] = {}
     for entry in itertools.chain(*(domain.files for domain in corpus)):
         suffix = posixpath.splitext(entry.path)[1].lower()
-        kind = next((kind for kind, known in SUFFIXES.items() if suffix in known), None)
+        kind = next((kind for kind, suffixes in SUFFIXES.items() if suffix in suffixes), None)
         examples.setdefault(kind, entry.path)
     if requested:
         return requested

@@ -202,8 +202,8 @@ def _domain_stream(
 def _repeat_records(base: tf.data.Dataset, times: tf.Tensor) -> tf.data.Dataset:
     """Repeat each record of a round `times` times; `times` is `[records]`."""
     counted = tf.data.Dataset.zip((base, tf.data.Dataset.from_tensor_slices(times)))
-    drawn = counted.filter(lambda _, count: count > 0)
-    return drawn.flat_map(lambda record, count: tf.data.Dataset.from_tensors(record).repeat(count))
+    nonzero = counted.filter(lambda _, count: count > 0)
+    return nonzero.flat_map(lambda record, count: tf.data.Dataset.from_tensors(record).repeat(count))
 
 
 def _shuffle(base: tf.data.Dataset, buffer: int, seeds: tf.Tensor) -> tf.data.Dataset:

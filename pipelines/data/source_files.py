@@ -149,8 +149,8 @@ def recording_id(identifier: str) -> str:
     >>> recording_id("a/x.wav#val"), recording_id("a/#1.wav")
     ('a/x.wav', 'a/#1.wav')
     """
-    whole, _, split = identifier.rpartition(PART_SEPARATOR)
-    return whole if split in splits.SPLITS else identifier
+    recording, _, split = identifier.rpartition(PART_SEPARATOR)
+    return recording if split in splits.SPLITS else identifier
 
 
 def split_key(relative: str, folder: str, split_by: str, seed: int) -> str:

@@ -312,15 +312,15 @@ from pipelines.beam import runner
 from pipelines.data import domains, source_files
 from pipelines.jobs import dataset_writer, preprocess_job
 spec, made = AudioSpec.at(8000), domains.read_domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
-left, examples = iter(range(3)), source_files.examples
+left, examples = iter(range(3)), source_files.serialized_examples
 def deadly(*arguments):
     if next(left, None) is None:
         os.kill(os.getpid(), signal.SIGKILL)
     return examples(*arguments)
-source_files.examples = deadly
-job = preprocess_job.Preprocess(
+source_files.serialized_examples = deadly
+job = preprocess_job.PreprocessJob(
     kind="audio", spec=spec, domains=made, data_dir={str(out)!r}, fractions=(0.2, 0.2), split_by="file")
-dataset_writer.prepare(job, runner.options([]))
+dataset_writer.write_dataset(job, runner.parse_options([]))
 """
     with pytest.raises(AssertionError):
         in_new_process(code)
@@ -339,7 +339,9 @@ def test_a_directory_opens_only_when_all_is_done(tmp_path, monkeypatch, moment):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(*((dataset_writer, "finish") if moment == "after the job" else (runner, "run")), interrupted)
+    monkeypatch.setattr(
+        *((dataset_writer, "finish_dataset") if moment == "after the job" else (runner, "run")), interrupted
+    )
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path / "out", a=tmp_path / "low")
     with pytest.raises(ValueError, match="incomplete"):

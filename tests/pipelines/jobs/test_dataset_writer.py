@@ -52,7 +52,7 @@ def test_a_directory_of_somebody_elses_dataset_is_refused_and_stays(voices, tmp_
 def test_a_directory_of_somebody_elses_dataset_gets_no_drawn_files_either(tmp_path):
     (tmp_path / "manifest.jsonl").write_text("{}")
     done = script("preprocess", "--domain=a=factors:pictures/2", f"--data_dir={tmp_path}")
-    assert done.returncode == 2 and "no preprocess wrote it" in done.stderr
+    assert done.returncode == 2 and "not written by preprocess" in done.stderr
     assert contents(tmp_path).keys() == {"manifest.jsonl"}
 
 
@@ -231,7 +231,9 @@ FLINK = ["--runner=FlinkRunner", "--flink_master=cluster:8081"]
 @pytest.mark.parametrize("beam", [PORTABLE, FLINK, DATAFLOW[:1] + DATAFLOW[2:]], ids=lambda beam: beam[0])
 def test_local_paths_are_refused_where_workers_run_elsewhere(beam):
     parsed = runner.parse_options(beam)
-    with pytest.raises(ValueError, match="--data_dir=out: local, and workers of .*Runner may run on other machines"):
+    with pytest.raises(
+        ValueError, match="--data_dir=out: local paths, but workers of .*Runner may run on other machines"
+    ):
         runner.check_paths(parsed, {"--data_dir": "out", "--domain=a": "gs://bucket/a", "--reject": ""}, shared=False)
     for paths, shared in (({"--data_dir": "out"}, True), ({"--data_dir": "gs://bucket/out", "--reject": ""}, False)):
         assert runner.check_paths(parsed, paths, shared=shared) == []
