@@ -1,7 +1,7 @@
-"""Globs, by the rules of Beam's and on every file system alike.
+"""Globs by Beam's rules, the same on every file system.
 
-``*`` and ``?`` stay within a folder, ``**`` crosses folders, ``**/`` stands for any folders, none included, ``[abc]``
-is one of these characters; ``[[]``, ``[*]`` and ``[?]`` stand for themselves, and so does a backslash.
+``*`` and ``?`` match within a folder, ``**`` across folders, ``**/`` any number of folders or none, ``[abc]`` one of
+these characters; ``[[]``, ``[*]`` and ``[?]`` match the character itself, and so does a backslash.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ from models.errors import UserError
 
 
 def expand_user(path: str) -> str:
-    """A path with ``~`` and ``~user`` replaced by the home directory, as a shell does at the beginning of a word.
+    """Replace ``~`` or ``~user`` at the beginning of a path by the home directory, as a shell does.
 
     Raises:
-      UserError: there is no such user, and nothing of that name here: a new folder would be called ``~user``.
+      UserError: there is no such user and no such local name: a new folder would be named ``~user``.
     """
     full = os.path.expanduser(path)
     first = full.partition("/")[0]
     if full.startswith("~") and not is_glob(first) and not os.path.lexists(first):
-        raise UserError(f"{path}: no home directory of {first} is known; ./{first} would be a name of this folder")
+        raise UserError(
+            f"{path}: the home directory of {first} is unknown; wanted ./{first} for a name in the working directory"
+        )
     return full
 
 
 def escape(path: str) -> str:
-    """A glob that stands for this path alone.
+    """Return a glob that matches only this path.
 
     >>> escape("a[1]*")
     'a[[]1][*]'
@@ -38,23 +40,23 @@ def escape(path: str) -> str:
 
 
 def common_root(patterns: Iterable[str]) -> str:
-    """The folder above all that the globs can name, with a final slash; empty for the working directory.
+    """Return the deepest folder above all matches of the globs, with a final slash; empty for the working directory.
 
-    >>> root_of(["/x/a/*.wav", "/x/b/**.wav"])
+    >>> common_root(["/x/a/*.wav", "/x/b/**.wav"])
     '/x/'
     """
-    fixed = [fixed_folder(pattern) for pattern in patterns]
-    root = "/".join(posixpath.commonprefix([folder.split("/") for folder in fixed]))
-    return f"{root}/" if root or fixed[0].startswith("/") else ""
+    fixed_folders = [fixed_folder(pattern) for pattern in patterns]
+    root = "/".join(posixpath.commonprefix([folder.split("/") for folder in fixed_folders]))
+    return f"{root}/" if root or fixed_folders[0].startswith("/") else ""
 
 
 def fixed_folder(pattern: str) -> str:
-    """The folders of a glob before its first wildcard, unescaped, without a final slash."""
+    """Return the folders of a glob before its first wildcard, unescaped, without a final slash."""
     return posixpath.dirname(literal_prefix(pattern))
 
 
 def literal_prefix(pattern: str) -> str:
-    """What a pattern says before its first wildcard, unescaped."""
+    """Return the part of a glob before its first wildcard, unescaped."""
     return re.sub(r"\[([\[*?])\]", r"\1", _raw_prefix(pattern))
 
 
@@ -73,44 +75,47 @@ def is_glob(pattern: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def glob_to_regex(pattern: str, flags: int = 0) -> re.Pattern:
-    """A glob as a regular expression for whole paths.
+    """Convert a glob to a regular expression for complete paths.
 
-    >>> bool(regex_of("a/**/*.wav").fullmatch("a/x.wav")), bool(regex_of("a/*").fullmatch("a/b/c"))
+    >>> bool(glob_to_regex("a/**/*.wav").fullmatch("a/x.wav")), bool(glob_to_regex("a/*").fullmatch("a/b/c"))
     (True, False)
     """
-    out, at = "", 0
-    while at < len(pattern):
-        if pattern.startswith("**/", at):
-            out, at = out + "(?:.*/)?", at + 3
-        elif pattern.startswith("**", at):
-            out, at = out + ".*", at + 2
-        elif pattern[at] == "*":
-            out, at = out + "[^/]*", at + 1
-        elif pattern[at] == "?":
-            out, at = out + "[^/]", at + 1
-        elif pattern[at] == "[" and (end := pattern.find("]", at + (3 if pattern[at + 1 : at + 2] == "!" else 2))) > 0:
-            out, at = out + _bracket_regex(pattern[at + 1 : end]), end + 1
+    regex, position = "", 0
+    while position < len(pattern):
+        if pattern.startswith("**/", position):
+            regex, position = regex + "(?:.*/)?", position + 3
+        elif pattern.startswith("**", position):
+            regex, position = regex + ".*", position + 2
+        elif pattern[position] == "*":
+            regex, position = regex + "[^/]*", position + 1
+        elif pattern[position] == "?":
+            regex, position = regex + "[^/]", position + 1
+        elif (
+            pattern[position] == "["
+            and (close := pattern.find("]", position + (3 if pattern[position + 1 : position + 2] == "!" else 2))) > 0
+        ):
+            regex, position = regex + _bracket_regex(pattern[position + 1 : close]), close + 1
         else:
-            out, at = out + re.escape(pattern[at]), at + 1
-    return re.compile(out, re.DOTALL | flags)
+            regex, position = regex + re.escape(pattern[position]), position + 1
+    return re.compile(regex, re.DOTALL | flags)
 
 
-def _bracket_regex(inside: str) -> str:
-    r"""The regular expression of what is between brackets; a range that runs backwards holds nothing, as in shells.
+def _bracket_regex(text: str) -> str:
+    r"""Convert the text between brackets to a regular expression; a reversed range matches nothing, as in shells.
 
-    >>> _characters("a-c-"), _characters("!]"), _characters("c-a")
+    >>> _bracket_regex("a-c-"), _bracket_regex("!]"), _bracket_regex("c-a")
     ('[a-c\\-]', '[^\\]]', '(?!)')
     """
-    negated, inside = inside.startswith("!"), inside.removeprefix("!")
-    ranges, at = [], 0
-    while at < len(inside):
-        if inside[at + 1 : at + 2] == "-" and at + 2 < len(inside):
-            first, last = inside[at], inside[at + 2]
+    negated, text = text.startswith("!"), text.removeprefix("!")
+    ranges, position = [], 0
+    while position < len(text):
+        if text[position + 1 : position + 2] == "-" and position + 2 < len(text):
+            first, last = text[position], text[position + 2]
             ranges += [f"{re.escape(first)}-{re.escape(last)}"] if first <= last else []
-            at += 3
+            position += 3
         else:
-            ranges.append(re.escape(inside[at]))
-            at += 1
+            ranges.append(re.escape(text[position]))
+            position += 1
     if not ranges:
         return "." if negated else "(?!)"
     return f"[{'^' if negated else ''}{''.join(ranges)}]"

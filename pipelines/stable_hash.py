@@ -1,4 +1,4 @@
-"""Numbers that depend on a text alone, in every process and on every machine."""
+"""A stable hash: the same in every process and on every machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def stable_fraction(key: str) -> float:
-    """A number in [0, 1) that depends on `key` alone, in any process on any machine.
+    """Return a pseudo-random number in [0, 1) that depends on `key` only.
 
     >>> stable_fraction("a/x.wav") == stable_fraction("a/x.wav")
     True

@@ -1,1 +1,1 @@
-"""All that touches Apache Beam: file systems, runners, the rows that workers leave, and the two jobs."""
+"""Everything that uses Apache Beam, except the jobs: file systems, runners, job counters and rows."""

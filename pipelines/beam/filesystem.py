@@ -1,6 +1,6 @@
-"""Files on every file system that Beam reaches: local, `gs://`, `s3://`, ...
+"""Files on every file system that Beam supports: local, `gs://`, `s3://`, ...
 
-Workers import this module by name, so nothing here depends on flags.
+Workers import this module by name, so it does not depend on flags.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from models.errors import UserError
 from pipelines import path_patterns
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # the Google clients announce the Python versions they will drop
+    warnings.simplefilter("ignore")  # the Google clients warn of Python versions that they will not support
     logging.disable(logging.WARNING)
     from apache_beam.io.filesystem import BeamIOError, CompressionTypes
     from apache_beam.io.filesystems import FileSystems
 
     logging.disable(logging.NOTSET)
-PART_PREFIX = ".crossfade-part-"  # begins the name of a file that is being written
-MAX_IN_MEMORY_BYTES = 8 << 20  # of a remote file; a larger one lies on the disk while it is read
+PART_PREFIX = ".crossfade-part-"  # name prefix of a file that is being written
+MAX_IN_MEMORY_BYTES = 8 << 20  # a larger remote file is stored on disk while it is read
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path names a store such as `gs://` and no file of this machine."""
+    """Whether a path is on a store such as `gs://`, not on this machine."""
     return "://" in path
 
 
 def list_prefix(prefix: str) -> Iterator[tuple[str, int]]:
-    """Paths and sizes in bytes of all objects of a remote store whose names begin with `prefix`; one listing.
+    """Yield paths and sizes in bytes of all objects of a remote store whose names start with `prefix`; one request.
 
     Raises:
-      UserError: no such store is known, or it refuses the listing.
+      UserError: the store is unknown or refuses the listing.
     """
     return ((metadata.path, metadata.size_in_bytes) for metadata in _match(f"{path_patterns.escape(prefix)}**", prefix))
 
 
 def object_size(path: str) -> int | None:
-    """Bytes of an object of a remote store; None where there is none of that name. Errors as :func:`list_prefix`."""
+    """Return the size in bytes of an object of a remote store; None if there is none. Errors as :func:`list_prefix`."""
     sizes = [metadata.size_in_bytes for metadata in _match(path_patterns.escape(path), path) if metadata.path == path]
     return sizes[0] if sizes else None
 
@@ -61,19 +61,19 @@ def _match(pattern: str, name: str) -> list:
 
 
 def error_reason(error: Exception) -> str:
-    """The reason of an error of Beam's file systems, which hide it in a dictionary."""
+    """Return the reason of an error of Beam's file systems, which store it in a dictionary."""
     details = getattr(error, "exception_details", None)
     return str(next(iter(details.values()))) if details else str(error)
 
 
 def open_file(path: str) -> BinaryIO:
-    """A file to read, seekable, its bytes as they are.
+    """Open a file for reading: seekable, without decompression.
 
-    A remote one is fetched whole and once: readers of recordings go through a file several times and back and forth,
-    and on a store each of these would be a request of its own.
+    A remote file is downloaded completely first: decoders of audio seek back and forth, and each seek on a store
+    would be a request.
 
     Raises:
-      OSError: it cannot be opened, or is no regular file: a named pipe would block for ever.
+      OSError: it cannot be opened, or is not a regular file: reading a named pipe would block for ever.
     """
     if not is_remote(path):
         if os.path.exists(path) and not os.path.isfile(path):
@@ -91,23 +91,24 @@ def open_file(path: str) -> BinaryIO:
 
 
 def read_text(path: str) -> str:
-    """A whole text file in UTF-8."""
+    """Return the content of a text file in UTF-8."""
     with open_file(path) as file:
         return file.read().decode()
 
 
 @contextlib.contextmanager
 def new_file(path: str) -> Iterator[BinaryIO]:
-    """A file to write, with the folders above it, that appears whole when the block ends, or not at all.
+    """Open a file for writing, which appears when the block ends without an error, complete or not at all.
 
-    It is written beside its place under a short random name (see `PART`), whatever the length of its name: threads,
-    processes and containers that write the same file, as after a retry, do not write into each other's.
+    Missing folders are created. The file is written beside its destination under a short random name (see
+    `PART_PREFIX`), so that threads, processes and containers that write the same file, as after a retry, do not
+    interfere.
 
     Raises:
       OSError: it cannot be written.
     """
     folder = posixpath.dirname(path)
-    if folder and not is_remote(path):  # stores make folders by themselves, or know none
+    if folder and not is_remote(path):  # stores need no folders
         os.makedirs(folder, exist_ok=True)
     temporary = posixpath.join(folder, f"{PART_PREFIX}{secrets.token_hex(8)}")
     try:
@@ -125,7 +126,7 @@ def new_file(path: str) -> Iterator[BinaryIO]:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a text file in UTF-8, whole or not at all."""
+    """Write a text file in UTF-8, completely or not at all."""
     with new_file(path) as file:
         file.write(text.encode())
 
@@ -136,22 +137,22 @@ def exists(path: str) -> bool:
 
 
 def delete(paths: list[str]) -> None:
-    """Removes files."""
-    for path in (path for path in paths if not is_remote(path)):  # Beam would take brackets in them for a glob
+    """Delete files."""
+    for path in (path for path in paths if not is_remote(path)):  # Beam would treat brackets as a glob
         os.remove(path)
     if remote := [path for path in paths if is_remote(path)]:
         FileSystems.delete(remote)
 
 
 def delete_if_empty(folder: str) -> None:
-    """Removes a local folder in which nothing is left; stores know no folders."""
+    """Delete a local folder if it is empty; stores have no folders."""
     if not is_remote(folder):
         with contextlib.suppress(OSError):
             os.rmdir(folder)
 
 
 def list_folder(folder: str) -> list[str]:
-    """The files directly in a folder, sorted; none where there is no such folder."""
+    """Return the files directly in a folder, sorted; an empty list if there is no such folder."""
     if is_remote(folder):
         prefix = f"{folder.rstrip('/')}/"
         return sorted(path for path, _ in list_prefix(prefix) if "/" not in path.removeprefix(prefix))
@@ -161,27 +162,27 @@ def list_folder(folder: str) -> list[str]:
         return []
 
 
-def delete_partial_files(folder: str, below: Iterable[str] = ()) -> None:
-    """Removes what writers that were killed left under temporary names.
+def delete_partial_files(folder: str, subfolders: Iterable[str] = ()) -> None:
+    """Delete the temporary files of writers that were killed.
 
     Args:
-      folder: where they wrote.
-      below: folders, relative to it, in which they wrote too; a store is asked once for all of them.
+      folder: output folder.
+      subfolders: its subfolders with outputs, relative to it; on a store one listing covers all of them.
     """
-    below = {"", *below}
+    subfolders = {"", *subfolders}
     if is_remote(folder):
-        names = PART_PREFIX if below == {""} else ""
-        paths = [path for path, _ in list_prefix(f"{folder.rstrip('/')}/{names}")]
+        prefix = PART_PREFIX if subfolders == {""} else ""
+        paths = [path for path, _ in list_prefix(f"{folder.rstrip('/')}/{prefix}")]
     else:
-        paths = [path for name in sorted(below) for path in list_folder(posixpath.join(folder, name))]
+        paths = [path for name in sorted(subfolders) for path in list_folder(posixpath.join(folder, name))]
     delete([path for path in paths if posixpath.basename(path).startswith(PART_PREFIX)])
 
 
 def create_output_folder(flag: str, path: str) -> None:
-    """Makes the folder that a flag names as the place of results, before any work begins.
+    """Create the output folder of a flag, before any work begins.
 
     Raises:
-      UserError: a file stands in its place, or nothing can be written there.
+      UserError: the path is a file, or the folder cannot be created or written to.
     """
     if is_remote(path):
         return
@@ -190,20 +191,20 @@ def create_output_folder(flag: str, path: str) -> None:
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--{flag}={path} cannot be made: {error.strerror or error}") from None
+        raise UserError(f"--{flag}={path} cannot be created: {error.strerror or error}") from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise UserError(f"--{flag}={path} cannot be written to: permission denied")
 
 
 @contextlib.contextmanager
 def folder_lock(flag: str, folder: str) -> Iterator[None]:
-    """Keeps other commands of this machine from writing to a folder, that is there, while the block runs.
+    """Lock a local folder against other commands of this machine while the block runs.
 
-    The folder itself is locked: no file is left, and the lock goes with the process. Stores have no locks, and some
-    network file systems none for folders: there nothing is kept.
+    The folder itself is locked: no lock file remains, and the lock ends with the process. Stores and some network file
+    systems have no locks; there is no protection there.
 
     Raises:
-      UserError: another command writes to it.
+      UserError: another command writes to the folder.
     """
     if is_remote(folder):
         yield
@@ -215,7 +216,7 @@ def folder_lock(flag: str, folder: str) -> Iterator[None]:
         if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
             os.close(descriptor)
             raise UserError(
-                f"--{flag}={folder}: another command is writing there; wait for its end, or take another folder"
+                f"--{flag}={folder}: another command is writing there; wait until it ends, or use another folder"
             ) from None
     try:
         yield

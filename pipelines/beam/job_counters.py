@@ -102,7 +102,7 @@ class LocalRunner(fn_runner.FnApiRunner):
             return super().run_pipeline(pipeline, options)
 
     def _requester(self, worker_handler, bundle: str, frequency_s: float) -> fn_runner.ProgressRequester:
-        running = self._running  # an answer that arrives after the end of the stage is stored where nobody reads
+        running = self._running  # a late answer must not count for the next stage
 
         def store(progress) -> None:
             running[bundle] = _sum_infos(progress.monitoring_infos) or running.get(bundle, {})

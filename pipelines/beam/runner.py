@@ -1,4 +1,4 @@
-"""Where a Beam job runs: options, the engine of this machine, and failures of a job in one line."""
+"""Execution of Beam jobs: pipeline options, the local runner, and failures reported in one line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.beam import filesystem
 from pipelines.beam.job_counters import QUERY_S, JobCounters, LocalRunner, query_counters
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # the Google clients announce the Python versions they will drop
+    warnings.simplefilter("ignore")  # the Google clients warn of Python versions that they will not support
     logging.disable(logging.WARNING)
     import apache_beam as beam
     from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, TestOptions
@@ -29,101 +29,103 @@ with warnings.catch_warnings():
     from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
     logging.disable(logging.NOTSET)
-PROCESSES_FROM_BYTES = 64 << 20  # below, starting worker processes costs more than it saves
+PROCESSES_FROM_BYTES = 64 << 20  # for less, starting worker processes takes longer than it saves
 LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner")
 JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
 TRUE_VALUES, FALSE_VALUES = ("true", "yes", "1"), ("", "false", "no", "0")
 DRY_RUNNERS = ("DataflowRunner",)
-CONNECT_TIMEOUT_S = 10.0  # within which a job service has to accept a connection
+CONNECT_TIMEOUT_S = 10.0  # timeout for connecting to a job service
 SYSTEM_ERRORS = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
 USER_ERROR = re.compile(rf"\b(?:UserError|{SYSTEM_ERRORS}): (.*?)(?: \[while running '|$)", re.MULTILINE)
 TYPE_AND_MESSAGE = re.compile(r"^[\w.]*(?:Error|Exception|Timeout)\b.*$", re.MULTILINE)
 
 
 def parse_options(arguments: list[str]) -> PipelineOptions:
-    """Beam's options, of what follows the bare ``--``.
+    """Parse Beam's pipeline options, which follow the bare ``--``.
 
     Raises:
-      UserError: one that Beam does not know, or a value that it does not take.
+      UserError: Beam does not have an option, or rejects its value.
     """
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        if not argument.startswith("-") and ("=" in before or not before.startswith("--")):
+    for previous, argument in zip(["", *arguments], arguments, strict=False):
+        if not argument.startswith("-") and ("=" in previous or not previous.startswith("--")):
             raise UserError(f"{argument}: wanted --option=value after the bare --")
-    complaints = io.StringIO()
+    errors = io.StringIO()
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     logging.disable(logging.WARNING)
     try:
-        with contextlib.redirect_stderr(complaints):
+        with contextlib.redirect_stderr(errors):
             parsed = PipelineOptions(arguments)
-            known, given = (parsed.get_all_options(retain_unknown_options=keep) for keep in (False, True))
+            known_options, given_options = (
+                parsed.get_all_options(retain_unknown_options=retain) for retain in (False, True)
+            )
     except SystemExit:
-        raise UserError(f"Beam: {complaints.getvalue().rpartition('error: ')[2]}") from None
+        raise UserError(f"Beam: {errors.getvalue().rpartition('error: ')[2]}") from None
     finally:
         logging.disable(logging.NOTSET)
-    unknown = sorted(set(given) - set(known))
+    unknown = sorted(set(given_options) - set(known_options))
     if unknown:
-        raise UserError(f"Beam has no option --{unknown[0]}; {config.suggest(unknown[0], known)}")
+        raise UserError(f"Beam has no option --{unknown[0]}; {config.suggest(unknown[0], known_options)}")
     standard = parsed.view_as(StandardOptions)
     standard.runner = standard.runner and _runner_name(standard.runner)
     _normalize_dry_run(parsed.view_as(TestOptions))
     return parsed
 
 
-def _normalize_dry_run(found: TestOptions) -> None:
-    """Makes yes or no of ``--dry_run``, of which Beam takes any text for yes, ``False`` too.
+def _normalize_dry_run(options: TestOptions) -> None:
+    """Normalize ``--dry_run`` to true or None; Beam treats every text as true, even ``False``.
 
     Raises:
-      UserError: it is neither.
+      UserError: the value is neither true nor false.
     """
-    text = str(found.dry_run or "").lower()
+    text = str(options.dry_run or "").lower()
     if text not in (*TRUE_VALUES, *FALSE_VALUES):
-        raise UserError(f"--dry_run={found.dry_run}; wanted true or false")
-    found.dry_run = "True" if text in TRUE_VALUES else None
+        raise UserError(f"--dry_run={options.dry_run}; wanted true or false")
+    options.dry_run = "True" if text in TRUE_VALUES else None
 
 
 def _runner_name(name: str) -> str:
-    """A runner as Beam spells it, which takes capitals for small letters and a name without ``Runner`` too."""
-    known = StandardOptions.KNOWN_RUNNER_NAMES
-    short = [each for each in known if each.lower() in (name.lower(), f"{name.lower()}runner")]
-    if not short and "." not in name:
-        raise UserError(f"Beam has no runner {name}; {config.suggest(name, known)}")
-    return short[0] if short else name
+    """Return a runner's name in Beam's spelling; case and the suffix ``Runner`` are optional."""
+    known_names = StandardOptions.KNOWN_RUNNER_NAMES
+    matches = [runner for runner in known_names if runner.lower() in (name.lower(), f"{name.lower()}runner")]
+    if not matches and "." not in name:
+        raise UserError(f"Beam has no runner {name}; {config.suggest(name, known_names)}")
+    return matches[0] if matches else name
 
 
 def is_local(parsed: PipelineOptions) -> bool:
-    """Whether the job runs by the engine of this process and its children."""
+    """Whether the job runs in this process and its children."""
     return parsed.view_as(StandardOptions).runner is None
 
 
 def is_dry_run(parsed: PipelineOptions) -> bool:
-    """Whether the job is only to be built."""
+    """Whether the job is only built, not run."""
     return bool(parsed.view_as(TestOptions).dry_run)
 
 
 def is_distributed(parsed: PipelineOptions) -> bool:
-    """Whether workers may run on other machines, where local paths mean other files or none."""
+    """Whether workers may run on other machines, where local paths name other files or none."""
     loopback = str(parsed.get_all_options().get("environment_type")).upper() == "LOOPBACK"
     return _runner_class(parsed) not in LOCAL_RUNNERS and not loopback
 
 
 def _runner_class(parsed: PipelineOptions) -> str:
-    """The name of the runner's class, without the modules of one that is not Beam's own."""
+    """Return the class name of the runner, without the module of a custom runner."""
     return (parsed.view_as(StandardOptions).runner or LOCAL_RUNNERS[0]).rpartition(".")[2]
 
 
 def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bool) -> list[str]:
-    """Refuses local paths of a job whose workers run elsewhere, before anything starts.
+    """Refuse local paths if the workers run on other machines, before the job starts.
 
     Args:
       parsed: Beam's options.
-      paths: by flag, the paths that workers read and write; empty ones do not count.
-      shared: whether the user says that local paths are the same on every worker.
+      paths: by flag, the paths that workers read and write; empty ones are skipped.
+      shared: whether the user declares that local paths are the same on every worker.
 
     Returns:
-      Warnings, in place of the refusal where the job is only built.
+      Warnings, instead of the error for a dry run.
 
     Raises:
-      UserError: one of them is local.
+      UserError: a path is local.
     """
     if shared or not is_distributed(parsed):
         return []
@@ -132,8 +134,8 @@ def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bo
         return []
     runner = parsed.view_as(StandardOptions).runner
     message = (
-        f"{', '.join(local)}: local, and workers of {runner} may run on other machines; wanted paths that they reach, "
-        "such as gs://BUCKET/..., or --shared_paths where local paths are the same on every worker"
+        f"{', '.join(local)}: local paths, but workers of {runner} may run on other machines; wanted remote paths, "
+        "such as gs://BUCKET/..., or --shared_paths if local paths are the same on every worker"
     )
     if is_dry_run(parsed):
         return [message]
@@ -159,17 +161,17 @@ def run(
       UserError: the job cannot be started, or it failed for a reason that the user can change.
     """
     runner = _local_runner(parsed, work_bytes) if is_local(parsed) else None  # None: the one that the options name
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it logs of a failure is raised here as well
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the errors that it logs are also raised here
     pipeline = _pipeline(runner, parsed)
     build(pipeline)
     if is_dry_run(parsed) and _runner_class(parsed) not in DRY_RUNNERS:
-        return  # others know no such option and would run
+        return  # other runners ignore the option and would run
     workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
     try:
         with _captured_worker_stderr() if workers else contextlib.nullcontext():
             cli.run_interruptible(lambda: _execute(pipeline, counters or JobCounters()))
     except Exception as error:
-        if messages := USER_ERROR.findall(f"{type(error).__name__}: {error}"):  # Beam keeps the text of a worker's
+        if messages := USER_ERROR.findall(f"{type(error).__name__}: {error}"):  # Beam includes that of a worker
             raise UserError(messages[-1]) from None
         if is_local(parsed):
             raise
@@ -202,10 +204,10 @@ def _execute(pipeline: beam.Pipeline, counters: JobCounters) -> None:
 
 
 def check_options(parsed: PipelineOptions) -> None:
-    """Refuses options by which no job could start, before anything is written or deleted.
+    """Refuse options with which no job can start, before anything is written or deleted.
 
     Raises:
-      UserError: no such runner, an option that it misses, a job server that is not there or does not answer.
+      UserError: there is no such runner, an option is missing, or a job server does not exist or does not answer.
     """
     if is_local(parsed):
         return
@@ -219,44 +221,42 @@ def check_options(parsed: PipelineOptions) -> None:
     option = JOB_SERVER_JARS.get(runner, "")
     jar = values.get(option)
     if jar and not filesystem.is_remote(jar) and not os.path.isfile(jar):
-        raise UserError(
-            f"--{option}={jar}: there is no such file; wanted the job server's jar of Beam {beam.__version__}"
-        )
+        raise UserError(f"--{option}={jar}: no such file; wanted the job server's jar of Beam {beam.__version__}")
 
 
 @contextlib.contextmanager
 def _captured_worker_stderr() -> Iterator[None]:
-    """Keeps what worker processes print on stderr, and shows it where the job ends by a fault.
+    """Capture the stderr of worker processes; print it if the job fails with an internal error.
 
-    They announce Python versions when they start, and print every traceback that is raised here too. This process goes
-    on to print to the real stderr.
+    They print Python version warnings when they start, and every traceback that is also raised here. This process still
+    prints to the real stderr.
     """
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept, os.fdopen(os.dup(2), "w", buffering=1) as real:
-        own, sys.stderr = sys.stderr, real
-        os.dup2(kept.fileno(), 2)
+    with tempfile.TemporaryFile() as captured, os.fdopen(os.dup(2), "w", buffering=1) as real:
+        previous, sys.stderr = sys.stderr, real
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except Exception as error:
             if not USER_ERROR.search(f"{type(error).__name__}: {error}"):
-                kept.seek(0)
-                real.write(kept.read().decode(errors="replace"))
+                captured.seek(0)
+                real.write(captured.read().decode(errors="replace"))
             raise
         finally:
             real.flush()
             os.dup2(real.fileno(), 2)
-            sys.stderr = own
+            sys.stderr = previous
 
 
 def _pipeline(runner, parsed: PipelineOptions) -> beam.Pipeline:
     try:
         return beam.Pipeline(runner, parsed)
-    except (ValueError, ImportError) as error:  # what the runner's own checks say
+    except (ValueError, ImportError) as error:  # from the runner's own checks
         raise UserError(f"Beam: {error}") from None
 
 
 def _check_job_service(endpoint: str) -> None:
-    """Refuses a job service that does not answer: Beam would wait for it for ever."""
+    """Refuse a job service that does not accept connections: Beam would wait for it for ever."""
     host, _, port = endpoint.rpartition(":")
     if not host or not port.isdecimal():
         raise UserError(f"--job_endpoint={endpoint}; wanted HOST:PORT")
@@ -267,7 +267,7 @@ def _check_job_service(endpoint: str) -> None:
 
 
 def _remote_failure(parsed: PipelineOptions, error: Exception) -> str:
-    """Why a job on another engine did not end well, in one line: the last exception that its traceback names."""
+    """Return why a job on another runner failed, in one line: the last exception in the message."""
     lines = TYPE_AND_MESSAGE.findall(str(error)) or str(error).strip().splitlines() or [type(error).__name__]
     runner = parsed.view_as(StandardOptions).runner
     option = JOB_SERVER_JARS.get(_runner_class(parsed))

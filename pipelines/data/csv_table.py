@@ -1,4 +1,4 @@
-"""Tables that users bring: CSV as programs and spreadsheets write it, whatever the encoding and the delimiter."""
+"""CSV tables from users: any common encoding and delimiter, as programs and spreadsheets write them."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ import tensorflow as tf
 from models.errors import UserError
 from pipelines import files
 
-BYTE_ORDER_MARKS = {  # byte-order marks; that of UTF-32 begins like that of UTF-16
+BYTE_ORDER_MARKS = {  # UTF-32 first: its mark starts with that of UTF-16
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-FALLBACK_ENCODING = "cp1252"  # of spreadsheets in Western Europe and America
+FALLBACK_ENCODING = "cp1252"  # default of spreadsheets in Western Europe and America
 DELIMITERS = ",;\t|"
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table with a head.
+    """A table with a header.
 
     Attributes:
-      path: where it was read.
-      columns: the names in its head.
-      rows: by the names of the columns, each with the number of its line; short rows lack the last columns.
-      delimiter: what stands between fields.
+      path: path of the file.
+      columns: names in the header.
+      rows: line number and values by column of each row; short rows lack the last columns.
+      delimiter: delimiter of the fields.
     """
 
     path: str
@@ -43,13 +43,14 @@ class Table:
     rows: tuple[tuple[int, Mapping[str, str]], ...]
     delimiter: str = ","
 
-    def number(self, text: str) -> float:
-        """A number in a field; with a decimal comma where commas do not divide fields.
+    def parse_number(self, text: str) -> float:
+        """Parse a number in a field; a decimal comma is allowed unless commas delimit fields.
 
         Raises:
-          ValueError: it is none, or not finite.
+          ValueError: it is not a number.
+          UserError: it is not finite.
 
-        >>> Table("x.csv", (), (), ";").number("1,5")
+        >>> Table("x.csv", (), (), ";").parse_number("1,5")
         1.5
         """
         value = float(text if self.delimiter == "," else text.replace(",", "."))
@@ -57,91 +58,100 @@ class Table:
             raise UserError(f"{self.path}: {text}; wanted a finite number")
         return value
 
-    def by_id(self) -> RowsById:
-        """Its rows by the column `id`.
+    def rows_by_id(self) -> RowsById:
+        """Return the rows by the column `id`.
 
         Raises:
-          UserError: two rows of one id that differ.
+          UserError: two different rows have the same id.
         """
         rows: dict[str, Mapping[str, str]] = {}
         for line, row in self.rows:
             if rows.setdefault(row["id"], row) != row:
-                raise UserError(f"{self.path}, line {line}: {row['id']} again, with other values; wanted it once")
+                raise UserError(
+                    f"{self.path}, line {line}: a second row with the id {row['id']} and other values; wanted one"
+                )
         return RowsById(rows)
 
 
 class RowsById:
-    """Rows by id, where an accent may be a character of its own or part of its letter (Unicode's NFD and NFC)."""
+    """Rows by id; composed and decomposed accents are the same id (Unicode NFC and NFD)."""
 
     def __init__(self, rows: Mapping[str, Mapping[str, str]]):
         self.rows = rows
         self.composed = {unicodedata.normalize("NFC", name): row for name, row in rows.items()}
 
     def get(self, identifier: str) -> Mapping[str, str] | None:
-        """The row of an id; None where there is none."""
+        """Return the row of an id; None if there is none."""
         return self.rows.get(identifier) or self.composed.get(unicodedata.normalize("NFC", identifier))
 
-    def of_all(self, path: str, identifiers: Iterable[str]) -> list[Mapping[str, str]]:
-        """The rows of ids.
+    def get_all(self, path: str, identifiers: Iterable[str]) -> list[Mapping[str, str]]:
+        """Return the rows of ids.
 
         Raises:
-          UserError: some have none.
+          UserError: an id has no row.
         """
         rows = {name: self.get(name) for name in identifiers}
         if missing := [name for name, row in rows.items() if row is None]:
-            raise UserError(f"{path}: nothing on {missing[0]} and {len(missing) - 1} other files")
+            raise UserError(f"{path}: no row with the id {missing[0]}; {len(missing)} ids have none")
         return list(rows.values())
 
 
-def read_table(path: str, wanted: Sequence[str]) -> Table:
-    """Reads a table.
+def read_table(path: str, required_columns: Sequence[str]) -> Table:
+    """Read a table.
 
-    The encoding is told by the byte-order mark; without one it is UTF-8, UTF-16 where there are zero bytes, or else
-    `FALLBACK`, which is said on stderr. The delimiter is the one of `DELIMITERS` by which the head holds the wanted
-    columns; a first line ``sep=;``, as Excel takes it, names it too.
+    The byte-order mark determines the encoding; without one it is UTF-8, UTF-16 if there are zero bytes, or else
+    `FALLBACK_ENCODING`, which is reported on stderr. The delimiter is the one of `DELIMITERS` by which the header
+    has most of the required columns, or that of a first line ``sep=;`` as in Excel.
 
     Args:
       path: the file.
-      wanted: columns that must be there.
+      required_columns: columns that the table must have.
 
     Raises:
-      UserError: there is no such file, it is no text, or a wanted column is missing.
+      UserError: there is no such file, it is not text, or a required column is missing.
       OSError: it cannot be read.
     """
-    columns = ", ".join(wanted)
+    columns = ", ".join(required_columns)
     if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
-        raise UserError(f"{path}: there is no such file; wanted a CSV with the columns {columns}")
+        raise UserError(f"{path}: no such file; wanted a CSV file with the columns {columns}")
     lines = _decode(path, files.read(path)).splitlines(keepends=True)
     first = lines[0].strip('\r\n"') if lines else ""
-    named = first[-1] if len(first) == 5 and first.lower().startswith("sep=") else ""
-    text = "".join(lines[len(named) :])
-    heads = {delimiter: _parse_header(text, delimiter) for delimiter in named or DELIMITERS}
-    delimiter = max(heads, key=lambda each: (len(set(wanted) & set(heads[each])), len(heads[each])))
-    head = heads[delimiter]
-    if lacking := [name for name in wanted if name not in head]:
-        raise UserError(f"{path}: no column {lacking[0]}; wanted the columns {columns}; there are: {', '.join(head)}")
-    if twice := [name for n, name in enumerate(head) if name and name in head[:n]]:
-        raise UserError(f"{path}: two columns are called {twice[0]}; wanted each once")
-    return Table(path, tuple(head), tuple(_parse_rows(path, text, head, delimiter, above=len(named))), delimiter)
+    declared_delimiter = first[-1] if len(first) == 5 and first.lower().startswith("sep=") else ""
+    text = "".join(lines[len(declared_delimiter) :])
+    headers = {delimiter: _parse_header(text, delimiter) for delimiter in declared_delimiter or DELIMITERS}
+    delimiter = max(
+        headers, key=lambda candidate: (len(set(required_columns) & set(headers[candidate])), len(headers[candidate]))
+    )
+    header = headers[delimiter]
+    if missing := [name for name in required_columns if name not in header]:
+        raise UserError(f"{path}: no column {missing[0]}; wanted the columns {columns}; there are: {', '.join(header)}")
+    if duplicate := [name for n, name in enumerate(header) if name and name in header[:n]]:
+        raise UserError(f"{path}: two columns are named {duplicate[0]}; wanted unique names")
+    return Table(
+        path,
+        tuple(header),
+        tuple(_parse_rows(path, text, header, delimiter, skipped_lines=len(declared_delimiter))),
+        delimiter,
+    )
 
 
 def _decode(path: str, content: bytes) -> str:
-    """The text of a file, see :func:`read`."""
+    """Decode the text of a file, see :func:`read_table`."""
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "")
     if not encoding and b"\0" in content[:4096]:
         encoding = "utf-16-le" if content[1::2].count(0) > content[::2].count(0) else "utf-16-be"
-    for each in (encoding,) if encoding else ("utf-8", FALLBACK_ENCODING):
+    for candidate in (encoding,) if encoding else ("utf-8", FALLBACK_ENCODING):
         try:
-            text = content.decode(each)
+            text = content.decode(candidate)
         except UnicodeDecodeError:
             continue
         if "\0" in text:
             break
-        if each == FALLBACK_ENCODING:
-            print(f"note: {path} is not UTF-8; read as {FALLBACK_ENCODING}", file=sys.stderr)
+        if candidate == FALLBACK_ENCODING:
+            print(f"note: {path} is not UTF-8; decoded as {FALLBACK_ENCODING}", file=sys.stderr)
         return text
     raise UserError(
-        f"{path} is no text in {encoding or f'UTF-8, UTF-16 or {FALLBACK_ENCODING}'}; wanted a CSV in UTF-8"
+        f"{path} is not text in {encoding or f'UTF-8, UTF-16 or {FALLBACK_ENCODING}'}; wanted a CSV file in UTF-8"
     )
 
 
@@ -153,19 +163,21 @@ def _parse_header(text: str, delimiter: str) -> list[str]:
 
 
 def _parse_rows(
-    path: str, text: str, head: Sequence[str], delimiter: str, *, above: int
+    path: str, text: str, header: Sequence[str], delimiter: str, *, skipped_lines: int
 ) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """The rows below the head with the numbers of their lines, but those in which nothing stands."""
+    """Yield the rows below the header with their line numbers; skip empty rows."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         next(reader, None)
         for fields in reader:
             if not any(field.strip() for field in fields):
                 continue
-            line = reader.line_num + above
-            if any(field.strip() for field in fields[len(head) :]):
-                what = f"{len(fields)} fields under a head of {len(head)}"
-                raise UserError(f"{path}, line {line}: {what}; wanted as many, or quotes around them")
-            yield line, dict(zip(head, fields, strict=False))
+            line = reader.line_num + skipped_lines
+            if any(field.strip() for field in fields[len(header) :]):
+                counts = f"{len(fields)} fields under a header of {len(header)}"
+                raise UserError(
+                    f"{path}, line {line}: {counts}; wanted the same number; quote fields that contain the delimiter"
+                )
+            yield line, dict(zip(header, fields, strict=False))
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num + above}: {error}; wanted a CSV") from None
+        raise UserError(f"{path}, line {reader.line_num + skipped_lines}: {error}; wanted a CSV file") from None

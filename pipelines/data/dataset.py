@@ -1,4 +1,4 @@
-"""A finished data directory: its records one by one, crops of them, and whole sources or excerpts."""
+"""A complete data directory: its configuration, manifest and shards."""
 
 from __future__ import annotations
 
@@ -21,46 +21,45 @@ EXPECTED = "what preprocess writes; run it again"
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """A finished data directory.
+    """A complete data directory.
 
     Attributes:
-      data_dir: where it is.
+      data_dir: path of the directory.
       spec: front end, domains and statistics.
       sources: the manifest.
-      waveforms: whether records hold samples too.
-      imitate: what batches of waveforms show in place of their log-mels: a function of `[frames + 2 * margin,
-        mels]`, the number of the domain and that of the row, to `[frames, mels]`, with an attribute `margin`;
-        None for the log-mels themselves.
-      weights: (id, segment) to how often a training record is drawn, see `sample_weights`; None if all alike.
+      waveforms: whether records also store samples.
+      mel_transform: replaces the log-mels in batches of waveforms: a function of `[frames + 2 * margin, mels]`, the
+        index of the domain and that of the row, to `[frames, mels]`, with an attribute `margin`; None for no transform.
+      weights: sampling weight of each training record by (id, segment), see `sample_weights`; None for equal weights.
     """
 
     data_dir: str
     spec: Spec
     sources: tuple[source_files.Source, ...]
     waveforms: bool = False
-    imitate: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+    mel_transform: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] | None = None
     weights: Mapping[tuple[str, int], float] | None = None
 
-    def of(self, split: str, domain: str) -> list[source_files.Source]:
-        """The sources of a split of a domain, by id."""
+    def sources_of(self, split: str, domain: str) -> list[source_files.Source]:
+        """Return the sources of a split of a domain, sorted by id."""
         return [s for s in self.sources if s.split == split and s.domain == domain]
 
     def shards(self, split: str, domain: str) -> list[str]:
-        """The shard files of a split of a domain."""
-        names = f"{domain}-{split}.tfrecord-?????-of-?????"  # not what a worker that died left of one
+        """Return the paths of the shards of a split of a domain."""
+        names = f"{domain}-{split}.tfrecord-?????-of-?????"  # excludes partial files of killed workers
         return sorted(tf.io.gfile.glob(posixpath.join(glob.escape(self.data_dir), names)))
 
 
 def open_records(data_dir: str) -> Records:
-    """Opens what `preprocess` wrote.
+    """Open a directory that `preprocess` wrote.
 
     Raises:
-      UserError: there is nothing, `preprocess` did not finish, or a file of it is broken.
+      UserError: there is no such directory, `preprocess` did not finish, or a file is broken.
     """
     marker = posixpath.join(data_dir, "dataset_info.json")
     if not tf.io.gfile.exists(marker):
-        what = "is not there" if not tf.io.gfile.exists(data_dir) else "is incomplete (no dataset_info.json)"
-        raise UserError(f"{data_dir} {what}; wanted the --data_dir of a finished preprocess")
+        problem = "does not exist" if not tf.io.gfile.exists(data_dir) else "is incomplete (no dataset_info.json)"
+        raise UserError(f"{data_dir} {problem}; wanted the --data_dir of a finished preprocess")
     statistics, features = (posixpath.join(data_dir, name) for name in ("statistics.json", "features.json"))
     fields, features_fields = files.read_json(statistics, EXPECTED), files.read_json(features, EXPECTED)
     try:
@@ -77,34 +76,36 @@ def open_records(data_dir: str) -> Records:
 
 
 def _check_shards(data_dir: str, marker: str) -> None:
-    """Raises UserError where a shard is gone or of another size: a split without records would be read for ever.
+    """Raise UserError if a shard is missing or has another size: a split without records would be read for ever.
 
-    On a store, whose sizes are a request each, only names are compared.
+    On a remote store only names are compared, because each size would cost a request.
     """
     try:
-        listed = [
+        splits = [
             (split["filepathTemplate"].partition("{")[0], len(split["shardLengths"]), int(split["numBytes"]))
             for split in files.read_json(marker, EXPECTED)["splits"]
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{marker} lacks {error}; wanted {EXPECTED}") from None
     present = {name.rstrip("/") for name in tf.io.gfile.listdir(data_dir)}
-    for start, count, size in listed:
+    for start, count, size in splits:
         names = [f"{start}{number:05d}-of-{count:05d}" for number in range(count)]
-        if lost := [name for name in names if name not in present]:
-            raise UserError(f"{data_dir}: {lost[0]} is not there; wanted {EXPECTED}")
+        if missing := [name for name in names if name not in present]:
+            raise UserError(f"{data_dir}: {missing[0]} is missing; wanted {EXPECTED}")
         if "://" not in data_dir:
             total = sum(os.path.getsize(os.path.join(data_dir, name)) for name in names)
             if total != size:
-                raise UserError(f"{data_dir}: {start}* hold {total} bytes, not {size}; wanted {EXPECTED}")
+                raise UserError(
+                    f"{data_dir}: the files {start}* have {total} bytes instead of {size}; wanted {EXPECTED}"
+                )
 
 
 def read_manifest(data_dir: str) -> tuple[source_files.Source, ...]:
-    """The sources of a data directory, all splits.
+    """Return the sources of all splits of a data directory.
 
     Raises:
-      OSError: it has no manifest.
-      UserError: a line that is cut off, or not of this version.
+      OSError: there is no manifest.
+      UserError: a line is truncated, or was written by another version.
     """
     path, manifest = posixpath.join(data_dir, MANIFEST), []
     for row in files.read_rows(path, EXPECTED):
@@ -116,10 +117,10 @@ def read_manifest(data_dir: str) -> tuple[source_files.Source, ...]:
 
 
 def check_batches(data: Records, plugin_class: type) -> None:
-    """Refuses records that lack what the plugin's batches hold.
+    """Check that the records hold what the plugin's batches need.
 
     Raises:
-      UserError: they hold no waveforms, and the plugin wants them.
+      UserError: the plugin needs waveforms and the records have none.
     """
     if plugin_class.BATCHES == "waveforms" and not data.waveforms:
         raise UserError(f"{data.data_dir} has no waveforms; run preprocess with --keep_waveforms")

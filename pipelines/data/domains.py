@@ -1,4 +1,4 @@
-"""A user's folders as a corpus: which files a domain names, what they are, and how they are split."""
+"""The domains of a data set, from the flag `--domain`: which files each domain has."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pipelines.data import (
 
 
 def read_domains(flags: Iterable[str], data_dir: str = ".") -> tuple[source_files.Domain, ...]:
-    """The domains of ``NAME=GLOB`` flags, their files listed; a folder stands for the known files in and below it.
+    """Return the domains of ``NAME=GLOB`` flags with their files; a folder stands for all known files in and below it.
 
     Args:
-      flags: ``NAME=tfds:DATASET/SPLIT`` stands for the examples of a TensorFlow dataset, ``NAME=factors:SET/COUNT``
-        for drawn ones.
-      data_dir: where these become files.
+      flags: values of `--domain`. ``NAME=tfds:DATASET/SPLIT`` stands for the examples of a TensorFlow dataset,
+        ``NAME=factors:SET/COUNT`` for generated examples.
+      data_dir: folder in which such examples become files.
 
     Raises:
-      UserError: not of that form, a name that cannot be a file's, or a glob that names nothing.
+      UserError: a flag is not of this form, a name has other characters, or a glob matches no file.
     """
     globs: dict[str, list[str]] = collections.defaultdict(list)
     for flag in flags:
@@ -32,25 +32,25 @@ def read_domains(flags: Iterable[str], data_dir: str = ".") -> tuple[source_file
         if not name or not pattern:
             raise UserError(f"--domain={flag}; wanted NAME=GLOB")
         if not name.replace("_", "").isalnum() or not name.isascii():
-            raise UserError(f"--domain={flag}: the name {name!r} may hold letters, digits and _ only")
+            raise UserError(f"--domain={flag}: the name {name!r} has other characters; wanted letters, digits and _")
         globs[name].append(pattern)
     return tuple(_list_domain(name, patterns, data_dir) for name, patterns in globs.items())
 
 
 def _list_domain(name: str, patterns: list[str], data_dir: str) -> source_files.Domain:
-    listed = file_listing.list_files(
+    listing = file_listing.list_files(
         _resolve_patterns(name, patterns, data_dir), front_end.known_suffixes(), output_dir=data_dir
     )
-    file_listing.require_files(f"domain {name}: no file matches {', '.join(patterns)}", listed)
-    return source_files.Domain(name, listed.root, tuple(listed.files), listed.left_out.described())
+    file_listing.require_files(f"domain {name}: no file matches {', '.join(patterns)}", listing)
+    return source_files.Domain(name, listing.root, tuple(listing.files), listing.ignored.summary())
 
 
 def _resolve_patterns(name: str, patterns: list[str], data_dir: str) -> list[str]:
-    """The patterns of a domain, a TensorFlow dataset among them as the files that it becomes."""
+    """Return the patterns of a domain; a TensorFlow dataset or generated set is replaced by the glob of its files."""
     if len([pattern for pattern in patterns if pattern.startswith(tfds_source.PREFIX)]) > 1:
-        raise UserError(f"domain {name}: two TensorFlow datasets; wanted one, or two splits as DATASET/train+test")
+        raise UserError(f"domain {name}: two TensorFlow datasets; wanted one; two splits are DATASET/train+test")
     if any(pattern.startswith(synthetic_source.PREFIX) for pattern in patterns):
         if len(patterns) > 1:
-            raise UserError(f"domain {name}: {synthetic_source.PREFIX} beside other files; wanted it alone")
+            raise UserError(f"domain {name}: {synthetic_source.PREFIX} with other files; wanted it alone")
         return [synthetic_source.draw_examples(patterns[0], name, data_dir)]
     return [tfds_source.export_split(p, name, data_dir) if p.startswith(tfds_source.PREFIX) else p for p in patterns]

@@ -1,7 +1,7 @@
-"""The files that a folder, a file name or a glob stands for: one walk of the tree, and an account of what is left out.
+"""Files of a folder, file name or glob, listed in one walk of the tree, and a summary of what is ignored.
 
-Globs follow the rules of :mod:`pipelines.path_patterns`. Where a glob without ``**`` names folders only, these stand
-for the known files in and below them.
+Globs follow the rules of :mod:`pipelines.path_patterns`. If a glob without ``**`` matches folders only, it stands for
+the known files in and below them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from pipelines.data.ignored_files import (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FileEntry:
-    """A file as it was listed.
+    """A listed file.
 
     Attributes:
-      path: where it is.
-      size: bytes.
+      path: its path.
+      size: its size in bytes.
     """
 
     path: str
@@ -48,77 +48,77 @@ class FileEntry:
 
 @dataclasses.dataclass
 class Listing:
-    """What patterns stand for.
+    """The files of some patterns.
 
     Attributes:
-      root: the folder that relative paths begin at, with a final slash; empty for the working directory.
-      files: sorted by path, each once.
-      left_out: the names that are no input.
+      root: folder that relative paths start from, with a final slash; empty for the working directory.
+      files: sorted by path, without duplicates.
+      ignored: the names that are not inputs.
     """
 
     root: str
     files: list[FileEntry]
-    left_out: IgnoredFiles
+    ignored: IgnoredFiles
 
     @property
     def paths(self) -> list[str]:
-        """The paths of the files."""
+        """Paths of the files."""
         return [entry.path for entry in self.files]
 
     @property
     def total_bytes(self) -> int:
-        """The size of all files."""
+        """Size of all files, in bytes."""
         return sum(entry.size for entry in self.files)
 
 
 def list_files(patterns: Iterable[str], suffixes: Collection[str], *, output_dir: str = "") -> Listing:
-    """Lists the files of folders, file names and globs; every tree is walked once.
+    """List the files of folders, file names and globs; each tree is walked once.
 
     Args:
-      patterns: what the user gave; ``~`` is expanded.
-      suffixes: lower-case endings of the files that a folder stands for. A glob stands for whatever it matches.
-      output_dir: where this command writes. A folder below the input is then no input, and of the input folder itself
-        the results of an earlier command are none.
+      patterns: patterns from the user; ``~`` is expanded.
+      suffixes: lower-case extensions of the files that a folder stands for. A glob stands for all files that match.
+      output_dir: output directory of this command. If it is below the input, it is ignored; if it is the input folder
+        itself, the results of an earlier command are ignored.
 
     Raises:
       UserError: a remote store refuses the listing.
     """
     patterns = [_normalize_pattern(path_patterns.expand_user(pattern)) for pattern in patterns]
-    left_out, endings, output_dir = IgnoredFiles(), frozenset(suffixes), path_patterns.expand_user(output_dir)
+    ignored, endings, output_dir = IgnoredFiles(), frozenset(suffixes), path_patterns.expand_user(output_dir)
     sizes: dict[str, int] = {}
     for pattern in dict.fromkeys(patterns):
         walk = _list_remote if filesystem.is_remote(pattern) else local_walk.walk_files
-        sizes.update(walk(pattern, endings, output_dir, left_out))
-    paths = sorted(_deduplicated(sizes, left_out) if len(patterns) > 1 else sizes)
-    return Listing(path_patterns.common_root(patterns), [FileEntry(path, sizes[path]) for path in paths], left_out)
+        sizes.update(walk(pattern, endings, output_dir, ignored))
+    paths = sorted(_deduplicated(sizes, ignored) if len(patterns) > 1 else sizes)
+    return Listing(path_patterns.common_root(patterns), [FileEntry(path, sizes[path]) for path in paths], ignored)
 
 
-def _deduplicated(paths: Iterable[str], left_out: IgnoredFiles) -> Iterator[str]:
-    """Of the spellings of a local path by several patterns, such as ``a/x`` and ``./b/../a/x``, the first."""
+def _deduplicated(paths: Iterable[str], ignored: IgnoredFiles) -> Iterator[str]:
+    """Yield each file once, although several patterns may spell its path differently, such as ``a/x`` and ``./a/x``."""
     real_folder = functools.cache(os.path.realpath)
-    known: set[tuple[str, str]] = set()
+    visited: set[tuple[str, str]] = set()
     for path in paths:
         folder, name = posixpath.split(path)
-        place = (folder if filesystem.is_remote(path) else real_folder(folder), name)
-        if place in known:
-            left_out.add(SEEN_FILE, path)
+        key = (folder if filesystem.is_remote(path) else real_folder(folder), name)
+        if key in visited:
+            ignored.add(SEEN_FILE, path)
         else:
-            known.add(place)
+            visited.add(key)
             yield path
 
 
 def _normalize_pattern(pattern: str) -> str:
-    """The pattern; a folder gets a final slash, and a local name that is there is escaped.
+    """Return the pattern; a folder gets a final slash, and the name of an existing local file or folder is escaped.
 
-    What is no object of a remote store stands for what is below it, and so does the name of a bucket.
+    On a remote store, a name that is not an object stands for the objects below it, and so does the name of a bucket.
     """
     if filesystem.is_remote(pattern):
         if path_patterns.is_glob(pattern) or pattern.endswith("/"):
             return pattern
-        named = "/" in pattern.partition("://")[2]
+        has_object_name = "/" in pattern.partition("://")[2]
         return (
             pattern
-            if named and filesystem.object_size(path_patterns.literal_prefix(pattern)) is not None
+            if has_object_name and filesystem.object_size(path_patterns.literal_prefix(pattern)) is not None
             else f"{pattern}/"
         )
     pattern = re.sub("//+", "/", pattern)
@@ -128,75 +128,75 @@ def _normalize_pattern(pattern: str) -> str:
 
 
 def _list_remote(
-    pattern: str, suffixes: frozenset[str], output_dir: str, left_out: IgnoredFiles
+    pattern: str, suffixes: frozenset[str], output_dir: str, ignored: IgnoredFiles
 ) -> Iterator[tuple[str, int]]:
-    """Paths and sizes of objects of a store that knows names but no folders: of a glob, of a name, or below a name."""
+    """Yield paths and sizes of objects of a store, which has names but no folders: by a glob, a name or a prefix."""
     literal = path_patterns.literal_prefix(pattern)
-    whole = not path_patterns.is_glob(pattern)
-    if whole and not literal.endswith("/"):
+    is_prefix = not path_patterns.is_glob(pattern)
+    if is_prefix and not literal.endswith("/"):
         yield literal, filesystem.object_size(literal) or 0
         return
-    begin, output = posixpath.dirname(literal), output_dir.rstrip("/")
+    base_folder, output = posixpath.dirname(literal), output_dir.rstrip("/")
     objects = [(path, size) for path, size in filesystem.list_prefix(literal) if posixpath.basename(path)]
-    results = _remote_results([path for path, _ in objects], begin, output)
-    meets_output = output != "" and not f"{begin}/".startswith(f"{output}/")
-    for path, size in objects:  # of which some tools leave markers for folders, without a last part
+    results = _remote_results([path for path, _ in objects], base_folder, output)
+    output_is_below = output != "" and not f"{base_folder}/".startswith(f"{output}/")
+    for path, size in objects:  # without the folder markers of some tools, whose names end in a slash
         name = posixpath.basename(path)
-        if not whole and not path_patterns.glob_to_regex(pattern).fullmatch(path):
+        if not is_prefix and not path_patterns.glob_to_regex(pattern).fullmatch(path):
             if path_patterns.glob_to_regex(pattern, re.IGNORECASE).fullmatch(path):
-                left_out.add(CAPITALS, path)
-        elif is_metadata(name) or has_metadata_folder(path.removeprefix(f"{begin}/").split("/")[:-1]):
-            left_out.add(METADATA, path)
-        elif path in results or meets_output and path.startswith(f"{output}/"):
-            left_out.add(RESULTS, path)
-        elif whole and posixpath.splitext(name)[1].lower() not in suffixes:
-            left_out.add(ENDING, path)
+                ignored.add(CAPITALS, path)
+        elif is_metadata(name) or has_metadata_folder(path.removeprefix(f"{base_folder}/").split("/")[:-1]):
+            ignored.add(METADATA, path)
+        elif path in results or output_is_below and path.startswith(f"{output}/"):
+            ignored.add(RESULTS, path)
+        elif is_prefix and posixpath.splitext(name)[1].lower() not in suffixes:
+            ignored.add(ENDING, path)
         else:
             yield path, size
 
 
-def _remote_results(paths: Iterable[str], begin: str, output: str) -> set[str]:
-    """The results of `translate` among objects; of the folder that the user names only where it is written to too."""
-    folders = {posixpath.dirname(path) for path in paths if posixpath.basename(path) == TRANSLATIONS} - {begin}
-    if output == begin and filesystem.exists(posixpath.join(begin, TRANSLATIONS)):
-        folders.add(begin)
+def _remote_results(paths: Iterable[str], base_folder: str, output: str) -> set[str]:
+    """Return the results of `translate` among objects; those of the input folder only if it is also the output."""
+    folders = {posixpath.dirname(path) for path in paths if posixpath.basename(path) == TRANSLATIONS} - {base_folder}
+    if output == base_folder and filesystem.exists(posixpath.join(base_folder, TRANSLATIONS)):
+        folders.add(base_folder)
     return {posixpath.join(folder, name) for folder in folders for name in read_output_names(folder)}
 
 
-def sample_paths(root: str, files: Iterable[FileEntry], most: int, purpose: str) -> list[str]:
-    """The paths of so many files at the most, chosen by a hash of their relative paths: the first are of one folder.
+def sample_paths(root: str, files: Iterable[FileEntry], max_count: int, stream: str) -> list[str]:
+    """Return at most `max_count` paths, selected by a hash of the relative paths; the first would be from one folder.
 
     Args:
-      root: the folder that relative paths begin at.
-      files: to choose from.
-      most: how many.
-      purpose: another gives another choice.
+      root: folder that relative paths start from.
+      files: files to select from.
+      max_count: maximum number of paths.
+      stream: name of the random stream; another name selects other files.
     """
 
     def order(path: str) -> float:
-        return stable_hash.stable_fraction(f"{purpose}:{printable(path.removeprefix(root))}")
+        return stable_hash.stable_fraction(f"{stream}:{printable(path.removeprefix(root))}")
 
-    return sorted((entry.path for entry in files), key=order)[:most]
+    return sorted((entry.path for entry in files), key=order)[:max_count]
 
 
-def require_files(what: str, listing: Listing) -> None:
-    """Raises UserError where nothing is listed, with what was met instead; `what` says who wants which files."""
+def require_files(message: str, listing: Listing) -> None:
+    """Raise UserError with a message and the summary of the ignored files if nothing is listed."""
     if not listing.files:
-        met = listing.left_out.described()
-        raise UserError(f"{what}{f'; left out: {met}' if met else ''}")
+        ignored = listing.ignored.summary()
+        raise UserError(f"{message}{f'; ignored: {ignored}' if ignored else ''}")
 
 
 def print_ignored(pattern: str, listing: Listing) -> None:
-    """Counts on stderr, in one line, what was met and is no input; nothing where there is nothing."""
-    if account := listing.left_out.described():
-        print(f"left out of {pattern}: {account}", file=sys.stderr)
+    """Print the summary of the ignored files on stderr, if there are any."""
+    if summary := listing.ignored.summary():
+        print(f"ignored in {pattern}: {summary}", file=sys.stderr)
 
 
 def glob_files(pattern: str) -> list[str]:
-    """The paths of the files that a glob names, sorted."""
+    """Return the paths of the files that match a glob, sorted."""
     return list_files([pattern], ()).paths
 
 
 def list_tree(folder: str) -> list[str]:
-    """The paths of all files in and below a folder, sorted."""
+    """Return the paths of all files in and below a folder, sorted."""
     return glob_files(f"{path_patterns.escape(folder)}/**")

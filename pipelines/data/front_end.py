@@ -13,51 +13,56 @@ from pipelines import config
 from pipelines.beam import filesystem
 from pipelines.data import file_listing, source_files
 
-AMBIGUOUS_SUFFIXES = {".mat", ".iff", ".sf", ".xi", ".htk", ".fap", ".vst", ".fit", ".gbr", ".im"}  # as a rule
+# used mostly by other programs
+AMBIGUOUS_SUFFIXES = {".mat", ".iff", ".sf", ".xi", ".htk", ".fap", ".vst", ".fit", ".gbr", ".im"}
 SUFFIXES = {
     "audio": [suffix for suffix in recording.SUFFIXES if suffix not in AMBIGUOUS_SUFFIXES],
     "image": [suffix for suffix in image.SUFFIXES if suffix not in AMBIGUOUS_SUFFIXES],
 }
-MIN_RATE_HZ = 1000  # below, there is no speech
-MAX_PROBED_FILES = 200  # of each domain, to find the kind and the front end
+MIN_RATE_HZ = 1000  # lower sample rates cannot carry speech
+MAX_PROBED_FILES = 200  # in each domain, to infer the front end
 
 
 def known_suffixes(kind: str | None = None) -> list[str]:
-    """Lower-case endings of the files of a kind, or of both."""
-    return [suffix for name, known in SUFFIXES.items() if kind in (None, name) for suffix in known]
+    """Return the lower-case file extensions of a kind, or of both kinds."""
+    return [suffix for name, suffixes in SUFFIXES.items() if kind in (None, name) for suffix in suffixes]
 
 
-def infer_kind(corpus: Iterable[source_files.Domain], asked: str | None) -> str:
-    """Speech ("audio") or pictures ("image"), by the endings of the files.
+def infer_kind(corpus: Iterable[source_files.Domain], requested: str | None) -> str:
+    """Return the kind of data, "audio" or "image", by the file extensions.
+
+    Args:
+      corpus: the domains.
+      requested: value of `--kind`, which is returned if not None.
 
     Raises:
-      UserError: files of both kinds, or of neither.
+      UserError: the domains have files of both kinds, or of none.
     """
     examples: dict[str | None, str] = {}
     for entry in itertools.chain(*(domain.files for domain in corpus)):
         suffix = posixpath.splitext(entry.path)[1].lower()
-        kind = next((kind for kind, known in SUFFIXES.items() if suffix in known), None)
+        kind = next((kind for kind, suffixes in SUFFIXES.items() if suffix in suffixes), None)
         examples.setdefault(kind, entry.path)
-    if asked:
-        return asked
+    if requested:
+        return requested
     kinds = sorted(kind for kind in examples if kind)
     if len(kinds) > 1:
-        both = f"{examples['audio']} is audio, {examples['image']} a picture"
-        raise UserError(f"mixed kinds: {both}; narrow the globs, or say --kind: the others become failures")
+        message = f"{examples['audio']} is audio, {examples['image']} is an image"
+        raise UserError(f"mixed kinds: {message}; narrow the globs or set --kind (other files are then failures)")
     if not kinds:
-        raise UserError(f"{examples[None]}: its ending tells neither audio nor image; say --kind")
+        raise UserError(f"{examples[None]}: unknown file extension; set --kind=audio or --kind=image")
     return kinds[0]
 
 
 def infer_spec(
     kind: str, corpus: Iterable[source_files.Domain], pairs: list[str]
 ) -> config.AudioSpec | config.ImageSpec:
-    """The front end: what suits the files, with ``KEY=VALUE`` pairs applied.
+    """Infer the front end from the files, then apply ``KEY=VALUE`` pairs.
 
-    Speech is worked on at the lowest common rate of its files, pictures at their commonest size.
+    The sample rate of speech is the lowest of the common rates of the domains; the size of images is the commonest one.
 
     Raises:
-      UserError: no file could be read, or a key or value that is wrong.
+      UserError: no file can be read, or a key or value is wrong.
     """
     changes = config.parse_pairs(config.KINDS[kind], pairs)
     probes = [_probe_files(domain, recording.probe if kind == "audio" else image.probe) for domain in corpus]
@@ -70,7 +75,7 @@ def infer_spec(
 
 
 def _probe_files(domain: source_files.Domain, probe: Callable) -> list:
-    """What the files of a domain say of themselves, those that say anything."""
+    """Return the sample rates of the recordings or the sizes of the images in a sample of the files of a domain."""
     probes, reason = [], "it is empty"
     for path in file_listing.sample_paths(domain.root, domain.files, MAX_PROBED_FILES, "probe"):
         try:
@@ -79,5 +84,5 @@ def _probe_files(domain: source_files.Domain, probe: Callable) -> list:
         except (UserError, OSError) as error:
             reason = f"{path}: {error}"
     if not probes:
-        raise UserError(f"domain {domain.name}: no file could be read; the last: {reason}")
+        raise UserError(f"domain {domain.name}: no file could be read; the last failure: {reason}")
     return probes

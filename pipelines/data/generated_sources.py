@@ -1,7 +1,7 @@
-"""Folders of files that this program writes to be the sources of a domain, each with markers beside it.
+"""Folders of source files that this program writes, each with marker files beside it.
 
-``FOLDER.json`` says what the files are and that all are there, ``FOLDER.begun`` that they are being written. Files with
-neither of the two beside them are somebody else's.
+``FOLDER.json`` describes the files and means that they are complete; ``FOLDER.begun`` means that they are being
+written. A folder with neither was not written by this program.
 """
 
 from __future__ import annotations
@@ -13,40 +13,38 @@ from models.errors import UserError
 from pipelines.beam import filesystem
 from pipelines.data import file_listing
 
-MARKER_KEYS = (
-    {"dataset", "split"},
-    {"set", "count"},
-)  # one of which every marker has, of datasets or of drawn examples
+# of a TensorFlow dataset; of a generated set
+MARKER_KEYS = ({"dataset", "split"}, {"set", "count"})
 
 
 def read_marker(folder: str) -> dict | None:
-    """What the files of a folder are; None where they are incomplete or somebody else's."""
+    """Return the description of the files of a folder; None if they are incomplete or not ours."""
     if not filesystem.exists(_complete_path(folder)):
         return None
     try:
-        facts = json.loads(filesystem.read_text(_complete_path(folder)))
+        marker = json.loads(filesystem.read_text(_complete_path(folder)))
     except ValueError:
         return None
-    return facts if isinstance(facts, dict) and any(keys <= facts.keys() for keys in MARKER_KEYS) else None
+    return marker if isinstance(marker, dict) and any(keys <= marker.keys() for keys in MARKER_KEYS) else None
 
 
-def begin_folder(folder: str, beside: Iterable[str] = ()) -> None:
-    """Takes away what an earlier command wrote, and marks the folder as being written.
+def begin_folder(folder: str, extra_files: Iterable[str] = ()) -> None:
+    """Delete the files of an earlier command and mark the folder as being written.
 
     Args:
-      folder: where the files go.
-      beside: paths of further files that are to be written.
+      folder: folder of the files.
+      extra_files: paths of other files that are to be written.
 
     Raises:
-      UserError: there are files that no command wrote.
+      UserError: files exist that this program did not write.
     """
     files = file_listing.list_tree(folder)
     if read_marker(folder) is None and not filesystem.exists(_begun_path(folder)):
-        others = [path for path in (_complete_path(folder), *beside) if filesystem.exists(path)]
+        others = [path for path in (_complete_path(folder), *extra_files) if filesystem.exists(path)]
         if foreign := [*files, *others]:
             raise UserError(
-                f"{foreign[0]} is there, and no preprocess wrote it; wanted another --data_dir, or another name for "
-                "the domain"
+                f"{foreign[0]} exists and was not written by preprocess; wanted another --data_dir, or another "
+                "name for the domain"
             )
     filesystem.write_text(_begun_path(folder), "")
     if filesystem.exists(_complete_path(folder)):
@@ -54,9 +52,9 @@ def begin_folder(folder: str, beside: Iterable[str] = ()) -> None:
     filesystem.delete(files)
 
 
-def finish_folder(folder: str, facts: Mapping) -> None:
-    """Says what the files are and that all are there."""
-    filesystem.write_text(_complete_path(folder), json.dumps(facts, sort_keys=True))
+def finish_folder(folder: str, marker: Mapping) -> None:
+    """Write the description of the files, which marks them as complete."""
+    filesystem.write_text(_complete_path(folder), json.dumps(marker, sort_keys=True))
     filesystem.delete([_begun_path(folder)])
 
 

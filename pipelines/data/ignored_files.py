@@ -1,4 +1,4 @@
-"""Names that are met in a listing and are no input: why, and how they are counted for the user."""
+"""Files that a listing ignores: the reasons, and their counts for the user."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ METADATA_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\
 METADATA_PREFIXES = ("._", filesystem.PART_PREFIX)
 METADATA_FOLDERS = {"__macosx", "@eadir", ".git", ".svn", ".hg", ".trashes", ".spotlight-v100", ".fseventsd"}
 METADATA_FOLDERS |= {".ipynb_checkpoints", ".appledouble", ".crossfade-work"}
-TRANSLATIONS = "translations.jsonl"  # lies beside results of `translate`, which are no input of the next job
-ENDING = "of other endings"
-METADATA = "of metadata of an operating system or a tool"
+TRANSLATIONS = "translations.jsonl"  # is beside results of `translate`, which are not inputs of the next job
+ENDING = "files with other extensions"
+METADATA = "metadata files of an operating system or a tool"
 BROKEN = "broken links"
-SEEN_FOLDER = "links to a folder that is listed already"
-SEEN_FILE = "that another pattern names already, spelt in another way"
-UNREADABLE = "folders or files that cannot be read"
-IRREGULAR = "neither files nor folders (pipes, devices)"
-CAPITALS = "that differ from the pattern in capitals only"
+SEEN_FOLDER = "links to a folder that is already listed"
+SEEN_FILE = "files already listed for another pattern, under another spelling of the path"
+UNREADABLE = "unreadable folders or files"
+IRREGULAR = "special files such as pipes or devices"
+CAPITALS = "files that match the pattern except for upper and lower case"
 RESULTS = "results of translate"
-NAMED_FOLDER = "folders that the pattern names beside files; FOLDER/** would name what is in them"
+NAMED_FOLDER = "folders that match the pattern, as files do; use FOLDER/** for the files in them"
 
 
 class IgnoredFiles:
-    """Names that were met and are no input, counted by reason, each reason with its first example."""
+    """Counts of ignored names by reason, each with its first example."""
 
     def __init__(self):
         self.counts: collections.Counter[str] = collections.Counter()
@@ -36,20 +36,20 @@ class IgnoredFiles:
         self.endings: collections.Counter[str] = collections.Counter()
 
     def add(self, reason: str, path: str) -> None:
-        """One more."""
+        """Count one more name."""
         self.counts[reason] += 1
         self.examples.setdefault(reason, path)
         if reason == ENDING:
             self.endings[posixpath.splitext(path)[1].lower() or "none"] += 1
 
-    def described(self) -> str:
-        """All counts in one line; nothing where there are none."""
+    def summary(self) -> str:
+        """Return all counts in one line; empty if there are none."""
         parts = []
         for reason, count in sorted(self.counts.items()):
             first = printable(self.examples[reason])
             if reason == ENDING:
-                often = sorted(self.endings.items(), key=lambda item: (-item[1], item[0]))
-                endings = ", ".join(f"{n} {ending}" for ending, n in often[:8])
+                by_frequency = sorted(self.endings.items(), key=lambda item: (-item[1], item[0]))
+                endings = ", ".join(f"{n} {ending}" for ending, n in by_frequency[:8])
                 parts.append(f"{count} {reason} ({endings})")
             else:
                 parts.append(f"{count} {reason} (the first: {first})")
@@ -57,13 +57,13 @@ class IgnoredFiles:
 
 
 def printable(path: str) -> str:
-    """A path as it can be printed and encoded: bytes that are not UTF-8, and control characters, escaped."""
+    """Escape control characters and bytes that are not UTF-8 in a path, so that it can be printed and encoded."""
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def is_metadata(name: str) -> bool:
-    """Whether a file of this name is written by an operating system or a tool, and is nobody's recording or picture.
+    """Whether an operating system or a tool writes files of this name.
 
     >>> is_metadata("._x.wav"), is_metadata(".x.wav")
     (True, False)
@@ -72,12 +72,12 @@ def is_metadata(name: str) -> bool:
 
 
 def has_metadata_folder(names: Iterable[str]) -> bool:
-    """Whether one of these folders belongs to an operating system or a tool."""
+    """Whether one of these folder names is that of an operating system or a tool."""
     return not METADATA_FOLDERS.isdisjoint(name.lower() for name in names)
 
 
 def read_output_names(folder: str) -> Iterator[str]:
-    """The results, relative to the folder, that `translate` lists there; none where the file is somebody else's."""
+    """Yield the results, relative to the folder, that `translate` lists there; none if the file has another format."""
     try:
         with filesystem.open_file(posixpath.join(folder, TRANSLATIONS)) as file:
             for line in file:

@@ -1,4 +1,4 @@
-"""One walk of a tree on this machine: the files that a glob or folder stands for, and an account of the rest."""
+"""Walk of a local tree: the files of a glob or folder, and a summary of what is ignored."""
 
 from __future__ import annotations
 
@@ -30,134 +30,134 @@ from pipelines.data.ignored_files import (
 
 
 def walk_files(
-    pattern: str, suffixes: frozenset[str], output_dir: str, left_out: IgnoredFiles
+    pattern: str, suffixes: frozenset[str], output_dir: str, ignored: IgnoredFiles
 ) -> Iterator[tuple[str, int]]:
-    """Paths and sizes in bytes of the files that a pattern stands for.
+    """Yield paths and sizes in bytes of the files of a pattern.
 
     Args:
-      pattern: a glob; a folder with a final slash and a file are escaped, see `globs.escape`.
-      suffixes: lower-case endings of the files that a folder stands for.
-      output_dir: where this command writes; see `listing.list_files`.
-      left_out: counts what is met and is no input.
+      pattern: a glob; the names of a folder, with a final slash, and of a file are escaped, see `path_patterns.escape`.
+      suffixes: lower-case extensions of the files that a folder stands for.
+      output_dir: output directory of this command, see `file_listing.list_files`.
+      ignored: counts the names that are not inputs.
     """
     if not path_patterns.is_glob(pattern) and not pattern.endswith("/"):
-        yield from _named_file(path_patterns.literal_prefix(pattern), left_out)
+        yield from _named_file(path_patterns.literal_prefix(pattern), ignored)
         return
     start = path_patterns.fixed_folder(pattern)
     if pattern.startswith("/") and not start:
         start = "/"
-    yield from _Walk(pattern, start, suffixes, output_dir, left_out).files()
+    yield from _Walk(pattern, start, suffixes, output_dir, ignored).files()
 
 
-def _named_file(path: str, left_out: IgnoredFiles) -> Iterator[tuple[str, int]]:
-    """A file that the user names, whatever its name."""
+def _named_file(path: str, ignored: IgnoredFiles) -> Iterator[tuple[str, int]]:
+    """Yield the path and size of a file that the user names, whatever its extension."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
         if os.path.islink(path):
-            left_out.add(BROKEN, path)
+            ignored.add(BROKEN, path)
         return
     except OSError:
-        left_out.add(UNREADABLE, path)
+        ignored.add(UNREADABLE, path)
         return
     if stat.S_ISREG(status.st_mode):
         yield path, status.st_size
     else:
-        left_out.add(IRREGULAR, path)
+        ignored.add(IRREGULAR, path)
 
 
 class _Walk:
-    """One walk of a local tree, real folders before links, so that a folder is listed under its own name."""
+    """One walk of a local tree; real folders come before links, so that a folder is listed under its own name."""
 
-    def __init__(self, pattern: str, start: str, suffixes: frozenset[str], output_dir: str, left_out: IgnoredFiles):
-        self.pattern, self.start, self.suffixes, self.left_out = pattern, start, suffixes, left_out
-        self.whole = pattern.endswith("/")  # a folder: all below it, by ending
+    def __init__(self, pattern: str, start: str, suffixes: frozenset[str], output_dir: str, ignored: IgnoredFiles):
+        self.pattern, self.start, self.suffixes, self.ignored = pattern, start, suffixes, ignored
+        self.is_folder = pattern.endswith("/")  # whether the pattern is a folder: known files below it
         self.parts = pattern.split("/")
         self.output = os.path.realpath(output_dir) if output_dir and not filesystem.is_remote(output_dir) else ""
-        self.begin = os.path.realpath(start or ".")
+        self.real_start = os.path.realpath(start or ".")
         self.visited: set[tuple[int, int]] = set()
         self.results: set[str] = set()
-        self.named: list[str] = []  # folders
+        self.matched_folders: list[str] = []  # folders that match the pattern
 
     def files(self) -> Iterator[tuple[str, int]]:
-        """Paths and sizes of the files that are meant."""
+        """Yield paths and sizes of the files."""
         if not os.path.isdir(self.start or "."):
             return
         count = 0
-        for path_and_size in self._below([(self.start, self.whole)]):
+        for path_and_size in self._walk([(self.start, self.is_folder)]):
             count += 1
             yield path_and_size
         if count:
-            for path in self.named:
-                self.left_out.add(NAMED_FOLDER, path)
+            for path in self.matched_folders:
+                self.ignored.add(NAMED_FOLDER, path)
         else:
-            yield from self._below([(path, True) for path in self.named])
+            yield from self._walk([(path, True) for path in self.matched_folders])
 
-    def _below(self, folders: list[tuple[str, bool]]) -> Iterator[tuple[str, int]]:
-        """The files in and below folders, each with whether it stands for all in it."""
+    def _walk(self, folders: list[tuple[str, bool]]) -> Iterator[tuple[str, int]]:
+        """Yield the files in and below folders; each folder comes with whether all known files in it are inputs."""
         links: collections.deque[tuple[str, bool]] = collections.deque()
         while folders or links:
-            folder, whole = folders.pop() if folders else links.popleft()
+            folder, take_all = folders.pop() if folders else links.popleft()
             for entry, path in self._entries(folder):
-                yield from self._met(entry, path, whole, folders, links)
+                yield from self._visit(entry, path, take_all, folders, links)
 
     def _entries(self, folder: str) -> list[tuple[os.DirEntry, str]]:
-        """The entries of a folder that was not listed before, with their paths as the user would write them."""
+        """Return the entries of a folder that was not visited before, with their paths in the user's spelling."""
         try:
-            known = os.stat(folder or ".")
-            if (known.st_dev, known.st_ino) in self.visited:
-                self.left_out.add(SEEN_FOLDER, folder)
+            status = os.stat(folder or ".")
+            if (status.st_dev, status.st_ino) in self.visited:
+                self.ignored.add(SEEN_FOLDER, folder)
                 return []
-            self.visited.add((known.st_dev, known.st_ino))
+            self.visited.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(folder or "."), key=lambda entry: entry.name)
         except OSError:
-            self.left_out.add(UNREADABLE, folder)
+            self.ignored.add(UNREADABLE, folder)
             return []
         if any(entry.name == TRANSLATIONS for entry in entries):
             self._note_results(folder or ".")
         return [(entry, posixpath.join(folder, entry.name)) for entry in entries]
 
     def _note_results(self, folder: str) -> None:
-        """Remembers the results of `translate` below a folder, unless the user names that folder as the input."""
+        """Store the results of `translate` below a folder, unless that folder is the input."""
         real = os.path.realpath(folder)
-        if real == self.begin and real != self.output:
+        if real == self.real_start and real != self.output:
             return
         for name in read_output_names(folder):
             self.results.add(os.path.realpath(os.path.join(folder, name)))
 
-    def _met(self, entry: os.DirEntry, path: str, whole: bool, folders: list, links) -> Iterator[tuple[str, int]]:
+    def _visit(self, entry: os.DirEntry, path: str, take_all: bool, folders: list, links) -> Iterator[tuple[str, int]]:
         try:
             status = entry.stat()
         except OSError:
-            dead = entry.is_symlink() and not os.path.exists(entry.path)
-            if whole or path_patterns.glob_to_regex(self.pattern).fullmatch(path):
-                self.left_out.add(BROKEN if dead else UNREADABLE, path)
+            is_broken = entry.is_symlink() and not os.path.exists(entry.path)
+            if take_all or path_patterns.glob_to_regex(self.pattern).fullmatch(path):
+                self.ignored.add(BROKEN if is_broken else UNREADABLE, path)
             return
         if stat.S_ISDIR(status.st_mode):
-            self._folder(entry, path, whole, folders, links)
-        elif self._is_meant(entry.name, path, whole, stat.S_ISREG(status.st_mode)):
+            self._visit_folder(entry, path, take_all, folders, links)
+        elif self._is_input(entry.name, path, take_all, stat.S_ISREG(status.st_mode)):
             yield path, status.st_size
 
-    def _folder(self, entry: os.DirEntry, path: str, whole: bool, folders: list, links) -> None:
-        if not whole and self._is_named(path):
-            self.named.append(path)
+    def _visit_folder(self, entry: os.DirEntry, path: str, take_all: bool, folders: list, links) -> None:
+        if not take_all and self._matches_folder(path):
+            self.matched_folders.append(path)
             return
-        if not whole and not self._leads_on(path):
+        if not take_all and not self._may_contain_matches(path):
             return
         if entry.name.lower() in METADATA_FOLDERS:
-            self.left_out.add(METADATA, path)
-        elif self.output and os.path.realpath(path) == self.output and self.output != self.begin:
-            self.left_out.add(RESULTS, path)
+            self.ignored.add(METADATA, path)
+        elif self.output and os.path.realpath(path) == self.output and self.output != self.real_start:
+            self.ignored.add(RESULTS, path)
         elif entry.is_symlink():
-            links.append((path, whole))
+            links.append((path, take_all))
         else:
-            folders.append((path, whole))
+            folders.append((path, take_all))
 
-    def _is_named(self, path: str) -> bool:
-        """Whether a glob without ``**`` names this folder."""
+    def _matches_folder(self, path: str) -> bool:
+        """Whether a glob without ``**`` matches this folder."""
         return "**" not in self.pattern and bool(path_patterns.glob_to_regex(self.pattern).fullmatch(path))
 
-    def _leads_on(self, path: str) -> bool:
+    def _may_contain_matches(self, path: str) -> bool:
         """Whether something below the folder may match."""
         if "**" in self.pattern:
             return True
@@ -166,10 +166,10 @@ class _Walk:
             path_patterns.glob_to_regex("/".join(self.parts[:depth])).fullmatch(path)
         )
 
-    def _is_meant(self, name: str, path: str, whole: bool, regular: bool) -> bool:
-        if not whole and not path_patterns.glob_to_regex(self.pattern).fullmatch(path):
+    def _is_input(self, name: str, path: str, take_all: bool, regular: bool) -> bool:
+        if not take_all and not path_patterns.glob_to_regex(self.pattern).fullmatch(path):
             if regular and path_patterns.glob_to_regex(self.pattern, re.IGNORECASE).fullmatch(path):
-                self.left_out.add(CAPITALS, path)
+                self.ignored.add(CAPITALS, path)
             return False
         if is_metadata(name):
             reason = METADATA
@@ -177,9 +177,9 @@ class _Walk:
             reason = IRREGULAR
         elif self.results and os.path.realpath(path) in self.results:
             reason = RESULTS
-        elif whole and posixpath.splitext(name)[1].lower() not in self.suffixes:
+        elif take_all and posixpath.splitext(name)[1].lower() not in self.suffixes:
             reason = ENDING
         else:
             return True
-        self.left_out.add(reason, path)
+        self.ignored.add(reason, path)
         return False

@@ -1,4 +1,4 @@
-"""How often each record is drawn: a sidecar beside the records, and what an epoch draws by it."""
+"""Sampling weights of records: a CSV file beside the records, and the draws of an epoch by it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from models.errors import UserError
 from pipelines import files
 from pipelines.data import csv_table, source_files
 
-FILE_NAME = "weights.csv"  # in DATA_DIR, where no other is named
+FILE_NAME = "weights.csv"  # default name, in DATA_DIR
 COLUMNS = ("id", "segment", "weight")
 
 
 def config_entry(path: str) -> dict[str, str]:
-    """A sidecar as a run's configuration names it: a run goes on with the same weights or not at all.
+    """Return the path and hash of a weights file for `config.json`: a run resumes with the same weights only.
 
     Raises:
       UserError: there is no such file.
@@ -29,48 +29,50 @@ def config_entry(path: str) -> dict[str, str]:
     if not path:
         return {}
     if not tf.io.gfile.exists(path):
-        raise UserError(f"--sample_weights={path}: there is no such file; explore --do=debias writes one")
+        raise UserError(f"--sample_weights={path}: no such file; explore --do=debias writes one")
     return {"file": path, "hash": hashlib.blake2b(files.read(path), digest_size=8).hexdigest()}
 
 
 def read_weights(path: str, manifest: Iterable[source_files.Source]) -> dict[tuple[str, int], float]:
-    """The weights of a sidecar by id and segment.
+    """Return the weights of a file by id and segment.
 
     Args:
-      path: the sidecar.
-      manifest: the sources; every record of its training split in which something sounds must be there.
+      path: the weights file.
+      manifest: the sources; each active record of the training split needs a weight.
 
     Raises:
-      UserError: no such file, a line that cannot be read, or one that is missing.
+      UserError: there is no such file, a line cannot be parsed, or a weight is missing.
     """
     table = csv_table.read_table(path, COLUMNS)
     written: dict[tuple[str, int], float] = {}
     for line, row in table.rows:
         try:
-            weight = table.number(row["weight"])
+            weight = table.parse_number(row["weight"])
             key = row["id"], int(row["segment"])
         except (KeyError, ValueError):
             raise UserError(f"{path}, line {line}: {dict(row)}; wanted id, whole number, number") from None
         if weight < 0:
             raise UserError(f"{path}, line {line}: weight {weight}; wanted 0 or more")
         if written.setdefault(key, weight) != weight:
-            raise UserError(f"{path}, line {line}: another weight for {key[0]}, segment {key[1]}; wanted one")
+            raise UserError(f"{path}, line {line}: a second weight for {key[0]}, segment {key[1]}; wanted one")
     composed = {(unicodedata.normalize("NFC", name), segment): weight for (name, segment), weight in written.items()}
     weights = {}
     for source in (s for s in manifest if s.split == "train"):
         for segment, active in enumerate(source.active):
-            alike = composed.get((unicodedata.normalize("NFC", source.id), segment))
-            weight = written.get((source.id, segment), alike)
+            weight_of_nfc = composed.get((unicodedata.normalize("NFC", source.id), segment))
+            weight = written.get((source.id, segment), weight_of_nfc)
             if active and weight is None:
-                raise UserError(f"{path}: no weight for {source.id}, segment {segment}; is it of other records?")
+                raise UserError(
+                    f"{path}: no weight for {source.id}, segment {segment}; wanted the file of these records"
+                )
             weights[source.id, segment] = weight or 0.0
     return weights
 
 
 def format_weights(rows: Iterable[tuple[str, int, float]]) -> str:
-    r"""The text of a sidecar.
+    r"""Return the text of a weights file.
 
-    >>> sidecar([("a/x.wav", 0, 1.5)])
+    >>> format_weights([("a/x.wav", 0, 1.5)])
     'id,segment,weight\na/x.wav,0,1.5\n'
     """
     out = io.StringIO()
@@ -81,47 +83,46 @@ def format_weights(rows: Iterable[tuple[str, int, float]]) -> str:
 
 
 def shard_order(manifest: Sequence[source_files.Source]) -> list[tuple[str, int, int]]:
-    """Id, segment and sounding frames of the records of a split of a domain, in the order of its shards."""
+    """Return id, segment and active frames of the records of a split of a domain, in the order of its shards."""
     ordered = sorted(manifest, key=lambda source: (source.shard, source.id))
     return [(s.id, segment, active) for s in ordered for segment, active in enumerate(s.active)]
 
 
 def expected_draws(
-    in_order: Sequence[tuple[str, int, int]], weights: Mapping, crops: Sequence[int], domain: str
+    records: Sequence[tuple[str, int, int]], weights: Mapping, crops: Sequence[int], domain: str
 ) -> np.ndarray:
-    """How often an epoch draws from each record by its weight, `[records]`; all together as often as without weights.
+    """Return the expected draws of each record in an epoch, `[records]`; their sum is that of an epoch without weights.
 
     Args:
-      in_order: from :func:`in_order`.
-      weights: (id, segment) to weight.
-      crops: how often an epoch without weights draws from each record.
-      domain: for errors.
+      records: from :func:`shard_order`.
+      weights: weight by (id, segment).
+      crops: draws of each record in an epoch without weights.
+      domain: name of the domain, for errors.
 
     Raises:
       UserError: all weights are zero.
     """
-    shares = np.array([n * weights.get((i, s), 0.0) for (i, s, _), n in zip(in_order, crops, strict=True)])
-    if not shares.sum():
-        raise UserError(f"domain {domain}: all weights are zero; wanted some above")
-    return shares / shares.sum() * sum(crops)
+    draws = np.array([n * weights.get((i, s), 0.0) for (i, s, _), n in zip(records, crops, strict=True)])
+    if not draws.sum():
+        raise UserError(f"domain {domain}: all weights are zero; wanted at least one above zero")
+    return draws / draws.sum() * sum(crops)
 
 
-def cumulative_draws(shares: np.ndarray) -> np.ndarray:
-    """Where each record ends on a line as long as an epoch, `[records]`."""
-    edges = np.round(np.cumsum(shares), 6)
-    edges[-1] = round(float(np.sum(shares)))
+def cumulative_draws(draws: np.ndarray) -> np.ndarray:
+    """Return the cumulative sum of the expected draws, `[records]`; the last one is rounded to a whole number."""
+    edges = np.round(np.cumsum(draws), 6)
+    edges[-1] = round(float(np.sum(draws)))
     return edges
 
 
 def systematic_draws(edges: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """How often an epoch draws from each record, `[records]` int64: systematic resampling (Kitagawa 1996).
+    """Return how often an epoch draws each record, `[records]` int64: systematic resampling (Kitagawa 1996).
 
-    Marks one apart, begun at a random place, fall on the line that the records share out: a record is drawn
-    by its share, up or down to a whole number, and all together as often as there are marks. With equal weights
-    each is drawn as often as without.
+    Marks at distance one, with a random offset, are counted in the interval of each record: a record is drawn as often
+    as expected, rounded up or down, and the sum is exact. With equal weights each record is drawn as often as without.
 
     Args:
-      edges: from :func:`edges_of`.
+      edges: ends of the intervals, from :func:`cumulative_draws`.
       seed: `[2]`, of the epoch.
     """
     shift = tf.random.stateless_uniform([], seed, minval=1e-4, maxval=1 - 1e-4, dtype=tf.float64, alg="philox")

@@ -18,49 +18,49 @@ KEY_FEATURES = {"id": tf.io.FixedLenFeature([], tf.string), "segment": tf.io.Fix
 
 
 def pair_stem(source: source_files.Source) -> str:
-    """What parallel files have in common: the path below their domain, without its ending.
+    """Return the common name of parallel files: the path relative to the domain, without extension.
 
-    An accent may be a character of its own or part of its letter: both are one name (Unicode's NFC).
+    Composed and decomposed accents are the same name (Unicode NFC).
     """
     return unicodedata.normalize("NFC", posixpath.splitext(source.id.partition("/")[2])[0])
 
 
 def sources_with_sound(data: dataset.Records, split: str, domain: str) -> list[source_files.Source]:
-    """The sources of a split of a domain in which something sounds, all pictures."""
-    return [source for source in data.of(split, domain) if any(source.active)]
+    """Return the sources of a split of a domain that are not silent; all images."""
+    return [source for source in data.sources_of(split, domain) if any(source.active)]
 
 
-def hash_sample(candidates: Iterable[source_files.Source], most: int | None, salt: str) -> list[source_files.Source]:
-    """At most so many sources, those that a stable hash of their ids chooses, by id.
+def hash_sample(
+    candidates: Iterable[source_files.Source], max_count: int | None, stream: str
+) -> list[source_files.Source]:
+    """Return at most `max_count` sources, selected by a stable hash of their ids and sorted by id.
 
-    The first ones would be of the first folders alone: shards and manifests are in the order of ids.
+    The first ones would be from the first folders only, because the candidates are sorted by id.
 
     Args:
       candidates: the sources.
-      most: how many; None for all.
-      salt: another chooses others.
+      max_count: maximum number of sources; None for all.
+      stream: name of the random stream; another name selects other sources.
     """
-    drawn = sorted(candidates, key=lambda source: (stable_hash.stable_fraction(f"{salt}:{source.id}"), source.id))[
-        :most
+    selected = sorted(candidates, key=lambda source: (stable_hash.stable_fraction(f"{stream}:{source.id}"), source.id))[
+        :max_count
     ]
-    return sorted(drawn, key=lambda source: source.id)
+    return sorted(selected, key=lambda source: source.id)
 
 
 def read_sources(
-    data: dataset.Records, split: str, domain: str, only: Iterable[source_files.Source] | None = None
+    data: dataset.Records, split: str, domain: str, selected: Iterable[source_files.Source] | None = None
 ) -> Iterator[tuple[source_files.Source, np.ndarray]]:
-    """Every source of a split of a domain with its features, the parts of a long one joined.
-
-    Shard after shard, by id in each.
+    """Yield every source of a split of a domain with its features, shard by shard and by id within a shard.
 
     Args:
       data: the records.
       split: train, val or test.
-      domain: its name.
-      only: the sources that are wanted; all if not given. Other shards are not read.
+      domain: name of the domain.
+      selected: the sources to read; None for all. Shards without any of them are not read.
     """
     parts: list[np.ndarray] = []
-    for source, segment, values in _read_segments(data, split, domain, only):
+    for source, segment, values in _read_segments(data, split, domain, selected):
         parts = [*parts, values] if segment else [values]
         if len(parts) == len(source.active):
             yield source, np.concatenate(parts)
@@ -68,52 +68,59 @@ def read_sources(
 
 
 def read_excerpts(
-    data: dataset.Records, split: str, domain: str, only: Iterable[source_files.Source], frames: int
+    data: dataset.Records, split: str, domain: str, selected: Iterable[source_files.Source], frames: int
 ) -> Iterator[tuple[source_files.Source, int, np.ndarray]]:
-    """Of each source a stretch of at most `frames` frames that sounds, with the number of its first frame.
+    """Yield an excerpt of at most `frames` frames of each source, with the index of its first frame.
 
-    Where it begins, see :func:`excerpt_start`. No more than the stretch is kept in memory. A picture is all there.
+    See :func:`excerpt_start`. Only the excerpt is kept in memory. An image is read completely.
     """
-    parts, at, start = [], 0, 0
-    for source, segment, values in _read_segments(data, split, domain, only):
+    parts, position, start = [], 0, 0
+    for source, segment, values in _read_segments(data, split, domain, selected):
         if data.spec.kind == "image":
             yield source, 0, values
             continue
         if not segment:
-            parts, at, start = [], 0, excerpt_start(source, frames, len(values))
-        parts.append(values[max(0, start - at) : max(0, start + frames - at)])
-        at += len(values)
+            parts, position, start = [], 0, excerpt_start(source, frames, len(values))
+        parts.append(values[max(0, start - position) : max(0, start + frames - position)])
+        position += len(values)
         if segment == len(source.active) - 1:
             yield source, start, np.concatenate(parts)
 
 
-def excerpt_start(source: source_files.Source, frames: int, each: int) -> int:
-    """The first frame of the excerpt of a recording whose records hold `each` frames.
+def excerpt_start(source: source_files.Source, frames: int, record_frames: int) -> int:
+    """Return the first frame of the excerpt of a recording.
 
-    A stable hash of the stem chooses among the frames at which it can begin, so that parallel recordings are looked
-    at in the same places; where a record that it reaches into is silent, it chooses again.
+    A stable hash of the stem selects it, so that excerpts of parallel recordings start at the same frame; if one of the
+    records in the excerpt is silent, the next hash is tried.
+
+    Args:
+      source: the recording.
+      frames: length of the excerpt.
+      record_frames: frames of each of its records.
     """
-    room = max(0, source.frames - frames)
-    for turn in range(EXCERPT_ATTEMPTS):
-        start = int(stable_hash.stable_fraction(f"excerpt {turn}:{pair_stem(source)}") * (room + 1))
-        if all(source.active[start // each : -(-(start + frames) // each)]):
+    last_start = max(0, source.frames - frames)
+    for attempt in range(EXCERPT_ATTEMPTS):
+        start = int(stable_hash.stable_fraction(f"excerpt {attempt}:{pair_stem(source)}") * (last_start + 1))
+        if all(source.active[start // record_frames : -(-(start + frames) // record_frames)]):
             return start
-    return min(room, int(np.argmax(source.active)) * each)
+    return min(last_start, int(np.argmax(source.active)) * record_frames)
 
 
 def _read_segments(
-    data: dataset.Records, split: str, domain: str, only: Iterable[source_files.Source] | None
+    data: dataset.Records, split: str, domain: str, selected: Iterable[source_files.Source] | None
 ) -> Iterator[tuple[source_files.Source, int, np.ndarray]]:
-    """The records of sources: the source, the number of the record in it, and its features."""
-    wanted = {source.id: source for source in (data.of(split, domain) if only is None else only)}
+    """Yield the records of sources: the source, the index of the record in it, and its features."""
+    sources_by_id = {source.id: source for source in (data.sources_of(split, domain) if selected is None else selected)}
     shards = {int(path.rpartition("-of-")[0][-5:]): path for path in data.shards(split, domain)}
-    numbers = sorted({source.shard for source in wanted.values()})
-    if lost := [number for number in numbers if number not in shards]:
-        raise UserError(f"{data.data_dir}: shard {lost[0]} of {domain}-{split} is gone; wanted {dataset.EXPECTED}")
-    read = [shards[number] for number in numbers]
+    numbers = sorted({source.shard for source in sources_by_id.values()})
+    if missing := [number for number in numbers if number not in shards]:
+        raise UserError(
+            f"{data.data_dir}: shard {missing[0]} of {domain}-{split} is missing; wanted {dataset.EXPECTED}"
+        )
+    paths = [shards[number] for number in numbers]
     with files.as_os_error(data.data_dir):
-        for record in tf.data.TFRecordDataset(read):
-            head = tf.io.parse_single_example(record, KEY_FEATURES)
-            source = wanted.get(head["id"].numpy().decode())
+        for record in tf.data.TFRecordDataset(paths):
+            key = tf.io.parse_single_example(record, KEY_FEATURES)
+            source = sources_by_id.get(key["id"].numpy().decode())
             if source is not None:
-                yield source, int(head["segment"]), cropping.parse_example(record, data.spec)["features"].numpy()
+                yield source, int(key["segment"]), cropping.parse_example(record, data.spec)["features"].numpy()

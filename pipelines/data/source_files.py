@@ -1,4 +1,4 @@
-"""One source file at a time: what the manifest says of it, and the examples it gives."""
+"""Survey of single source files, and the records that they become."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ from pipelines import stable_hash
 from pipelines.data import splits, tfrecord
 from pipelines.data.file_listing import FileEntry
 
-MARGIN_S = 1.0  # of a recording that is cut up, left out between two splits
-MIN_PART_S = 2.0  # of it for a split
-MIN_CUT_S = 12.0  # recordings that are shorter stay whole
-PART_SEPARATOR = "#"  # between the name of a recording and the split of a part of it
+MARGIN_S = 1.0  # left out between two splits of one recording
+MIN_PART_S = 2.0  # minimum duration of a split of a recording
+MIN_CUT_S = 12.0  # shorter recordings are not divided among splits
+PART_SEPARATOR = "#"  # between the id of a recording and the split of a part
 
 
 @dataclasses.dataclass(frozen=True)
 class Domain:
-    """Where a domain's files are.
+    """The input files of a domain.
 
     Attributes:
-      name: as the user calls it.
-      root: the folder that ids are relative to, with a final slash.
-      files: that were listed; none in a job's workers, which are handed one file at a time.
-      left_out: an account of the names that are no input.
+      name: name of the domain.
+      root: folder that ids are relative to, with a final slash.
+      files: the files; empty in the workers, which get one file at a time.
+      ignored: summary of the ignored files.
     """
 
     name: str
     root: str
     files: tuple[FileEntry, ...] = ()
-    left_out: str = ""
+    ignored: str = ""
 
-    def unlisted(self) -> Domain:
-        """The domain without its files, small enough to travel."""
+    def without_files(self) -> Domain:
+        """Return the domain without its list of files, small enough to send to workers."""
         return Domain(self.name, self.root)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """A line of `manifest.jsonl`: one source file and where it went.
+    """A line of `manifest.jsonl`: one source file, or one part of a recording, and its records.
 
     Attributes:
-      id: ``domain/path below the folder the glob begins at``.
-      path: where it was read.
-      domain: its domain.
+      id: ``domain/relative path``.
+      path: path of the file.
+      domain: name of its domain.
       split: train, val or test.
       hash: BLAKE2b of the file's bytes, 16 hex digits.
-      length: seconds of speech; pixels of a picture.
-      gain: the factor that brought speech to its level.
-      frames: frames of speech, rows of a picture.
-      active: for each record that it gave, the frames that sound; 1 for a picture.
-      channel: the channel that was taken of a recording whose channels cancel; -1 where they are averaged.
-      part: of a recording that is cut up among the splits, the seconds from and to which this is; else empty.
-      notes: what was unusual about the file and what was made of it, for people.
-      shard: number of the shard that holds them.
+      length: duration of speech in seconds; number of values of an image.
+      gain: factor that normalises the level of speech.
+      frames: frames of speech, rows of an image.
+      active: number of active (not silent) frames of each record; 1 for an image.
+      channel: channel that was read because the channels cancel each other; -1 if they are averaged.
+      part: start and end in seconds of a part of a recording that is divided among splits; else empty.
+      notes: remarks for people on how an unusual file was read.
+      shard: number of the shard that holds the records.
     """
 
     id: str
@@ -80,31 +80,31 @@ class Source:
 
     @classmethod
     def from_json(cls, row: dict) -> Source:
-        """A line of the manifest; lists in it become tuples."""
+        """Return the source of a line of the manifest; lists become tuples."""
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
 
 
 def survey(
     file: BinaryIO, row: dict, spec: AudioSpec | ImageSpec, fractions: tuple[float, float]
 ) -> Iterator[tuple[Source, stats.Moments]]:
-    """Reads a file for its line of the manifest and its moments; of a recording that is cut up, those of each part.
+    """Read a file and yield its line of the manifest and its moments; one pair for each part of a divided recording.
 
     Args:
       file: open and seekable.
-      row: its `id`, `path`, `domain` and `split`; and `cut`, whether it is cut up among the splits if it is long.
+      row: `id`, `path`, `domain` and `split` of the file; `cut`, if a long recording is divided among the splits.
       spec: the front end.
-      fractions: of a recording that is cut up, for validation and for testing.
+      fractions: fractions of a divided recording for validation and test.
 
     Raises:
-      UserError: it cannot be read, and why.
+      UserError: the file cannot be read.
     """
     digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
     file.seek(0)
-    place = {"path": row["path"], "domain": row["domain"], "hash": digest}
+    common = {"path": row["path"], "domain": row["domain"], "hash": digest}
     if isinstance(spec, ImageSpec):
         facts = _survey_image(file, spec)
         moments = facts.pop("moments")
-        yield Source(**place, id=row["id"], split=row["split"], **facts), moments
+        yield Source(**common, id=row["id"], split=row["split"], **facts), moments
         return
     meter = audio.measure_level(file, spec)
     spans = split_spans(meter.samples, spec, fractions) if row.get("cut") else {}
@@ -113,30 +113,30 @@ def survey(
         moments = facts.pop("moments")
         name = f"{row['id']}{PART_SEPARATOR}{split}" if spans else row["id"]
         part = tuple(round(sample / spec.sample_rate_hz, 6) for sample in span) if spans else ()
-        yield Source(**place, id=name, split=split, part=part, **facts), moments
+        yield Source(**common, id=name, split=split, part=part, **facts), moments
 
 
 def split_spans(samples: int, spec: AudioSpec, fractions: tuple[float, float]) -> dict[str, tuple[int, int]]:
-    """The spans of a recording by split, in samples, whole hops: training, then validation, then testing.
+    """Divide a recording into spans for training, validation and test, in samples, at multiples of the hop.
 
-    Between two of them `MARGIN_S` are left out, so that no sound is in both. A split that is asked for gets its share,
-    and `LEAST_PART_S` at least.
+    Between two spans, `MARGIN_S` is left out, so that no sound is in both. Each requested split gets its fraction, but
+    `MIN_PART_S` at least.
 
     Args:
-      samples: of the recording.
+      samples: length of the recording.
       spec: the front end.
-      fractions: for validation and for testing; 0 for none.
+      fractions: fractions for validation and test; 0 for none.
 
     Returns:
-      Nothing where the recording is too short or only one split is asked for.
+      Start and end of the span by split; empty if the recording is too short or only training is requested.
     """
     rate_hz, hop = spec.sample_rate_hz, spec.hop_length
     if samples < MIN_CUT_S * rate_hz or not any(fractions):
         return {}
     spans, end = {}, samples
-    for split, share in (("test", fractions[1]), ("val", fractions[0])):
-        if share:
-            length = max(share * samples, MIN_PART_S * rate_hz)
+    for split, fraction in (("test", fractions[1]), ("val", fractions[0])):
+        if fraction:
+            length = max(fraction * samples, MIN_PART_S * rate_hz)
             start = int((end - length) / hop) * hop
             spans[split] = (start, end)
             end = int((start - MARGIN_S * rate_hz) / hop) * hop
@@ -144,41 +144,41 @@ def split_spans(samples: int, spec: AudioSpec, fractions: tuple[float, float]) -
 
 
 def recording_id(identifier: str) -> str:
-    """The id of the recording that a part is of; of a whole file its own.
+    """Return the id of the recording that a part belongs to; the id of an undivided file is returned as it is.
 
-    >>> whole_id("a/x.wav#val"), whole_id("a/#1.wav")
+    >>> recording_id("a/x.wav#val"), recording_id("a/#1.wav")
     ('a/x.wav', 'a/#1.wav')
     """
-    whole, _, split = identifier.rpartition(PART_SEPARATOR)
-    return whole if split in splits.SPLITS else identifier
+    recording, _, split = identifier.rpartition(PART_SEPARATOR)
+    return recording if split in splits.SPLITS else identifier
 
 
 def split_key(relative: str, folder: str, split_by: str, seed: int) -> str:
-    """What decides on a file's split: its name without ending, so that parallel files stay together, or its folder.
+    """Return the key that decides on the split of a file: its path without extension, or its folder.
 
-    Names that differ only in how accents are encoded (Unicode's composed and decomposed forms) have one key.
+    Parallel files that differ only in extension, or in the Unicode form of accents, have the same key.
 
     Args:
-      relative: the path below the domain's root.
-      folder: the name of the folder that the root is.
+      relative: path relative to the root of the domain.
+      folder: name of the root folder.
       split_by: "file" or "parent".
-      seed: another gives another split.
+      seed: random seed of the split.
     """
-    place = posixpath.splitext(relative)[0] if split_by == "file" else posixpath.dirname(relative) or folder
-    return f"{seed}:{unicodedata.normalize('NFC', place)}"
+    group = posixpath.splitext(relative)[0] if split_by == "file" else posixpath.dirname(relative) or folder
+    return f"{seed}:{unicodedata.normalize('NFC', group)}"
 
 
 def _survey_audio(file: BinaryIO, spec: AudioSpec, meter: audio.LevelMeter, span: tuple[int, int | None]) -> dict:
     moments, active, frames = stats.Moments.empty(spec.n_mels, stats.LAGS), [], 0
-    for part in audio.segments(file, spec, meter.gain(), tfrecord.SEGMENT_FRAMES, channel=meter.channel, span=span):
-        sounds = audio.active_frames(part, spec)
-        moments = stats.merge(moments, stats.Moments.of(part, active=sounds, lags=stats.LAGS))
-        active.append(int(sounds.sum()))
-        frames += len(part)
+    for segment in audio.segments(file, spec, meter.gain(), tfrecord.SEGMENT_FRAMES, channel=meter.channel, span=span):
+        is_active = audio.active_frames(segment, spec)
+        moments = stats.merge(moments, stats.Moments.of(segment, active=is_active, lags=stats.LAGS))
+        active.append(int(is_active.sum()))
+        frames += len(segment)
     end = meter.samples if span[1] is None else span[1]
-    taken = {"gain": meter.gain(), "channel": meter.channel, "notes": meter.notes}
+    level_facts = {"gain": meter.gain(), "channel": meter.channel, "notes": meter.notes}
     length = (end - span[0]) / spec.sample_rate_hz
-    return {"length": length, "frames": frames, "active": tuple(active), "moments": moments, **taken}
+    return {"length": length, "frames": frames, "active": tuple(active), "moments": moments, **level_facts}
 
 
 def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
@@ -188,7 +188,7 @@ def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
 
 
 def assign_shard(source: Source, sizes: dict, example_shape: tuple[int | None, ...]) -> tuple[tuple, Source]:
-    """A source with its domain, split, shard and number of shards, by the examples and :func:`shape` of the split."""
+    """Return a source, keyed by its domain, split, shard and number of shards."""
     shards = tfrecord.shard_count(sizes[source.domain, source.split], example_shape)
     return (
         source.domain,
@@ -201,28 +201,31 @@ def assign_shard(source: Source, sizes: dict, example_shape: tuple[int | None, .
 def serialized_examples(
     file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec, waveforms: bool
 ) -> Iterator[bytes]:
-    """The serialised records of a file that was surveyed, those of speech with their samples if asked for."""
+    """Yield the serialised records of a surveyed file, with the samples of speech if requested."""
     texts = {"id": source.id, "domain": source.domain, "label": posixpath.basename(posixpath.dirname(source.path))}
     if isinstance(spec, AudioSpec):
         rate_hz = spec.sample_rate_hz
         span = tuple(round(seconds * rate_hz) for seconds in source.part) or (0, None)
-        how = {"channel": source.channel, "span": span}
-        kind, parts = "audio", audio.segments_with_samples(file, spec, source.gain, tfrecord.SEGMENT_FRAMES, **how)
+        selection = {"channel": source.channel, "span": span}
+        kind, parts = (
+            "audio",
+            audio.segments_with_samples(file, spec, source.gain, tfrecord.SEGMENT_FRAMES, **selection),
+        )
     else:
         kind, parts = "image", iter([(image.read(file, spec), None)])
     for segment, ((part, samples), active) in enumerate(zip(parts, source.active, strict=True)):
-        kept = samples if waveforms else None
-        yield tfrecord.encode_example(kind, part, texts, segment, active, waveform=kept)
+        waveform = samples if waveforms else None
+        yield tfrecord.encode_example(kind, part, texts, segment, active, waveform=waveform)
 
 
 def example_shape(spec: AudioSpec | ImageSpec, *, waveforms: bool) -> tuple[int | None, ...]:
-    """What an example holds, as `records.shard_count` wants it: a frame's samples count as more bands."""
+    """Return the shape of an example for `tfrecord.shard_count`; stored samples count as additional mel bands."""
     if isinstance(spec, AudioSpec):
         return None, spec.n_mels + spec.hop_length * waveforms
     return spec.height, spec.width, spec.channels
 
 
 def failure_row(domain: str, path: str, error: Exception) -> dict:
-    """A line of `failures.jsonl`."""
+    """Return a line of `failures.jsonl`."""
     reason = str(error) if isinstance(error, (UserError, OSError)) else f"{type(error).__name__}: {error}"
     return {"domain": domain, "path": path, "reason": " ".join(reason.split())}

@@ -8,17 +8,17 @@ SPLITS = ("train", "val", "test")
 
 
 def split_of(key: str, *, val_fraction: float, test_fraction: float) -> str:
-    """The split a source belongs to, by a stable hash of its key.
+    """Return the split of a source by a stable hash of its key.
 
     >>> split_of("x", val_fraction=0.0, test_fraction=1.0)
     'test'
     """
-    place = split_position(key)
-    if place < test_fraction:
+    position = split_position(key)
+    if position < test_fraction:
         return "test"
-    return "val" if place < test_fraction + val_fraction else "train"
+    return "val" if position < test_fraction + val_fraction else "train"
 
 
 def split_position(key: str) -> float:
-    """Where on the line from 0 to 1 a source lies, whose first part is for testing and the next for validation."""
+    """Return the position of a source in [0, 1): first the test range, then validation, then training."""
     return stable_hash.stable_fraction(f"split:{key}")

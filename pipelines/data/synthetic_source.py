@@ -1,4 +1,4 @@
-"""Sets of known factors as folders: `factors:SET/COUNT`, drawn once as ordinary files, their factors beside them."""
+"""Generated sets with known factors as folders: `factors:SET/COUNT`, written once as files, with a table of factors."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ SUFFIXES = {"pictures": ".png", "sounds": ".wav"}
 
 
 def draw_examples(pattern: str, domain: str, data_dir: str) -> str:
-    """Examples of a set as files below ``DATA_DIR/sources/DOMAIN``, drawn unless they are there already.
+    """Write the examples of a set as files below ``DATA_DIR/sources/DOMAIN``, unless they exist already.
 
-    Their factors stand in ``DATA_DIR/sources/DOMAIN.csv``, see :func:`table_of`.
+    Their factors are written to ``DATA_DIR/sources/DOMAIN.csv``, see :func:`factors_path`.
 
     Args:
-      pattern: ``factors:SET/COUNT``, SET being pictures or sounds.
-      domain: its name.
-      data_dir: where the records will be.
+      pattern: ``factors:SET/COUNT``; SET is pictures or sounds.
+      domain: name of the domain.
+      data_dir: data directory of the records.
 
     Returns:
-      The glob that names the files.
+      The glob of the files.
 
     Raises:
-      UserError: not of that form.
+      UserError: the pattern is not of that form.
     """
     kind, _, count = pattern.removeprefix(PREFIX).partition("/")
     if kind not in procedural.DATA_SETS:
@@ -42,23 +42,23 @@ def draw_examples(pattern: str, domain: str, data_dir: str) -> str:
     if not count.isdecimal() or not int(count):
         raise UserError(f"--domain={domain}={pattern}; wanted factors:{kind}/COUNT, such as factors:{kind}/5000")
     folder = posixpath.join(data_dir, "sources", domain)
-    wanted = {"set": kind, "count": int(count)}
-    if generated_sources.read_marker(folder) != wanted:
-        _write_examples(folder, domain, wanted)
+    request = {"set": kind, "count": int(count)}
+    if generated_sources.read_marker(folder) != request:
+        _write_examples(folder, domain, request)
     return f"{path_patterns.escape(folder)}/*{SUFFIXES[kind]}"
 
 
 def factors_path(data_dir: str, domain: str) -> str:
-    """The CSV of a drawn domain's factors: `id` as in the manifest, then a column each."""
+    """Return the path of the table of a generated domain's factors: `id` as in the manifest, then a column each."""
     return posixpath.join(data_dir, "sources", f"{domain}.csv")
 
 
-def _write_examples(folder: str, domain: str, wanted: dict) -> None:
-    """Writes the examples, then their factors, then the marker that says that all are there."""
-    kind, table = wanted["set"], f"{folder}.csv"
+def _write_examples(folder: str, domain: str, request: dict) -> None:
+    """Write the examples, then their factors, then the marker of completeness."""
+    kind, table = request["set"], f"{folder}.csv"
     generated_sources.begin_folder(folder, [table])
-    progress, rows = Progress(f"draw {kind}", wanted["count"], "examples"), []
-    for number in range(wanted["count"]):
+    progress, rows = Progress(f"draw {kind}", request["count"], "examples"), []
+    for number in range(request["count"]):
         example, factors = procedural.generate_example(kind, number)
         name = f"{number:06d}{SUFFIXES[kind]}"
         with filesystem.new_file(posixpath.join(folder, name)) as file:
@@ -71,7 +71,7 @@ def _write_examples(folder: str, domain: str, wanted: dict) -> None:
     writer.writeheader()
     writer.writerows(rows)
     filesystem.write_text(table, text.getvalue())
-    generated_sources.finish_folder(folder, wanted)
+    generated_sources.finish_folder(folder, request)
 
 
 def _encode_png(pixels: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""In which rounds of an epoch a record is drawn: spread evenly, begun at random (systematic sampling)."""
+"""Systematic sampling: in which rounds of an epoch a record is drawn."""
 
 from __future__ import annotations
 
@@ -9,53 +9,55 @@ import tensorflow as tf
 
 from pipelines.data import sample_weights
 
-MAX_RECORDS_PER_DRAW = 4  # that a round may pass over at most, in the mean, for each that it draws
+MAX_RECORDS_PER_DRAW = 4  # upper bound of the records that a round reads for each that it draws, on average
 
 
 class SamplingRounds:
-    """The rounds of all epochs of some records, numbered on from the beginning of training.
+    """The rounds of all epochs of some records, numbered from the beginning of training.
 
-    A record that an epoch draws n times is drawn in n of its rounds, one every (rounds / n), from a random one on
-    (systematic sampling, Madow & Madow 1944). There are as many rounds as the most drawn record has draws, but no
-    more than that a round draws one in `RECORDS_A_DRAW` of the records it passes over; beyond, that record is drawn
-    more than once in a round.
+    A record that an epoch draws n times is drawn in n of its rounds: one in every (rounds / n), with a random phase
+    (systematic sampling, Madow & Madow 1944). An epoch has as many rounds as the most frequent record has draws, but
+    so few that a round reads at most `MAX_RECORDS_PER_DRAW` records for each draw; with fewer rounds than draws, that
+    record is drawn more than once in a round.
 
     Args:
-      shares: how often an epoch draws from each record; whole numbers, or others that come to one in the sum.
-      seed: of the phases; the order within a round is up to :meth:`seeds`.
+      expected_draws: draws of each record in an epoch; fractions are allowed, their sum is rounded.
+      seed: random seed of the phases; :meth:`seeds` gives those of the order in a round.
 
     Attributes:
-      draws: of an epoch.
-      rounds: of an epoch.
-      every: whether every round draws every record once.
+      draws_per_epoch: number of draws in an epoch.
+      rounds_per_epoch: number of rounds in an epoch.
+      uniform: whether every round draws every record once.
     """
 
-    def __init__(self, shares: Sequence[float], *, seed: int):
-        per_record = np.asarray(shares, np.float64)
-        self.seed, self.draws = seed, round(float(per_record.sum()))
-        most = max(1, int(np.ceil(per_record.max() - 1e-6)))
-        self.rounds = min(most, max(1, -(-MAX_RECORDS_PER_DRAW * self.draws // len(per_record))))
-        self.every = self.rounds == 1 and bool(np.allclose(per_record, 1, atol=1e-6))
+    def __init__(self, expected_draws: Sequence[float], *, seed: int):
+        per_record = np.asarray(expected_draws, np.float64)
+        self.seed, self.draws_per_epoch = seed, round(float(per_record.sum()))
+        max_draws = max(1, int(np.ceil(per_record.max() - 1e-6)))
+        self.rounds_per_epoch = min(
+            max_draws, max(1, -(-MAX_RECORDS_PER_DRAW * self.draws_per_epoch // len(per_record)))
+        )
+        self.uniform = self.rounds_per_epoch == 1 and bool(np.allclose(per_record, 1, atol=1e-6))
         self.edges = tf.constant(sample_weights.cumulative_draws(per_record), tf.float64)
 
     def seeds(self, number: tf.Tensor) -> tf.Tensor:
-        """`[2]` int64: a seed of its own for each round."""
+        """Return the random seed of a round, `[2]` int64."""
         return tf.stack([tf.constant(self.seed, tf.int64), tf.cast(number, tf.int64)])
 
-    def times(self, number: tf.Tensor) -> tf.Tensor:
-        """How often a round draws from each record, `[records]` int64."""
-        epoch, place = number // self.rounds, number % self.rounds
+    def draw_counts(self, number: tf.Tensor) -> tf.Tensor:
+        """Return how often a round draws each record, `[records]` int64."""
+        epoch, index = number // self.rounds_per_epoch, number % self.rounds_per_epoch
         draws = sample_weights.systematic_draws(self.edges, self.seeds(epoch))
         seeds = tf.stack([tf.constant(self.seed + 1, tf.int64), tf.cast(epoch, tf.int64)])
-        span = {"minval": 0, "maxval": self.rounds, "dtype": tf.int64}
-        phases = tf.random.stateless_uniform(tf.shape(draws), seeds, alg="philox", **span)
-        before, after = ((draws * (place + n) + phases) // self.rounds for n in (0, 1))
+        options = {"minval": 0, "maxval": self.rounds_per_epoch, "dtype": tf.int64}
+        phases = tf.random.stateless_uniform(tf.shape(draws), seeds, alg="philox", **options)
+        before, after = ((draws * (index + n) + phases) // self.rounds_per_epoch for n in (0, 1))
         return after - before
 
-    def place_of(self, draw: int) -> tuple[int, int]:
-        """The round in which a draw of the training is, and how many draws of that round are before it."""
-        epoch, left = divmod(draw, self.draws)
-        number = epoch * self.rounds
-        while left and left >= (count := int(tf.reduce_sum(self.times(tf.constant(number, tf.int64))))):
-            number, left = number + 1, left - count
-        return number, left
+    def locate(self, draw: int) -> tuple[int, int]:
+        """Return the round of a draw, counted from the beginning of training, and its position in the round."""
+        epoch, remaining = divmod(draw, self.draws_per_epoch)
+        number = epoch * self.rounds_per_epoch
+        while remaining and remaining >= (count := int(tf.reduce_sum(self.draw_counts(tf.constant(number, tf.int64))))):
+            number, remaining = number + 1, remaining - count
+        return number, remaining

@@ -1,8 +1,7 @@
-"""The records as one table: names, types, bytes on disk, and the JSON files beside them.
+"""The format of the records: names, types, bytes on disk, and the JSON files that TFDS reads.
 
-Nothing here needs TensorFlow, so a Beam worker can write records without loading it: the messages
-of `tf.train.Example` are declared in a pool of their own. The folder is one that
-`tfds.builder_from_directory` opens.
+Nothing here needs TensorFlow, so that a Beam worker can write records without loading it: the messages of
+`tf.train.Example` are declared in a private descriptor pool. `tfds.builder_from_directory` opens the directory.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 FEATURE_NAME = {"audio": "log_mel", "image": "image"}
-DTYPE = {"audio": "float16", "image": "uint8"}  # samples too: 77 dB under them, and nothing above 1 is clipped
-TEXT_FEATURES = ("id", "domain", "label")  # label: the name of the folder that the file lies in
-INTEGER_FEATURES = ("segment", "active")  # the part of a long recording; frames that sound
-WAVEFORM_FEATURE = "waveform"  # of speech, where it is kept
+DTYPE = {"audio": "float16", "image": "uint8"}  # of samples too: quantisation noise at -77 dB, no clipping above 1
+TEXT_FEATURES = ("id", "domain", "label")  # label: name of the folder of the file
+INTEGER_FEATURES = ("segment", "active")  # index of the record in a long recording; active frames
+WAVEFORM_FEATURE = "waveform"  # samples of speech, if stored
 DATASET_NAME = "crossfade"  # in dataset_info.json
 SHARD_BYTES = 128 << 20
 SEGMENT_FRAMES = 1024  # longer recordings become several records
 
 
 def shard_name(domain: str, split: str, shard: int, shards: int) -> str:
-    """Name of a shard file, as TFDS spells it.
+    """Return the name of a shard file in TFDS's format.
 
     >>> shard_name("a", "train", 0, 2)
     'a-train.tfrecord-00000-of-00002'
@@ -36,18 +35,18 @@ def shard_name(domain: str, split: str, shard: int, shards: int) -> str:
 
 
 def shard_count(examples: int, shape: tuple[int | None, ...]) -> int:
-    """Shards of about `SHARD_BYTES` for so many examples of a shape, speech at its longest.
+    """Return the number of shards of about `SHARD_BYTES`; an example of speech counts with the maximum length.
 
     >>> shard_count(100, (None, 80)), shard_count(10**6, (64, 64, 3))
     (1, 92)
     """
-    each = 2 * SEGMENT_FRAMES * shape[1] if shape[0] is None else int(np.prod(shape))
-    return max(1, round(examples * each / SHARD_BYTES))
+    example_bytes = 2 * SEGMENT_FRAMES * shape[1] if shape[0] is None else int(np.prod(shape))
+    return max(1, round(examples * example_bytes / SHARD_BYTES))
 
 
 @functools.cache
 def _example_class():
-    """`tf.train.Example`, declared in a private pool: TensorFlow's own would clash in the default one."""
+    """Return `tf.train.Example`, declared in a private pool: TensorFlow's own would clash in the default pool."""
     file = descriptor_pb2.FileDescriptorProto(name="crossfade/example.proto", package="tensorflow", syntax="proto3")
     field = descriptor_pb2.FieldDescriptorProto
     lists = {"BytesList": field.TYPE_BYTES, "FloatList": field.TYPE_FLOAT, "Int64List": field.TYPE_INT64}
@@ -84,16 +83,16 @@ def encode_example(
     *,
     waveform: np.ndarray | None = None,
 ) -> bytes:
-    """A serialised `tf.train.Example`.
+    """Return a serialised `tf.train.Example`.
 
     Args:
       kind: "audio" or "image".
-      array: `[frames, mels]` or `[height, width, channels]`; stored raw, speech in half precision.
-      texts: the values of `TEXTS`.
-      segment: which part of a long recording this is.
-      active: frames of it that sound.
-      waveform: the samples that speech is of, `[frames * hop_length]`, frame `t` centred on sample
-        `t * hop_length`; None where they are not kept.
+      array: `[frames, mels]` or `[height, width, channels]`; stored as raw bytes, speech in half precision.
+      texts: values of `TEXT_FEATURES`.
+      segment: index of the record in a long recording.
+      active: number of its active frames.
+      waveform: samples of speech, `[frames * hop_length]`, frame `t` centred on sample `t * hop_length`; None to store
+        none.
     """
     example = _example_class()()
     feature = example.features.feature
@@ -108,7 +107,7 @@ def encode_example(
 
 
 def frame_record(record: bytes) -> bytes:
-    """A record as it stands in a TFRecord file: length, its checksum, bytes, their checksum."""
+    """Return a record in TFRecord framing: length, its checksum, bytes, their checksum."""
     length = struct.pack("<Q", len(record))
     return length + _masked_crc(length) + record + _masked_crc(record)
 
@@ -119,26 +118,29 @@ def _masked_crc(data: bytes) -> bytes:
 
 
 def features_json(kind: str, shape: tuple[int | None, ...], *, waveforms: bool = False) -> dict:
-    """`features.json` in TFDS's layout; `shape` of one example, None where it varies."""
+    """Return `features.json` in TFDS's format; `shape` is that of an example, None for a variable dimension."""
     prefix = "tensorflow_datasets.core.features"
-    table = {}
-    for name, sizes in {FEATURE_NAME[kind]: shape, **({WAVEFORM_FEATURE: (None,)} if waveforms else {})}.items():
+    features = {}
+    for name, sizes in {
+        FEATURE_NAME[kind]: shape,
+        **({WAVEFORM_FEATURE: (None,)} if waveforms else {}),
+    }.items():
         dimensions = [str(-1 if size is None else size) for size in sizes]
         tensor = {"shape": {"dimensions": dimensions}, "dtype": DTYPE[kind], "encoding": "bytes"}
-        table[name] = {"pythonClassName": f"{prefix}.tensor_feature.Tensor", "tensor": tensor}
+        features[name] = {"pythonClassName": f"{prefix}.tensor_feature.Tensor", "tensor": tensor}
     for name in INTEGER_FEATURES:
         scalar = {"shape": {}, "dtype": "int64", "encoding": "none"}
-        table[name] = {"pythonClassName": f"{prefix}.scalar.Scalar", "tensor": scalar}
+        features[name] = {"pythonClassName": f"{prefix}.scalar.Scalar", "tensor": scalar}
     for name in TEXT_FEATURES:
-        table[name] = {"pythonClassName": f"{prefix}.text_feature.Text", "text": {}}
-    return {"pythonClassName": f"{prefix}.features_dict.FeaturesDict", "featuresDict": {"features": table}}
+        features[name] = {"pythonClassName": f"{prefix}.text_feature.Text", "text": {}}
+    return {"pythonClassName": f"{prefix}.features_dict.FeaturesDict", "featuresDict": {"features": features}}
 
 
 def dataset_info_json(shards: Mapping[tuple[str, str], list[tuple[int, int]]]) -> dict:
-    """`dataset_info.json` in TFDS's layout.
+    """Return `dataset_info.json` in TFDS's format.
 
     Args:
-      shards: (domain, split) to (examples, bytes) of each shard. A TFDS split is `domain_split`.
+      shards: (examples, bytes) of each shard by (domain, split). A TFDS split is `domain_split`.
     """
     splits = [
         {
@@ -153,9 +155,9 @@ def dataset_info_json(shards: Mapping[tuple[str, str], list[tuple[int, int]]]) -
 
 
 def json_lines(rows: Iterable[Mapping]) -> Iterator[str]:
-    r"""Rows as JSON lines, keys in order.
+    r"""Return rows as JSON lines with sorted keys.
 
-    >>> list(lines([{"b": 1, "a": "é"}]))
+    >>> list(json_lines([{"b": 1, "a": "é"}]))
     ['{"a": "é", "b": 1}\n']
     """
     return (json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows)

@@ -1,4 +1,4 @@
-"""Rows of work for the `preprocess` job: one for each source file, with its id and split."""
+"""Work items of the `preprocess` job: a row for each source file, with its id and split."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from pipelines.data import ignored_files, source_files, split_fractions, splits
 
 
 def work_rows(
-    corpus: Iterable[source_files.Domain], kind: str, shares: tuple[float, float], *, split_by: str, seed: int
+    corpus: Iterable[source_files.Domain], kind: str, fractions: tuple[float, float], *, split_by: str, seed: int
 ) -> Iterator[dict]:
-    """A row for each file, as the workers want it (see `sources.survey`), or with the reason why it cannot be read.
+    """Yield a row for each file, see `source_files.survey`, or with the reason why the file cannot be read.
 
     Args:
       corpus: the domains.
       kind: "audio" or "image".
-      shares: of the sources, for validation and for testing.
+      fractions: fractions of the sources for validation and test.
       split_by: "file" or "parent".
-      seed: of the split.
+      seed: random seed of the split.
     """
     for domain in corpus:
         ids = _source_ids(domain)
-        cutting = kind == "audio" and split_by == "file"
-        limit = split_fractions.MAX_FRACTION * sum(entry.size for entry in domain.files)
+        may_cut = kind == "audio" and split_by == "file"
+        max_bytes = split_fractions.MAX_FRACTION * sum(entry.size for entry in domain.files)
         for entry, key in zip(domain.files, split_fractions.split_keys(domain, split_by, seed), strict=True):
-            split = splits.split_of(key, val_fraction=shares[0], test_fraction=shares[1])
+            split = splits.split_of(key, val_fraction=fractions[0], test_fraction=fractions[1])
             row = {"domain": domain.name, "path": entry.path, "id": next(ids), "split": split}
-            if cutting and (len(domain.files) < split_fractions.MIN_SOURCES or entry.size > limit):
+            if may_cut and (len(domain.files) < split_fractions.MIN_SOURCES or entry.size > max_bytes):
                 row["cut"] = True
             yield row | _encoding_error(entry.path)
 
 
 def _source_ids(domain: source_files.Domain) -> Iterator[str]:
-    """The id of each file: the path below the root in Unicode's composed form, unless two files would share it."""
+    """Yield the id of each file: its relative path in Unicode's NFC form, unless two files would share that id."""
 
     def names() -> Iterator[str]:
         return (ignored_files.printable(entry.path.removeprefix(domain.root)) for entry in domain.files)
@@ -45,7 +45,7 @@ def _source_ids(domain: source_files.Domain) -> Iterator[str]:
 
 
 def _encoding_error(path: str) -> dict:
-    """For a path that cannot travel to a worker, how it is listed and why it is not read; else nothing."""
+    """Return the printable path and the reason if a path is not UTF-8 and cannot be stored as JSON; else nothing."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -113,7 +113,7 @@ def read_factors(model: LatentModel, files: Sequence[File]) -> dict[str, np.ndar
 def _parse_factor(table: csv_table.Table, name: str, values: list[str | None]) -> np.ndarray:
     """Values as numbers; a few distinct words become their indices in sorted order."""
     try:
-        return np.array([table.number(value) for value in values])
+        return np.array([table.parse_number(value) for value in values])
     except (AttributeError, TypeError, ValueError):
         words = sorted({str(value) for value in values})
         if None in values or len(words) > dis.BINS:

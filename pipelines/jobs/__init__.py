@@ -1,1 +1,1 @@
-"""The Beam jobs of `preprocess` and `translate`: their transforms, and what the launcher does before and after."""
+"""The Beam jobs of `preprocess` and `translate`: their transforms, and the work of the launcher before and after."""

@@ -1,4 +1,4 @@
-"""The directory of records: made anew without touching what is not ours, and finished from what workers left."""
+"""The output directory of `preprocess`: prepared without touching other files, completed from the workers' rows."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from pipelines.data.splits import SPLITS
 from pipelines.jobs.preprocess_job import PASSES, SORT_KEYS, WORK_NAME, PreprocessJob
 from pipelines.progress import Progress, poll_progress
 
-INFO_FILE = "dataset_info.json"  # its presence says that the directory is complete
+INFO_FILE = "dataset_info.json"  # written last: its presence means that the directory is complete
 JSON_FILES = (INFO_FILE, "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl")
 
 
 def check_output(data_dir: str, parsed) -> None:
-    """Refuses what could not be finished, before anything is read, exported or drawn.
+    """Check the options of the job before anything is read or written.
 
     Args:
-      data_dir: where the records go.
-      parsed: Beam's options, from `runner.options`.
+      data_dir: output directory.
+      parsed: Beam's options, from `runner.parse_options`.
 
     Raises:
-      UserError: the job could not start, or the directory holds somebody else's files or is none.
+      UserError: the job cannot start, `data_dir` is not a folder, or it holds files that `preprocess` did not write.
     """
     cli.require_folder("data_dir", data_dir)
     if not runner.is_dry_run(parsed):
@@ -42,18 +42,19 @@ def check_output(data_dir: str, parsed) -> None:
 
 
 def write_dataset(job: PreprocessJob, parsed) -> dict | None:
-    """Runs the job and finishes the directory.
+    """Run the job and complete the directory.
 
     Args:
-      job: what to do.
-      parsed: Beam's options, from `runner.options`.
+      job: configuration of the job.
+      parsed: Beam's options, from `runner.parse_options`.
 
     Returns:
-      Numbers for the user: sources, examples, failures, sources by domain and split, and warnings; None for a dry run.
+      A summary: numbers of sources, examples and failures, numbers of sources by domain and split, and warnings; None
+      for a dry run.
 
     Raises:
-      UserError: the directory holds somebody else's files, another command writes to it, or nothing of a domain could
-        be read.
+      UserError: the directory holds files that `preprocess` did not write, another command writes to it, or no file of
+        a domain can be read.
     """
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
@@ -80,35 +81,37 @@ def _work_rows(job: PreprocessJob) -> Iterator[dict]:
 
 
 def begin_dataset(job: PreprocessJob) -> None:
-    """Takes away what an earlier command wrote, the sign of completeness first; marks the directory as being written.
+    """Delete the files of an earlier `preprocess`, the mark of completeness first; mark the directory as being written.
 
     Raises:
-      UserError: files of the names that are to be written are there, and this program did not write them.
+      UserError: files exist that have the names of outputs, and `preprocess` did not write them.
     """
-    known = _written_domains(job.data_dir)
-    paths = _list_dataset_files(job.data_dir, known)
-    names = sorted({*(known or ()), *(domain.name for domain in job.domains)})
+    written = _written_domains(job.data_dir)
+    paths = _list_dataset_files(job.data_dir, written)
+    names = sorted({*(written or ()), *(domain.name for domain in job.domains)})
     job_rows.mark_owned(job.data_dir, names)
-    shard = re.compile(rf"({'|'.join(map(re.escape, names))})-({'|'.join(SPLITS)})\.tfrecord-\d{{5}}-of-\d{{5}}")
-    own = [
-        path for path in paths if posixpath.basename(path) in JSON_FILES or shard.fullmatch(posixpath.basename(path))
+    shard_name = re.compile(rf"({'|'.join(map(re.escape, names))})-({'|'.join(SPLITS)})\.tfrecord-\d{{5}}-of-\d{{5}}")
+    outputs = [
+        path
+        for path in paths
+        if posixpath.basename(path) in JSON_FILES or shard_name.fullmatch(posixpath.basename(path))
     ]
-    filesystem.delete(sorted(own, key=lambda path: not path.endswith(f"/{INFO_FILE}")))
+    filesystem.delete(sorted(outputs, key=lambda path: not path.endswith(f"/{INFO_FILE}")))
     filesystem.delete_partial_files(job.data_dir)
-    job_rows.clear(job.data_dir, keep_claim=True)
+    job_rows.clear(job.data_dir, keep_mark=True)
 
 
-def _list_dataset_files(data_dir: str, known: list[str] | None) -> list[str]:
-    """The files of a directory that have names as in a dataset.
+def _list_dataset_files(data_dir: str, written: list[str] | None) -> list[str]:
+    """List the files of a directory that are named as in a dataset.
 
     Raises:
-      UserError: there are such, and no earlier command is known to have written domains there.
+      UserError: there are such files, and `written` is None.
     """
     paths = [path for path in filesystem.list_folder(data_dir) if _is_dataset_file(posixpath.basename(path))]
-    if known is None and paths:
+    if written is None and paths:
         raise UserError(
-            f"--data_dir={data_dir}: {posixpath.basename(paths[0])} is there, and no preprocess wrote it; wanted a new "
-            "or empty folder"
+            f"--data_dir={data_dir}: {posixpath.basename(paths[0])} exists and was not written by preprocess; "
+            "wanted a new or empty folder"
         )
     return paths
 
@@ -118,9 +121,9 @@ def _is_dataset_file(name: str) -> bool:
 
 
 def _written_domains(data_dir: str) -> list[str] | None:
-    """The domains whose records an earlier command wrote or began to write here; None where none did."""
-    if claimed := job_rows.owned_domains(data_dir):  # an empty one is of translate
-        return claimed
+    """Return the domains that an earlier `preprocess` wrote or began to write here; None if there was none."""
+    if domains := job_rows.owned_domains(data_dir):  # an empty list is the mark of translate
+        return domains
     path = posixpath.join(data_dir, INFO_FILE)
     if not filesystem.exists(path):
         return None
@@ -134,64 +137,70 @@ def _written_domains(data_dir: str) -> list[str] | None:
 
 
 class _ManifestCounts:
-    """What is counted while the manifest is written, a line at a time."""
+    """Numbers of sources, counted while the manifest is written line by line."""
 
     def __init__(self):
         self.sources = 0
         self.by_split: collections.Counter[tuple[str, str]] = collections.Counter()
-        self.sounding: set[tuple[str, str]] = set()
-        self.noted, self.first_note = 0, ""
+        self.with_sound: set[tuple[str, str]] = set()
+        self.with_notes, self.first_note = 0, ""
 
-    def of(self, rows: Iterable[dict]) -> Iterator[dict]:
-        """The rows, counted as they pass."""
+    def count(self, rows: Iterable[dict]) -> Iterator[dict]:
+        """Yield the rows and count them."""
         for row in rows:
-            place = row["domain"], row["split"]
+            key = row["domain"], row["split"]
             self.sources += 1
-            self.by_split[place] += 1
+            self.by_split[key] += 1
             if any(row["active"]):
-                self.sounding.add(place)
+                self.with_sound.add(key)
             if row["notes"]:
-                self.noted += 1
+                self.with_notes += 1
                 self.first_note = self.first_note or f"{row['path']}: {row['notes'][0]}"
             yield row
 
 
 def finish_dataset(job: PreprocessJob) -> dict:
-    """Turns what the workers left into the finished directory, without holding a row a file in memory.
+    """Complete the directory from the rows of the workers; the rows of files are not held in memory.
 
     Returns:
-      Numbers for the user: sources, examples, failures, sources by domain and split, and warnings.
+      A summary: numbers of sources, examples and failures, numbers of sources by domain and split, and warnings.
 
     Raises:
-      UserError: a domain of which nothing could be read; failures are listed all the same.
+      UserError: no file of a domain can be read; `failures.jsonl` is written all the same.
     """
-    failures, first = _write_failures(job)
-    shards, moments = (list(job_rows.read_rows(job.data_dir, name)) for name in ("shards", "statistics"))
+    failures, first_failures = _write_failures(job)
+    shards, moment_rows = (list(job_rows.read_rows(job.data_dir, name)) for name in ("shards", "statistics"))
     names = [domain.name for domain in job.domains]
     for name in names:
         if not any(row["examples"] for row in shards if row["domain"] == name):
             if not failures and not shards:
-                raise UserError(f"{job.data_dir}: the workers left no results there; do they see the same folder?")
-            raise UserError(f"domain {name}: no file could be read; the first: {first.get(name, 'no files')}")
-    pitch = {name: _merged_moments(moments, name, "pitch") for name in names if job.pitch}
-    spec = Spec(job.spec, tuple(names), {name: _merged_moments(moments, name, "features") for name in names}, pitch)
+                raise UserError(
+                    f"{job.data_dir}: the workers wrote no results there; do all workers see the same folder?"
+                )
+            raise UserError(
+                f"domain {name}: no file could be read; the first failure: {first_failures.get(name, 'no files')}"
+            )
+    pitch_moments = {name: _merged_moments(moment_rows, name, "pitch") for name in names if job.pitch}
+    spec = Spec(
+        job.spec, tuple(names), {name: _merged_moments(moment_rows, name, "features") for name in names}, pitch_moments
+    )
     _write_lines(job, "statistics.json", [json.dumps(config.spec_to_json(spec))])
     counts = _ManifestCounts()
-    manifest = counts.of(job_rows.read_rows(job.data_dir, "sources", order=SORT_KEYS["sources"]))
+    manifest = counts.count(job_rows.read_rows(job.data_dir, "sources", order=SORT_KEYS["sources"]))
     _write_lines(job, "manifest.jsonl", tfrecord.json_lines(manifest))
     features = tfrecord.features_json(job.kind, spec.feature_shape(), waveforms=job.waveforms)
     _write_lines(job, "features.json", [json.dumps(features, indent=1)])
     sizes = _shard_sizes(shards)
-    for (domain, split), each in sizes.items():
-        for shard in (n for n, size in enumerate(each) if size == (0, 0)):
-            _write_lines(job, tfrecord.shard_name(domain, split, shard, len(each)), [])
+    for (domain, split), shard_sizes in sizes.items():
+        for shard in (n for n, size in enumerate(shard_sizes) if size == (0, 0)):
+            _write_lines(job, tfrecord.shard_name(domain, split, shard, len(shard_sizes)), [])
     warnings = _warnings(job, counts)
     _write_lines(job, INFO_FILE, [json.dumps(tfrecord.dataset_info_json(sizes), indent=1)])
     job_rows.clear(job.data_dir)
     splits = {name: {split: counts.by_split[name, split] for split in SPLITS} for name in names}
     examples = sum(row["examples"] for row in shards)
-    numbers = {"sources": counts.sources, "examples": examples, "failures": failures}
-    return {**numbers, "splits": splits, "warnings": warnings}
+    summary = {"sources": counts.sources, "examples": examples, "failures": failures}
+    return {**summary, "splits": splits, "warnings": warnings}
 
 
 def _write_lines(job: PreprocessJob, name: str, texts: Iterable[str]) -> None:
@@ -200,67 +209,73 @@ def _write_lines(job: PreprocessJob, name: str, texts: Iterable[str]) -> None:
 
 
 def _write_failures(job: PreprocessJob) -> tuple[int, dict[str, str]]:
-    """Writes `failures.jsonl`; how many there are, and the first of each domain."""
+    """Write `failures.jsonl`; return the number of failures and the first of each domain."""
     first: dict[str, str] = {}
     count = 0
 
-    def counted() -> Iterator[dict]:
+    def unique_rows() -> Iterator[dict]:
         nonlocal count
-        last = None
+        previous = None
         for row in job_rows.read_rows(job.data_dir, "failures", order=SORT_KEYS["failures"]):
-            if row != last:  # the parts of a recording fail alike
+            if row != previous:  # the parts of one recording fail for the same reason
                 first.setdefault(row["domain"], f"{row['path']}: {row['reason']}")
                 count += 1
                 yield row
-            last = row
+            previous = row
 
-    _write_lines(job, "failures.jsonl", tfrecord.json_lines(counted()))
+    _write_lines(job, "failures.jsonl", tfrecord.json_lines(unique_rows()))
     return count, first
 
 
 def _warnings(job: PreprocessJob, counts: _ManifestCounts) -> list[str]:
-    """What the user should know before training."""
-    out = [f"left out of {domain.name}: {domain.left_out}" for domain in job.domains if domain.left_out]
-    if counts.noted:
-        more = f"{counts.noted} files were read with a remark, see notes in {job.data_dir}/manifest.jsonl"
-        out.append(f"{more}; the first: {counts.first_note}")
-    shares = {"train": 1 - sum(job.fractions), "val": job.fractions[0], "test": job.fractions[1]}
+    """Return the warnings for the user, such as an empty split."""
+    warnings = [f"ignored in {domain.name}: {domain.ignored}" for domain in job.domains if domain.ignored]
+    if counts.with_notes:
+        message = f"{counts.with_notes} files have notes, see the key notes in {job.data_dir}/manifest.jsonl"
+        warnings.append(f"{message}; the first: {counts.first_note}")
+    fractions = {"train": 1 - sum(job.fractions), "val": job.fractions[0], "test": job.fractions[1]}
     for domain in job.domains:
-        for split in (split for split, share in shares.items() if share > 1e-9):
-            advice = "give more files" + (f", or --{split}_fraction" if split != "train" else "")
+        for split in (split for split, fraction in fractions.items() if fraction > 1e-9):
+            advice = "add files" + (f" or raise --{split}_fraction" if split != "train" else "")
             if not counts.by_split[domain.name, split]:
-                out.append(f"{domain.name} has no file for {split}: {advice}")
-            elif (domain.name, split) not in counts.sounding:
-                out.append(f"{domain.name} has nothing that sounds for {split}: {advice}")
-    return out + list(_duplicate_warnings(job))
+                warnings.append(f"{domain.name} has no file in the {split} split: {advice}")
+            elif (domain.name, split) not in counts.with_sound:
+                warnings.append(f"{domain.name} has only silent files in the {split} split: {advice}")
+    return warnings + list(_duplicate_warnings(job))
 
 
 def _duplicate_warnings(job: PreprocessJob) -> Iterator[str]:
-    """A warning for files of the same bytes in two domains, and one for those in two splits."""
+    """Yield a warning for files with the same bytes in two domains, and one for two splits."""
     counts: collections.Counter[str] = collections.Counter()
     first: dict[str, str] = {}
     for row in job_rows.read_rows(job.data_dir, "duplicates", order=SORT_KEYS["duplicates"]):
-        places = row["places"]
-        for what, values in (("domains", {domain for domain, _, _ in places}), ("splits", {s for _, s, _ in places})):
+        members = row["places"]
+        for kind, values in (("domains", {domain for domain, _, _ in members}), ("splits", {s for _, s, _ in members})):
             if len(values) > 1:
-                counts[what] += 1
-                first.setdefault(what, " and ".join(identifier for _, _, identifier in places[:2]))
-    for what, count in sorted(counts.items()):
-        leak = "; what is trained on is then tested" if what == "splits" else "; these teach no difference"
-        yield f"{count} files have the same bytes in two {what}, such as {first[what]}{leak}"
+                counts[kind] += 1
+                first.setdefault(kind, " and ".join(identifier for _, _, identifier in members[:2]))
+    for kind, count in sorted(counts.items()):
+        consequence = (
+            "; training data is then also test data"
+            if kind == "splits"
+            else "; a model cannot learn a difference from them"
+        )
+        yield f"{count} files have the same bytes in two {kind}, such as {first[kind]}{consequence}"
 
 
 def _merged_moments(rows: list[dict], domain: str, of: str) -> stats.Moments:
-    """Of features or pitch of the training split; of all splits where there is none, as of test files."""
-    mine = [row for row in rows if (row["domain"], row["of"]) == (domain, of)]
-    kept = [row for row in mine if row["split"] == "train"] or sorted(mine, key=lambda row: row["split"])
-    return functools.reduce(stats.merge, (stats.Moments.from_json(row) for row in kept))
+    """Merge the moments of the training split; of all splits if there is none, as for test files."""
+    domain_rows = [row for row in rows if (row["domain"], row["of"]) == (domain, of)]
+    selected = [row for row in domain_rows if row["split"] == "train"] or sorted(
+        domain_rows, key=lambda row: row["split"]
+    )
+    return functools.reduce(stats.merge, (stats.Moments.from_json(row) for row in selected))
 
 
 def _shard_sizes(shards: list[dict]) -> dict[tuple[str, str], list[tuple[int, int]]]:
-    """Examples and bytes of every shard; one that no source fell into is empty."""
+    """Return the examples and bytes of every shard; a shard without sources is empty."""
     sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for row in shards:
-        each = sizes.setdefault((row["domain"], row["split"]), [(0, 0)] * row["shards"])
-        each[row["shard"]] = (row["examples"], row["bytes"])
+        split_sizes = sizes.setdefault((row["domain"], row["split"]), [(0, 0)] * row["shards"])
+        split_sizes[row["shard"]] = (row["examples"], row["bytes"])
     return sizes

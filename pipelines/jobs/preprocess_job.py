@@ -1,4 +1,4 @@
-"""The job of `preprocess`: files to records and their statistics."""
+"""The Beam job of `preprocess`: files to TFRecords and their statistics."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from pipelines.beam.job_counters import counter
 from pipelines.data import source_files, tfrecord
 from pipelines.data.source_files import Domain
 
-MOMENT_KEYS = ("domain", "split", "of")  # what they are of: the last is "features" or "pitch"
+MOMENT_KEYS = ("domain", "split", "of")  # keys of a row of statistics; "of" is "features" or "pitch"
 WORK_NAME = "listing"
 PASSES = SURVEYED, WRITTEN, FAILED = "files_surveyed", "files_written", "files_failed"  # counters: two for each file
-SORT_KEYS = {"sources": ("id",), "failures": ("domain", "path"), "duplicates": ("id",)}  # by which rows are sorted
+SORT_KEYS = {"sources": ("id",), "failures": ("domain", "path"), "duplicates": ("id",)}  # of each kind of rows
 
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessJob:
-    """The job of `preprocess`; travels to the workers.
+    """Configuration of the job, which Beam sends to the workers.
 
     Attributes:
       kind: "audio" or "image".
       spec: the front end.
-      domains: what to read.
-      data_dir: where shards go.
-      fractions: of the sources, for validation and for testing.
-      split_by: "file", or "parent": files of one folder stay together.
-      seed: another gives another split.
-      reject: run whose detector refuses files that are unlike what it was trained on, or nothing.
-      waveforms: whether records of speech hold its samples too.
-      pitch: whether the pitch of speech is tracked for the statistics.
+      domains: input files by domain.
+      data_dir: output directory of the shards.
+      fractions: fractions of the sources for validation and test.
+      split_by: "file", or "parent" to keep the files of a folder in one split.
+      seed: random seed of the split.
+      reject: run whose outlier detector refuses files; empty for none.
+      waveforms: whether records of speech also store the samples.
+      pitch: whether the pitch of speech is measured for the statistics.
     """
 
     kind: str
@@ -55,15 +55,16 @@ class PreprocessJob:
 
     @property
     def file_count(self) -> int:
-        """The files of all domains."""
+        """Number of files of all domains."""
         return sum(len(domain.files) for domain in self.domains)
 
     def build(self, pipeline: beam.Pipeline) -> None:
-        """Pass one reads every file for its split and statistics; pass two writes the shards.
+        """Add the transforms to a pipeline.
 
-        The files are read from the work folder, where `rows.write_work` has put them.
+        The first pass reads every file for its split and statistics; the second writes the shards. The list of files is
+        read from the work folder, where `rows.write_work` has written it.
         """
-        worker = dataclasses.replace(self, domains=tuple(domain.unlisted() for domain in self.domains))
+        worker = dataclasses.replace(self, domains=tuple(domain.without_files() for domain in self.domains))
         work = rows.read_work(pipeline, self.data_dir, WORK_NAME, self.file_count)
         survey = beam.ParDo(_Survey(worker, Shared())).with_outputs("moments", "failures", main="sources")
         surveyed = work | "Survey" >> survey
@@ -90,19 +91,22 @@ class PreprocessJob:
             rows.write_rows(outcome, self.data_dir, name, order=SORT_KEYS.get(name, ()))
 
 
-def _duplicates(digest: str, places: Iterable[tuple[str, str, str]]) -> Iterator[dict]:
-    """A row for bytes that several files of different domains or splits share; the parts of a recording are one."""
+def _duplicates(digest: str, members: Iterable[tuple[str, str, str]]) -> Iterator[dict]:
+    """Yield a row if files of several domains or splits have the same bytes.
+
+    The parts of one recording count as one file.
+    """
     first: dict[tuple[str, str], str] = {}
-    for domain, split, name in places:
+    for domain, split, name in members:
         identifier = source_files.recording_id(name)
         first[domain, split] = min(identifier, first.get((domain, split), identifier))
     if len(set(first.values())) > 1:
-        named = sorted((domain, split, identifier) for (domain, split), identifier in first.items())
-        yield {"id": named[0][2], "hash": digest, "places": named}
+        sources = sorted((domain, split, identifier) for (domain, split), identifier in first.items())
+        yield {"id": sources[0][2], "hash": digest, "places": sources}
 
 
 class _Survey(beam.DoFn):
-    """Reads a file: what the manifest says of it, its moments, or why it could not be read."""
+    """Read a file: emit its line of the manifest and its moments, or the reason of the failure."""
 
     def __init__(self, job: PreprocessJob, shared: Shared):
         self.job, self.shared = job, shared
@@ -131,14 +135,14 @@ class _Survey(beam.DoFn):
                 yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split, "features"), moments))
             if tracked:
                 yield beam.pvalue.TaggedOutput("moments", ((row["domain"], surveyed[0][0].split, "pitch"), tracked))
-        except Exception as error:  # one bad file must not end the job, whatever is wrong with it
+        except Exception as error:  # one bad file must not end the job
             yield beam.pvalue.TaggedOutput("failures", source_files.failure_row(row["domain"], row["path"], error))
             counter(FAILED).inc()
         counter(SURVEYED).inc()
 
 
 class _WriteShard(beam.DoFn):
-    """Reads the files of a shard again, in the order of their ids, and writes it."""
+    """Read the files of a shard a second time, in the order of their ids, and write the shard."""
 
     def __init__(self, job: PreprocessJob):
         self.job = job
@@ -146,7 +150,7 @@ class _WriteShard(beam.DoFn):
     def process(self, element):
         job, ((domain, split, shard, shards), surveyed) = self.job, element
         path = posixpath.join(job.data_dir, tfrecord.shard_name(domain, split, shard, shards))
-        kept, failures, lengths = [], [], []
+        written, failures, lengths = [], [], []
         try:
             with filesystem.new_file(path) as out:
                 for source in sorted(surveyed, key=lambda s: s.id):
@@ -154,10 +158,10 @@ class _WriteShard(beam.DoFn):
                     if encoded is not None:
                         out.write(b"".join(encoded))
                         lengths.append((len(encoded), sum(map(len, encoded))))
-                        kept.append(dataclasses.replace(source, shard=shard))
-        except OSError as error:  # a full disk, say: the records would not be whole
-            raise UserError(f"{path} could not be written: {error}") from None
-        yield from kept
+                        written.append(dataclasses.replace(source, shard=shard))
+        except OSError as error:  # such as a full disk: the shard would be incomplete
+            raise UserError(f"{path} cannot be written: {error}") from None
+        yield from written
         for failure in failures:
             yield beam.pvalue.TaggedOutput("failures", failure)
         examples, size = (sum(column) for column in zip(*lengths, strict=True)) if lengths else (0, 0)
@@ -165,7 +169,10 @@ class _WriteShard(beam.DoFn):
         yield beam.pvalue.TaggedOutput("shards", row | {"bytes": size})
 
     def _encoded(self, source: source_files.Source, failures: list[dict]) -> list[bytes] | None:
-        """The framed records of a file; None, and a failure more, where it is gone or changed since the survey."""
+        """Return the framed records of a file.
+
+        If the file is missing or has changed since the survey, append a row to `failures` and return None.
+        """
         job = self.job
         try:
             with filesystem.open_file(source.path) as file:

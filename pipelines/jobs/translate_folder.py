@@ -1,4 +1,4 @@
-"""A folder through a model: what `translate` does, for scripts that do it too."""
+"""Translation of a folder or glob by a trained model, as the script `translate` and others run it."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from pipelines.jobs import result_names, translate_job
 from pipelines.progress import Progress, poll_progress
 
 FAILURES = "failures.jsonl"
-RESULT_KEYS = {"path", "output", "source", "target"}  # of a line of `TRANSLATIONS`
-MAX_WARNINGS = 20  # files unlike the training data that are named on stderr; `translations.jsonl` has them all
+RESULT_KEYS = {"path", "output", "source", "target"}  # keys of every line of `TRANSLATIONS`
+MAX_WARNINGS = 20  # maximum number of outliers named on stderr; `translations.jsonl` lists all
 
 
 def translate(
     *, pattern: str, output_dir: str, beam_arguments: Sequence[str] = (), shared_paths: bool = False, **fields
 ) -> dict | None:
-    """Translates the files of a glob or folder.
+    """Translate the files of a glob or folder.
 
     Args:
-      pattern: the files.
-      output_dir: where results go, and `translations.jsonl` and `failures.jsonl` beside them.
-      beam_arguments: Beam's options.
-      shared_paths: whether local paths are the same on every worker of a runner that is not this machine.
+      pattern: glob, folder or file of the inputs.
+      output_dir: output directory, also of `translations.jsonl` and `failures.jsonl`.
+      beam_arguments: pipeline options of Beam.
+      shared_paths: whether local paths are the same on every worker of a distributed runner.
       fields: the fields of a :class:`TranslationOptions`.
 
     Returns:
-      How many translations and failures there were; None for a dry run.
+      The numbers of translations and failures, by name; None for a dry run.
 
     Raises:
-      UserError: nothing could be done, and why.
+      UserError: an option is wrong, or no file can be translated.
     """
     parsed = runner.parse_options(list(beam_arguments))
     output_dir, options = path_patterns.expand_user(output_dir), TranslationOptions(**fields)
     for warning in runner.check_paths(parsed, _worker_paths(options, pattern, output_dir), shared=shared_paths):
         print(f"warning: {warning}", file=sys.stderr)
-    translator = FileTranslator(options)  # says what is wrong before any work begins
-    listed = _list_inputs(pattern, translator.spec.kind, output_dir)
-    plan = list(result_names.plan_results(listed.paths, listed.root, translator.suffix, output_dir))
-    _refuse_overwriting(plan, listed.paths, output_dir)
-    batches = list(translate_job.make_batches(plan, {entry.path: entry.size for entry in listed.files}))
+    translator = FileTranslator(options)  # raises before any work begins
+    listing = _list_inputs(pattern, translator.spec.kind, output_dir)
+    plan = list(result_names.plan_results(listing.paths, listing.root, translator.suffix, output_dir))
+    _refuse_overwriting(plan, listing.paths, output_dir)
+    batches = list(translate_job.make_batches(plan, {entry.path: entry.size for entry in listing.files}))
     job = translate_job.TranslateJob(options, translator.source, output_dir, len(batches))
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
@@ -59,7 +59,7 @@ def translate(
     with filesystem.folder_lock("output_dir", output_dir):
         _refuse_foreign_files(plan, output_dir)
         rows.mark_owned(output_dir, [])
-        rows.clear(output_dir, keep_claim=True)
+        rows.clear(output_dir, keep_mark=True)
         filesystem.delete_partial_files(
             output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row)
         )
@@ -71,7 +71,7 @@ def translate(
 
 
 def _worker_paths(options: TranslationOptions, pattern: str, output_dir: str) -> dict[str, str]:
-    """All paths that workers read and write, by flag."""
+    """Return all paths that workers read and write, by flag."""
     vocoder = options.inverter.partition(":")[2]
     detector = options.screen
     paths = {"--run_dir": options.run_dir, "--input": pattern, "--output_dir": output_dir}
@@ -79,56 +79,58 @@ def _worker_paths(options: TranslationOptions, pattern: str, output_dir: str) ->
 
 
 def _list_inputs(pattern: str, kind: str, output_dir: str) -> file_listing.Listing:
-    """The files to translate; says what is left out.
+    """List the files to translate; print what is ignored.
 
     Raises:
       UserError: there are none.
     """
-    listed = file_listing.list_files([pattern], front_end.known_suffixes(kind), output_dir=output_dir)
-    if not listed.files and ignored_files.ENDING in listed.left_out.counts:
-        met = listed.left_out.described()
-        raise UserError(f"--input={pattern}: files, but none of a kind that this run is of ({kind}): {met}")
-    file_listing.require_files(f"--input={pattern}: no file matches", listed)
-    file_listing.print_ignored(pattern, listed)
-    return listed
+    listing = file_listing.list_files([pattern], front_end.known_suffixes(kind), output_dir=output_dir)
+    if not listing.files and ignored_files.ENDING in listing.ignored.counts:
+        ignored = listing.ignored.summary()
+        raise UserError(f"--input={pattern}: no {kind} file, the kind this run was trained on; ignored: {ignored}")
+    file_listing.require_files(f"--input={pattern}: no file matches", listing)
+    file_listing.print_ignored(pattern, listing)
+    return listing
 
 
 def _refuse_overwriting(plan: Iterable[dict], inputs: Sequence[str], output_dir: str) -> None:
-    """Raises UserError where a result would take the place of one of the inputs."""
+    """Raise UserError if an output would replace one of the inputs."""
     if filesystem.is_remote(output_dir):
-        known = {path: path for path in inputs}
+        inputs_by_path = {path: path for path in inputs}
         results = (posixpath.join(output_dir, row["output"]) for row in plan if "output" in row)
     else:
-        known = {os.path.realpath(path): path for path in inputs if not filesystem.is_remote(path)}
+        inputs_by_path = {os.path.realpath(path): path for path in inputs if not filesystem.is_remote(path)}
         results = (os.path.realpath(os.path.join(output_dir, row["output"])) for row in plan if "output" in row)
     for result in results:
-        if hit := known.get(result):
-            raise UserError(f"--output_dir={output_dir}: {hit} would be overwritten; take another folder")
+        if source := inputs_by_path.get(result):
+            raise UserError(
+                f"--output_dir={output_dir}: the input {source} would be overwritten; wanted another folder"
+            )
 
 
 def _refuse_foreign_files(plan: Iterable[dict], output_dir: str) -> None:
-    """Raises UserError where a result would take the place of a file, and no `translate` wrote to the folder before.
+    """Raise UserError if an output would replace a file and no `translate` has written to the folder before.
 
-    That one did is said by its list of results, or by the mark that one leaves which does not end well.
+    An earlier `translate` leaves its list of results, or a mark if it did not finish.
     """
     if rows.owned_domains(output_dir) == [] or _is_translations_file(posixpath.join(output_dir, TRANSLATIONS)):
         return
     names = [TRANSLATIONS, FAILURES, *(row["output"] for row in plan if "output" in row)]
     if filesystem.is_remote(output_dir):
         folder = f"{output_dir.rstrip('/')}/"
-        there = {path.removeprefix(folder) for path, _ in filesystem.list_prefix(folder)}
-        hit = next((name for name in names if name in there), None)
+        existing = {path.removeprefix(folder) for path, _ in filesystem.list_prefix(folder)}
+        conflict = next((name for name in names if name in existing), None)
     else:
-        hit = next((name for name in names if os.path.lexists(os.path.join(output_dir, name))), None)
-    if hit:
+        conflict = next((name for name in names if os.path.lexists(os.path.join(output_dir, name))), None)
+    if conflict:
         raise UserError(
-            f"--output_dir={output_dir}: {hit} is there, and no translate wrote it; wanted a folder without files of "
-            "the names of results"
+            f"--output_dir={output_dir}: {conflict} exists and was not written by translate; wanted a folder "
+            "without files that have the names of outputs"
         )
 
 
 def _is_translations_file(path: str) -> bool:
-    """Whether a file is a list of results as :func:`_finish` writes it; an empty one tells of failures alone."""
+    """Whether a file is a list of results as `translate` writes it; an empty one lists failures only."""
     if not filesystem.exists(path):
         return False
     with filesystem.open_file(path) as file:
@@ -140,15 +142,15 @@ def _is_translations_file(path: str) -> bool:
 
 
 def _write_results(output_dir: str) -> dict:
-    """Writes `translations.jsonl` and `failures.jsonl` from the rows of the workers; the number of each."""
+    """Write `translations.jsonl` and `failures.jsonl` from the rows of the workers; return the number of each."""
     counts, first = {}, {}
 
     def counted(name: str) -> Iterator[dict]:
-        named = 0
+        warnings = 0
         for row in rows.read_rows(output_dir, name, order=translate_job.SORT_KEYS):
             counts[name] = counts.get(name, 0) + 1
             first.setdefault(name, row)
-            if "unlike" in row and (named := named + 1) <= MAX_WARNINGS:
+            if "unlike" in row and (warnings := warnings + 1) <= MAX_WARNINGS:
                 print(f"warning: {row['path']}: {row['unlike']}", file=sys.stderr)
             yield row
 
@@ -157,8 +159,10 @@ def _write_results(output_dir: str) -> dict:
             file.writelines(line.encode() for line in tfrecord.json_lines(counted(name)))
     rows.clear(output_dir)
     if not counts:
-        raise UserError(f"--output_dir={output_dir}: the workers left no results there; do they see the same folder?")
+        raise UserError(
+            f"--output_dir={output_dir}: the workers wrote no results there; do all workers see the same folder?"
+        )
     if not counts.get("translations"):
         failure = first["failures"]
-        raise UserError(f"no file could be translated; the first: {failure['path']}: {failure['reason']}")
+        raise UserError(f"no file could be translated; the first failure: {failure['path']}: {failure['reason']}")
     return {name: counts.get(name, 0) for name in ("translations", "failures")}

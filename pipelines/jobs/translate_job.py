@@ -1,4 +1,4 @@
-"""The job of `translate`: a folder through a model."""
+"""The Beam job of `translate`: files through a trained model."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 WORK_NAME = "plan"
 TRANSLATED, FAILED = "files_translated", "files_failed"  # counters of files
 SORT_KEYS = ("path",)
-BATCH_FILES = 16  # that a worker takes at a time
-BATCH_BYTES = 16 << 20  # of all together, unless one alone has more
+BATCH_FILES = 16  # maximum number of files in a batch
+BATCH_BYTES = 16 << 20  # maximum size of a batch; a larger file is a batch of its own
 
 
 def make_batches(plan: Iterable[dict], sizes: Mapping[str, int]) -> Iterator[dict]:
-    """The rows of a plan in batches of files of like size, each a row with `files`.
+    """Group the files of a plan into batches of similar size; yield a row with `files` for each batch.
 
     Args:
       plan: rows with `path`.
-      sizes: bytes by path.
+      sizes: file sizes in bytes, by path.
     """
     files, total = [], 0
     for row in sorted(plan, key=lambda row: (sizes.get(row["path"], 0), row["path"])):
@@ -46,13 +46,13 @@ def make_batches(plan: Iterable[dict], sizes: Mapping[str, int]) -> Iterator[dic
 
 @dataclasses.dataclass(frozen=True)
 class TranslateJob:
-    """The job of `translate`; travels to the workers.
+    """Configuration of the job, which Beam sends to the workers.
 
     Attributes:
-      options: what is asked of the model.
-      source: the domain that the files are of.
-      output_dir: where results go.
-      batch_count: batches in the plan.
+      options: model and options of the translation.
+      source: domain of the input files.
+      output_dir: output directory.
+      batch_count: number of batches in the plan.
     """
 
     options: TranslationOptions
@@ -61,11 +61,11 @@ class TranslateJob:
     batch_count: int
 
     def build(self, pipeline: beam.Pipeline) -> None:
-        """Converts the batches of the plan, which `rows.write_work` has put into the work folder.
+        """Add the transforms to a pipeline.
 
-        Batches are settled before, and not as Beam's workers come to them: the last digits of a result depend on the
-        sizes that are computed together.
-        The model is loaded once in each worker process.
+        The batches are read from the work folder, where `rows.write_work` has written them. They are fixed before the
+        job starts, because the last digits of a result depend on which files are computed together. Each worker process
+        loads the model once.
         """
         converted = rows.read_work(pipeline, self.output_dir, WORK_NAME, self.batch_count) | "Convert" >> beam.ParDo(
             _Convert(self, Shared())
@@ -75,7 +75,7 @@ class TranslateJob:
 
 
 class _Convert(beam.DoFn):
-    """Converts batches of files with a model that all threads of a process share."""
+    """Translate batches of files; all threads of a process share one model."""
 
     def __init__(self, job: TranslateJob, shared: Shared):
         self.job, self.shared = job, shared
@@ -95,7 +95,7 @@ class _Convert(beam.DoFn):
                     if "reason" in row:
                         raise OSError(row["reason"])
                     source = stack.enter_context(filesystem.open_file(row["path"]))
-                except Exception as error:  # a file system may raise anything
+                except Exception as error:  # file systems raise errors of many types
                     yield self._failure(row, error)
                     continue
                 target = posixpath.join(self.job.output_dir, row["output"])

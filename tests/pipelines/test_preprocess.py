@@ -240,15 +240,15 @@ from pipelines.data import source_files
 from pipelines.data.domains import read_domains
 from pipelines.jobs import dataset_writer, preprocess_job
 spec, files = AudioSpec.at(8000), read_domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
-left, examples = iter(range(3)), source_files.examples
+left, examples = iter(range(3)), source_files.serialized_examples
 def deadly(*arguments):
     if next(left, None) is None:
         os.kill(os.getpid(), signal.SIGKILL)
     return examples(*arguments)
-source_files.examples = deadly
-job = preprocess_job.Preprocess(
+source_files.serialized_examples = deadly
+job = preprocess_job.PreprocessJob(
     kind="audio", spec=spec, domains=files, data_dir={str(out)!r}, fractions=(0.2, 0.2), split_by="file")
-dataset_writer.prepare(job, runner.options([]))
+dataset_writer.write_dataset(job, runner.parse_options([]))
 """
     with pytest.raises(AssertionError):
         in_new_process(code)
@@ -267,7 +267,9 @@ def test_a_directory_opens_only_when_all_is_done(tmp_path, monkeypatch, moment):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(*((dataset_writer, "finish") if moment == "after the job" else (runner, "run")), interrupted)
+    monkeypatch.setattr(
+        *((dataset_writer, "finish_dataset") if moment == "after the job" else (runner, "run")), interrupted
+    )
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path / "out", a=tmp_path / "low")
     with pytest.raises(ValueError, match="incomplete"):
@@ -300,7 +302,7 @@ def test_a_domain_of_which_nothing_can_be_read_ends_the_job_unfinished(tmp_path,
         cli.handle_errors(lambda argv: prepare(tmp_path / "out", **unreadable))(["preprocess"])
     assert stopped.value.code == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert re.match("error: domain b: no file could be read; the first: .*cut.flac: .", said)
+    assert re.match("error: domain b: no file could be read; the first failure: .*cut.flac: .", said)
     assert [row["path"] for row in rows(tmp_path / "out", "failures.jsonl")] == [f"{tmp_path}/odd/cut.flac"]
     with pytest.raises(ValueError, match="incomplete"):
         dataset.open_records(str(tmp_path / "out"))

@@ -82,7 +82,7 @@ def test_a_file_that_no_translate_wrote_is_not_replaced(speech_run, tmp_path, na
     out = tmp_path / "out"
     out.mkdir()
     (out / name).write_text("somebody's")
-    with pytest.raises(ValueError, match=f"{name} is there, and no translate wrote it"):
+    with pytest.raises(ValueError, match=f"{name} exists and was not written by translate"):
         translate(speech_run, tmp_path / "in", out)
     assert {path.name: path.read_text() for path in out.iterdir()} == {name: "somebody's"}
     (out / name).unlink()
@@ -159,7 +159,7 @@ def test_a_recording_with_samples_that_are_no_numbers_is_refused(converted, valu
 
 def test_a_folder_of_nothing_good_says_why(speech_run, tmp_path):
     (tmp_path / "text.wav").write_text("not a recording")
-    with pytest.raises(ValueError, match="no file could be translated; the first: .*text.wav"):
+    with pytest.raises(ValueError, match="no file could be translated; the first failure: .*text.wav"):
         translate(speech_run, tmp_path, tmp_path / "out")
     assert len(lines(tmp_path / "out" / "failures.jsonl")) == 1
 
@@ -244,7 +244,7 @@ def test_nobodys_recordings_are_overwritten(speech_run, speech_folder, tmp_path)
 
 
 def test_files_of_another_kind_are_told_from_none(speech_run, picture_folder, tmp_path):
-    with pytest.raises(ValueError, match=r"files, but none of a kind that this run is of \(audio\)"):
+    with pytest.raises(ValueError, match=r"no audio file, the kind this run was trained on"):
         translate(speech_run, picture_folder / "plain", tmp_path / "out")
 
 
@@ -327,7 +327,7 @@ def test_results_inside_the_input_folder_are_no_input_the_next_time(picture_run,
 
 
 def test_a_remote_job_that_left_nothing_here_says_so(tmp_path):
-    with pytest.raises(ValueError, match="the workers left no results there; do they see the same folder?"):
+    with pytest.raises(ValueError, match="the workers wrote no results there; do all workers see the same folder?"):
         translate_folder._write_results(str(tmp_path))
 
 

@@ -26,5 +26,5 @@ def test_a_shard_that_is_gone_or_cut_off_is_named_before_anything_waits_for_it(s
     path.unlink()
     if left is not None:
         path.write_bytes(content[:left])
-    with pytest.raises(ValueError, match="low-train.*(is not there|bytes, not).*wanted what preprocess writes"):
+    with pytest.raises(ValueError, match="low-train.*(is missing|bytes instead of).*wanted what preprocess writes"):
         dataset.open_records(str(tmp_path / "records"))

@@ -39,8 +39,8 @@ def test_a_folder_stands_for_known_endings_and_counts_the_others(tree):
     root = tree("1.wav", "b/2.WAV", "b/3.txt", "b/4.m4a", "c/5.m4a", "c/README")
     found = file_listing.list_files([root], SUFFIXES)
     assert names(found, root) == ["1.wav", "b/2.WAV"]
-    assert found.left_out.counts == {ignored_files.ENDING: 4}
-    assert found.left_out.described() == "4 of other endings (2 .m4a, 1 .txt, 1 none)"
+    assert found.ignored.counts == {ignored_files.ENDING: 4}
+    assert found.ignored.summary() == "4 files with other extensions (2 .m4a, 1 .txt, 1 none)"
     assert found.total_bytes == len("1.wav") + len("2.WAV")
 
 
@@ -53,7 +53,7 @@ def test_links_to_folders_are_followed_once_and_loops_are_not(tree, form):
     found = file_listing.list_files([form.format(os.path.join(root, "real"))], SUFFIXES)
     assert f"{root}/real/s1/x.wav" in found.paths
     assert len(found.paths) == len({os.path.realpath(path) for path in found.paths})
-    assert found.left_out.counts[ignored_files.SEEN_FOLDER] >= (form != "{}//*/x.wav" and form != "{}/*/*.wav")
+    assert found.ignored.counts[ignored_files.SEEN_FOLDER] >= (form != "{}//*/x.wav" and form != "{}/*/*.wav")
 
 
 def test_a_file_that_patterns_spell_in_several_ways_is_listed_once(tree, monkeypatch):
@@ -62,14 +62,14 @@ def test_a_file_that_patterns_spell_in_several_ways_is_listed_once(tree, monkeyp
     monkeypatch.chdir(root)
     found = file_listing.list_files(["a", "c/../a", f"{root}/a/*.wav", "./a/x.wav", "link/b", "a/*"], SUFFIXES)
     assert found.paths == ["a/b/y.wav", "a/x.wav"]
-    assert found.left_out.counts[ignored_files.SEEN_FILE] == 5
+    assert found.ignored.counts[ignored_files.SEEN_FILE] == 5
 
 
 def test_a_folder_is_listed_under_its_own_name_also_where_a_link_comes_first(tree):
     root = tree("z/x.wav")
     os.symlink("z", os.path.join(root, "a"))
     found = file_listing.list_files([root], SUFFIXES)
-    assert names(found, root) == ["z/x.wav"] and found.left_out.counts == {ignored_files.SEEN_FOLDER: 1}
+    assert names(found, root) == ["z/x.wav"] and found.ignored.counts == {ignored_files.SEEN_FOLDER: 1}
 
 
 def test_what_is_no_file_is_counted_and_never_opened(tree):
@@ -80,11 +80,11 @@ def test_what_is_no_file_is_counted_and_never_opened(tree):
     for pattern in (root, f"{root}/*.wav"):
         found = file_listing.list_files([pattern], SUFFIXES)
         assert names(found, root) == ["good.wav"]
-        counts = dict(found.left_out.counts)
+        counts = dict(found.ignored.counts)
         counts.pop(ignored_files.NAMED_FOLDER, None)
         assert counts == {ignored_files.BROKEN: 1, ignored_files.IRREGULAR: 1}
     found = file_listing.list_files([f"{root}/pipe.wav"], SUFFIXES)
-    with pytest.raises(ValueError, match="no file matches; left out: 1 neither files nor folders"):
+    with pytest.raises(ValueError, match="no file matches; ignored: 1 special files"):
         file_listing.require_files("no file matches", found)
 
 
@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_be_read_is_counted(tree, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refused)
     found = file_listing.list_files([root], SUFFIXES)
-    assert names(found, root) == ["good.wav"] and found.left_out.counts == {ignored_files.UNREADABLE: 1}
+    assert names(found, root) == ["good.wav"] and found.ignored.counts == {ignored_files.UNREADABLE: 1}
 
 
 METADATA = ["._1.wav", ".DS_Store", "b/Thumbs.db", "b/desktop.ini", "__MACOSX/._2.wav", ".git/annex/x.wav"]
@@ -110,7 +110,7 @@ def test_metadata_of_systems_and_tools_is_no_input(tree, form):
     root = tree("1.wav", ".own.wav", *METADATA, ".crossfade-work/sources-00000.wav")
     found = file_listing.list_files([form.format(root)], SUFFIXES)
     assert names(found, root) == [".own.wav", "1.wav"]
-    assert found.left_out.counts[ignored_files.METADATA] >= 3
+    assert found.ignored.counts[ignored_files.METADATA] >= 3
 
 
 ODD = ["a\\b.wav", "[x].wav", "a*b?.wav", "tab\t.wav", "line\nbreak.wav", "ünï.wav", "#.wav", " .wav", "{a,b}.wav"]
@@ -131,8 +131,8 @@ def test_a_file_may_be_named_whatever_its_name(tree, name):
 def test_capitals_are_said_where_a_glob_does_not_mean_them(tree):
     root = tree("1.wav", "2.WAV", "3.Wav", "4.txt")
     found = file_listing.list_files([f"{root}/*.wav"], SUFFIXES)
-    assert names(found, root) == ["1.wav"] and found.left_out.counts == {ignored_files.CAPITALS: 2}
-    assert "2.WAV" in found.left_out.described()
+    assert names(found, root) == ["1.wav"] and found.ignored.counts == {ignored_files.CAPITALS: 2}
+    assert "2.WAV" in found.ignored.summary()
 
 
 def test_a_glob_of_folders_stands_for_what_is_in_them(tree):
@@ -140,7 +140,7 @@ def test_a_glob_of_folders_stands_for_what_is_in_them(tree):
     assert names(file_listing.list_files([f"{root}/s*"], SUFFIXES), root) == ["s1/1.wav", "s2/deep/2.wav"]
     tree("s.wav")
     found = file_listing.list_files([f"{root}/s*"], SUFFIXES)
-    assert names(found, root) == ["s.wav"] and found.left_out.counts == {ignored_files.NAMED_FOLDER: 2}
+    assert names(found, root) == ["s.wav"] and found.ignored.counts == {ignored_files.NAMED_FOLDER: 2}
 
 
 @pytest.mark.parametrize("form", ["{}", "{}/**", "{}/*/*.wav", "{}/**/*.wav"])
@@ -174,7 +174,7 @@ def test_results_of_an_earlier_translate_are_no_input_but_their_neighbours_are(t
     root = tree("1.wav", "out/1.wav", "out/own.wav")
     write_translations(f"{root}/out", "1.wav")
     found = file_listing.list_files([root], SUFFIXES)
-    assert names(found, root) == ["1.wav", "out/own.wav"] and found.left_out.counts[ignored_files.RESULTS] == 1
+    assert names(found, root) == ["1.wav", "out/own.wav"] and found.ignored.counts[ignored_files.RESULTS] == 1
     chained = file_listing.list_files([f"{root}/out"], SUFFIXES, output_dir=f"{root}/further")
     assert names(chained, root) == ["out/1.wav", "out/own.wav"], "what the user names is meant"
 
@@ -182,7 +182,7 @@ def test_results_of_an_earlier_translate_are_no_input_but_their_neighbours_are(t
 def test_where_a_command_writes_is_no_input(tree):
     root = tree("1.wav", "out/1.wav", "out/2.wav")
     found = file_listing.list_files([root], SUFFIXES, output_dir=f"{root}/out")
-    assert names(found, root) == ["1.wav"] and found.left_out.counts == {ignored_files.RESULTS: 1}
+    assert names(found, root) == ["1.wav"] and found.ignored.counts == {ignored_files.RESULTS: 1}
     write_translations(root, "2.png")
     tree("2.png")
     assert names(file_listing.list_files([root], SUFFIXES, output_dir=root), root) == [
@@ -287,10 +287,10 @@ def test_a_store_without_folders_is_listed_by_one_request(monkeypatch):
         found = file_listing.list_files([pattern], SUFFIXES, output_dir="store://bucket/in/out")
         assert found.paths == ["store://bucket/in/1.wav", "store://bucket/in/d/2.WAV"]
         assert found.root == "store://bucket/in/" and found.total_bytes == 6
-        assert found.left_out.counts == {ignored_files.METADATA: 1, ignored_files.ENDING: 1, ignored_files.RESULTS: 1}
+        assert found.ignored.counts == {ignored_files.METADATA: 1, ignored_files.ENDING: 1, ignored_files.RESULTS: 1}
         assert len(requests) == 1
     assert file_listing.list_files(["store://bucket/in.wav"], SUFFIXES).paths == ["store://bucket/in.wav"]
-    assert file_listing.list_files(["store://bucket/in/**.wav"], SUFFIXES).left_out.counts[ignored_files.CAPITALS] == 1
+    assert file_listing.list_files(["store://bucket/in/**.wav"], SUFFIXES).ignored.counts[ignored_files.CAPITALS] == 1
 
 
 @laws

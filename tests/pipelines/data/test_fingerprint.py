@@ -85,13 +85,13 @@ def test_statistics_may_differ_by_rounding_and_by_no_more(spec):
 def test_a_part_is_known_where_it_overlaps_one_that_was_trained_on(trained, asked, known, tmp_path):
     fingerprint.write_training_files(str(tmp_path), [source("x", part=trained), source("y", "test")])
     found = [source("x", "test", part=asked), source("y", "test")]
-    of_run = fingerprint.TrainingParts.of_run(str(tmp_path), "gone", found)
+    of_run = fingerprint.TrainingParts.from_run(str(tmp_path), "gone", found)
     assert [each in of_run for each in found] == [known, False]
 
 
 def test_a_run_knows_the_files_of_the_run_it_began_with(tmp_path):
     fingerprint.write_training_files(str(tmp_path / "first"), [source("x")])
-    fingerprint.write_training_files(str(tmp_path / "second"), [source("y")], begun_with=str(tmp_path / "first"))
+    fingerprint.write_training_files(str(tmp_path / "second"), [source("y")], initial_run_dir=str(tmp_path / "first"))
     assert (tmp_path / "second" / fingerprint.TRAINING_FILES).read_text() == "y\nx\n"
 
 
@@ -99,7 +99,7 @@ def test_a_run_knows_the_files_of_the_run_it_began_with(tmp_path):
 def test_a_broken_list_of_training_files_is_named(tmp_path, content):
     (tmp_path / fingerprint.TRAINING_FILES).write_bytes(content)
     with pytest.raises(UserError, match=f"{fingerprint.TRAINING_FILES} is broken .* train again"):
-        fingerprint.TrainingParts.of_run(str(tmp_path), "", [source("x")])
+        fingerprint.TrainingParts.from_run(str(tmp_path), "", [source("x")])
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +141,8 @@ def test_files_that_a_run_was_trained_on_are_known_though_its_records_are_others
     made = translation_quality.Evaluator(str(root / "run"), str(root / "rec"))
     said = capsys.readouterr().err
     for name in ("low", "high"):
-        hashes = {s.hash for s in trained.of("train", name)}
-        seen = [s for s in now.of("test", name) if s.hash in hashes]
+        hashes = {s.hash for s in trained.sources_of("train", name)}
+        seen = [s for s in now.sources_of("test", name) if s.hash in hashes]
         assert seen and f"{len(seen)} test files of {name} are left out" in said
         assert not {s.id for s in seen} & {x.id for x in made.test[name]}
     tested = {s.hash for s in now.sources if s.split == "test"}
@@ -154,7 +154,7 @@ def test_files_that_a_run_was_trained_on_are_known_though_its_records_are_others
 def test_a_run_of_before_is_known_by_its_records(speech_records, tmp_path):
     assert not (tmp_path / fingerprint.TRAINING_FILES).exists()
     data = dataset.open_records(speech_records)
-    known = fingerprint.TrainingParts.of_run(str(tmp_path), speech_records, data.sources)
+    known = fingerprint.TrainingParts.from_run(str(tmp_path), speech_records, data.sources)
     assert [s in known for s in data.sources] == [s.split == "train" for s in data.sources]
 
 

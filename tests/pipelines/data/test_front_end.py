@@ -26,9 +26,9 @@ def test_the_kind_follows_from_the_endings_unless_it_is_said(tree, paths, asked,
 @pytest.mark.parametrize(
     ("paths", "complaint"),
     [
-        (["a/1.wav", "a/2.png"], r"mixed kinds: .*1.wav is audio, .*2.png a picture"),
+        (["a/1.wav", "a/2.png"], r"mixed kinds: .*1.wav is audio, .*2.png is an image"),
         (["a/1.wav", "b/2.png"], r"mixed kinds"),
-        (["a/1.data", "b/2"], r"its ending tells neither audio nor image; say --kind"),
+        (["a/1.data", "b/2"], r"unknown file extension; set --kind=audio or --kind=image"),
     ],
 )
 def test_files_of_both_kinds_or_of_neither_are_refused(tree, paths, complaint):
@@ -89,5 +89,5 @@ def test_a_front_end_that_cannot_be_is_refused(tree, kind, pair, complaint):
 def test_a_domain_of_which_no_file_opens_is_refused_with_the_reason(tree):
     folder = tree("good/1.wav")
     shutil.copy(__file__, folder / "text.wav")
-    with pytest.raises(ValueError, match="domain b: no file could be read; the last: .*text.wav: not readable"):
+    with pytest.raises(ValueError, match="domain b: no file could be read; the last failure: .*text.wav: not readable"):
         front_end.infer_spec("audio", domains.read_domains([f"a={folder}/good", f"b={folder}/text.wav"]), [])

@@ -16,7 +16,9 @@ from plugins import base
 
 
 def test_segments_of_long_recordings_are_drawn_like_clips(long_records):
-    stream = input_pipeline._domain_stream(long_records, "train", "a", base.Config(crop_frames=128), first=0, salt=0)
+    stream = input_pipeline._domain_stream(
+        long_records, "train", "a", base.Config(crop_frames=128), first=0, domain_index=0
+    )
     drawn = []
     for record in stream.take(100):
         head = tf.io.parse_single_example(record, source_features.KEY_FEATURES)
@@ -55,7 +57,7 @@ def test_batches_from_a_step_on_are_those_after_so_many(data_of, kind, form):
 def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
     def shares(replicas, workers=1):
         places = [input_pipeline.WorkerShard(n, workers, replicas) for n in range(workers)]
-        each = [batches(data_of["speech"], form, count=3 * replicas, batch_size=8, share=place) for place in places]
+        each = [batches(data_of["speech"], form, count=3 * replicas, batch_size=8, shard=place) for place in places]
         steps = range(0, 3 * replicas, replicas)
         return [joined([part for mine in each for part in mine[step : step + replicas]]) for step in steps]
 
@@ -68,7 +70,7 @@ def test_shares_of_replicas_and_workers_make_up_the_whole_batch(data_of, form):
 def test_a_batch_that_cannot_be_shared_out_is_refused(data_of):
     for batch_size in (0, 2, 6):
         with pytest.raises(ValueError, match=f"batch_size={batch_size}; wanted a multiple of 4 replicas"):
-            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, share=input_pipeline.WorkerShard(0, 2, 2))
+            batches(data_of["speech"], Mixed, count=1, batch_size=batch_size, shard=input_pipeline.WorkerShard(0, 2, 2))
 
 
 @KINDS
@@ -95,9 +97,9 @@ def test_an_epoch_draws_every_picture_once_and_the_next_in_another_order(data_of
 
 def test_an_epoch_of_speech_draws_a_record_as_often_as_it_has_crops(data_of):
     data = data_of["speech"]
-    times = {s.id: cropping.crops_per_epoch(s.active[0], 16) for s in data.of("train", "low")}
+    times = {s.id: cropping.crops_per_epoch(s.active[0], 16) for s in data.sources_of("train", "low")}
     assert len(set(times.values())) > 1
-    stream = input_pipeline._domain_stream(data, "train", "low", CONFIG, first=0, salt=0)
+    stream = input_pipeline._domain_stream(data, "train", "low", CONFIG, first=0, domain_index=0)
     for number in range(2):
         epoch = stream.skip(number * sum(times.values())).take(sum(times.values()))
         drawn = collections.Counter(cropping.parse_example(r, data.spec)["id"].numpy().decode() for r in epoch)
@@ -105,7 +107,7 @@ def test_an_epoch_of_speech_draws_a_record_as_often_as_it_has_crops(data_of):
 
 
 def test_a_recording_is_cropped_elsewhere_another_time(data_of):
-    recordings = data_of["speech"].of("val", "low")
+    recordings = data_of["speech"].sources_of("val", "low")
     drawn = joined(batches(data_of["speech"], Unpaired, count=10 * len(recordings), batch_size=1, split="val"))["a"]
     assert len({crop.tobytes() for crop in drawn}) > 3 * len(recordings)
 
@@ -147,7 +149,7 @@ def recordings(draw):
 def test_batches_with_samples_are_a_function_of_the_step_and_shared_out(spoken):
     whole = batches(spoken, Waveforms, count=6)
     assert_same(batches(spoken, Waveforms, count=2, start_step=4), whole[4:])
-    halves = batches(spoken, Waveforms, count=12, share=input_pipeline.WorkerShard(0, 1, 2))
+    halves = batches(spoken, Waveforms, count=12, shard=input_pipeline.WorkerShard(0, 1, 2))
     assert_same([joined(halves[n : n + 2]) for n in range(0, 12, 2)], whole)
 
 
@@ -173,7 +175,7 @@ class Louder:
 
 def test_frames_may_be_those_that_a_model_makes_of_them(spoken):
     plain = batches(spoken, Waveforms, count=3)
-    shown = batches(dataclasses.replace(spoken, imitate=Louder()), Waveforms, count=3)
+    shown = batches(dataclasses.replace(spoken, mel_transform=Louder()), Waveforms, count=3)
     for before, after in zip(plain, shown, strict=True):
         np.testing.assert_array_equal(before["waveform"], after["waveform"])
         wanted = before["x"][:, :-2] + before["x"][:, 2:]
@@ -182,18 +184,18 @@ def test_frames_may_be_those_that_a_model_makes_of_them(spoken):
 
 def test_records_of_several_shards_are_drawn_alike(scarce):
     draws = sum(
-        cropping.crops_per_epoch(active, 16) for source in scarce.of("train", "low") for active in source.active
+        cropping.crops_per_epoch(active, 16) for source in scarce.sources_of("train", "low") for active in source.active
     )
-    stream = input_pipeline._domain_stream(scarce, "train", "low", CONFIG, first=0, salt=0).take(draws)
+    stream = input_pipeline._domain_stream(scarce, "train", "low", CONFIG, first=0, domain_index=0).take(draws)
     drawn = {cropping.parse_example(r, scarce.spec)["id"].numpy().decode() for r in stream}
-    assert drawn == {source.id for source in scarce.of("train", "low")}
+    assert drawn == {source.id for source in scarce.sources_of("train", "low")}
 
 
 @pytest.mark.parametrize(
     ("split", "complaint"),
     [
-        ("train", "domain silent: nothing to draw from in the train split; none of its 1 files sounds"),
-        ("val", "domain low: nothing to draw from in the val split; it has no files"),
+        ("train", "domain silent: no example in the train split; all of its 1 files are silent"),
+        ("val", "domain low: no example in the val split; it has no files"),
     ],
 )
 def test_a_split_with_nothing_to_draw_from_is_refused(scarce, split, complaint):

@@ -39,7 +39,7 @@ def test_what_has_no_partner_is_no_pair(speech_folder, tmp_path):
     data = dataset.open_records(str(tmp_path / "records"))
     assert input_pipeline.has_examples(data, Paired, "train") and not input_pipeline.has_examples(data, Paired, "val")
     assert len(batches(data, Paired, count=3)) == 3
-    with pytest.raises(ValueError, match="no file of low and high has the same name in both, in the val split"):
+    with pytest.raises(ValueError, match="no pair in the val split: no file has the same name in low and high"):
         batches(data, Paired, count=1, split="val")
 
 
@@ -75,7 +75,7 @@ def test_pairs_are_counted_and_so_is_what_has_no_partner(long_records):
 
 def test_two_files_of_one_name_are_no_pair_of_a_third(long_records):
     data = renamed(long_records, id="a/y.flac")
-    with pytest.raises(ValueError, match="a/y.flac and a/y.wav have one name but for the ending"):
+    with pytest.raises(ValueError, match="a/y.flac and a/y.wav have the same name except for extension"):
         pairs.pair_names(data, "train")
 
 

@@ -73,7 +73,7 @@ def test_what_weighs_more_is_drawn_more_often_and_what_weighs_nothing_never(data
     drawn = weighed(data, lambda place: place % 4)
     found = collections.Counter(pictures[x.tobytes()] for b in batches(drawn, 100) for x in b["x"])
     for name in data.spec.domains:
-        mine = [s.id for s in data.of("train", name)]
+        mine = [s.id for s in data.sources_of("train", name)]
         total = sum(places[i] % 4 for i in mine)
         for identifier in mine:
             assert found[identifier] == pytest.approx(200 * (places[identifier] % 4) / total, abs=8)
@@ -97,7 +97,7 @@ def test_an_epoch_draws_each_record_by_its_share_and_all_as_often_as_wanted(shar
 
 
 def test_pairs_and_weights_of_nothing_are_refused(data_of):
-    with pytest.raises(ValueError, match="not in pairs"):
+    with pytest.raises(ValueError, match="cannot be used with paired batches"):
         batches(weighed(data_of["speech"], lambda _: 1), 1, form=Paired)
     with pytest.raises(ValueError, match="domain low: all weights are zero"):
         batches(weighed(data_of["speech"], lambda _: 0), 1)
@@ -109,7 +109,7 @@ def test_pairs_and_weights_of_nothing_are_refused(data_of):
         ("id,weight\n", "wanted the columns id, segment, weight"),
         ("id,segment,weight\na,0,much\n", "line 2: .*wanted id, whole number, number"),
         ("id,segment,weight\na,0,-1\n", "line 2: weight -1.0; wanted 0 or more"),
-        ("id,segment,weight\na,0,1\n", "no weight for .*/clip_.*is it of other records"),
+        ("id,segment,weight\na,0,1\n", "no weight for .*/clip_.*wanted the file of these records"),
     ],
 )
 def test_a_sidecar_that_does_not_fit_is_refused(data_of, tmp_path, text, said):
@@ -133,7 +133,7 @@ def test_a_run_goes_on_with_the_same_weights_only(tmp_path):
     path.write_text(sample_weights.format_weights([("a", 0, 2.0)]))
     with pytest.raises(ValueError, match="sample_weights.hash: "):
         resume.resolve_resume(str(tmp_path), run())
-    with pytest.raises(ValueError, match=r"--sample_weights=none.csv: there is no such file"):
+    with pytest.raises(ValueError, match=r"--sample_weights=none.csv: no such file"):
         sample_weights.config_entry("none.csv")
 
 

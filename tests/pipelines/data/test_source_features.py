@@ -12,7 +12,9 @@ from pipelines.data import cropping, source_features
 def test_an_excerpt_is_a_stretch_that_sounds_and_parallel_files_give_the_same(long_records):
     found = {}
     for domain in "ab":
-        made = source_features.read_excerpts(long_records, "train", domain, long_records.of("train", domain), 1500)
+        made = source_features.read_excerpts(
+            long_records, "train", domain, long_records.sources_of("train", domain), 1500
+        )
         wholes = {source.id: x for source, x in source_features.read_sources(long_records, "train", domain)}
         for source, start, x in made:
             np.testing.assert_array_equal(x, wholes[source.id][start : start + 1500])
@@ -37,6 +39,6 @@ def test_the_kept_samples_of_a_recording_give_its_kept_frames(spoken):
 def test_whole_recordings_come_once_each_from_several_shards(scarce):
     assert len(scarce.shards("train", "low")) > 2
     found = {source.id: x for source, x in source_features.read_sources(scarce, "train", "low")}
-    assert sorted(found) == [source.id for source in scarce.of("train", "low")]
-    for source in scarce.of("train", "low"):
+    assert sorted(found) == [source.id for source in scarce.sources_of("train", "low")]
+    for source in scarce.sources_of("train", "low"):
         assert len(source.active) > 2 and len(found[source.id]) == source.frames

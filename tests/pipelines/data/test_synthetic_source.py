@@ -114,7 +114,7 @@ def test_files_that_no_command_drew_stay(tmp_path, name):
     path = tmp_path / "sources" / name
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    with pytest.raises(ValueError, match=f"{name} is there, and no preprocess wrote it"):
+    with pytest.raises(ValueError, match=f"{name} exists and was not written by preprocess"):
         folders.draw_examples("factors:pictures/3", "a", str(tmp_path))
     assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path] and path.read_text() == "mine"
 

@@ -228,7 +228,7 @@ def test_files_that_no_command_exported_stay(prepared, tmp_path):
     path = tmp_path / "sources" / "a" / "mine.png"
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    with pytest.raises(ValueError, match="mine.png is there, and no preprocess wrote it"):
+    with pytest.raises(ValueError, match="mine.png exists and was not written by preprocess"):
         export(tmp_path, prepared["pictures"])
     assert of_folder(tmp_path / "sources") == ["a/mine.png"]
 
@@ -261,13 +261,13 @@ def test_a_dataset_is_found_by_its_name(prepared, tmp_path, monkeypatch, name):
         ("pictures", "trian", "Unknown split 'trian'.*; did you mean train"),
         ("pictures", "zzz", "there are: odd, test, train"),
         ("pictures", "train[:x]", "Unrecognized split format: 'train\\[:x\\]'"),
-        ("pictures", "train[:0]", "its split train\\[:0\\] holds no examples"),
+        ("pictures", "train[:0]", "its split train\\[:0\\] has no examples"),
         ("loud", "train", "samples from 0 to 40000; wanted integers of 16 bits"),
         ("none", "train", "wanted exactly one feature that is an image or audio; there are none among label"),
         ("several", "train", "wanted exactly one .*; there are several \\(image, mask\\)"),
-        ("no_rate", "train", "its feature audio does not say its sample rate"),
-        ("real", "train", "holds pixels as float32; wanted uint8 or uint16"),
-        ("bytes", "train", "holds samples as uint8; wanted signed integers or floats"),
+        ("no_rate", "train", "its feature audio has no sample rate"),
+        ("real", "train", "has pixels of type float32; wanted uint8 or uint16"),
+        ("bytes", "train", "has samples of type uint8; wanted signed integers or floats"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(prepared, tmp_path, name, split, complaint):
@@ -301,7 +301,7 @@ def test_a_dataset_without_split_is_refused(tmp_path, flag):
 
 def test_two_datasets_in_one_domain_are_refused(prepared, tmp_path):
     flags = [f"a=tfds:{prepared['pictures']}/{split}" for split in ("train", "test")]
-    with pytest.raises(ValueError, match="domain a: two TensorFlow datasets; wanted one, .* as DATASET/train\\+test"):
+    with pytest.raises(ValueError, match="domain a: two TensorFlow datasets; wanted one; .* DATASET/train\\+test"):
         domains.read_domains(flags, str(tmp_path))
     assert len(export(tmp_path, prepared["pictures"], "train+test")) == 12
 
@@ -318,7 +318,7 @@ def test_a_dataset_that_does_not_download_is_no_fault(tmp_path, monkeypatch):
 
     monkeypatch.setattr(CORE.constants, "DATA_DIR", str(tmp_path))
     monkeypatch.setattr(CORE.DatasetBuilder, "download_and_prepare", offline)
-    with pytest.raises(ValueError, match="mnist/3.0.1 could not be downloaded and prepared: ConnectionError: no route"):
+    with pytest.raises(ValueError, match="mnist/3.0.1 cannot be downloaded and prepared: ConnectionError: no route"):
         export(tmp_path, "mnist")
 
 

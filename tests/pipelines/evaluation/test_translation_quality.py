@@ -39,7 +39,7 @@ def test_files_that_the_run_was_trained_on_are_left_out(speech_run, speech_folde
     preprocess(tmp_path / "renamed", tmp_path / "out", ("low", "high"), pairs=pairs, fractions=(0.0, 1.0))
     test, stderr = translation_quality.Evaluator(speech_run, str(tmp_path / "out")).test, capsys.readouterr().err
     for name in ("low", "high"):
-        trained_on = dataset.open_records(speech_records).of("train", name)
+        trained_on = dataset.open_records(speech_records).sources_of("train", name)
         assert len(test[name]) == 12 - len(trained_on) < 12
         assert f"{len(trained_on)} test files of {name} are left out" in stderr
 

@@ -87,7 +87,7 @@ def test_an_autoencoder_of_speech_is_probed(runs, tmp_path):
         assert {row["group"] for row in csv.DictReader(file)} == {"even", "odd"}
     assert sample_weights.read_weights(str(tmp_path / "w.csv"), data.sources)
     labels.write_text("id,group\nlow/x,even\n")
-    with pytest.raises(ValueError, match=r"labels.csv: nothing on low/clip_\d+.wav and \d+ other files"):
+    with pytest.raises(ValueError, match=r"labels.csv: no row with the id low/clip_\d+.wav; \d+ ids"):
         debiased(runs, "ae", tmp_path, labels=str(labels))
 
 

@@ -42,7 +42,9 @@ def test_a_directory_of_somebody_elses_dataset_is_refused_and_stays(voices, tmp_
     (tmp_path / "incomplete").mkdir()
     (tmp_path / "incomplete" / "thesis.txt").write_text("somebody's")
     before = contents(tmp_path)
-    with pytest.raises(ValueError, match=f"{name} is there, and no preprocess wrote it; wanted a new or empty folder"):
+    with pytest.raises(
+        ValueError, match=f"{name} exists and was not written by preprocess; wanted a new or empty folder"
+    ):
         prepare(tmp_path, low=voices / "low")
     assert contents(tmp_path) == before
 
@@ -50,7 +52,7 @@ def test_a_directory_of_somebody_elses_dataset_is_refused_and_stays(voices, tmp_
 def test_a_directory_of_somebody_elses_dataset_gets_no_drawn_files_either(tmp_path):
     (tmp_path / "manifest.jsonl").write_text("{}")
     done = script("preprocess", "--domain=a=factors:pictures/2", f"--data_dir={tmp_path}")
-    assert done.returncode == 2 and "no preprocess wrote it" in done.stderr
+    assert done.returncode == 2 and "not written by preprocess" in done.stderr
     assert contents(tmp_path).keys() == {"manifest.jsonl"}
 
 
@@ -165,7 +167,7 @@ def test_an_empty_split_is_named_before_training(voices, tmp_path):
     empty = [split for split in SPLITS if split not in splits]
     assert empty
     for split in empty:
-        assert any(f"low has no file for {split}" in warning for warning in prepare.warnings)
+        assert any(f"low has no file in the {split} split" in warning for warning in prepare.warnings)
 
 
 def test_names_that_differ_in_how_accents_are_encoded_are_one_name(tmp_path):
@@ -216,7 +218,7 @@ def test_rows_come_back_sorted_and_one_at_a_time(tmp_path):
 def test_a_job_that_left_nothing_here_says_so(voices, tmp_path):
     found = domains.read_domains([f"low={voices / 'low'}"])
     job = preprocess_job.PreprocessJob("audio", AudioSpec.at(RATE_HZ), found, str(tmp_path), (0.1, 0.1), "file")
-    with pytest.raises(ValueError, match="the workers left no results there; do they see the same folder?"):
+    with pytest.raises(ValueError, match="the workers wrote no results there; do all workers see the same folder?"):
         dataset_writer.finish_dataset(job)
 
 
@@ -229,7 +231,9 @@ FLINK = ["--runner=FlinkRunner", "--flink_master=cluster:8081"]
 @pytest.mark.parametrize("beam", [PORTABLE, FLINK, DATAFLOW[:1] + DATAFLOW[2:]], ids=lambda beam: beam[0])
 def test_local_paths_are_refused_where_workers_run_elsewhere(beam):
     parsed = runner.parse_options(beam)
-    with pytest.raises(ValueError, match="--data_dir=out: local, and workers of .*Runner may run on other machines"):
+    with pytest.raises(
+        ValueError, match="--data_dir=out: local paths, but workers of .*Runner may run on other machines"
+    ):
         runner.check_paths(parsed, {"--data_dir": "out", "--domain=a": "gs://bucket/a", "--reject": ""}, shared=False)
     for paths, shared in (({"--data_dir": "out"}, True), ({"--data_dir": "gs://bucket/out", "--reject": ""}, False)):
         assert runner.check_paths(parsed, paths, shared=shared) == []
@@ -249,8 +253,8 @@ def test_local_paths_serve_workers_of_this_machine(beam):
         (PORTABLE, "--job_endpoint=localhost:1: no job service answers there"),
         (["--runner=PortableRunner"], "wanted --job_endpoint=HOST:PORT"),
         (["--runner=PortableRunner", "--job_endpoint=nowhere"], "wanted HOST:PORT"),
-        (["--runner=FlinkRunner", "--flink_job_server_jar=/no.jar"], "/no.jar: there is no such file"),
-        (["--runner=flink", "--flink_job_server_jar=/no.jar"], "/no.jar: there is no such file"),
+        (["--runner=FlinkRunner", "--flink_job_server_jar=/no.jar"], "/no.jar: no such file"),
+        (["--runner=flink", "--flink_job_server_jar=/no.jar"], "/no.jar: no such file"),
         (["--runner=DirctRunner"], r"Beam has no runner DirctRunner; did you mean DirectRunner\?"),
         (["--runner=DataflowRunner"], "Missing required option: project"),
     ],
@@ -301,4 +305,4 @@ def test_pictures_left_out_are_said_by_the_script(tmp_path):
     write_pictures(tmp_path, 12)
     (tmp_path / "plain" / "more.xyz").write_text("?")
     done = script("preprocess", f"--domain=plain={tmp_path}/plain", f"--data_dir={tmp_path}/out")
-    assert done.returncode == 0 and "warning: left out of plain: 1 of other endings (1 .xyz)" in done.stderr
+    assert done.returncode == 0 and "warning: ignored in plain: 1 files with other extensions (1 .xyz)" in done.stderr

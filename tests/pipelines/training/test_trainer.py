@@ -169,7 +169,7 @@ def test_validation_goes_through_the_whole_split_up_to_a_bound(speech_records, t
     monkeypatch.setattr(saved_model, "write", lambda *_: None)
     made = train(str(tmp_path), speech_records, "ae", steps=1, batch_size=2, intervals=EAGERLY)
     draws = [
-        sum(cropping.crops_per_epoch(active, 16) for s in made.data.of("val", name) for active in s.active)
+        sum(cropping.crops_per_epoch(active, 16) for s in made.data.sources_of("val", name) for active in s.active)
         for name in made.data.spec.domains
     ]
     assert input_pipeline.rows_of_epoch(made.data, made.plugin_class, made.config, "val") == 2 * max(draws)
@@ -187,7 +187,7 @@ def test_shown_samples_are_those_that_a_hash_chooses(speech_records, monkeypatch
     found = validation.sample_features(data)
     for name, x in found.items():
         assert x.shape == (1, validation.SAMPLE_FRAMES, 32)
-        (source,) = source_features.hash_sample(data.of("val", name), 1, "sample")
+        (source,) = source_features.hash_sample(data.sources_of("val", name), 1, "sample")
         ((_, start, wanted),) = source_features.read_excerpts(data, "val", name, [source], validation.SAMPLE_FRAMES)
         np.testing.assert_array_equal(x[0, : len(wanted)], wanted)
 
