@@ -278,7 +278,7 @@ def test_a_run_that_is_no_vocoder_is_refused(converter, speech_run):
 
 
 def test_another_front_end_is_refused_and_what_is_different_said():
-    with pytest.raises(ValueError, match=r"vocoder:run: the run has another front end .*, n_mels: 32 -> 40$"):
+    with pytest.raises(ValueError, match=r"vocoder:run: the run has another front end .*: n_mels: 32 -> 40$"):
         config.check_same_front_end("--inverter=vocoder:run", SMALL, dataclasses.replace(SMALL, n_mels=40))
 
 
