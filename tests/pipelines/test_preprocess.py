@@ -19,7 +19,8 @@ from testbed import DATAFLOW, script, voice, write_voices
 from models.features import audio, image
 from pipelines import cli
 from pipelines.beam import filesystem, runner
-from pipelines.data import cropping, dataset, source_features, source_files, tfrecord
+from pipelines.data import cropping, dataset, front_end, source_features, source_files, tfrecord
+from pipelines.data.domains import read_domains
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer, preprocess_job
 
@@ -28,10 +29,11 @@ JSON_FILES = {"dataset_info.json", "features.json", "statistics.json", "manifest
 
 
 def job(data_dir, pairs=(), **domains):
-    made = domains.domains(f"{name}={pattern}" for name, pattern in domains.items())
-    kind = domains.kind_of(made, None)
-    place = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
-    return preprocess_job.Preprocess(kind=kind, spec=domains.spec_of(kind, made, list(pairs)), domains=made, **place)
+    found = read_domains(f"{name}={pattern}" for name, pattern in domains.items())
+    kind = front_end.infer_kind(found, None)
+    options = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
+    spec = front_end.infer_spec(kind, found, list(pairs))
+    return preprocess_job.Preprocess(kind=kind, spec=spec, domains=found, **options)
 
 
 def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), **domains):
@@ -304,17 +306,20 @@ def test_a_killed_job_leaves_nothing_that_opens_and_the_next_one_mends_it(tmp_pa
     before = contents(out)
     code = f"""
 import os, signal, sys
-from pipelines import console, corpus, dataset_writer, sources
-from pipelines.beam import filesystem, preprocess_job, runner
-spec, made = corpus.audio.AudioSpec.at(8000), corpus.domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
-left, examples = iter(range(3)), sources.examples
+from models.features.audio import AudioSpec
+from pipelines.beam import runner
+from pipelines.data import domains, source_files
+from pipelines.jobs import dataset_writer, preprocess_job
+found = domains.read_domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
+spec = AudioSpec.at(8000, n_fft=256, n_mels=32)
+left, examples = iter(range(3)), source_files.examples
 def deadly(*arguments):
     if next(left, None) is None:
         os.kill(os.getpid(), signal.SIGKILL)
     return examples(*arguments)
-sources.examples = deadly
+source_files.examples = deadly
 job = preprocess_job.Preprocess(
-    kind="audio", spec=spec, domains=made, data_dir={str(out)!r}, fractions=(0.2, 0.2), split_by="file")
+    kind="audio", spec=spec, domains=found, data_dir={str(out)!r}, fractions=(0.2, 0.2), split_by="file")
 dataset_writer.prepare(job, runner.options([]))
 """
     with pytest.raises(AssertionError):
