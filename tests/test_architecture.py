@@ -112,7 +112,7 @@ def test_plugins_are_listed_without_importing_them(in_new_process):
 def test_importing_changes_no_thread_counts(in_new_process):
     in_new_process(
         "import os; before = dict(os.environ)\n"
-        "import tensorflow as tf, models.spectral, models.networks.base, pipelines.training.trainer\n"
+        "import tensorflow as tf, models.spectral, models.networks.images, pipelines.training.trainer\n"
         "assert tf.config.threading.get_intra_op_parallelism_threads() == 0\n"
         "assert not [k for k in set(os.environ) - set(before) if 'THREADS' in k]"
     )
