@@ -32,7 +32,7 @@ def batches(data, form, *, count, batch_size=4, config=CONFIG, **options):
     return [{key: value.numpy() for key, value in batch.items()} for batch in made.take(count)]
 
 
-def joined(parts):
+def concatenate(parts):
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 

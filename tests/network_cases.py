@@ -29,7 +29,7 @@ def generator(blocks=1, kernel=5, taps=None):
     return mels.mel_generator(BINS, channels=4, blocks=blocks, kernel=kernel, transport=taps)
 
 
-def shaken(network, rng):
+def perturb_weights(network, rng):
     """The network with no weight at zero."""
     network.set_weights([w + 0.3 * rng.normal(size=w.shape) for w in network.get_weights()])
     return network
@@ -39,7 +39,7 @@ def pictures(spec, rng, batch=2):
     return rng.uniform(-1, 1, (batch, spec.height, spec.width, spec.channels)).astype(np.float32)
 
 
-def seen_by(network, x, place):
+def receptive_field(network, x, place):
     """Which of the first axes after the batch move the output at `place`, bool."""
     x = tf.constant(x)
     with tf.GradientTape() as tape:

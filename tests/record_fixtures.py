@@ -64,12 +64,12 @@ def long_records(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def data_of(speech_records, picture_records):
+def records_by_kind(speech_records, picture_records):
     return {"speech": dataset.open_records(speech_records), "picture": dataset.open_records(picture_records)}
 
 
 @pytest.fixture(scope="session")
-def spoken(speech_folder, tmp_path_factory):
+def segmented_records(speech_folder, tmp_path_factory):
     """Records with samples, of recordings that are cut into several."""
     folder = tmp_path_factory.mktemp("spoken")
     with pytest.MonkeyPatch.context() as patch:
@@ -79,7 +79,7 @@ def spoken(speech_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def scarce(tmp_path_factory):
+def sparse_records(tmp_path_factory):
     """Long recordings in many records and shards, beside a domain of silence; everything in the training split."""
     folder = tmp_path_factory.mktemp("scarce")
     write_voices(folder, 5)

@@ -18,7 +18,7 @@ from pipelines.jobs import dataset_writer, preprocess_job
 
 
 @pytest.fixture(scope="session")
-def drawn_records(tmp_path_factory):
+def factor_records(tmp_path_factory):
     """Records of small generated images with known factors."""
     data_dir = str(tmp_path_factory.mktemp("records") / "drawn")
     domains = corpus.read_domains(["drawn=factors:pictures/60"], data_dir)
@@ -30,16 +30,16 @@ def drawn_records(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def runs(drawn_records, speech_records, tmp_path_factory):
+def runs(factor_records, speech_records, tmp_path_factory):
     """Records and a run by kind: `vae` on pictures, `ae` on speech."""
     folder = tmp_path_factory.mktemp("runs")
-    train(str(folder / "pictures"), drawn_records, "vae", latent=4, steps=2).fit()
+    train(str(folder / "pictures"), factor_records, "vae", latent=4, steps=2).fit()
     train(str(folder / "speech"), speech_records, "ae", latent=4, steps=2).fit()
-    return {"pictures": (str(folder / "pictures"), drawn_records), "speech": (str(folder / "speech"), speech_records)}
+    return {"pictures": (str(folder / "pictures"), factor_records), "speech": (str(folder / "speech"), speech_records)}
 
 
 @pytest.fixture
-def explored(runs, tmp_path):
+def run_job(runs, tmp_path):
     """Runs a job; returns the content of its JSON, CSV and HTML files."""
 
     def explore(do, kind, **options):
@@ -69,16 +69,16 @@ def latent(runs):
 
 
 @pytest.fixture
-def enough(monkeypatch):
+def low_thresholds(monkeypatch):
     """Thresholds by the few held-out files that there are."""
     monkeypatch.setattr(outliers_job, "MIN_HELD_OUT", 2)
     monkeypatch.setattr(outliers_job, "MAX_OOD_FILES", 16)
 
 
 @pytest.fixture
-def detecting(explored, runs, enough):
+def outlier_run(run_job, runs, low_thresholds):
     """A run with a detector, and the output of the job."""
-    numbers, rows, page = explored("outliers", "pictures", false_positive_rate=0.3, count=2)
+    numbers, rows, page = run_job("outliers", "pictures", false_positive_rate=0.3, count=2)
     return runs["pictures"][0], numbers, rows, page
 
 

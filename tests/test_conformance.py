@@ -20,7 +20,7 @@ from plugins import adversarial, base, encoding
 
 SMALL = {"batch_size": 4, "crop_frames": 16, "channels": 8, "discriminator_channels": 8, "blocks": 1, "latent": 4}
 SMALL |= {"adversarial": 1.0, "mel": 1.0, "periods": 1, "resolutions": 1, "projections": 1}  # of vocoders
-EAGER = 10.0  # times the learning rates, for overfitting in few steps
+LEARNING_RATE_SCALE = 10.0  # times the learning rates, for overfitting in few steps
 CASES = [(name, kind) for name in plugins.available() for kind in plugins.load(name).KINDS]
 
 
@@ -58,7 +58,7 @@ def require_signatures(plugin, names):
     return found
 
 
-def settings(plugin_class, kind, **changes):
+def small_config(plugin_class, kind, **changes):
     """The small preset, made smaller still."""
     made = config.preset(plugin_class, "small", kind)
     known = {field.name for field in dataclasses.fields(made)}
@@ -76,7 +76,7 @@ class Case:
         """A plugin a little off its first weights: where those are zero, some gradients have no sign."""
         tf.keras.utils.set_random_seed(changes.get("seed", 0))
         plugin, rng = (
-            self.plugin_class(settings(self.plugin_class, self.kind, **changes), self.spec),
+            self.plugin_class(small_config(self.plugin_class, self.kind, **changes), self.spec),
             np.random.default_rng(0),
         )
         for weight in [v for network in plugin.networks() for v in network.trainable_variables]:
@@ -86,7 +86,7 @@ class Case:
     @functools.cached_property
     def batches(self):
         """The first three."""
-        made = settings(self.plugin_class, self.kind)
+        made = small_config(self.plugin_class, self.kind)
         return list(input_pipeline.batches(self.data, self.plugin_class, made, batch_size=made.batch_size).take(3))
 
     def constant(self, value):
@@ -177,11 +177,7 @@ def test_default_and_preset_configurations_survive_json(case):
         assert config.from_json(type(each), json.loads(json.dumps(config.to_json(each)))) == each
 
 
-def test_every_key_has_a_meaning(case):
-    assert [key for key, _, _, meaning in config.describe(case.plugin_class.Config) if not meaning] == []
-
-
-def test_steps_are_finite_and_move_every_trainable_variable(trained):
+def test_train_steps_are_finite_and_update_every_trainable_variable(trained):
     assert trained.values and all(np.isfinite(list(trained.values.values())))
     moved = zip(trained.before, weights(trained.plugin), strict=True)
     assert trained.before and all(not np.array_equal(a, b) for a, b in moved)
@@ -195,7 +191,7 @@ def test_evaluation_gives_the_same_names_and_changes_nothing(case, trained):
     assert_same(state(plugin), before)
 
 
-def test_stopping_and_going_on_makes_no_difference(case, trained):
+def test_resuming_from_a_checkpoint_changes_nothing(case, trained):
     for variable in variables_of(trained.plugin):
         variable.assign(tf.cast(tf.fill(variable.shape, 7), variable.dtype))
     assert checkpoint.Checkpointer(trained.half_way, trained.plugin).restore() == 2
@@ -203,7 +199,7 @@ def test_stopping_and_going_on_makes_no_difference(case, trained):
     assert_same(state(trained.plugin), trained.after)
 
 
-def test_two_replicas_do_what_one_does(case, trained, replicas):
+def test_two_replicas_match_one(case, trained, replicas):
     with replicas.scope():
         two = case.build()
     size = two.config.batch_size
@@ -224,7 +220,7 @@ def test_two_replicas_do_what_one_does(case, trained, replicas):
 
 def test_the_train_step_compiles_under_xla_and_agrees(case, trained):
     plugin = trained.plugin
-    begin(trained)
+    reset(trained)
     traced = trained.step.get_concrete_function(case.batches[0], plugin.config.batch_size)
     if getattr(plugin.config, "r1", 0):  # conditions that gradients run through are traced otherwise for XLA
         traced = plugin.train_step
@@ -235,7 +231,7 @@ def test_the_train_step_compiles_under_xla_and_agrees(case, trained):
         assert np.linalg.norm(found - wanted) <= 1e-3 * np.linalg.norm(wanted)
 
 
-def begin(trained):
+def reset(trained):
     """Back to before the first step."""
     for variable, value in zip(variables_of(trained.plugin), trained.begun, strict=True):
         variable.assign(value)
@@ -278,7 +274,7 @@ def exported(case, trained, tmp_path_factory):
     return tf.saved_model.load(path)
 
 
-def test_the_export_computes_what_the_plugin_computes(case, trained, exported):
+def test_the_export_matches_the_plugin(case, trained, exported):
     made = trained.plugin.signatures()
     assert made and set(made) <= set(base.SIGNATURES)
     for name, fn in made.items():
@@ -375,7 +371,7 @@ def test_a_term_of_weight_zero_costs_no_forward_pass(case, trained, monkeypatch)
         assert found == none if for_speech_only else found > none, name
 
 
-BY_HEART = ("reconstruction", "cycle", "l1", "nce", "mel")  # losses that say how well examples are known
+OVERFITTED_LOSSES = ("reconstruction", "cycle", "l1", "nce", "mel")  # losses that say how well examples are known
 
 
 def distance_to_samples(plugin, batch):
@@ -384,13 +380,13 @@ def distance_to_samples(plugin, batch):
     return float(np.mean(np.sqrt(np.mean(np.square(x[:, None] - y[None]), axis=-1)).min(axis=1)))
 
 
-def test_four_examples_can_be_learnt_by_heart(case, trained):
+def test_four_examples_can_be_overfitted(case, trained):
     plugin, batch = trained.plugin, case.batches[0]
-    begin(trained)
-    plugin.learning_rate_scale.assign(EAGER)
+    reset(trained)
+    plugin.learning_rate_scale.assign(LEARNING_RATE_SCALE)
 
     def known():
-        values = {k: float(v) for k, v in plugin.eval_step(batch, 4).items() if k in BY_HEART}
+        values = {k: float(v) for k, v in plugin.eval_step(batch, 4).items() if k in OVERFITTED_LOSSES}
         return values or {"distance": distance_to_samples(plugin, batch)}
 
     first = known()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
-from testbed import UNSEEN, script
+from testbed import NO_EVALUATION, script
 
 import plugins
 from pipelines import config, run_directory
@@ -193,7 +193,9 @@ def test_training_resumes(runs, name, features_only):
     settings = config.from_json(plugins.load(old.plugin).Config, old.config)
     settings = dataclasses.replace(settings, steps=settings.steps + 2)
     run = resume.resolve_resume(run_dir, dataclasses.replace(old, config=config.to_json(settings)))
-    resumed = trainer.Trainer(run, dataset.open_records(run.data_dir), run_dir, tf.distribute.get_strategy(), UNSEEN)
+    resumed = trainer.Trainer(
+        run, dataset.open_records(run.data_dir), run_dir, tf.distribute.get_strategy(), NO_EVALUATION
+    )
     metrics = resumed.fit()
     assert resumed.step == old.config["steps"] + 2 and np.isfinite(list(metrics.values())).all()
     assert checkpoint.Checkpointer(run_dir, resumed.plugin).restore() == resumed.step

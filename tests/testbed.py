@@ -49,7 +49,7 @@ unicode_names = st.text(st.characters(exclude_categories=["Cs"]))
 DATAFLOW = "--runner=DataflowRunner --dry_run=True --project=some-project --region=us-central1".split()
 DATAFLOW.append("--temp_location=gs://bucket/tmp")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-UNSEEN = trainer.Intervals(validations=0)
+NO_EVALUATION = trainer.Intervals(validations=0)
 CLIP_FRAMES = 24  # of voice_pair
 VOICES_HZ = {"low": 110.0, "high": 220.0}
 OF_MELS, waveform_signatures.SPEECH_SIGNATURES = (
@@ -191,7 +191,7 @@ def train(run_dir, data_dir, plugin="cyclegan", *, intervals=None, strategy=None
         **{name: changes[name] for name in ("precision", "jit_compile") if name in changes},
     )
     run_directory.write_run(run_dir, run)
-    return trainer.Trainer(run, data, run_dir, strategy or tf.distribute.get_strategy(), intervals or UNSEEN)
+    return trainer.Trainer(run, data, run_dir, strategy or tf.distribute.get_strategy(), intervals or NO_EVALUATION)
 
 
 @pytest.fixture(scope="session")
@@ -205,7 +205,7 @@ def speech_run(speech_records, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def code_run(speech_records, tmp_path_factory):
+def autoencoder_run(speech_records, tmp_path_factory):
     """A run of `ae` on speech, two steps long, exported."""
     run_dir = str(tmp_path_factory.mktemp("run"))
     train(run_dir, speech_records, "ae").fit()

@@ -21,7 +21,7 @@ each_norm = pytest.mark.parametrize(("norm", "shape", "axes"), NORMS.values(), i
 
 
 @each_norm
-def test_what_is_normalised_has_zero_mean_and_unit_variance(norm, shape, axes, rng):
+def test_normalised_activations_have_zero_mean_and_unit_variance(norm, shape, axes, rng):
     found = norm(tf.constant(5 + 3 * rng.normal(size=shape), tf.float32)).numpy()
     np.testing.assert_allclose(found.mean(axis=axes), 0, atol=1e-5)
     np.testing.assert_allclose(found.std(axis=axes), 1, atol=1e-3)
@@ -39,12 +39,12 @@ def test_constant_input_gives_finite_values_and_gradients(norm, shape, axes, val
     np.testing.assert_allclose(y, 0, atol=1e-2)
 
 
-def test_a_picture_is_normalised_alike_in_any_company(rng):
+def test_instance_norm_does_not_depend_on_the_batch(rng):
     x = tf.constant(rng.normal(size=(3, 6, 5, 8)), tf.float32)
     np.testing.assert_allclose(layers.instance_norm(x)[1], layers.instance_norm(x[1:2])[0], atol=1e-5)
 
 
-def test_a_frame_is_normalised_alike_in_a_clip_of_any_length(rng):
+def test_frame_norm_does_not_depend_on_the_other_frames(rng):
     x = tf.constant(rng.normal(size=(1, 30, 8)), tf.float32)
     np.testing.assert_allclose(layers.frame_norm(x)[:, 10:15], layers.frame_norm(x[:, 10:15]), atol=1e-6)
 
@@ -108,7 +108,7 @@ def test_a_fixed_filter_is_that_of_the_transport_and_is_not_trained(half, frames
 @pytest.mark.parametrize(
     ("layer", "shape"), [(layers.SpectralConv1D(6, 3), (2, 8, 4)), (layers.SpectralConv2D(6, 3), (2, 8, 8, 4))]
 )
-def test_a_spectral_kernel_comes_to_have_the_largest_singular_value_one(layer, shape, rng):
+def test_power_iteration_brings_the_largest_singular_value_to_one(layer, shape, rng):
     x = tf.constant(rng.normal(size=shape), tf.float32)
     network = keras.Sequential([keras.Input(shape[1:]), layer])
     for _ in range(100):

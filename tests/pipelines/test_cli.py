@@ -25,7 +25,7 @@ def toy():
     return made, cli.parser(made, "pipelines.toy", "Does little.", EXAMPLE)
 
 
-def test_what_follows_the_bare_dashes_is_left_for_beam(toy):
+def test_arguments_after_bare_dashes_are_left_to_beam(toy):
     made, parse = toy
     assert parse(["toy", "--size=3", "--", "--runner=x", "--size=4", "--", "y"]) == [
         "toy",
@@ -67,7 +67,7 @@ def test_help_shows_an_example_and_the_scripts_own_flags(toy, capsys, asked):
     assert "--size [1]\n      How big." in out
 
 
-def test_help_after_the_bare_dashes_is_beams(toy):
+def test_help_after_bare_dashes_is_left_to_beam(toy):
     assert toy[1](["toy", "--", "--help"]) == ["toy", "--help"]
 
 
@@ -96,7 +96,7 @@ def abandoned():
         (interrupted, 130, "interrupted"),
     ],
 )
-def test_what_the_user_can_mend_is_one_line(capsys, fails, code, line):
+def test_an_error_of_the_user_is_one_line(capsys, fails, code, line):
     with pytest.raises(SystemExit) as stopped:
         cli.handle_errors(lambda argv: fails())(["toy"])
     assert (stopped.value.code, capsys.readouterr().err) == (code, f"{line}\n")
@@ -145,7 +145,7 @@ def test_an_interrupt_does_not_wait_for_the_work():
     signal.signal(signal.SIGINT, before)
 
 
-def test_what_goes_wrong_in_the_work_is_raised():
+def test_an_error_in_interruptible_work_is_raised():
     with pytest.raises(ValueError, match="three"):
         cli.run_interruptible(lambda: int("three"))
 

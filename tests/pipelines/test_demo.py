@@ -17,11 +17,11 @@ def speak(monkeypatch):
         folders = {}
 
         class Recorder:
-            def speak_folder(self, folder, texts, voice):
+            def synthesize_folder(self, folder, texts, voice):
                 folders[pathlib.PurePath(folder).parts[-2:]] = (texts, voice)
 
-        monkeypatch.setattr(demo_corpus, "Speaker", Recorder)
-        demo.speak("corpus", 40, seed)
+        monkeypatch.setattr(demo_corpus, "SpeechSynthesizer", Recorder)
+        demo.write_corpus("corpus", 40, seed)
         return folders
 
     return record
@@ -52,7 +52,7 @@ def test_the_corpus_is_reproducible_from_the_seed(speak):
 )
 def test_parallel_files_have_one_name_and_one_sample_rate(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "HELD_OUT_SENTENCES", 2)
-    demo.speak(str(tmp_path), 2, seed=0)
+    demo.write_corpus(str(tmp_path), 2, seed=0)
     files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.wav"))
     names = ["sentence_000.wav", "sentence_001.wav"]
     assert files == [

@@ -24,21 +24,21 @@ def clock(monkeypatch):
     return Clock(monkeypatch)
 
 
-def test_progress_tells_rate_and_time_left_of_what_it_did_itself(clock, capsys):
+def test_progress_shows_rate_and_time_left_of_this_process(clock, capsys):
     progress = Progress("train", 100, "steps", start=40)
     clock.now += 10
     progress.show(60, "loss 3")
     assert capsys.readouterr().err == "train: 60/100 steps, 2/s, 20 s left  loss 3\n"
 
 
-def test_progress_of_unknown_length_promises_nothing(clock, capsys):
+def test_progress_of_unknown_length_shows_no_time_left(clock, capsys):
     progress = Progress("read", None, "files")
     progress.close()
     assert capsys.readouterr().err == "read: 0 files, 0/s\n"
 
 
 @pytest.mark.parametrize(("terminal", "lines"), [(False, 4), (True, 100)])
-def test_progress_speaks_seldom_into_a_file_and_often_on_a_terminal(clock, monkeypatch, terminal, lines):
+def test_progress_prints_less_often_to_a_file_than_to_a_terminal(clock, monkeypatch, terminal, lines):
     spoken = io.StringIO()
     spoken.isatty = lambda: terminal
     monkeypatch.setattr(sys, "stderr", spoken)

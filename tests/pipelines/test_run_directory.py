@@ -13,13 +13,13 @@ import tensorflow as tf
 from pipelines import run_directory
 
 
-def test_a_configuration_that_is_none_is_refused(tmp_path):
+def test_an_invalid_configuration_file_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="not a run's configuration"):
         run_directory.read_run(str(tmp_path))
 
 
-def test_versions_are_those_of_the_packages_whatever_they_were_installed_as(monkeypatch):
+def test_versions_are_those_of_the_imported_packages(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda name: pytest.fail("tensorflow-cpu is TensorFlow too"))
     assert run_directory.versions()["tensorflow"] == tf.__version__
 
@@ -48,7 +48,7 @@ def test_a_second_process_on_a_run_is_refused(tmp_path):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
 
 
-def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch, capsys):
+def test_a_file_system_without_locks_causes_only_a_warning(tmp_path, monkeypatch, capsys):
     def flock(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 

@@ -9,6 +9,6 @@ from pipelines import stable_hash
 
 @laws
 @given(st.lists(unicode_names, unique=True, min_size=2))
-def test_different_keys_fall_anywhere_between_0_and_1(keys):
+def test_distinct_keys_have_distinct_fractions_in_0_to_1(keys):
     found = {stable_hash.stable_fraction(key) for key in keys}
     assert len(found) == len(keys) and 0 <= min(found) <= max(found) < 1

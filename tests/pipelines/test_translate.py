@@ -222,9 +222,9 @@ def test_what_the_model_cannot_do_is_refused_at_once(speech_run, speech_folder, 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_does_not_translate_says_what_it_can(code_run, speech_folder, tmp_path):
+def test_a_model_that_does_not_translate_says_what_it_can(autoencoder_run, speech_folder, tmp_path):
     with pytest.raises(ValueError, match="plugin ae does not translate; it offers .*encode"):
-        translate(code_run, speech_folder / "low", tmp_path / "out")
+        translate(autoencoder_run, speech_folder / "low", tmp_path / "out")
 
 
 def test_a_run_without_export_is_refused(tmp_path):

@@ -162,7 +162,7 @@ def test_denormalising_undoes_normalising(x, y):
     np.testing.assert_allclose(stats.normalize(stats.denormalize(y, moments), moments), y, atol=1e-8)
 
 
-def test_what_is_normalised_has_zero_mean_and_unit_variance(rng):
+def test_normalised_activations_have_zero_mean_and_unit_variance(rng):
     x = log_mels(rng)
     found = Moments.of(stats.normalize(x, Moments.of(x)))
     np.testing.assert_allclose(found.mean, 0, atol=1e-9)

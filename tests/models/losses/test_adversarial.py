@@ -12,38 +12,38 @@ from models.losses import adversarial
 
 @laws
 @given(seed=seeds)
-def test_the_best_the_critic_can_say_of_reals_and_fakes_alike_is_one_half(seed):
+def test_lsgan_discriminator_loss_is_least_at_one_half_where_real_and_fake_are_equal(seed):
     x, _ = random_pair(seed)
     with tf.GradientTape() as tape:
-        said = tf.Variable(tf.fill(x.shape, 0.5))
-        loss = tf.reduce_sum(adversarial.lsgan_discriminator(said, said))
-    np.testing.assert_allclose(tape.gradient(loss, said), 0, atol=1e-7)
-    at_a_half = adversarial.lsgan_discriminator(said, said).numpy()
-    assert (adversarial.lsgan_discriminator(said + x, said + x) >= at_a_half).numpy().all()
+        logits = tf.Variable(tf.fill(x.shape, 0.5))
+        loss = tf.reduce_sum(adversarial.lsgan_discriminator(logits, logits))
+    np.testing.assert_allclose(tape.gradient(loss, logits), 0, atol=1e-7)
+    at_a_half = adversarial.lsgan_discriminator(logits, logits).numpy()
+    assert (adversarial.lsgan_discriminator(logits + x, logits + x) >= at_a_half).numpy().all()
 
 
 @pytest.mark.parametrize("name", adversarial.ADVERSARIAL_LOSSES)
 @laws
 @given(seed=seeds)
-def test_what_a_critic_says_of_fakes_pulls_the_players_apart(name, seed):
-    for_generator, for_critic = adversarial.ADVERSARIAL_LOSSES[name]
+def test_generator_and_discriminator_losses_have_opposite_gradients_on_fakes(name, seed):
+    for_generator, for_discriminator = adversarial.ADVERSARIAL_LOSSES[name]
     real, fake = random_pair(seed)
     fake = tf.clip_by_value(fake, -0.9, 0.9)  # hinge has nothing to say beyond, LSGAN turns round at its labels
-    slopes = []
-    for loss in (for_generator, lambda x: for_critic(real, x)):
+    gradients = []
+    for loss in (for_generator, lambda x: for_discriminator(real, x)):
         with tf.GradientTape() as tape:
             tape.watch(fake)
             value = tf.reduce_sum(loss(fake))
-        slopes.append(tape.gradient(value, fake).numpy())
-    assert (slopes[0] < 0).all()
-    assert (slopes[1] > 0).all() or name == "lsgan"
+        gradients.append(tape.gradient(value, fake).numpy())
+    assert (gradients[0] < 0).all()
+    assert (gradients[1] > 0).all() or name == "lsgan"
     if name == "lsgan":
-        np.testing.assert_array_equal(np.sign(slopes[1]), np.sign(fake))
+        np.testing.assert_array_equal(np.sign(gradients[1]), np.sign(fake))
 
 
 @laws
 @given(seed=seeds)
-def test_the_slope_of_a_linear_critic_is_the_length_of_its_weights(seed):
+def test_gradient_penalties_of_a_linear_critic_follow_from_the_norm_of_its_weights(seed):
     rng = np.random.default_rng(seed)
     weights, x = (tf.constant(rng.normal(size=shape), tf.float32) for shape in ((4, 1), (3, 4)))
     length = float(tf.norm(weights))
@@ -55,16 +55,16 @@ def test_the_slope_of_a_linear_critic_is_the_length_of_its_weights(seed):
 
 @laws
 @given(seed=seeds, share=st.floats(0, 1, width=32))
-def test_the_penalty_looks_between_the_real_and_the_fake(seed, share):
+def test_interpolates_lie_between_real_and_fake(seed, share):
     real, fake = random_pair(seed)
-    place = adversarial.interpolate(real, fake, tf.fill([3], share)).numpy()
+    interpolates = adversarial.interpolate(real, fake, tf.fill([3], share)).numpy()
     low, high = np.minimum(real, fake), np.maximum(real, fake)
-    assert ((low - 1e-5 <= place) & (place <= high + 1e-5)).all()
+    assert ((low - 1e-5 <= interpolates) & (interpolates <= high + 1e-5)).all()
     np.testing.assert_allclose(adversarial.interpolate(real, fake, tf.ones([3])), real)
     np.testing.assert_allclose(adversarial.interpolate(real, fake, tf.zeros([3])), fake)
 
 
-def test_the_slope_can_be_minimised(rng):
+def test_r1_has_the_gradient_of_the_squared_norm(rng):
     weights = tf.Variable(rng.normal(size=(4, 1)), dtype=tf.float32)
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(adversarial.r1(lambda x: x @ weights, tf.ones([2, 4])))

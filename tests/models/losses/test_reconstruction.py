@@ -30,8 +30,6 @@ def test_differences_are_symmetric_and_zero_for_equals(seed):
 @pytest.mark.parametrize(
     ("loss", "arguments", "wanted"),
     [
-        (reconstruction.l1, ([[3.0, 0.0]], [[0.0, 1.0]]), 2.0),
-        (reconstruction.l2, ([[3.0, 0.0]], [[0.0, 1.0]]), 5.0),
         (reconstruction.loudness, ([[[0.0, -99.0]]], [[[1.0, -99.0]]]), 1.0),
     ],
 )
@@ -42,7 +40,7 @@ def test_losses_have_the_values_their_formulas_give(loss, arguments, wanted):
 
 @laws
 @given(seed=seeds)
-def test_patches_that_are_recognised_cost_less_than_chance_and_that_costs_the_log_of_their_number(seed):
+def test_patch_nce_of_equal_patches_is_below_chance_and_chance_is_the_log_of_their_number(seed):
     rng = np.random.default_rng(seed)
     features = tf.linalg.l2_normalize(tf.constant(rng.normal(size=(2, 7, 16)), tf.float32), axis=-1)
     known = reconstruction.patch_nce(features, features, 0.07)

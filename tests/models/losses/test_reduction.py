@@ -19,7 +19,7 @@ def test_examples_are_averaged_in_single_precision(dtype):
 
 @laws
 @given(values=st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=12), cut=st.integers(0, 12))
-def test_the_means_of_the_shares_add_up_to_the_mean_of_the_batch(values, cut):
+def test_means_of_replicas_add_up_to_the_mean_of_the_batch(values, cut):
     shares = tf.constant(values[:cut], tf.float32), tf.constant(values[cut:], tf.float32)
     found = sum(float(reduction.batch_mean(share, len(values))) for share in shares)
     assert found == pytest.approx(np.mean(values), abs=1e-3)
@@ -34,6 +34,6 @@ def test_the_total_is_the_weighted_sum(terms):
     assert float(reduction.total(values, weights)) == pytest.approx(wanted, abs=1e-9)
 
 
-def test_a_loss_without_a_weight_is_no_silent_zero():
+def test_a_loss_without_a_weight_is_refused():
     with pytest.raises(KeyError, match="cycle"):
         reduction.total({"adversarial": tf.constant(1.0), "cycle": tf.constant(1.0)}, {"adversarial": 1.0})

@@ -22,12 +22,12 @@ each_term = pytest.mark.parametrize("term", TERMS.values(), ids=TERMS)
 
 
 @each_term
-def test_a_perfect_waveform_costs_nothing(term, voice_pair):
+def test_waveform_losses_of_equal_waveforms_are_zero(term, voice_pair):
     assert np.max(np.abs(term(voice_pair, voice_pair))) < 1e-4
 
 
 @each_term
-def test_what_is_further_away_costs_more_and_each_example_counts_for_itself(term, voice_pair, rng):
+def test_waveform_losses_grow_with_distance_and_are_per_example(term, voice_pair, rng):
     noise = tf.constant(rng.normal(size=voice_pair.shape), tf.float32)
     costs = [term(voice_pair, voice_pair + level * noise).numpy() for level in (0.001, 0.01, 0.1)]
     assert (costs[0] < costs[1]).all() and (costs[1] < costs[2]).all()
@@ -36,7 +36,7 @@ def test_what_is_further_away_costs_more_and_each_example_counts_for_itself(term
 
 
 @each_term
-def test_slopes_are_finite_where_all_is_silent(term):
+def test_gradients_are_finite_on_silence(term):
     y = tf.Variable(tf.zeros([1, 20 * SMALL.hop_length]))
     with tf.GradientTape() as tape:
         cost = term(tf.zeros_like(y), y)

@@ -21,7 +21,7 @@ def image(*pixels, level=1.0):
 
 
 def image_attributes(x):
-    return {name: values.item() for name, values in attributes.of_pictures(x).items()}
+    return {name: values.item() for name, values in attributes.picture_attributes(x).items()}
 
 
 @pytest.mark.parametrize("level", [0.0, 0.25, 1.0])
@@ -75,14 +75,16 @@ def test_the_slant_of_a_line_is_its_angle_to_the_vertical(line, slant):
 
 def test_images_of_a_batch_are_measured_one_by_one():
     batch = np.concatenate([image((2, 3)), image((9, 12), (9, 13))])
-    found = attributes.of_pictures(batch)
+    found = attributes.picture_attributes(batch)
     for n, x in enumerate(batch):
         assert {name: values[n] for name, values in found.items()} == pytest.approx(image_attributes(x[None]))
 
 
 def speech_attributes(y, log_mels=None):
     log_mels = audio.log_mel(y, SMALL) if log_mels is None else log_mels
-    return {name: values.item() for name, values in attributes.of_speech(log_mels[None], y[None], SMALL).items()}
+    return {
+        name: values.item() for name, values in attributes.speech_attributes(log_mels[None], y[None], SMALL).items()
+    }
 
 
 def tone(f0_hz, seconds=1.0, amplitude=0.1):

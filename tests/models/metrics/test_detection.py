@@ -31,7 +31,7 @@ def scores(codes, factors):
     return {name: dis.scores(x, factors) for name, x in codes.items()}
 
 
-def test_detection_of_what_is_apart_is_perfect_and_of_the_same_is_chance(rng):
+def test_detection_is_perfect_for_separated_scores_and_chance_for_equal_ones(rng):
     usual = rng.normal(size=300)
     apart = detection.detection_metrics(usual, usual + 20)
     assert [apart[name][0] for name in ("auroc", "aupr", "fpr95")] == [1, 1, 0]
@@ -43,14 +43,14 @@ def test_detection_of_what_is_apart_is_perfect_and_of_the_same_is_chance(rng):
 
 
 @pytest.mark.parametrize("count", [2, 10, 100])
-def test_perfect_detection_of_few_is_less_sure_than_of_many(count):
+def test_confidence_intervals_narrow_with_the_number_of_examples(count):
     found = detection.detection_metrics(np.arange(count), count + np.arange(count))
     bound = 0.025 ** (1 / count)  # the least share that gives so many hits in a row one time in forty
     assert found["auroc"] == pytest.approx([1, bound, 1]) and found["aupr"] == pytest.approx([1, bound, 1])
     assert found["fpr95"] == pytest.approx([0, 0, 1 - bound])
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say(rng):
+def test_confidence_intervals_have_their_coverage(rng):
     truth = 0.92135  # of normal scores two deviations apart
     held = 0
     for _ in range(100):
@@ -72,7 +72,7 @@ def test_measures_are_those_of_scikit_learn(rng, tied):
     assert found["fpr95"][0] == pytest.approx(np.mean(strange <= limit))
 
 
-def test_detection_turned_round_is_its_complement(rng):
+def test_auroc_of_swapped_classes_is_the_complement(rng):
     usual, strange = rng.normal(size=50), rng.normal(size=70) + 1
     one, other = detection.detection_metrics(usual, strange), detection.detection_metrics(strange, usual)
     assert one["auroc"][0] == pytest.approx(1 - other["auroc"][0])

@@ -15,7 +15,7 @@ def pictures(seed, size=(2, 16, 12, 3)):
 
 @laws
 @given(seed=seeds, height=st.integers(4, 20), width=st.integers(4, 20), channels=st.sampled_from([1, 3]))
-def test_pictures_of_any_size_are_like_themselves(seed, height, width, channels):
+def test_equal_images_of_any_size_have_ssim_one_and_no_error(seed, height, width, channels):
     x = pictures(seed, (2, height, width, channels))
     np.testing.assert_allclose(image.ssim(x, x), [1, 1], atol=1e-5)
     np.testing.assert_array_equal(image.mean_absolute_error(x, x), [0, 0])
@@ -23,14 +23,14 @@ def test_pictures_of_any_size_are_like_themselves(seed, height, width, channels)
 
 @laws
 @given(a=seeds, b=seeds)
-def test_distances_between_pictures_are_symmetric_and_within_their_range(a, b):
+def test_image_metrics_are_symmetric_and_bounded(a, b):
     x, y = pictures(a), pictures(b)
     np.testing.assert_allclose(image.ssim(x, y), image.ssim(y, x), atol=1e-5)
     assert (np.abs(image.ssim(x, y)) <= 1 + 1e-4).all()
     np.testing.assert_allclose(image.mean_absolute_error(x, y), image.mean_absolute_error(y, x))
 
 
-def test_the_more_noise_the_less_alike(rng):
+def test_ssim_falls_and_error_grows_with_noise(rng):
     y, x = np.mgrid[:16, :16] / 8 - 1
     clean = np.stack([np.sin(3 * x) * np.cos(2 * y)] * 3, axis=-1)[None]
     noise = rng.normal(size=clean.shape)
@@ -40,7 +40,7 @@ def test_the_more_noise_the_less_alike(rng):
 
 
 @pytest.mark.parametrize(("a", "b"), [(-1.0, 1.0), (0.0, 0.5), (0.3, 0.3)])
-def test_flat_pictures_differ_by_their_levels_alone(a, b):
+def test_uniform_images_have_the_ssim_of_their_levels(a, b):
     x, y = (np.full((1, 16, 16, 3), value) for value in (a, b))
     c1 = (0.01 * 2) ** 2
     assert image.mean_absolute_error(x, y)[0] == pytest.approx(abs(a - b))

@@ -24,7 +24,7 @@ def codes(factors):
     return {"perfect": perfect, "random": rng.normal(size=factors.shape), "rotated": perfect @ turn}
 
 
-def test_continuity_is_one_on_a_straight_line_and_least_in_a_jump(rng):
+def test_continuity_is_one_on_a_straight_line_and_smallest_at_a_jump(rng):
     line = np.linspace(0, 1, 9)[:, None] * rng.normal(size=(1, 4))
     assert latent.continuity(line) == pytest.approx(1) and latent.straightness(line) == pytest.approx(1)
     assert latent.continuity(np.repeat([0.0, 1.0], 5)) == pytest.approx(1 / 9)
@@ -34,7 +34,7 @@ def test_continuity_is_one_on_a_straight_line_and_least_in_a_jump(rng):
     assert latent.continuity(arc) == pytest.approx(1) and latent.straightness(arc) == pytest.approx(2 / np.pi, abs=0.01)
 
 
-def test_what_is_like_outputs_for_examples_is_accepted_and_mush_and_noise_are_not(rng):
+def test_support_accepts_reconstructions_and_rejects_averages_and_noise(rng):
     patterns = rng.normal(size=(6, 8, 8, 1))
 
     def outputs(count):
@@ -48,7 +48,7 @@ def test_what_is_like_outputs_for_examples_is_accepted_and_mush_and_noise_are_no
     assert support.acceptance_rate(new + 50) == 0
 
 
-def test_codes_that_are_the_prior_are_at_no_distance_from_it(rng):
+def test_codes_drawn_from_the_prior_have_distance_zero(rng):
     codes = rng.normal(size=(4000, 3))
     assert latent.gaussian_kl_to_prior(codes) < 0.01 < latent.gaussian_kl_to_prior(2 * codes)
     assert abs(latent.distance_to_prior(codes)) < 0.1 < latent.distance_to_prior(codes + 1)

@@ -27,7 +27,7 @@ def test_cepstra_of_all_orders_rebuild_the_spectrum(seed, bins):
 
 @laws
 @given(seed=seeds, level=st.floats(-5, 5))
-def test_cepstra_do_not_hear_the_level(seed, level):
+def test_cepstra_do_not_depend_on_the_level(seed, level):
     x = np.random.default_rng(seed).normal(size=(3, 32))
     np.testing.assert_allclose(speech.cepstra(x + level), speech.cepstra(x), atol=1e-9)
 
@@ -38,7 +38,7 @@ def log_mels(seed, frames=20):
 
 @laws
 @given(seed=seeds, frames=st.integers(1, 12), others=st.integers(1, 12))
-def test_an_alignment_walks_from_first_to_last_without_leaps(seed, frames, others):
+def test_an_alignment_is_monotonic_and_complete(seed, frames, others):
     x, y = log_mels(seed, frames), log_mels(seed + 1, others)
     path = speech.dtw_path(x, y)
     assert path[0].tolist() == [0, 0] and path[-1].tolist() == [frames - 1, others - 1]
@@ -91,7 +91,7 @@ def test_pauses_do_not_count():
     assert distortion(pause, pause) == 0
 
 
-def test_the_distortion_hears_another_voice():
+def test_the_distortion_is_larger_between_voices_than_within_one():
     low, again, high = (
         audio.log_mel(voice(f0_hz, 0.7, 8000, 0) * gain, SPEC) for f0_hz, gain in ((110, 1), (110, 0.7), (220, 1))
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from network_cases import SPECS, each_spec, pictures, seen_by, shaken
+from network_cases import SPECS, each_spec, perturb_weights, pictures, receptive_field
 
 from models import layers
 from models.features.image import ImageSpec
@@ -11,37 +11,43 @@ from models.networks import images
 
 @each_spec
 @pytest.mark.parametrize("num_downsamples", [1, 2])
-def test_a_picture_generator_gives_pictures_of_the_same_size_in_range(spec, num_downsamples, rng):
-    network = shaken(images.resnet_generator(spec, channels=2, blocks=1, num_downsamples=num_downsamples), rng)
-    found = network(pictures(spec, rng)).numpy()
-    assert found.shape == (2, spec.height, spec.width, spec.channels) and np.abs(found).max() <= 1
-    assert found.std() > 0.01
+def test_a_resnet_generator_keeps_the_image_size_and_range(spec, num_downsamples, rng):
+    network = perturb_weights(images.resnet_generator(spec, channels=2, blocks=1, num_downsamples=num_downsamples), rng)
+    outputs = network(pictures(spec, rng)).numpy()
+    assert outputs.shape == (2, spec.height, spec.width, spec.channels) and np.abs(outputs).max() <= 1
+    assert outputs.std() > 0.01
 
 
 @each_spec
-def test_a_patch_discriminator_judges_patches_however_small_the_picture(spec, rng):
+def test_a_patch_discriminator_has_patches_at_any_image_size(spec, rng):
     for num_downsamples in (1, 2, 3):
-        critic = images.patch_discriminator(spec, channels=2, num_downsamples=num_downsamples)
-        batch, rows, columns, outputs = critic(pictures(spec, rng)).shape
+        discriminator = images.patch_discriminator(spec, channels=2, num_downsamples=num_downsamples)
+        batch, rows, columns, outputs = discriminator(pictures(spec, rng)).shape
         assert (batch, outputs) == (2, 1)
         assert rows >= 4 and spec.height // rows == spec.width // columns <= 2**num_downsamples
         assert spec.height // rows == 2**num_downsamples or rows < 8
 
 
 @pytest.mark.parametrize(("num_downsamples", "patch"), [(3, 70), (2, 34), (1, 16)])
-def test_a_patch_is_as_large_as_it_is_said_to_be(num_downsamples, patch, rng, monkeypatch):
+def test_the_receptive_field_of_a_patch_discriminator_follows_from_its_downsamples(
+    num_downsamples, patch, rng, monkeypatch
+):
     monkeypatch.setattr(layers, "instance_norm", lambda x: x)  # which sees the whole picture, if only its mean
-    critic = images.patch_discriminator(ImageSpec(height=96, width=96), channels=2, num_downsamples=num_downsamples)
-    middle = critic.output_shape[1] // 2
-    seen = seen_by(shaken(critic, rng), rng.normal(size=(1, 96, 96, 3)).astype(np.float32), (0, middle, middle))
+    discriminator = images.patch_discriminator(
+        ImageSpec(height=96, width=96), channels=2, num_downsamples=num_downsamples
+    )
+    middle = discriminator.output_shape[1] // 2
+    field = receptive_field(
+        perturb_weights(discriminator, rng), rng.normal(size=(1, 96, 96, 3)).astype(np.float32), (0, middle, middle)
+    )
     for axis in (0, 1):
-        assert np.ptp(np.flatnonzero(seen.any(axis=axis))) + 1 == patch
+        assert np.ptp(np.flatnonzero(field.any(axis=axis))) + 1 == patch
 
 
 @each_spec
-def test_pictures_are_coded_and_decoded_in_shape_and_range(spec, rng):
+def test_image_encoders_and_decoders_keep_shape_and_range(spec, rng):
     encoder = images.image_encoder(spec, channels=2, outputs=5)
-    decoder = shaken(images.image_decoder(spec, channels=2, latent=5), rng)
+    decoder = perturb_weights(images.image_decoder(spec, channels=2, latent=5), rng)
     code = encoder(pictures(spec, rng))
     decoded = decoder(code).numpy()
     assert code.shape == (2, 5) and decoded.shape == (2, spec.height, spec.width, spec.channels)
@@ -49,22 +55,22 @@ def test_pictures_are_coded_and_decoded_in_shape_and_range(spec, rng):
 
 
 @each_spec
-def test_a_unet_gives_pictures_of_the_same_size_in_range(spec, rng):
-    found = shaken(images.unet_generator(spec, channels=2), rng)(pictures(spec, rng)).numpy()
-    assert found.shape == (2, spec.height, spec.width, spec.channels)
-    assert found.std() > 0.01 and np.abs(found).max() <= 1
+def test_a_unet_generator_keeps_the_image_size_and_range(spec, rng):
+    outputs = perturb_weights(images.unet_generator(spec, channels=2), rng)(pictures(spec, rng)).numpy()
+    assert outputs.shape == (2, spec.height, spec.width, spec.channels)
+    assert outputs.std() > 0.01 and np.abs(outputs).max() <= 1
 
 
-def test_pictures_are_drawn_as_the_code_says(rng):
-    network = shaken(images.resnet_generator(SPEC, channels=4, blocks=1, labels=2), rng)
+def test_a_conditional_generator_depends_on_the_domain_label(rng):
+    network = perturb_weights(images.resnet_generator(SPEC, channels=4, blocks=1, labels=2), rng)
     x, (one, other) = pictures(SPEC, rng), np.eye(2, dtype=np.float32)[:, None].repeat(2, axis=1)
     assert np.abs(network([x, one]) - network([x, other])).max() > 0.05
 
 
-def test_features_that_are_compared_have_unit_length(rng):
+def test_patch_features_have_unit_length(rng):
     taps = layers.FeatureTaps(images.resnet_generator(SPEC, channels=2, blocks=1))
     assert len(taps.channels) == 3
-    heads = shaken(images.patch_heads(taps.channels, features=6), rng)
+    heads = perturb_weights(images.patch_heads(taps.channels, features=6), rng)
     for features in heads([rng.normal(size=(2, 5, width)).astype(np.float32) for width in taps.channels]):
         np.testing.assert_allclose(np.linalg.norm(features, axis=-1), 1, atol=1e-4)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from network_cases import BINS, SPECS, generator, shaken
+from network_cases import BINS, SPECS, generator, perturb_weights
 
 from models.features.image import ImageSpec
 from models.networks import images, mask_cyclegan, mels
@@ -27,10 +27,10 @@ NETWORKS = {
 }
 
 
-each_network = pytest.mark.parametrize("name", NETWORKS)
+parametrize_networks = pytest.mark.parametrize("name", NETWORKS)
 
 
-@each_network
+@parametrize_networks
 @pytest.mark.parametrize("value", [0.0, -1.0, 1.0, -9.0])
 def test_constant_input_gives_finite_outputs_and_gradients(name, value):
     build, shape = NETWORKS[name]
@@ -43,30 +43,30 @@ def test_constant_input_gives_finite_outputs_and_gradients(name, value):
     assert np.isfinite(y).all() and all(np.isfinite(gradient).all() for gradient in gradients)
 
 
-@each_network
+@parametrize_networks
 def test_no_example_depends_on_its_neighbours_in_the_batch(name, rng):
     build, shape = NETWORKS[name]
-    network = shaken(build(), rng)
+    network = perturb_weights(build(), rng)
     x = rng.uniform(-1, 1, (3, *shape)).astype(np.float32)
     np.testing.assert_allclose(network(x)[1:2], network(x[1:2]), atol=1e-4)
 
 
-@each_network
+@parametrize_networks
 def test_the_same_seed_gives_the_same_weights(name):
     build, _ = NETWORKS[name]
-    made = []
+    networks = []
     for _ in range(2):
         keras.utils.set_random_seed(3)
-        made.append(build())
-    assert made[0].name == made[1].name == name
-    for one, other in zip(*(network.get_weights() for network in made), strict=True):
+        networks.append(build())
+    assert networks[0].name == networks[1].name == name
+    for one, other in zip(*(network.get_weights() for network in networks), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_spectral_norm_holds_every_map_of_a_critic():
-    for critic in (
+def test_spectral_norm_applies_to_every_kernel_of_a_discriminator():
+    for discriminator in (
         images.image_discriminator(ImageSpec(height=20, width=36), channels=4, spectral_norm=True),
         mels.mel_discriminator(32, channels=4, spectral_norm=True),
     ):
-        maps = [layer for layer in critic.layers if hasattr(layer, "kernel")]
+        maps = [layer for layer in discriminator.layers if hasattr(layer, "kernel")]
         assert maps and all(hasattr(layer, "iterate") for layer in maps)

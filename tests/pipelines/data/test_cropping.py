@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from input_batches import Waveforms, batches, joined
+from input_batches import Waveforms, batches, concatenate
 from testbed import laws
 
 from models.features import audio
@@ -29,7 +29,7 @@ def recordings(draw):
 
 @laws
 @given(recordings(), st.integers(1, 24), st.integers(0, 2**40))
-def test_a_crop_is_a_stretch_of_the_recording_around_a_frame_that_sounds(log_mels, frames, row):
+def test_a_crop_is_contiguous_and_contains_an_active_frame(log_mels, frames, row):
     made = cropping.random_crop(tf.constant(log_mels), frames, SPEECH, tf.constant([row, 3], tf.int64)).numpy()
     assert made.shape == (frames, 8)
     floor = np.full((frames, 8), FRONT_END.log_floor, np.float32)
@@ -39,7 +39,7 @@ def test_a_crop_is_a_stretch_of_the_recording_around_a_frame_that_sounds(log_mel
         assert made.max() > FRONT_END.log_floor + 0.5
 
 
-def test_crops_reach_every_part_that_sounds():
+def test_crops_cover_all_active_frames():
     log_mels = np.float32(np.arange(60)[:, None] / 100 + np.zeros(8))
     crops = [
         cropping.random_crop(tf.constant(log_mels), 16, SPEECH, tf.constant([row, 0], tf.int64)) for row in range(60)
@@ -48,12 +48,12 @@ def test_crops_reach_every_part_that_sounds():
 
 
 @pytest.mark.parametrize(("active", "times"), [(0, 0), (1, 1), (7, 1), (24, 2), (40, 2), (41, 3), (160, 10)])
-def test_silence_is_never_drawn_and_length_counts(active, times):
+def test_the_number_of_crops_follows_from_the_active_frames(active, times):
     assert cropping.crops_per_epoch(active, 16) == times
 
 
-def test_the_frames_of_a_crop_are_those_of_its_samples(spoken):
-    front_end, found = spoken.spec.features, joined(batches(spoken, Waveforms, count=10))
+def test_the_frames_of_a_crop_are_those_of_its_samples(segmented_records):
+    front_end, found = segmented_records.spec.features, concatenate(batches(segmented_records, Waveforms, count=10))
     edge = front_end.n_fft // 2 // front_end.hop_length
     assert found["waveform"].shape == (40, 15 * front_end.hop_length) and found["waveform"].dtype == np.float32
     assert set(found["domain"]) == {0, 1}

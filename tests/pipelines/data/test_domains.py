@@ -48,6 +48,6 @@ def test_a_glob_or_folder_names_these_files(tree, pattern, found):
         ("a=nothing/*.wav", "domain a: no file matches nothing"),
     ],
 )
-def test_a_domain_that_is_none_is_refused(flag, complaint):
+def test_an_invalid_domain_flag_is_refused(flag, complaint):
     with pytest.raises(ValueError, match=complaint):
         domains.read_domains([flag])

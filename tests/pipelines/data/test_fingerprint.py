@@ -158,9 +158,9 @@ def test_a_run_of_before_is_known_by_its_records(speech_records, tmp_path):
     assert [s in known for s in data.sources] == [s.split == "train" for s in data.sources]
 
 
-def test_other_weights_of_the_run_that_mels_come_from_are_another_run(code_run, spec):
-    before = fingerprint.records_fingerprint(spec, SOURCES, code_run)
-    assert before["mels_from"] == fingerprint.export_hash(code_run)
+def test_other_weights_of_the_run_that_mels_come_from_are_another_run(autoencoder_run, spec):
+    before = fingerprint.records_fingerprint(spec, SOURCES, autoencoder_run)
+    assert before["mels_from"] == fingerprint.export_hash(autoencoder_run)
     found = fingerprint.differences(before, {**before, "mels_from": "others"})
     assert found == ["other weights of the run that mels_from names"]
     with pytest.raises(ValueError, match="nowhere has no export"):

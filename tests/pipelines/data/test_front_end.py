@@ -18,7 +18,7 @@ from pipelines.data import domains, front_end
         (["a/1.wav", "b/2.png"], "audio", "audio"),
     ],
 )
-def test_the_kind_follows_from_the_endings_unless_it_is_said(tree, paths, asked, kind):
+def test_the_kind_is_inferred_from_suffixes_unless_requested(tree, paths, asked, kind):
     folder = tree(*paths)
     assert front_end.infer_kind(domains.read_domains([f"a={folder}/a/*", f"b={folder}/b/*"]), asked) == kind
 
@@ -55,13 +55,13 @@ def domains_at(tree, **rates_hz):
         ({"a": [16000], "b": [8000]}, ["n_fft=256"], (8000, 256)),
     ],
 )
-def test_speech_is_worked_on_at_the_rate_that_all_domains_hold(tree, rates_hz, pairs, found):
+def test_the_sample_rate_is_the_highest_that_all_domains_have(tree, rates_hz, pairs, found):
     spec = front_end.infer_spec("audio", domains_at(tree, **rates_hz), pairs)
     assert (spec.sample_rate_hz, spec.n_fft) == found
     assert spec.hop_length == spec.n_fft // 4 and spec.fmax_hz <= spec.sample_rate_hz / 2
 
 
-def test_pictures_keep_their_commonest_size(tree):
+def test_the_image_size_is_the_most_common_one(tree):
     made = domains.read_domains([f"a={tree('1.png', '2.png')}"])
     assert front_end.infer_spec("image", made, []) == ImageSpec(height=12, width=20, channels=3)
     assert front_end.infer_spec("image", made, ["height=32", "channels=1"]).width == 20
@@ -80,7 +80,7 @@ def test_pictures_keep_their_commonest_size(tree):
         ("image", "channels=2", "wanted 1"),
     ],
 )
-def test_a_front_end_that_cannot_be_is_refused(tree, kind, pair, complaint):
+def test_an_invalid_front_end_is_refused(tree, kind, pair, complaint):
     made = domains.read_domains([f"a={tree('1.wav' if kind == 'audio' else '1.png')}"])
     with pytest.raises(ValueError, match=complaint):
         front_end.infer_spec(kind, made, [pair])

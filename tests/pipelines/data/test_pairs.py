@@ -6,18 +6,18 @@ import unicodedata
 
 import numpy as np
 import pytest
-from input_batches import KINDS, Paired, assert_same, batches, joined
+from input_batches import KINDS, Paired, assert_same, batches, concatenate
 from testbed import preprocess
 
 from pipelines.data import dataset, input_pipeline, pairs
 
 
-def test_pairs_are_of_one_stem_and_run_alike(data_of):
-    pictures = joined(batches(data_of["picture"], Paired, count=8))
+def test_pairs_are_of_one_stem_and_run_alike(records_by_kind):
+    pictures = concatenate(batches(records_by_kind["picture"], Paired, count=8))
     bright = pictures["a"].mean(axis=(1, 2, 3))
     assert np.corrcoef(bright, pictures["b"].mean(axis=(1, 2, 3)))[0, 1] < -0.99  # the second are the first, inverted
     assert len(np.unique(bright)) > 5
-    speech = joined(batches(data_of["speech"], Paired, count=8))
+    speech = concatenate(batches(records_by_kind["speech"], Paired, count=8))
     loud = [np.exp(speech[name]).sum(axis=-1) for name in "ab"]
     agree = [np.corrcoef(a, b)[0, 1] for a, b in zip(*loud, strict=True)]
     shifted = [np.corrcoef(a, np.roll(b, 5))[0, 1] for a, b in zip(*loud, strict=True)]
@@ -25,12 +25,12 @@ def test_pairs_are_of_one_stem_and_run_alike(data_of):
 
 
 @KINDS
-def test_pairs_are_a_function_of_the_step(kind, data_of):
-    whole = batches(data_of[kind], Paired, count=9)
-    assert_same(batches(data_of[kind], Paired, count=3, start_step=6), whole[6:])
+def test_pairs_are_a_function_of_the_step(kind, records_by_kind):
+    whole = batches(records_by_kind[kind], Paired, count=9)
+    assert_same(batches(records_by_kind[kind], Paired, count=3, start_step=6), whole[6:])
 
 
-def test_what_has_no_partner_is_no_pair(speech_folder, tmp_path):
+def test_files_without_a_partner_form_no_pair(speech_folder, tmp_path):
     for name in ("low", "high"):
         (tmp_path / name).mkdir()
         for n, path in enumerate(sorted((speech_folder / name).iterdir())[:6]):
@@ -73,12 +73,12 @@ def test_pairs_are_counted_and_so_is_what_has_no_partner(long_records):
     )
 
 
-def test_two_files_of_one_name_are_no_pair_of_a_third(long_records):
+def test_two_files_of_one_name_are_refused_as_a_pair(long_records):
     data = renamed(long_records, id="a/y.flac")
     with pytest.raises(ValueError, match="a/y.flac and a/y.wav have the same name except for extension"):
         pairs.pair_names(data, "train")
 
 
-def test_a_pair_of_recordings_of_different_lengths_is_drawn_as_far_as_both_go(long_records):
+def test_a_pair_is_drawn_up_to_its_shorter_recording(long_records):
     drawn = pairs.pair_draws(renamed(long_records, active=(1024,) * 3), "train", 128)
     assert sorted(segment for name, segment, *_ in drawn if name == "a/x.wav") == [0, 1, 2]

@@ -28,7 +28,7 @@ class Paired:
 
 
 @pytest.fixture(scope="module")
-def data_of(speech_records, picture_records):
+def records_by_kind(speech_records, picture_records):
     return {"speech": dataset.open_records(speech_records), "picture": dataset.open_records(picture_records)}
 
 
@@ -50,20 +50,20 @@ def assert_same(found, wanted):
 
 
 @KINDS
-def test_equal_weights_give_the_very_batches_of_none(data_of, kind):
-    assert_same(batches(weighed(data_of[kind], lambda _: 2.5), 30), batches(data_of[kind], 30))
+def test_equal_weights_give_the_very_batches_of_none(records_by_kind, kind):
+    assert_same(batches(weighed(records_by_kind[kind], lambda _: 2.5), 30), batches(records_by_kind[kind], 30))
 
 
 @KINDS
-def test_weighted_batches_from_a_step_on_are_those_after_so_many(data_of, kind):
-    data = weighed(data_of[kind], lambda place: place % 3)
+def test_weighted_batches_from_a_step_on_are_those_after_so_many(records_by_kind, kind):
+    data = weighed(records_by_kind[kind], lambda place: place % 3)
     whole = batches(data, 20, batch_size=3)
     for start in (1, 7, 17):
         assert_same(batches(data, 2, batch_size=3, start_step=start), whole[start : start + 2])
 
 
-def test_what_weighs_more_is_drawn_more_often_and_what_weighs_nothing_never(data_of):
-    data = data_of["picture"]
+def test_what_weighs_more_is_drawn_more_often_and_what_weighs_nothing_never(records_by_kind):
+    data = records_by_kind["picture"]
     pictures = {
         x.tobytes(): source.id
         for name in data.spec.domains
@@ -80,9 +80,9 @@ def test_what_weighs_more_is_drawn_more_often_and_what_weighs_nothing_never(data
             assert places[identifier] % 4 or not found[identifier]
 
 
-def test_validation_knows_no_weights(data_of):
-    data = weighed(data_of["picture"], lambda place: place % 2)
-    assert_same(batches(data, 5, split="val"), batches(data_of["picture"], 5, split="val"))
+def test_validation_knows_no_weights(records_by_kind):
+    data = weighed(records_by_kind["picture"], lambda place: place % 2)
+    assert_same(batches(data, 5, split="val"), batches(records_by_kind["picture"], 5, split="val"))
 
 
 @given(shares=st.lists(st.floats(0.01, 10), min_size=1, max_size=20), seed=st.integers(0, 99))
@@ -96,11 +96,11 @@ def test_an_epoch_draws_each_record_by_its_share_and_all_as_often_as_wanted(shar
     assert np.all(np.abs(found - wanted) < 1 + 1e-5)
 
 
-def test_pairs_and_weights_of_nothing_are_refused(data_of):
+def test_pairs_and_weights_of_nothing_are_refused(records_by_kind):
     with pytest.raises(ValueError, match="cannot be used with paired batches"):
-        batches(weighed(data_of["speech"], lambda _: 1), 1, form=Paired)
+        batches(weighed(records_by_kind["speech"], lambda _: 1), 1, form=Paired)
     with pytest.raises(ValueError, match="domain low: all weights are zero"):
-        batches(weighed(data_of["speech"], lambda _: 0), 1)
+        batches(weighed(records_by_kind["speech"], lambda _: 0), 1)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ def test_pairs_and_weights_of_nothing_are_refused(data_of):
         ("id,segment,weight\na,0,1\n", "no weight for .*/clip_.*wanted the file of these records"),
     ],
 )
-def test_a_sidecar_that_does_not_fit_is_refused(data_of, tmp_path, text, said):
+def test_a_sidecar_that_does_not_fit_is_refused(records_by_kind, tmp_path, text, said):
     path = tmp_path / "weights.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=f"weights.csv.*{said}"):
-        sample_weights.read_weights(str(path), data_of["speech"].sources)
+        sample_weights.read_weights(str(path), records_by_kind["speech"].sources)
 
 
 def test_a_run_goes_on_with_the_same_weights_only(tmp_path):
@@ -137,8 +137,8 @@ def test_a_run_goes_on_with_the_same_weights_only(tmp_path):
         sample_weights.config_entry("none.csv")
 
 
-def test_two_files_that_differ_in_how_accents_are_encoded_have_weights_of_their_own(data_of, tmp_path):
-    source = next(source for source in data_of["picture"].sources if source.split == "train")
+def test_two_files_that_differ_in_how_accents_are_encoded_have_weights_of_their_own(records_by_kind, tmp_path):
+    source = next(source for source in records_by_kind["picture"].sources if source.split == "train")
     spelt = ["a/\u00e9.png", "a/e\u0301.png"]
     found = [dataclasses.replace(source, id=name) for name in spelt]
     (tmp_path / "weights.csv").write_text(

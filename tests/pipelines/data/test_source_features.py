@@ -24,11 +24,11 @@ def test_an_excerpt_is_a_stretch_that_sounds_and_parallel_files_give_the_same(lo
     assert 30 * 1024 <= source_features.excerpt_start(source, 1024, 1024) <= 31 * 1024
 
 
-def test_the_kept_samples_of_a_recording_give_its_kept_frames(spoken):
-    front_end = spoken.spec.features
-    for source, log_mels in source_features.read_sources(spoken, "train", "low"):
-        shards = tf.data.TFRecordDataset(spoken.shards("train", "low"))
-        parsed = [cropping.parse_example(r, spoken.spec, waveform=True) for r in shards]
+def test_the_kept_samples_of_a_recording_give_its_kept_frames(segmented_records):
+    front_end = segmented_records.spec.features
+    for source, log_mels in source_features.read_sources(segmented_records, "train", "low"):
+        shards = tf.data.TFRecordDataset(segmented_records.shards("train", "low"))
+        parsed = [cropping.parse_example(r, segmented_records.spec, waveform=True) for r in shards]
         parts = [p["waveform"] for p in parsed if p["id"].numpy().decode() == source.id]
         assert len(parts) == len(source.active) > 1
         y = np.concatenate(parts)
@@ -36,9 +36,9 @@ def test_the_kept_samples_of_a_recording_give_its_kept_frames(spoken):
         np.testing.assert_allclose(found, log_mels, atol=0.04)  # both are half floats
 
 
-def test_whole_recordings_come_once_each_from_several_shards(scarce):
-    assert len(scarce.shards("train", "low")) > 2
-    found = {source.id: x for source, x in source_features.read_sources(scarce, "train", "low")}
-    assert sorted(found) == [source.id for source in scarce.sources_of("train", "low")]
-    for source in scarce.sources_of("train", "low"):
+def test_whole_recordings_come_once_each_from_several_shards(sparse_records):
+    assert len(sparse_records.shards("train", "low")) > 2
+    found = {source.id: x for source, x in source_features.read_sources(sparse_records, "train", "low")}
+    assert sorted(found) == [source.id for source in sparse_records.sources_of("train", "low")]
+    for source in sparse_records.sources_of("train", "low"):
         assert len(source.active) > 2 and len(found[source.id]) == source.frames

@@ -4,7 +4,7 @@ from pipelines.data import domains, work_rows
 from pipelines.data.split_fractions import MAX_FRACTION, adjust_fractions
 
 
-def test_small_domains_have_something_for_every_split_that_is_asked_for(tree):
+def test_small_domains_have_files_in_every_requested_split(tree):
     for seed in range(20):
         folder = tree(*(f"{name}/{seed}_{n}.wav" for name in "ab" for n in range(12)))
         made = domains.read_domains(f"{name}={folder}/{name}/{seed}_*.wav" for name in "ab")
@@ -16,7 +16,7 @@ def test_small_domains_have_something_for_every_split_that_is_asked_for(tree):
         assert spared["a"] == spared["b"] == {"train", "val", "test"}
 
 
-def test_shares_that_suffice_or_were_not_asked_for_stay(tree):
+def test_sufficient_or_zero_fractions_do_not_change(tree):
     folder = tree(*(f"a/{n}.wav" for n in range(60)), *(f"few/{n}.wav" for n in range(9)))
     every = [domains.read_domains([f"a={folder}/a"]), domains.read_domains([f"few={folder}/few"])]
     for made, asked in zip(every, [(0.2, 0.2), (0.05, 0.05)], strict=True):

@@ -42,7 +42,7 @@ def test_splits_are_the_same_in_any_process():
 
 @laws
 @given(unicode_names, st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 0.5))
-def test_a_source_leaves_its_split_only_for_one_that_grew(key, val, test, more):
+def test_a_source_changes_its_split_only_to_a_split_that_grew(key, val, test, more):
     def split(**fractions):
         return splits.split_of(key, **fractions)
 
@@ -56,7 +56,7 @@ def test_a_source_leaves_its_split_only_for_one_that_grew(key, val, test, more):
         assert split(val_fraction=val + more, test_fraction=test) == before
 
 
-def test_the_shares_are_about_those_asked_for():
+def test_split_sizes_are_near_the_requested_fractions():
     found = [splits.split_of(f"speaker {n}", val_fraction=0.1, test_fraction=0.2) for n in range(10000)]
     for split, share in {"train": 0.7, "val": 0.1, "test": 0.2}.items():
         assert abs(found.count(split) / 10000 - share) < 4 * (share * (1 - share) / 10000) ** 0.5

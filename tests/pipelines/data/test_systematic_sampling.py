@@ -25,7 +25,7 @@ def test_rounds_spread_the_draws_of_an_epoch_evenly(draws, seed):
         assert times[:number].sum() + before == draw and before < times[number].sum()
 
 
-def test_a_round_passes_over_few_records_for_each_that_it_draws():
+def test_a_round_skips_few_records_for_each_drawn_record():
     assert (
         systematic_sampling.SamplingRounds([1000] + [1] * 99, seed=0).rounds_per_epoch
         <= systematic_sampling.MAX_RECORDS_PER_DRAW * 11

@@ -72,7 +72,7 @@ def test_speech_is_shown_as_source_converted_and_target(evaluated):
         assert picture.width > 3 * picture.height
 
 
-def test_a_model_that_encodes_is_judged_by_its_reconstructions(code_run, held_out, tmp_path):
-    table = run_evaluation.evaluate(code_run, held_out, str(tmp_path))["reconstruction"]
+def test_a_model_that_encodes_is_evaluated_by_its_reconstructions(autoencoder_run, held_out, tmp_path):
+    table = run_evaluation.evaluate(autoencoder_run, held_out, str(tmp_path))["reconstruction"]
     assert set(table) == {"low", "high"}
     assert all(np.isfinite(row["model"]) and row["mean_of_data"] > 0.1 for row in table.values())

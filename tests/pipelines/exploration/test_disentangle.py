@@ -5,37 +5,37 @@ import pytest
 from pipelines.data import dataset
 
 
-def test_codes_are_scored_against_the_factors_that_drew_them(explored):
-    numbers, rows, _ = explored("disentangle", "pictures")
+def test_codes_are_scored_against_the_factors_that_drew_them(run_job):
+    numbers, rows, _ = run_job("disentangle", "pictures")
     assert numbers["files"] == 60
     names = {"mig", "modularity", "sap", "factor_vae", "dci_disentanglement", "dci_completeness", "dci_informativeness"}
     assert set(rows[0]) == names and all(0 <= float(value) <= 1 for value in rows[0].values())
     assert set(numbers["gaps"]) == {"shape", "scale", "orientation", "x", "y"}
 
 
-def test_scores_that_need_two_factors_are_left_out_for_one(explored, runs, tmp_path):
+def test_scores_that_need_two_factors_are_left_out_for_one(run_job, runs, tmp_path):
     data, table = dataset.open_records(runs["speech"][1]), tmp_path / "labels.csv"
     table.write_text("id,voice\n" + "".join(f"{s.id},{s.domain}\n" for s in data.sources))
-    numbers, _, _ = explored("disentangle", "speech", labels=str(table))
+    numbers, _, _ = run_job("disentangle", "speech", labels=str(table))
     assert set(numbers["scores"]) == {"mig", "sap", "dci_completeness", "dci_informativeness"}
     table.write_text("id,rate\n" + "".join(f"{s.id},8000\n" for s in data.sources))
     with pytest.raises(ValueError, match="no factor varies"):
-        explored("disentangle", "speech", labels=str(table))
+        run_job("disentangle", "speech", labels=str(table))
 
 
-def test_factors_may_come_from_a_table(explored, runs, tmp_path):
+def test_factors_may_come_from_a_table(run_job, runs, tmp_path):
     data = dataset.open_records(runs["speech"][1])
     table = tmp_path / "labels.csv"
     table.write_text("id,rate,voice\n" + "".join(f"{s.id},8000,{s.domain}\n" for s in data.sources))
-    numbers, _, _ = explored("disentangle", "speech", labels=str(table))
+    numbers, _, _ = run_job("disentangle", "speech", labels=str(table))
     assert set(numbers["gaps"]) == {"voice"}  # what never varies has no gap, and takes no other's
     table.write_text("id,voice\nlow/clip_00.wav,low\n")
     with pytest.raises(ValueError, match=r"labels.csv: no row with the id low/clip_.*; 23 ids"):
-        explored("disentangle", "speech", labels=str(table))
+        run_job("disentangle", "speech", labels=str(table))
     with pytest.raises(ValueError, match="no such file"):
-        explored("disentangle", "speech", labels=str(tmp_path / "none.csv"))
+        run_job("disentangle", "speech", labels=str(tmp_path / "none.csv"))
 
 
-def test_without_factors_there_is_nothing_to_score(explored):
+def test_without_factors_there_is_nothing_to_score(run_job):
     with pytest.raises(ValueError, match=r"factors of these files are unknown.*--labels"):
-        explored("disentangle", "speech")
+        run_job("disentangle", "speech")

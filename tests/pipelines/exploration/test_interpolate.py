@@ -10,8 +10,8 @@ KINDS = pytest.mark.parametrize("kind", ["pictures", "speech"])
 
 
 @KINDS
-def test_a_path_between_files_is_measured_and_shown(explored, kind):
-    numbers, rows, page = explored("interpolate", kind, points=5)
+def test_a_path_between_files_is_measured_and_shown(run_job, kind):
+    numbers, rows, page = run_job("interpolate", kind, points=5)
     files = numbers["continuity"]["linear"]["n"]
     assert set(numbers["continuity"]) == {"linear", "spherical"} and len(rows) == 2 * files
     pairs = [frozenset((row["from"], row["to"])) for row in rows if row["path"] == "linear"]
@@ -21,8 +21,8 @@ def test_a_path_between_files_is_measured_and_shown(explored, kind):
     assert page.count("<audio") == (10 if kind == "speech" else 0)
 
 
-def test_a_path_may_begin_at_a_domain_and_end_at_a_file(explored, runs, speech_folder):
-    numbers, _, _ = explored("interpolate", "speech", between=("low", str(speech_folder / "high" / "clip_00.wav")))
+def test_a_path_may_begin_at_a_domain_and_end_at_a_file(run_job, runs, speech_folder):
+    numbers, _, _ = run_job("interpolate", "speech", between=("low", str(speech_folder / "high" / "clip_00.wav")))
     assert numbers["between"][0] == "low"
 
 
@@ -42,6 +42,6 @@ def test_the_ends_of_a_path_are_the_reconstructions(latent):
         (("low", __file__), "not readable as audio"),
     ],
 )
-def test_invalid_endpoints_are_refused(explored, between, message):
+def test_invalid_endpoints_are_refused(run_job, between, message):
     with pytest.raises(ValueError, match=message):
-        explored("interpolate", "speech", between=between)
+        run_job("interpolate", "speech", between=between)

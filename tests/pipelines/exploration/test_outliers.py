@@ -10,8 +10,8 @@ from pipelines.inference import exported_model, outlier_detector
 FRONT_END = ["n_fft=256", "n_mels=32"]
 
 
-def test_outliers_are_scored_and_the_threshold_is_stored_in_the_run(detecting):
-    run_dir, numbers, rows, _ = detecting
+def test_outliers_are_scored_and_the_threshold_is_stored_in_the_run(outlier_run):
+    run_dir, numbers, rows, _ = outlier_run
     assert set(numbers["detection"]) == {"noise", "inverted", "blurred"}
     for table in numbers["detection"].values():
         names = {"reconstruction", "mahalanobis", "knn", "negative_elbo", "sharpness", "combined"}
@@ -25,30 +25,30 @@ def test_outliers_are_scored_and_the_threshold_is_stored_in_the_run(detecting):
     assert detector.threshold == numbers["threshold"]
 
 
-def test_unreadable_ood_files_are_left_out(explored, enough, tmp_path, capsys):
+def test_unreadable_ood_files_are_left_out(run_job, low_thresholds, tmp_path, capsys):
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "broken.png").write_bytes(b"no picture")
     options = {"false_positive_rate": 0.3, "count": 1, "against": (f"odd={tmp_path}/odd",)}
     with pytest.raises(ValueError, match="--against=odd=.*: no file could be read"):
-        explored("outliers", "pictures", **options)
+        run_job("outliers", "pictures", **options)
     PIL.Image.new("RGB", (16, 16)).save(tmp_path / "odd" / "whole.png")
     (tmp_path / "odd" / "notes.txt").write_text("no picture either")
-    numbers, rows, _ = explored("outliers", "pictures", **options)
+    numbers, rows, _ = run_job("outliers", "pictures", **options)
     assert [row["id"] for row in rows if row["kind"] == "odd"] == [str(tmp_path / "odd" / "whole.png")]
     stderr = capsys.readouterr().err
     assert "broken.png: not readable as a picture" in stderr and "odd" in numbers["detection"]
     assert "1 of other endings (1 .txt)" in stderr
 
 
-def test_speech_is_separated_from_noise_and_from_given_files(explored, enough, speech_folder, tmp_path):
+def test_speech_is_separated_from_noise_and_from_given_files(run_job, low_thresholds, speech_folder, tmp_path):
     preprocess(speech_folder, tmp_path / "records", ("low", "high"), pairs=FRONT_END, fractions=(0.5, 0.2))
     options = {"false_positive_rate": 0.4, "against": (f"other={speech_folder}/high",)}
     options["data_dir"] = str(tmp_path / "records")
-    numbers, rows, page = explored("outliers", "speech", count=1, **options)
+    numbers, rows, page = run_job("outliers", "speech", count=1, **options)
     assert set(numbers["detection"]) == {"noise", "tones", "other"}
     assert "negative_elbo" not in rows[0] and page.count("<audio") == 2
 
 
-def test_too_few_held_out_files_set_no_threshold(explored):
+def test_too_few_held_out_files_set_no_threshold(run_job):
     with pytest.raises(ValueError, match=r"val split; wanted 20 or more to set a threshold, see --val_fraction"):
-        explored("outliers", "speech")
+        run_job("outliers", "speech")

@@ -7,8 +7,8 @@ KINDS = pytest.mark.parametrize("kind", ["pictures", "speech"])
 
 
 @KINDS
-def test_reconstructions_are_scored_by_file(explored, kind):
-    numbers, rows, page = explored("reconstruct", kind, count=2)
+def test_reconstructions_are_scored_by_file(run_job, kind):
+    numbers, rows, page = run_job("reconstruct", kind, count=2)
     assert numbers["errors"]["all"]["n"] == len(rows) == numbers["files"]
     mean = np.mean([float(row["squared_error"]) for row in rows])
     assert mean == pytest.approx(numbers["errors"]["all"]["squared_error"])

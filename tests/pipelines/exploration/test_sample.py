@@ -10,10 +10,10 @@ KINDS = pytest.mark.parametrize("kind", ["pictures", "speech"])
 
 
 @KINDS
-def test_samples_are_scored_against_the_data(explored, kind, tmp_path, monkeypatch):
+def test_samples_are_scored_against_the_data(run_job, kind, tmp_path, monkeypatch):
     monkeypatch.setattr(sample, "MIN_UNITS", 5)
     monkeypatch.setattr(outliers, "threshold", lambda scores, _: float(np.max(scores)))  # for fewer files than required
-    numbers, rows, page = explored("sample", kind, count=2)
+    numbers, rows, page = run_job("sample", kind, count=2)
     assert [row["from"] for row in rows] == ["held out", "reconstructed", "prior", "truncated", "mixture", "noise"]
     table = numbers["samples"]
     assert table["reconstructed"]["accepted"] >= 0.6 > table["noise"]["accepted"] == 0
@@ -22,9 +22,9 @@ def test_samples_are_scored_against_the_data(explored, kind, tmp_path, monkeypat
     assert len(list(tmp_path.glob("samples/*.wav"))) == page.count("<audio") == (6 if kind == "speech" else 0)
 
 
-def test_completeness_needs_enough_files(explored):
+def test_completeness_needs_enough_files(run_job):
     with pytest.raises(ValueError, match=r"11 images or windows in a split of .*; wanted 20 or more"):
-        explored("sample", "pictures")
+        run_job("sample", "pictures")
 
 
 def test_a_mixture_finds_the_clusters(rng):

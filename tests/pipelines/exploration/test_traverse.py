@@ -6,8 +6,8 @@ KINDS = pytest.mark.parametrize("kind", ["pictures", "speech"])
 
 
 @KINDS
-def test_dimensions_are_ranked_by_kl_or_variance(explored, kind):
-    numbers, rows, page = explored("traverse", kind, count=2, points=3)
+def test_dimensions_are_ranked_by_kl_or_variance(run_job, kind):
+    numbers, rows, page = run_job("traverse", kind, count=2, points=3)
     by = {"pictures": "KL", "speech": "variance"}[kind]
     values = [float(row[by]) for row in rows]
     assert values == sorted(values, reverse=True) and sorted(numbers["order"]) == [0, 1, 2, 3]

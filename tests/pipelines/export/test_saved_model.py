@@ -59,7 +59,7 @@ def test_the_export_describes_itself(exported, speech_run):
     assert run_directory.read_run(speech_run).config == facts["run"]["config"]
 
 
-def test_a_strange_signature_is_refused_at_export(speech_run, speech_records):
+def test_an_unknown_signature_is_refused_at_export(speech_run, speech_records):
     class Strange:
         spec, context = exported_model.Model(speech_run).spec, 0
 

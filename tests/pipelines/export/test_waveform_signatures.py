@@ -14,7 +14,7 @@ from pipelines.inference import exported_model, file_translator
 
 
 @pytest.mark.parametrize("samples", [1, 100, 2048, 12345])
-def test_waveforms_of_any_length_come_out_as_long(exported, samples):
+def test_waveforms_keep_their_length(exported, samples):
     x = np.float32(0.1 * np.sin(0.2 * np.arange(samples)))[None]
     y = exported["translate_ba_waveform"](waveform=tf.constant(x))["waveform"].numpy()
     assert y.shape == x.shape and np.isfinite(y).all() and np.abs(y).max() <= 1
@@ -41,7 +41,7 @@ def test_silence_stays_silent_beside_sound(exported):
     assert not y[0].any() and 0.3 < y[1].std() / x[1].std() < 3
 
 
-def test_an_offset_changes_nothing_of_what_comes_out(exported):
+def test_a_dc_offset_does_not_change_the_output(exported):
     x = 0.1 * voice(VOICES_HZ["low"], 0.9, 8000, seed=7)[None]
     translate = exported["translate_ab_waveform"]
     plain, odd = (translate(waveform=tf.constant(y))["waveform"].numpy() for y in (x, x + np.float32(0.3)))

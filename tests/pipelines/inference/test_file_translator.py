@@ -61,7 +61,7 @@ def test_a_recording_is_converted_alike_whatever_its_offset_scale_and_channels_a
         np.testing.assert_allclose(made, wanted * scale, atol=5e-3)
 
 
-def test_what_is_odd_about_a_recording_is_said_of_its_conversion(converter):
+def test_warnings_about_a_recording_are_part_of_its_result(converter):
     y, items = voice(110.0, 0.5, 8000, 1), []
     for samples in (y, np.stack([y, -y], 1), y * 30000):
         soundfile.write(file := io.BytesIO(), samples, 8000, format="WAV", subtype="FLOAT")

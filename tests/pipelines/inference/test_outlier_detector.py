@@ -14,14 +14,14 @@ from pipelines.inference import exported_model, outlier_detector
 from pipelines.jobs import translate_folder
 
 
-def test_a_detector_of_the_other_kind_is_refused(detecting):
-    run_dir, *_ = detecting
+def test_a_detector_of_the_other_kind_is_refused(outlier_run):
+    run_dir, *_ = outlier_run
     with pytest.raises(ValueError, match="was trained on files of the kind image; these are of the kind audio"):
         outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir), kind="audio")
 
 
-def test_a_detector_of_other_weights_is_refused(detecting):
-    run_dir, *_ = detecting
+def test_a_detector_of_other_weights_is_refused(outlier_run):
+    run_dir, *_ = outlier_run
     path = pathlib.Path(run_dir, outlier_detector.JSON_FILE)
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "weights": "previous"}))
@@ -29,8 +29,8 @@ def test_a_detector_of_other_weights_is_refused(detecting):
         outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
 
 
-def test_a_stored_detector_gives_the_scores_of_the_job(detecting, runs):
-    run_dir, _, rows, _ = detecting
+def test_a_stored_detector_gives_the_scores_of_the_job(outlier_run, runs):
+    run_dir, _, rows, _ = outlier_run
     detector = outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
     scores = {row["id"]: float(row["combined"]) for row in rows}
     for source, x in source_features.read_sources(dataset.open_records(runs["pictures"][1]), "test", "drawn"):
@@ -57,8 +57,8 @@ def test_windows_of_a_long_file_are_the_same_from_file_and_records(latent, monke
     assert np.all(np.diff(starts) > 0) and starts[-1] > 0.9 * len(features) and np.median(starts) > 0.3 * len(features)
 
 
-def test_preprocess_leaves_out_outliers(detecting, tmp_path):
-    run_dir, _, _, _ = detecting
+def test_preprocess_leaves_out_outliers(outlier_run, tmp_path):
+    run_dir, _, _, _ = outlier_run
     rng = np.random.default_rng(0)
     (tmp_path / "mixed").mkdir()
     for n in range(6):
@@ -71,17 +71,17 @@ def test_preprocess_leaves_out_outliers(detecting, tmp_path):
     assert all(row["reason"].startswith("unlike the training data: outlier score") for row in rows)
 
 
-def test_translate_reports_outliers(detecting, picture_run, tmp_path, capsys):
+def test_translate_reports_outliers(outlier_run, picture_run, tmp_path, capsys):
     rng = np.random.default_rng(0)
     (tmp_path / "noise").mkdir()
     image.write(str(tmp_path / "noise" / "x.png"), rng.integers(0, 256, (16, 16, 1)).astype(np.uint8))
-    options = {"run_dir": picture_run, "target": "tinted", "screen": detecting[0]}
+    options = {"run_dir": picture_run, "target": "tinted", "screen": outlier_run[0]}
     translate_folder.translate(pattern=str(tmp_path / "noise"), output_dir=str(tmp_path / "out"), **options)
     (row,) = map(json.loads, (tmp_path / "out" / "translations.jsonl").read_text().splitlines())
     assert row["unlike"].startswith("unlike the training data")
     assert f"warning: {tmp_path}/noise/x.png: unlike" in capsys.readouterr().err
 
 
-def test_a_run_without_a_detector_is_refused(code_run):
+def test_a_run_without_a_detector_is_refused(autoencoder_run):
     with pytest.raises(ValueError, match=r"has no outliers.json; run .*--do=outliers to fit a detector"):
-        outlier_detector.Detector.load(code_run, None)
+        outlier_detector.Detector.load(autoencoder_run, None)

@@ -22,7 +22,7 @@ def test_a_checkpoint_that_cannot_be_read_is_named_in_one_line(speech_records, t
     assert "\n" not in str(caught.value) and not isinstance(caught.value, tf.errors.OpError)
 
 
-def test_what_was_half_written_is_not_restored(speech_records, tmp_path):
+def test_an_incomplete_checkpoint_is_not_restored(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae")
     made.checkpoints.latest.save(1)
     (tmp_path / "checkpoints" / "ckpt-2.data-00000-of-00001").write_bytes(b"half")
@@ -47,7 +47,7 @@ def test_a_full_disk_loses_no_checkpoint(speech_records, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("plugin", ["cyclegan", "mask_cyclegan"])
-def test_a_run_may_begin_with_the_networks_of_another(plugin, speech_records, tmp_path):
+def test_a_warm_start_copies_the_networks_of_another_run(plugin, speech_records, tmp_path):
     first = train(str(tmp_path / "first"), speech_records, plugin, ema=0.9)
     first.plugin.generator_optimizer.iterations.assign(7)
     for network in first.plugin.networks():
@@ -65,7 +65,7 @@ def test_a_run_may_begin_with_the_networks_of_another(plugin, speech_records, tm
     np.testing.assert_array_equal(optimizer.average, flat)
 
 
-def test_a_run_of_other_networks_is_no_beginning(speech_records, tmp_path):
+def test_a_warm_start_from_other_networks_is_refused(speech_records, tmp_path):
     other = train(str(tmp_path / "other"), speech_records, "ae")
     with pytest.raises(ValueError, match="other has no checkpoint"):
         checkpoint.warm_start(other.plugin, str(tmp_path / "other"))
@@ -76,7 +76,7 @@ def test_a_run_of_other_networks_is_no_beginning(speech_records, tmp_path):
             checkpoint.warm_start(made.plugin, str(tmp_path / "other"))
 
 
-def test_what_a_run_began_with_need_not_be_said_again(speech_records, tmp_path):
+def test_a_resumed_run_remembers_its_warm_start(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae")
     begun = dataclasses.replace(made.run, warm_start="first")
     run_directory.write_run(str(tmp_path), begun)

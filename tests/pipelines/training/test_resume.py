@@ -9,7 +9,7 @@ from pipelines import config, run_directory
 from pipelines.training import resume
 
 
-def test_only_the_same_run_goes_on(speech_records, tmp_path):
+def test_only_the_same_run_resumes(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae")
     made.checkpoints.latest.save(0)
     longer = run_directory.Run(**{**config.to_json(made.run), "config": {**made.run.config, "steps": 9}})
@@ -19,7 +19,7 @@ def test_only_the_same_run_goes_on(speech_records, tmp_path):
         resume.resolve_resume(str(tmp_path), other)
 
 
-def test_another_run_is_refused_by_what_matters_most(speech_records, tmp_path):
+def test_the_refusal_of_another_run_names_the_main_difference(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae")
     made.checkpoints.latest.save(0)
     other = dataclasses.replace(made.run, plugin="vae", config={})
@@ -28,7 +28,7 @@ def test_another_run_is_refused_by_what_matters_most(speech_records, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["export", "next_export", "checkpoints", "best"])
-def test_folders_of_somebody_else_are_no_run(speech_records, tmp_path, name):
+def test_folders_without_a_config_are_not_a_run(speech_records, tmp_path, name):
     made = train(str(tmp_path / "other"), speech_records, "ae")
     place = tmp_path / "mine" / name
     place.mkdir(parents=True)

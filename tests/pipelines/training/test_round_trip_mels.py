@@ -13,7 +13,7 @@ from pipelines.training import round_trip_mels
 from plugins import vocoder
 
 
-def test_mels_may_be_those_of_a_translator_there_and_back(waveform_records, speech_run, tmp_path):
+def test_training_mels_can_be_round_trips_through_a_translator(waveform_records, speech_run, tmp_path):
     data = dataset.open_records(waveform_records)
     shown = round_trip_mels.with_round_trip_mels(data, vocoder.Config(mels_from=speech_run))
     model, small = exported_model.Model(speech_run), vocoder.Config(crop_frames=16, adversarial=0.0)
@@ -31,7 +31,7 @@ def test_mels_may_be_those_of_a_translator_there_and_back(waveform_records, spee
         train(str(tmp_path / "run"), waveform_records, "vocoder", mels_from="nowhere")
 
 
-def test_a_run_that_does_not_know_a_domain_is_refused(waveform_records, speech_run):
+def test_a_run_without_the_domain_is_refused(waveform_records, speech_run):
     spec = dataclasses.replace(dataset.open_records(waveform_records).spec, domains=("lowest",))
     with pytest.raises(ValueError, match="the model has no domain lowest; did you mean low?"):
         round_trip_mels.RoundTrip(speech_run, spec)

@@ -20,7 +20,7 @@ from pipelines.training import checkpoint, metrics_log, model_summary, trainer, 
 from plugins import autoencoder
 
 EAGERLY = trainer.Intervals(log_steps=1, validations=3, checkpoint_s=0.0)
-UNSEEN = trainer.Intervals(log_steps=1, validations=0, checkpoint_s=0.0)
+NO_EVALUATION = trainer.Intervals(log_steps=1, validations=0, checkpoint_s=0.0)
 
 
 def variables(run_dir):
@@ -144,7 +144,7 @@ def exploding(monkeypatch):
 def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(
     exploding, speech_records, tmp_path, features_only, capsys
 ):
-    made = train(str(tmp_path), speech_records, "exploding", steps=5, intervals=UNSEEN)
+    made = train(str(tmp_path), speech_records, "exploding", steps=5, intervals=NO_EVALUATION)
     values = made.fit()
     assert np.isfinite(values["reconstruction"]) and float(made.plugin.learning_rate_scale) == 0.5
     assert "step 4: reconstruction not finite; back to step 3, learning rates times 0.5" in capsys.readouterr().err
@@ -154,7 +154,7 @@ def test_a_diverged_run_returns_to_its_checkpoint_with_half_the_rate(
 
 def test_a_run_that_diverges_again_and_again_gives_up(exploding, speech_records, tmp_path):
     with pytest.raises(trainer.Diverged, match="training diverged 4 times"):
-        train(str(tmp_path), speech_records, "hopeless", steps=5, intervals=UNSEEN).fit()
+        train(str(tmp_path), speech_records, "hopeless", steps=5, intervals=NO_EVALUATION).fit()
     assert not (tmp_path / "export").exists()
 
 
