@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # the Google clients announce the Python versions they will drop
+    warnings.simplefilter("ignore")  # the Google clients warn of Python versions that they will not support
     logging.disable(logging.WARNING)
     from apache_beam.metrics import Metrics, MetricsFilter
     from apache_beam.metrics import monitoring_infos as infos

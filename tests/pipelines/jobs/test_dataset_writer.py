@@ -126,6 +126,19 @@ def test_one_long_recording_beside_clips_is_cut_up_so_that_it_trains(tmp_path):
         assert source.length == pytest.approx(seconds) and len(log_mels) == spec.frames(round(seconds * RATE_HZ))
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_progress_ends_with_two_passes_for_each_file(tmp_path, capsys, processes):
+    (tmp_path / "long").mkdir()
+    y = np.concatenate([voice(110.0, 10.0, RATE_HZ, seed=n) for n in range(4)])
+    soundfile.write(tmp_path / "long" / "interview.wav", y, RATE_HZ)  # divided among the splits
+    (tmp_path / "long" / "broken.wav").write_text("")  # read once only
+    write_voices(tmp_path, 3)
+    beam = ["--direct_running_mode=multi_processing", f"--direct_num_workers={processes}"] if processes > 1 else []
+    prepare(tmp_path / "out", *beam, long=tmp_path / "long", high=tmp_path / "high")
+    (last,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("preprocess")][-1:]
+    assert last.startswith("preprocess audio: 10/10 file passes")
+
+
 @pytest.mark.parametrize(
     ("count", "seconds", "options", "cut"),
     [
