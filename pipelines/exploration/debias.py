@@ -84,7 +84,7 @@ def unit_weights(
       codes: of each file's units, `[units, latent]`.
       alpha: smoothing constant.
     """
-    coded_domain = model.run_config["config"].get("coded", "")  # DB-VAE can have codes for one domain only
+    coded_domain = model.plugin_config.get("encoded_domain", "")  # DB-VAE can have codes for one domain only
     weights = [np.ones(len(file.units)) for file in files]
     for domain in model.data.spec.domains:
         indices = [n for n, file in enumerate(files) if file.source.domain == domain]

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+import plugins
 from models.errors import UserError
+from pipelines import config
 from pipelines.data import dataset, source_features, source_files
 from pipelines.exploration import job
 from pipelines.inference import outlier_detector
@@ -78,6 +80,11 @@ class LatentModel:
     def run_config(self) -> dict:
         """The run's whole configuration."""
         return self.exported.facts["run"]
+
+    @property
+    def plugin_config(self) -> dict:
+        """The plugin's configuration under the current names of its keys, also of an older run."""
+        return config.rename_keys(plugins.load(self.run_config["plugin"]).Config, self.run_config["config"])
 
     def files(self, split: str, *, max_files: int | None = MAX_FILES) -> list[File]:
         """Read the files of a split, sorted by domain and id, without recordings that have no sound.

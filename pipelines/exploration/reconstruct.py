@@ -42,7 +42,7 @@ def run(job_config: JobConfig) -> JobResult:
         columns = 6 if model.spec.kind == "image" else 3
         samples = [{"parts": parts[n : n + columns], "columns": columns} for n in range(0, len(parts), columns)]
         sections.append(html_report.Section(title, samples=samples))
-    latent = int(model.run_config["config"].get("latent", 0))
+    latent = int(model.plugin_config.get("latent", 0))
     numbers = {"files": len(files), "errors": table, "compression": compression(model, latent)}
     overall = table["all"]
     summary = (

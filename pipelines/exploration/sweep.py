@@ -203,7 +203,7 @@ def score_run(job_config: JobConfig, point: GridPoint) -> dict:
     model = LatentModel(dataclasses.replace(job_config, run_dir=_run_dir(job_config, point)))
     files = model.files(job_config.split)
     scores = reconstruct.mean_scores([reconstruct.score_file(model, file, model.reconstruct(file)) for file in files])
-    plugin_config = model.run_config["config"]
+    plugin_config = model.plugin_config
     row = {
         "plugin": point.plugin,
         **{key: plugin_config[key] for key, _ in point.values},

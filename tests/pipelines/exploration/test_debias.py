@@ -100,7 +100,7 @@ def test_sampling_shares_follow_the_crops_of_training():
 
 def test_weights_of_domains_without_codes_are_one(runs, monkeypatch):
     class Coded:
-        run_config = {"config": {"encoded_domain": "b"}}
+        plugin_config = {"encoded_domain": "b"}
         job_config = job.JobConfig(do="debias", run_dir="", data_dir="", output_dir="")
         data = dataset.Records("", dataset.Spec(None, ("a", "b"), {}), ())
 
