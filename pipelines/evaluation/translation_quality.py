@@ -91,13 +91,13 @@ class Evaluator:
     def _read_test_examples(self, run_dir: str) -> dict[str, list[Example]]:
         """Test examples by domain, without files that the run was trained on; warns of these on stderr."""
         test_sources = (source for source in self.data.sources if source.split == "test")
-        training_data = fingerprint.TrainingParts.of_run(run_dir, self.model.facts["run"]["data_dir"], test_sources)
+        training_data = fingerprint.TrainingParts.from_run(run_dir, self.model.facts["run"]["data_dir"], test_sources)
         test = {name: read_examples(self.data, "test", name, exclude=training_data) for name in self.spec.domains}
         for name in self.spec.domains:
-            excluded = [s.id for s in self.data.of("test", name) if s in training_data]
+            excluded = [s.id for s in self.data.sources_of("test", name) if s in training_data]
             if excluded:
-                left_out = f"{len(excluded)} test files of {name} are left out, such as {excluded[0]}"
-                print(f"warning: {left_out}: {run_dir} was trained on the same bytes", file=sys.stderr)
+                ignored = f"{len(excluded)} test files of {name} are left out, such as {excluded[0]}"
+                print(f"warning: {ignored}: {run_dir} was trained on the same bytes", file=sys.stderr)
             if not test[name]:
                 silent = " with sound" if self.spec.kind == "audio" else ""
                 kind = " other than those that the run was trained on" if excluded else silent
@@ -129,7 +129,7 @@ class Evaluator:
 
         Files in the test split are left out: the records may have been split anew since, or may be others.
         """
-        test = fingerprint.TrainingParts.of(source for source in self.data.sources if source.split == "test")
+        test = fingerprint.TrainingParts.from_manifest(source for source in self.data.sources if source.split == "test")
         for data_dir in (self.model.facts["run"]["data_dir"], self.data.data_dir):
             try:
                 data = dataset.open_records(data_dir)

@@ -129,7 +129,7 @@ def read_groups(model: LatentModel, files: Sequence[File]) -> list[str]:
     if not model.job_config.labels:
         return [file.label for file in files]
     table = csv_table.read_table(model.job_config.labels, ("id", "group"))
-    rows = table.by_id().of_all(model.job_config.labels, [file.id for file in files])
+    rows = table.rows_by_id().get_all(model.job_config.labels, [file.id for file in files])
     if ungrouped := [file.id for file, row in zip(files, rows, strict=True) if not row.get("group")]:
         raise UserError(f"{model.job_config.labels}: no group for {ungrouped[0]}; wanted one for every file")
     return [row["group"] for row in rows]

@@ -102,8 +102,8 @@ def read_factors(model: LatentModel, files: Sequence[File]) -> dict[str, np.ndar
     if not model.job_config.labels and not all(tf.io.gfile.exists(path) for path in paths):
         return None
     tables = [csv_table.read_table(path, ("id",)) for path in paths]
-    by_id = csv_table.RowsById({name: row for table in tables for name, row in table.by_id().rows.items()})
-    rows = by_id.of_all(paths[0], [file.id for file in files])
+    by_id = csv_table.RowsById({name: row for table in tables for name, row in table.rows_by_id().rows.items()})
+    rows = by_id.get_all(paths[0], [file.id for file in files])
     names = [name for name in tables[0].columns if name and name not in ("id", "group")]
     if not names:
         return None

@@ -21,7 +21,7 @@ REVERSE = {"translate_ab": "translate_ba", "translate_ba": "translate_ab"}
 
 
 class RoundTrip:
-    """Log-mels through an exported run, in the graph: a function for `dataset.Records.imitate`.
+    """Log-mels through an exported run, in the graph: a function for `dataset.Records.mel_transform`.
 
     A model of two domains translates to the other domain and back, a model of many to each other domain in turn and
     back, and a model without translations reconstructs.
@@ -103,4 +103,4 @@ class RoundTrip:
 def with_round_trip_mels(data: dataset.Records, plugin_config) -> dataset.Records:
     """Return records that give round-trip log-mels if the plugin's key `mels_from` is set, else the records."""
     run_dir = getattr(plugin_config, "mels_from", "")
-    return dataclasses.replace(data, imitate=RoundTrip(run_dir, data.spec)) if run_dir else data
+    return dataclasses.replace(data, mel_transform=RoundTrip(run_dir, data.spec)) if run_dir else data

@@ -13,7 +13,7 @@ from pipelines.evaluation import examples
 
 def test_examples_are_selected_by_a_hash_and_not_by_their_order(speech_records, monkeypatch):
     data = dataset.open_records(speech_records)
-    all_ids = [source.id for source in data.of("train", "low")]
+    all_ids = [source.id for source in data.sources_of("train", "low")]
     monkeypatch.setattr(examples, "MAX_SOURCES", 3)
     selected = {name: examples.read_examples(data, "train", name) for name in ("low", "high")}
     ids = [x.id for x in selected["low"]]

@@ -68,7 +68,7 @@ def test_training_accepts_the_sidecar(runs, tmp_path, capsys):
     data = dataset.open_records(runs["db_vae"][1])
     weights = sample_weights.read_weights(str(tmp_path / "w.csv"), data.sources)
     for domain in data.spec.domains:
-        domain_weights = [weights[source.id, 0] for source in data.of("train", domain)]
+        domain_weights = [weights[source.id, 0] for source in data.sources_of("train", domain)]
         assert np.mean(domain_weights) == pytest.approx(1, abs=1e-3) and min(domain_weights) > 0
     weighted = dataclasses.replace(data, weights=weights)
     trainer = train(str(tmp_path / "run"), runs["db_vae"][1], "ae", latent=2)

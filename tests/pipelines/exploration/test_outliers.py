@@ -37,7 +37,7 @@ def test_unreadable_ood_files_are_left_out(run_job, low_thresholds, tmp_path, ca
     assert [row["id"] for row in rows if row["kind"] == "odd"] == [str(tmp_path / "odd" / "whole.png")]
     stderr = capsys.readouterr().err
     assert "broken.png: not readable as a picture" in stderr and "odd" in numbers["detection"]
-    assert "1 of other endings (1 .txt)" in stderr
+    assert "1 files with other extensions (1 .txt)" in stderr
 
 
 def test_speech_is_separated_from_noise_and_from_given_files(run_job, low_thresholds, speech_folder, tmp_path):
