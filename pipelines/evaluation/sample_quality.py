@@ -47,12 +47,12 @@ def score_samples(
     if len(held_out_x) < 2:
         raise UserError(f"{len(held_out_x)} held-out examples; wanted two or more to compare samples with")
     components = PrincipalComponents(train_x)
-    reference, projected = components.of(held_out_x), components.of(samples)
+    reference, projected = components.transform(held_out_x), components.transform(samples)
     gaussian = np.random.default_rng(0).normal(size=(MAX_EXAMPLES, reference.shape[1]))
     gain, error = relative_similarity(projected, gaussian, reference)
     model_kid = {"kid": kernel_distance(projected, reference), "kid_gain": gain, "kid_gain_error": error}
     table = {
-        "training": {"n": len(train_x), "kid": kernel_distance(components.of(train_x), reference)},
+        "training": {"n": len(train_x), "kid": kernel_distance(components.transform(train_x), reference)},
         "gaussian": {"n": MAX_EXAMPLES, "kid": kernel_distance(gaussian, reference)},
         "model": {"n": MAX_EXAMPLES, **model_kid},
     }

@@ -57,8 +57,8 @@ def run(job_config: JobConfig) -> JobResult:
     scores = dis.scores(codes, values, seed=job_config.seed)
     entropies = np.maximum([dis.entropy(column) for column in values.T], 1e-12)
     information = dis.mutual_informations(codes, values) / entropies
-    varying = itertools.compress(factors, dis.varying(values))
-    gaps = dict(zip(varying, dis.gaps(codes, values).tolist(), strict=True))
+    varying = itertools.compress(factors, dis.varies(values))
+    gaps = dict(zip(varying, dis.mig_gaps(codes, values).tolist(), strict=True))
     order = np.argsort(-information.max(axis=1), kind="stable")
     labels = [f"dimension {n}" for n in order]
     figure = figures.plot_heat_map("information", information[order], labels, list(factors))

@@ -129,8 +129,8 @@ def score_samples(
     for name, examples in sets.items():
         table[name] = {"n": len(examples)}
         if examples is not held_out_x:  # originals are not outputs of the decoder
-            table[name]["accepted"] = support.accepted(examples)
-            table[name]["kid"] = kernel_distance(components.of(examples), components.of(held_out_x))
+            table[name]["accepted"] = support.acceptance_rate(examples)
+            table[name]["kid"] = kernel_distance(components.transform(examples), components.transform(held_out_x))
         table[name]["diversity"] = alarms.diversity(examples, held_out_x)
     return table
 

@@ -134,7 +134,7 @@ class UnitEncoder:
         codes = self.call("encode", units) if codes is None else codes
         reconstructed = self.call("reconstruct", units)
         error = np.square((units - reconstructed) / self.feature_scale).reshape(len(units), -1).mean(axis=1)
-        scores = {"reconstruction": error, "mahalanobis": reference.mahalanobis(codes), "knn": reference.nearest(codes)}
+        scores = {"reconstruction": error, "mahalanobis": reference.mahalanobis(codes), "knn": reference.knn(codes)}
         if "negative_elbo" in self.model.signatures:
             scores["negative_elbo"] = self.call("negative_elbo", units)
         return scores | {

@@ -35,7 +35,7 @@ class DataLoader:
             batch_size=self.config.batch_size,
             split=split,
             start_step=start_step,
-            share=distribution.worker_share(self.strategy),
+            shard=distribution.worker_share(self.strategy),
         )
         return iter(distribution.distribute(self.strategy, batches))
 

@@ -107,7 +107,7 @@ def rank_in_cluster(resolver: tf.distribute.cluster_resolver.ClusterResolver) ->
 def worker_share(strategy: tf.distribute.Strategy) -> WorkerShard:
     """Return the rows of each global batch that this process feeds to its replicas."""
     rank, num_workers = worker_rank(strategy)
-    return WorkerShard(worker=rank, workers=num_workers, replicas=strategy.num_replicas_in_sync // num_workers)
+    return WorkerShard(worker=rank, num_workers=num_workers, num_replicas=strategy.num_replicas_in_sync // num_workers)
 
 
 def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):
