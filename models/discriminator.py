@@ -8,7 +8,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from models import augment, image_pool, layers
+from models import augment, image_pool, spectral_norm
 from models.losses import adversarial, reduction
 from models.optimizer import Optimizer
 from models.stateless_random import StatelessRng
@@ -86,7 +86,7 @@ class Discriminator(tf.Module):
         fake = tf.nest.map_structure(tf.stop_gradient, fake)
         if self.pool is not None:
             fake = self.pool.query(fake, rng.stream(self.name).stream("pool"))
-        layers.update_spectral_norms(self.network)
+        spectral_norm.update_spectral_norms(self.network)
         with tf.GradientTape() as tape:
             values = self.losses(real, fake, rng)
             total = tf.add_n(list(values.values()))

@@ -77,41 +77,37 @@ def signatures(
       others: further signatures by name: functions of features of images or windows, `[n, ...]` to `[n, ...]`.
     """
     spec, latent = plugin.spec, plugin.config.latent
-    codes = [None, latent] if spec.kind == "image" else [None, None, latent]
-
-    def by_windows(fn):
-        def apply(features):
-            if spec.kind == "image":
-                return fn(features)
-            outputs = fn(_split_windows(features, plugin))
-            return tf.reshape(outputs, [tf.shape(features)[0], -1, *outputs.shape[1:]])
-
-        return apply
-
-    def function(fn):
-        return tf.function(fn, input_signature=[plugin.features_in()], autograph=False)
-
-    encode_all = by_windows(encode)
+    code_shape = [None, latent] if spec.kind == "image" else [None, None, latent]
+    code_input = [tf.TensorSpec(code_shape, tf.float32, "code")]
 
     def decode_all(code):
         if spec.kind == "image":
             return decode(code)
         return tf.reshape(decode(tf.reshape(code, [-1, latent])), [tf.shape(code)[0], -1, spec.bins])
 
-    named = {
-        "encode": function(encode_all),
-        "decode": tf.function(decode_all, input_signature=[tf.TensorSpec(codes, tf.float32, "code")], autograph=False),
-    }
+    encode_all = _by_windows(encode, plugin)
 
     def reconstruct(features):
         return decode_all(encode_all(features))[:, : tf.shape(features)[1]]
 
-    named |= {name: function(by_windows(fn)) for name, fn in (others or {}).items()}
-    return {
-        **named,
-        "reconstruct": function(reconstruct),
-        **({"sample": sample_signature(decode, latent)} if samples else {}),
-    }
+    by_name = {"encode": encode_all, "reconstruct": reconstruct}
+    by_name |= {name: _by_windows(fn, plugin) for name, fn in (others or {}).items()}
+    features_in = [plugin.features_in()]
+    functions = {name: tf.function(fn, input_signature=features_in, autograph=False) for name, fn in by_name.items()}
+    functions["decode"] = tf.function(decode_all, input_signature=code_input, autograph=False)
+    return functions | ({"sample": sample_signature(decode, latent)} if samples else {})
+
+
+def _by_windows(fn: Callable, plugin: base.Plugin) -> Callable:
+    """A function of images or windows `[n, ...]` as a function of images, or of speech window by window."""
+
+    def apply(features):
+        if plugin.spec.kind == "image":
+            return fn(features)
+        outputs = fn(_split_windows(features, plugin))
+        return tf.reshape(outputs, [tf.shape(features)[0], -1, *outputs.shape[1:]])
+
+    return apply
 
 
 def sample_signature(decode: Callable, latent: int) -> Callable:

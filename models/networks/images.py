@@ -12,6 +12,7 @@ import numpy as np
 
 from models import layers
 from models.features.image import ImageSpec
+from models.spectral_norm import SpectralConv2D
 
 
 def resnet_generator(
@@ -102,7 +103,7 @@ def patch_discriminator(
     x = keras.Input((spec.height, spec.width, num_images * spec.channels), name="pictures")
     num_downsamples = max(1, min(num_downsamples, int(np.log2(min(spec.height, spec.width))) - 2))
     options = {"padding": "same", "kernel_initializer": layers.dcgan_initializer()}
-    conv = layers.SpectralConv2D if spectral_norm else keras.layers.Conv2D
+    conv = SpectralConv2D if spectral_norm else keras.layers.Conv2D
     h = layers.leaky_relu(conv(channels, 4, 2, **options)(x))
     for n in range(1, num_downsamples + 1):
         strides = 2 if n < num_downsamples else 1
@@ -159,7 +160,7 @@ def image_discriminator(
     spec: ImageSpec, *, channels: int, spectral_norm: bool = False, offset: bool = True
 ) -> keras.Model:
     """One logit for a whole image, `[batch, 1]`: strided convolutions without normalisation, then a linear map."""
-    conv = layers.SpectralConv2D if spectral_norm else keras.layers.Conv2D
+    conv = SpectralConv2D if spectral_norm else keras.layers.Conv2D
     x = h = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
     for n in range(_num_downsamples(spec) + 1):
         h = layers.leaky_relu(conv(channels * 2**n, 4, 2, padding="same")(h))

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from models import layers
+from models.spectral_norm import SpectralConv2D
 
 
 def masked_generator(
@@ -74,7 +75,7 @@ def mel_patch_discriminator(bins: int, *, channels: int, spectral_norm: bool = F
 
     `channels` 128 is the paper's: outputs of the first convolution before its gate, which halves them.
     """
-    conv = layers.SpectralConv2D if spectral_norm else keras.layers.Conv2D
+    conv = SpectralConv2D if spectral_norm else keras.layers.Conv2D
     x = keras.Input((None, bins), name="mels")
     h = keras.layers.Reshape((-1, bins, 1))(x)
     h = layers.gated(conv(channels, 3, padding="same")(h))

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from models import layers
+from models.spectral_norm import SpectralConv1D
 
 
 def mel_generator(bins: int, *, channels: int, blocks: int, kernel: int, transport: np.ndarray) -> keras.Model:
@@ -46,7 +47,7 @@ def mel_discriminator(
     Convolutions over time with the bands as channels use pitch and formants together; patches over time and frequency
     took three times as long on a CPU and the translations were less intelligible.
     """
-    conv = layers.SpectralConv1D if spectral_norm else keras.layers.Conv1D
+    conv = SpectralConv1D if spectral_norm else keras.layers.Conv1D
     x = keras.Input((None, bins), name="mels")
     h = layers.leaky_relu(conv(channels, 5, padding="same")(x))
     for strides in (1, 2, 2):

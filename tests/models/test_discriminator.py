@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testbed import laws
 
-from models import augment, image_pool, layers
+from models import augment, image_pool, spectral_norm
 from models.discriminator import Discriminator, DiscriminatorConfig
 from models.optimizer import Optimizer
 from models.stateless_random import StatelessRng
@@ -70,7 +70,7 @@ def test_gradients_pass_through_augmentation(augmentation, shape):
 
 def build(pool=None, **config):
     keras.utils.set_random_seed(0)
-    network = keras.Sequential([keras.Input((4, 3)), layers.SpectralConv1D(2, 3), keras.layers.Dense(1)])
+    network = keras.Sequential([keras.Input((4, 3)), spectral_norm.SpectralConv1D(2, 3), keras.layers.Dense(1)])
     optimizer = Optimizer([network], lambda iterations: 0.01)
     config = DiscriminatorConfig(**config)
     return Discriminator(network, optimizer, config=config, name="discriminator", pool=pool)
