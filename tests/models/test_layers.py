@@ -103,3 +103,25 @@ def test_a_fixed_filter_is_that_of_the_transport_and_is_not_trained(half, frames
     model = keras.Model(inputs, layers.fixed_filter(inputs, taps))
     assert model.trainable_variables == [] and len(model.variables) == 1
     np.testing.assert_allclose(model(x[None])[0], transport.apply_kernel(x, taps), atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("kernel", "outputs"), [((15, 5), 1), ((7, 7), 3), ((4, 3), 2), ((1, 1), 1)])
+def test_a_tall_kernel_row_by_row_is_the_same_convolution(padding, kernel, outputs, rng):
+    tall = layers.TallConv2D(outputs, kernel, padding=padding)
+    x = tf.constant(rng.normal(size=(2, 21, 9, 4)), tf.float32)
+    found = tall(x)
+    wanted = tf.nn.conv2d(x, tall.kernel, 1, padding.upper()) + tall.bias
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert tall.compute_output_shape(x.shape) == tuple(wanted.shape)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "constant"])
+@pytest.mark.parametrize("size", [(1, 1), (5, 8)])
+def test_doubling_by_four_kernels_is_the_same_as_doubling_first(mode, size, rng):
+    doubling = layers.DoublingConv2D(3, reflected=mode == "reflect", bias_initializer="ones")
+    x = tf.constant(rng.normal(size=(2, *size, 4)), tf.float32)
+    found = doubling(x)
+    doubled = np.pad(x.numpy().repeat(2, axis=1).repeat(2, axis=2), [[0, 0], [1, 1], [1, 1], [0, 0]], mode=mode)
+    np.testing.assert_allclose(found, tf.nn.conv2d(doubled, doubling.kernel, 1, "VALID") + 1, atol=1e-5)
+    assert doubling.compute_output_shape(x.shape) == found.shape

@@ -69,4 +69,4 @@ def test_spectral_norm_applies_to_every_kernel_of_a_discriminator():
         mels.mel_discriminator(32, channels=4, spectral_norm=True),
     ):
         maps = [layer for layer in discriminator.layers if hasattr(layer, "kernel")]
-        assert maps and all(hasattr(layer, "iterate") for layer in maps)
+        assert maps and all(hasattr(layer, "power_iteration") for layer in maps)
