@@ -1,4 +1,4 @@
-"""What a step computes over all replicas, as if there were one."""
+"""Sums and concatenations over the replicas of a strategy, with gradients."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import tensorflow as tf
 
 
 def all_reduce_sum(x: tf.Tensor) -> tf.Tensor:
-    """The sum of the replicas' tensors; no gradient runs through it where there are several."""
+    """The sum of a tensor over the replicas; without a gradient if there are several."""
     context = tf.distribute.get_replica_context()
     return x if context.num_replicas_in_sync == 1 else context.all_reduce(tf.distribute.ReduceOp.SUM, x)
 
 
 def all_gather(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """The rows of all replicas in the order of the global batch.
+    """The rows of all replicas in the order of the global batch, with gradients.
 
-    Gradients run back: each replica's rows get the sum of what all replicas made of them.
+    The gradient of a replica's rows is the sum of the gradients on all replicas.
 
     Args:
       x: `[batch, ...]`, this replica's rows.
-      index: `[batch]` int32, their places in the global batch.
+      index: `[batch]` int32, their positions in the global batch.
 
     Returns:
       `[global batch, ...]`.
@@ -30,7 +30,7 @@ def all_gather(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
 
     @tf.custom_gradient
     def rows(x):
-        everyone = tf.gather(context.all_gather(x, axis=0), order)
-        return everyone, lambda slope: tf.gather(all_reduce_sum(slope), index)
+        global_rows = tf.gather(context.all_gather(x, axis=0), order)
+        return global_rows, lambda gradient: tf.gather(all_reduce_sum(gradient), index)
 
     return rows(x)

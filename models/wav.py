@@ -100,8 +100,8 @@ def _find_chunk(audio: tf.Tensor, name: str) -> tf.Tensor:
 
     (at,) = tf.while_loop(is_other_chunk, next_chunk, [tf.constant(12, tf.int64)], maximum_iterations=MAX_CHUNKS)
     inside = at + 8 <= total
-    found = inside & tf.logical_not(is_other_chunk(at))
-    return check(at, found, f"a WAV file without a chunk {name!r}") + 8
+    exists = inside & tf.logical_not(is_other_chunk(at))
+    return check(at, exists, f"a WAV file without a chunk {name!r}") + 8
 
 
 def _ends_in_chunks(audio: tf.Tensor, at: tf.Tensor) -> tf.Tensor:

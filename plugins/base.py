@@ -41,8 +41,8 @@ def require_at_least(config: Config, *, below: float = math.inf, **minimum: floa
     for name, bound in minimum.items():
         value = getattr(config, name)
         if not bound <= value < below:
-            wanted = f"{bound} or more" if below == math.inf else f"a number from {bound} to below {below}"
-            raise UserError(f"{name}={value}; wanted {wanted}")
+            valid = f"{bound} or more" if below == math.inf else f"a number from {bound} to below {below}"
+            raise UserError(f"{name}={value}; wanted {valid}")
 
 
 def padding_to_multiple(frames: tf.Tensor, multiple: int) -> tf.Tensor:
@@ -123,9 +123,9 @@ class Plugin(tf.Module):
             raise UserError(f"config is a {type(config).__name__}; wanted a {self.Config.__name__}")
         if spec.kind not in self.KINDS:
             raise UserError(f"{self.name} does not support {spec.kind}; wanted {' or '.join(self.KINDS)}")
-        wanted = 2 if self.BATCHES in ("unpaired", "paired") else 1
-        if len(spec.domains) < wanted:
-            raise UserError(f"domains {list(spec.domains)}; {self.name} wants {wanted}")
+        min_domains = 2 if self.BATCHES in ("unpaired", "paired") else 1
+        if len(spec.domains) < min_domains:
+            raise UserError(f"domains {list(spec.domains)}; {self.name} wants {min_domains}")
         self.config, self.spec = config, spec
         self.learning_rate_scale = tf.Variable(1.0, trainable=False, name="learning_rate_scale")
 

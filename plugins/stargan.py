@@ -105,8 +105,8 @@ class StarGAN(base.Plugin):
         """Linear transports `[source, target, frames, bins, bins]`."""
         moments = [self.spec.moments[name] for name in self.spec.domains]
         if self.config.transport and len(moments) > MAX_DOMAINS:
-            wanted = f"{MAX_DOMAINS} at most, or --set=transport=false"
-            raise UserError(f"{len(moments)} domains, a linear transport for every pair; wanted {wanted}")
+            limit = f"{MAX_DOMAINS} at most, or --set=transport=false"
+            raise UserError(f"{len(moments)} domains, a linear transport for every pair; wanted {limit}")
         pairs = [[(a, b if self.config.transport else a) for b in moments] for a in moments]
         kernels = [[transport.kernel(a, b, self.spec.features) for a, b in row] for row in pairs]
         return np.array(kernels, np.float32)

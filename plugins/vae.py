@@ -115,8 +115,8 @@ class BetaConfig(Config):
     def __post_init__(self):
         super().__post_init__()
         if self.capacity < 0 or self.capacity_steps < 1:
-            given = f"capacity={self.capacity}, capacity_steps={self.capacity_steps}"
-            raise UserError(f"{given}; wanted 0 or more nats, 1 or more steps")
+            values = f"capacity={self.capacity}, capacity_steps={self.capacity_steps}"
+            raise UserError(f"{values}; wanted 0 or more nats, 1 or more steps")
 
 
 class BetaVAE(VAE):

@@ -36,10 +36,10 @@ def patch_nce(query: tf.Tensor, key: tf.Tensor, temperature: float) -> tf.Tensor
     """How badly places of the output are recognised among those of its input, `[batch]` (Eq. 3 of arXiv:2007.15651).
 
     Args:
-      query: features `[batch, places, channels]` of the translation, of unit length.
-      key: features of the source at the same places.
+      query: features `[batch, positions, channels]` of the translation, of unit length.
+      key: features of the source at the same positions.
       temperature: of the softmax.
     """
     logits = tf.matmul(query, key, transpose_b=True) / temperature
-    places = tf.range(tf.shape(query)[1])[None] + tf.zeros([tf.shape(query)[0], 1], tf.int32)
-    return reduction.per_example(tf.nn.sparse_softmax_cross_entropy_with_logits(places, logits))
+    positions = tf.range(tf.shape(query)[1])[None] + tf.zeros([tf.shape(query)[0], 1], tf.int32)
+    return reduction.per_example(tf.nn.sparse_softmax_cross_entropy_with_logits(positions, logits))

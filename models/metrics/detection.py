@@ -68,9 +68,9 @@ def detection_metrics(normal: np.ndarray, ood: np.ndarray, *, seed: int = 0) -> 
     values, indices = np.unique(np.concatenate([normal, ood]), return_inverse=True)
     groups = indices[: len(normal)], indices[len(normal) :]
     rng = np.random.default_rng(seed)
-    drawn = [group[rng.integers(len(group), size=(DRAWS, len(group)))] for group in groups]
+    resamples = [group[rng.integers(len(group), size=(DRAWS, len(group)))] for group in groups]
     observed = [_histograms(group[None], len(values)) for group in groups]
-    resampled = [_histograms(group, len(values)) for group in drawn]
+    resampled = [_histograms(group, len(values)) for group in resamples]
     metrics = {}
     for name, metric in METRICS.items():
         value, trials = float(metric(*observed)[0]), len(ood) if name == "fpr95" else min(len(normal), len(ood))

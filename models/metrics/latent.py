@@ -54,20 +54,20 @@ class Support:
     most outputs; noise is rougher and has more residual power.
 
     Args:
-      known: `[n, ...]`, decoded outputs for some examples, at least as many as there are components.
+      reference: `[n, ...]`, decoded outputs for some examples, at least as many as there are components.
       others: `[m, ...]`, decoded outputs for other examples of the same distribution.
     """
 
-    def __init__(self, known: np.ndarray, others: np.ndarray):
-        self.components = PrincipalComponents(known)
-        self.known = self.components.transform(known)
+    def __init__(self, reference: np.ndarray, others: np.ndarray):
+        self.components = PrincipalComponents(reference)
+        self.reference = self.components.transform(reference)
         scores = self._scores(others)
         self.calibration = outliers.Calibration.of(scores)
         self.limit = outliers.threshold(outliers.cross_validated_scores(scores), 1 - ACCEPTED_SHARE)
 
     def _scores(self, examples: np.ndarray) -> dict[str, np.ndarray]:
         x = self.components.transform(examples)
-        squares = np.square(x).sum(axis=1)[:, None] + np.square(self.known).sum(axis=1) - 2 * x @ self.known.T
+        squares = np.square(x).sum(axis=1)[:, None] + np.square(self.reference).sum(axis=1) - 2 * x @ self.reference.T
         nearest = np.maximum(squares, 1e-12).min(axis=1)
         residual = self.components.residual_power(examples)
         roughness = outliers.roughness(examples)

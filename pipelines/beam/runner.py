@@ -55,14 +55,14 @@ def parse_options(arguments: list[str]) -> PipelineOptions:
     try:
         with contextlib.redirect_stderr(errors):
             parsed = PipelineOptions(arguments)
-            known_options, given_options = (
+            known_options, user_options = (
                 parsed.get_all_options(retain_unknown_options=retain) for retain in (False, True)
             )
     except SystemExit:
         raise UserError(f"Beam: {errors.getvalue().rpartition('error: ')[2]}") from None
     finally:
         logging.disable(logging.NOTSET)
-    unknown = sorted(set(given_options) - set(known_options))
+    unknown = sorted(set(user_options) - set(known_options))
     if unknown:
         raise UserError(f"Beam has no option --{unknown[0]}; {config.suggest(unknown[0], known_options)}")
     standard = parsed.view_as(StandardOptions)

@@ -20,10 +20,10 @@ from pipelines.beam import filesystem
 from pipelines.data import local_walk
 from pipelines.data.ignored_files import (
     CAPITALS,
-    ENDING,
+    EXTENSION,
+    LISTED_FILE,
     METADATA,
     RESULTS,
-    SEEN_FILE,
     TRANSLATIONS,
     IgnoredFiles,
     has_metadata_folder,
@@ -101,7 +101,7 @@ def _deduplicated(paths: Iterable[str], ignored: IgnoredFiles) -> Iterator[str]:
         folder, name = posixpath.split(path)
         key = (folder if filesystem.is_remote(path) else real_folder(folder), name)
         if key in visited:
-            ignored.add(SEEN_FILE, path)
+            ignored.add(LISTED_FILE, path)
         else:
             visited.add(key)
             yield path
@@ -150,7 +150,7 @@ def _list_remote(
         elif path in results or output_is_below and path.startswith(f"{output}/"):
             ignored.add(RESULTS, path)
         elif is_prefix and posixpath.splitext(name)[1].lower() not in suffixes:
-            ignored.add(ENDING, path)
+            ignored.add(EXTENSION, path)
         else:
             yield path, size
 

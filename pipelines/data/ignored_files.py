@@ -15,11 +15,11 @@ METADATA_PREFIXES = ("._", filesystem.PART_PREFIX)
 METADATA_FOLDERS = {"__macosx", "@eadir", ".git", ".svn", ".hg", ".trashes", ".spotlight-v100", ".fseventsd"}
 METADATA_FOLDERS |= {".ipynb_checkpoints", ".appledouble", ".crossfade-work"}
 TRANSLATIONS = "translations.jsonl"  # list of the results of `translate`, which are not inputs of a later job
-ENDING = "files with other extensions"
+EXTENSION = "files with other extensions"
 METADATA = "metadata files of an operating system or a tool"
 BROKEN = "broken links"
-SEEN_FOLDER = "links to a folder that is already listed"
-SEEN_FILE = "files already listed for another pattern, under another spelling of the path"
+LISTED_FOLDER = "links to a folder that is already listed"
+LISTED_FILE = "files already listed for another pattern, under another spelling of the path"
 UNREADABLE = "unreadable folders or files"
 IRREGULAR = "special files such as pipes or devices"
 CAPITALS = "files that match the pattern except for upper and lower case"
@@ -39,7 +39,7 @@ class IgnoredFiles:
         """Count one more name."""
         self.counts[reason] += 1
         self.examples.setdefault(reason, path)
-        if reason == ENDING:
+        if reason == EXTENSION:
             self.endings[posixpath.splitext(path)[1].lower() or "none"] += 1
 
     def summary(self) -> str:
@@ -47,7 +47,7 @@ class IgnoredFiles:
         parts = []
         for reason, count in sorted(self.counts.items()):
             first = printable(self.examples[reason])
-            if reason == ENDING:
+            if reason == EXTENSION:
                 by_frequency = sorted(self.endings.items(), key=lambda item: (-item[1], item[0]))
                 endings = ", ".join(f"{n} {ending}" for ending, n in by_frequency[:8])
                 parts.append(f"{count} {reason} ({endings})")

@@ -14,13 +14,13 @@ from pipelines.beam import filesystem
 from pipelines.data.ignored_files import (
     BROKEN,
     CAPITALS,
-    ENDING,
+    EXTENSION,
     IRREGULAR,
+    LISTED_FOLDER,
     METADATA,
     METADATA_FOLDERS,
     NAMED_FOLDER,
     RESULTS,
-    SEEN_FOLDER,
     TRANSLATIONS,
     UNREADABLE,
     IgnoredFiles,
@@ -106,7 +106,7 @@ class _Walk:
         try:
             status = os.stat(folder or ".")
             if (status.st_dev, status.st_ino) in self.visited:
-                self.ignored.add(SEEN_FOLDER, folder)
+                self.ignored.add(LISTED_FOLDER, folder)
                 return []
             self.visited.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(folder or "."), key=lambda entry: entry.name)
@@ -178,7 +178,7 @@ class _Walk:
         elif self.results and os.path.realpath(path) in self.results:
             reason = RESULTS
         elif take_all and posixpath.splitext(name)[1].lower() not in self.suffixes:
-            reason = ENDING
+            reason = EXTENSION
         else:
             return True
         self.ignored.add(reason, path)

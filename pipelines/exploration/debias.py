@@ -141,8 +141,8 @@ def sampling_shares(model: LatentModel, files: Sequence[File], file_weights: np.
     for domain in set(domains):
         in_domain = np.array(domains) == domain
         crops = [_crops_per_epoch(model, file) for file in files if file.source.domain == domain]
-        drawn = file_weights[in_domain] * crops
-        shares[in_domain] = drawn / drawn.sum() / len(set(domains))
+        draws = file_weights[in_domain] * crops
+        shares[in_domain] = draws / draws.sum() / len(set(domains))
     return shares
 
 

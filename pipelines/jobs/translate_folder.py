@@ -85,7 +85,7 @@ def _list_inputs(pattern: str, kind: str, output_dir: str) -> file_listing.Listi
       UserError: there are none.
     """
     listing = file_listing.list_files([pattern], front_end.known_suffixes(kind), output_dir=output_dir)
-    if not listing.files and ignored_files.ENDING in listing.ignored.counts:
+    if not listing.files and ignored_files.EXTENSION in listing.ignored.counts:
         ignored = listing.ignored.summary()
         raise UserError(f"--input={pattern}: no {kind} file, the kind this run was trained on; ignored: {ignored}")
     file_listing.require_files(f"--input={pattern}: no file matches", listing)

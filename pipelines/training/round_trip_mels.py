@@ -87,12 +87,12 @@ class RoundTrip:
         Args:
           log_mels: as in the records.
           domain: index of their domain in the records.
-          row: row of the training; rows take the paths in turn.
+          row: row of the training; rows alternate between the paths.
         """
-        turn = row // len(self.round_trip_functions)
+        round_number = row // len(self.round_trip_functions)
 
         def branch(functions):
-            index = tf.cast(turn % len(functions), tf.int32)
+            index = tf.cast(round_number % len(functions), tf.int32)
             return tf.switch_case(index, [functools.partial(function, log_mels[None]) for function in functions])
 
         branches = [functools.partial(branch, functions) for functions in self.round_trip_functions]

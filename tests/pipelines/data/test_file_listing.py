@@ -39,7 +39,7 @@ def test_a_folder_stands_for_known_endings_and_counts_the_others(tree):
     root = tree("1.wav", "b/2.WAV", "b/3.txt", "b/4.m4a", "c/5.m4a", "c/README")
     found = file_listing.list_files([root], SUFFIXES)
     assert names(found, root) == ["1.wav", "b/2.WAV"]
-    assert found.ignored.counts == {ignored_files.ENDING: 4}
+    assert found.ignored.counts == {ignored_files.EXTENSION: 4}
     assert found.ignored.summary() == "4 files with other extensions (2 .m4a, 1 .txt, 1 none)"
     assert found.total_bytes == len("1.wav") + len("2.WAV")
 
@@ -53,7 +53,7 @@ def test_links_to_folders_are_followed_once_and_loops_are_not(tree, form):
     found = file_listing.list_files([form.format(os.path.join(root, "real"))], SUFFIXES)
     assert f"{root}/real/s1/x.wav" in found.paths
     assert len(found.paths) == len({os.path.realpath(path) for path in found.paths})
-    assert found.ignored.counts[ignored_files.SEEN_FOLDER] >= (form != "{}//*/x.wav" and form != "{}/*/*.wav")
+    assert found.ignored.counts[ignored_files.LISTED_FOLDER] >= (form != "{}//*/x.wav" and form != "{}/*/*.wav")
 
 
 def test_a_file_that_patterns_spell_in_several_ways_is_listed_once(tree, monkeypatch):
@@ -62,14 +62,14 @@ def test_a_file_that_patterns_spell_in_several_ways_is_listed_once(tree, monkeyp
     monkeypatch.chdir(root)
     found = file_listing.list_files(["a", "c/../a", f"{root}/a/*.wav", "./a/x.wav", "link/b", "a/*"], SUFFIXES)
     assert found.paths == ["a/b/y.wav", "a/x.wav"]
-    assert found.ignored.counts[ignored_files.SEEN_FILE] == 5
+    assert found.ignored.counts[ignored_files.LISTED_FILE] == 5
 
 
 def test_a_folder_is_listed_under_its_own_name_also_where_a_link_comes_first(tree):
     root = tree("z/x.wav")
     os.symlink("z", os.path.join(root, "a"))
     found = file_listing.list_files([root], SUFFIXES)
-    assert names(found, root) == ["z/x.wav"] and found.ignored.counts == {ignored_files.SEEN_FOLDER: 1}
+    assert names(found, root) == ["z/x.wav"] and found.ignored.counts == {ignored_files.LISTED_FOLDER: 1}
 
 
 def test_what_is_no_file_is_counted_and_never_opened(tree):
@@ -287,7 +287,7 @@ def test_a_store_without_folders_is_listed_by_one_request(monkeypatch):
         found = file_listing.list_files([pattern], SUFFIXES, output_dir="store://bucket/in/out")
         assert found.paths == ["store://bucket/in/1.wav", "store://bucket/in/d/2.WAV"]
         assert found.root == "store://bucket/in/" and found.total_bytes == 6
-        assert found.ignored.counts == {ignored_files.METADATA: 1, ignored_files.ENDING: 1, ignored_files.RESULTS: 1}
+        assert found.ignored.counts == {ignored_files.METADATA: 1, ignored_files.EXTENSION: 1, ignored_files.RESULTS: 1}
         assert len(requests) == 1
     assert file_listing.list_files(["store://bucket/in.wav"], SUFFIXES).paths == ["store://bucket/in.wav"]
     assert file_listing.list_files(["store://bucket/in/**.wav"], SUFFIXES).ignored.counts[ignored_files.CAPITALS] == 1
