@@ -85,7 +85,7 @@ class TranslatorConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        base.require_at_least(self, below=3, generator_num_downsamples=1)  # sizes of pictures are multiples of 4
+        base.require_at_least(self, below=3, generator_num_downsamples=1)  # sizes of images are multiples of 4
 
 
 def discriminator_config(config: Config) -> discriminator.DiscriminatorConfig:

@@ -35,7 +35,7 @@ class Config(adversarial.Config):
             raise UserError(f"crop_frames={self.crop_frames}; the generator wants a multiple of 4")
 
 
-SMALL = {"channels": 16, "discriminator_channels": 32, "batch_size": 32, "ema": 0.99}  # of pictures
+SMALL = {"channels": 16, "discriminator_channels": 32, "batch_size": 32, "ema": 0.99}  # of images
 
 
 class DCGAN(base.Plugin):

@@ -97,7 +97,7 @@ def pictures() -> dict[str, bytes]:
     y, x = np.indices((48, 64))
     rgb = PIL.Image.fromarray(np.uint8(np.stack([3 * x, 5 * y, (x * y) % 251], -1)))
     grey, deep, real = rgb.convert("L"), PIL.Image.fromarray(np.uint16(900 * y + 13 * x)), rgb.convert("F")
-    asked = {name: [(name, rgb, {})] for name in image.picture_file.FORMATS if name in PIL.Image.SAVE}
+    asked = {name: [(name, rgb, {})] for name in image.image_file.FORMATS if name in PIL.Image.SAVE}
     asked["PNG"] += [("PNG", p, {}) for p in (grey, deep, rgb.quantize(64), rgb.convert("1"), rgb.convert("RGBA"))]
     asked["JPEG"] += [("JPEG", rgb, {"progressive": True}), ("JPEG", rgb.convert("CMYK"), {}), ("JPEG", grey, {})]
     asked["WEBP"] += [("WEBP", rgb, {"lossless": True})]
@@ -214,7 +214,7 @@ def read(name: str, content: bytes) -> np.ndarray:
     with tempfile.TemporaryFile() as file:  # a file of the system, as the jobs open: some decoders read it themselves
         file.write(content)
         file.seek(0)
-        if name.partition("/")[0] in image.picture_file.FORMATS:
+        if name.partition("/")[0] in image.image_file.FORMATS:
             image.probe(file)
             file.seek(0)
             return image.read(file, PIXELS)

@@ -14,7 +14,7 @@ def test_damaged_files_are_decoded_whole_or_refused_with_a_reason(kind):
 def test_every_ending_that_is_looked_for_can_be_fuzzed_or_is_read_only():
     written = {name.partition("/")[0] for name in fuzz.pictures()}
     read_only = {"CUR", "DCX", "FITS", "FLI", "FTEX", "GBR", "PCD", "PIXAR", "PSD", "SUN", "XPM"}
-    assert set(fuzz.image.picture_file.FORMATS) - {"HEIF"} == written | read_only
+    assert set(fuzz.image.image_file.FORMATS) - {"HEIF"} == written | read_only
 
 
 def answer(asked):

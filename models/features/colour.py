@@ -10,19 +10,19 @@ import PIL.Image
 import PIL.ImageCms
 
 SRGB_GAMMA = 2.2  # approximately
-GAMMA_RANGE = (0.2, 1.5)  # plausible gamma of a file; outside, a picture would be black or white
+GAMMA_RANGE = (0.2, 1.5)  # plausible gamma of a file; outside, an image would be black or white
 MAX_DIFFERENCE = 2  # of 255: profiles this near to sRGB are sRGB written by another program
 GRID = np.uint8(np.stack(np.meshgrid(*[[0, 51, 128, 204, 255]] * 3, indexing="ij"), -1).reshape(1, -1, 3))
 
 
 def flatten(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, tuple[str, ...]]:
-    """Convert a decoded 8-bit picture to mode "L" or "RGB" in sRGB, with transparency composited over white.
+    """Convert a decoded 8-bit image to mode "L" or "RGB" in sRGB, with transparency composited over white.
 
     Applies an embedded ICC profile (perceptual intent), or the gamma of a PNG without a profile; an unusable profile
     is ignored.
 
     Returns:
-      The picture, and notes for users on anything unusual.
+      The image, and notes for users on anything unusual.
     """
     profile = picture.info.get("icc_profile")
     base, alpha = _layers(picture)
@@ -46,7 +46,7 @@ def flatten(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, tuple[str, ...]]
 
 
 def is_grey(picture: PIL.Image.Image) -> bool:
-    """Whether an 8-bit picture becomes "L", by its mode before it is decoded."""
+    """Whether an 8-bit image becomes "L", by its mode before it is decoded."""
     return picture.mode in ("1", "L", "LA", "La")
 
 
@@ -55,7 +55,7 @@ def _message(error: Exception) -> str:
 
 
 def _layers(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, PIL.Image.Image | None]:
-    """Split a picture into colours ("L", "RGB", "CMYK" or "LAB") and opacity ("L"; None if opaque)."""
+    """Split an image into colours ("L", "RGB", "CMYK" or "LAB") and opacity ("L"; None if opaque)."""
     premultiplied = {"La": "LA", "RGBa": "RGBA"}
     if picture.mode in premultiplied:
         picture = picture.convert(premultiplied[picture.mode])

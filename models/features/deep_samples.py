@@ -9,15 +9,15 @@ from typing import BinaryIO
 import numpy as np
 import PIL.Image
 
-from models.features import picture_file
+from models.features import image_file
 from models.features.white_level import WHITES, Depth, bright_level, select_white
 
 BLOCK_SAMPLES = 1 << 22  # samples scaled at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class DeepPicture:
-    """A decoded picture of more than 8 bits.
+class DeepImage:
+    """A decoded image of more than 8 bits.
 
     Attributes:
       samples: `[height, width]` or `[height, width, 3]`; integers or floats.
@@ -33,12 +33,12 @@ class DeepPicture:
 
 
 def is_deep(picture: PIL.Image.Image) -> bool:
-    """Whether an opened picture has more than 8 bits per sample, or signed samples, which need scaling by white."""
+    """Whether an opened image has more than 8 bits per sample, or signed samples, which need scaling by white."""
     return _kind(picture) is not None
 
 
 def is_grey(picture: PIL.Image.Image) -> bool:
-    """Whether a deep picture has one channel, before it is decoded."""
+    """Whether a deep image has one channel, before it is decoded."""
     return not _is_colour(picture) or _raw_mode(picture).startswith("LA")
 
 
@@ -73,22 +73,22 @@ def _kind(picture: PIL.Image.Image) -> str | None:
     return "8-bit signed" if picture.mode == "L" and signed else None
 
 
-def read(picture: PIL.Image.Image, file: str | BinaryIO) -> DeepPicture:
-    """Decode a deep picture.
+def read(picture: PIL.Image.Image, file: str | BinaryIO) -> DeepImage:
+    """Decode a deep image.
 
     Args:
-      picture: from `picture_file.open_picture`, not yet decoded.
+      picture: from `image_file.open_image`, not yet decoded.
       file: the file it was opened from; read again for the lower byte of colours, which Pillow discards.
 
     Raises:
-      UserError: the picture is damaged or truncated.
+      UserError: the image is damaged or truncated.
     """
     kind, colour, raw = _kind(picture), _is_colour(picture), _raw_mode(picture)
-    inverted = _tag(picture, 262, 1) == 0 and picture.mode != "L"  # Pillow inverts 8-bit pictures only
+    inverted = _tag(picture, 262, 1) == 0 and picture.mode != "L"  # Pillow inverts 8-bit images only
     unsigned = picture.format == "TIFF" and _tag(picture, 339, 1) == 1
     max_sample = _tag(picture, 281, _tag(picture, 341, 0))
     stated, bits = _white_by_format(picture, kind), _significant_bits(picture, file)
-    picture_file.decode(picture)
+    image_file.decode(picture)
     samples = _upper_and_lower(picture, file, raw) if colour else np.asarray(picture)
     if kind == "8-bit signed":
         samples = samples.view(np.int8)
@@ -97,7 +97,7 @@ def read(picture: PIL.Image.Image, file: str | BinaryIO) -> DeepPicture:
     samples, alpha = _split_alpha(samples, picture.info.get("transparency"))
     level = bright_level(samples)
     white = stated or _white_by_max_sample(max_sample, kind) or _white_by_bits(bits, samples, level)
-    return DeepPicture(samples, alpha, inverted, Depth(kind, white, level))
+    return DeepImage(samples, alpha, inverted, Depth(kind, white, level))
 
 
 def _split_alpha(samples: np.ndarray, transparent_colour) -> tuple[np.ndarray, np.ndarray | None]:
@@ -112,13 +112,13 @@ def _split_alpha(samples: np.ndarray, transparent_colour) -> tuple[np.ndarray, n
 
 
 def _upper_and_lower(picture: PIL.Image.Image, file: str | BinaryIO, raw: str) -> np.ndarray:
-    """Samples uint16 `[height, width, channels]` of a 16-bit colour picture, of which Pillow decodes 8 bits.
+    """Samples uint16 `[height, width, channels]` of a 16-bit colour image, of which Pillow decodes 8 bits.
 
     Pillow returns the upper byte of each sample. Decoded with the other byte order, it returns the lower byte.
     """
     native = "L" if sys.byteorder == "little" else "B"
     order = native if raw[-1] == "N" else raw[-1]
-    with picture_file.open_picture(file) as reopened:
+    with image_file.open_image(file) as reopened:
         if raw.startswith("LA"):  # Pillow has one byte order only; two 16-bit samples are decoded as four bytes
             reopened._mode, other = "RGBA", "RGBA"
         else:
@@ -126,7 +126,7 @@ def _upper_and_lower(picture: PIL.Image.Image, file: str | BinaryIO, raw: str) -
         reopened.tile = [
             getattr(type(tile), "_make", tuple)([*tile[:3], _with_raw_mode(tile[3], other)]) for tile in reopened.tile
         ]
-        picture_file.decode(reopened)
+        image_file.decode(reopened)
         decoded = np.asarray(reopened).astype(np.uint16)
     if raw.startswith("LA"):
         return decoded[..., ::2] << 8 | decoded[..., 1::2]
@@ -153,7 +153,7 @@ def _white_by_format(picture: PIL.Image.Image, kind: str) -> float:
 def _white_by_max_sample(max_sample: float, kind: str) -> float:
     """White by a TIFF's tag of the largest sample, if it is one of the usual values of white; else 0.
 
-    Many programs write the brightest sample of the picture instead, or the limit of the type.
+    Many programs write the brightest sample of the image instead, or the limit of the type.
     """
     return float(max_sample) if max_sample in WHITES[kind][:-1] else 0.0
 
@@ -162,7 +162,7 @@ def _significant_bits(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
     """Significant bits by a PNG's sBIT chunk; 0 if there is none."""
     if picture.format != "PNG":
         return 0
-    depths = picture_file.png_chunks(file).get(b"sBIT", b"")
+    depths = image_file.png_chunks(file).get(b"sBIT", b"")
     return max(depths[: 1 if len(depths) < 3 else 3], default=0)  # the remaining depth is that of alpha
 
 
@@ -180,15 +180,15 @@ def _white_by_bits(bits: int, samples: np.ndarray, level: float) -> float:
 # ------------------------------------------------------------------ 8 bits
 
 
-def to_eight_bits(deep: DeepPicture, requested_white: float) -> tuple[PIL.Image.Image, tuple[str, ...]]:
-    """Convert a deep picture to mode "L" or "RGB", or "LA" or "RGBA" with opacity; clip values to black and white.
+def to_eight_bits(deep: DeepImage, requested_white: float) -> tuple[PIL.Image.Image, tuple[str, ...]]:
+    """Convert a deep image to mode "L" or "RGB", or "LA" or "RGBA" with opacity; clip values to black and white.
 
     Args:
-      deep: the picture.
+      deep: the image.
       requested_white: as in :func:`models.features.white_level.select_white`.
 
     Returns:
-      The picture, and notes for users.
+      The image, and notes for users.
     """
     white, notes = select_white(deep.depth, requested_white)
     flat = deep.samples.reshape(-1)

@@ -14,17 +14,17 @@ import PIL.Image
 
 from models.config_fields import option
 from models.errors import UserError
-from models.features import colour, deep_samples, picture_file, white_level
+from models.features import colour, deep_samples, image_file, white_level
 from models.features.white_level import Depth
 
-SUFFIXES = picture_file.SUFFIXES  # readable file name extensions, lower case
+SUFFIXES = image_file.SUFFIXES  # readable file name extensions, lower case
 
 SIZE_MULTIPLE = 4  # networks downsample by two twice
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageSpec:
-    """What every picture is brought to."""
+    """What every image is brought to."""
 
     height: int = option(64, "height in pixels; a multiple of 4")
     width: int = option(64, "width in pixels; a multiple of 4")
@@ -53,11 +53,11 @@ def _round_size(size: float) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """Properties of a picture file.
+    """Properties of an image file.
 
     Attributes:
-      height: height of the upright picture in pixels.
-      width: width of the upright picture in pixels.
+      height: height of the upright image in pixels.
+      width: width of the upright image in pixels.
       channels: 1 or 3.
       depth: depth of the samples; None for 8 bits.
     """
@@ -69,13 +69,13 @@ class Probe:
 
 
 def probe(file: str | BinaryIO) -> Probe:
-    """Read size, channels and depth of a picture file; only deep pictures are decoded.
+    """Read size, channels and depth of an image file; only deep images are decoded.
 
     Raises:
-      UserError: the file is not a picture.
+      UserError: the file is not an image.
     """
-    with _memory_errors(), picture_file.open_picture(file) as picture:
-        height, width = picture_file.upright_size(picture, file)
+    with _memory_errors(), image_file.open_image(file) as picture:
+        height, width = image_file.upright_size(picture, file)
         if deep_samples.is_deep(picture):
             grey = deep_samples.is_grey(picture)
             return Probe(height, width, 1 if grey else 3, deep_samples.read(picture, file).depth)
@@ -83,7 +83,7 @@ def probe(file: str | BinaryIO) -> Probe:
 
 
 def suggested_spec(probes: Iterable[Probe], *, ceiling: int = 256) -> ImageSpec:
-    """Return the spec for a set of pictures: their most common size, limited to `ceiling`, and their common white.
+    """Return the spec for a set of images: their most common size, limited to `ceiling`, and their common white.
 
     >>> suggested_spec([Probe(28, 28, 1), Probe(28, 28, 1), Probe(600, 300, 3)])
     ImageSpec(height=28, width=28, channels=3, white=0.0)
@@ -100,12 +100,12 @@ def suggested_spec(probes: Iterable[Probe], *, ceiling: int = 256) -> ImageSpec:
 
 
 def read(file: str | BinaryIO, spec: ImageSpec) -> np.ndarray:
-    """Read a picture file as uint8 `[height, width, channels]`; see :func:`read_with_notes`."""
+    """Read an image file as uint8 `[height, width, channels]`; see :func:`read_with_notes`."""
     return read_with_notes(file, spec)[0]
 
 
 def read_with_notes(file: str | BinaryIO, spec: ImageSpec) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read a picture file as uint8 `[height, width, channels]`, with notes on anything unusual.
+    """Read an image file as uint8 `[height, width, channels]`, with notes on anything unusual.
 
     Applies the EXIF orientation, converts an embedded colour profile to sRGB, composites transparency over white,
     scales deeper samples to 8 bits by the value of white, takes the first frame of an animation, and resizes with an
@@ -119,20 +119,20 @@ def read_with_notes(file: str | BinaryIO, spec: ImageSpec) -> tuple[np.ndarray, 
       The pixels, and notes for users: what is unusual about the file and how it is handled.
 
     Raises:
-      UserError: the file is not a picture, is too large, damaged or truncated.
+      UserError: the file is not an image, is too large, damaged or truncated.
     """
-    with _memory_errors(), picture_file.open_picture(file) as picture:
+    with _memory_errors(), image_file.open_image(file) as picture:
         if deep_samples.is_deep(picture):
             eight_bits, notes = deep_samples.to_eight_bits(deep_samples.read(picture, file), spec.white)
             colour_keys = ("icc_profile", "gamma", "srgb")
             eight_bits.info |= {name: picture.info[name] for name in colour_keys if name in picture.info}
         else:
-            picture_file.decode(picture)
+            image_file.decode(picture)
             eight_bits, notes = picture, ()
         flat, colour_notes = colour.flatten(eight_bits)
         flat, orientation_notes = _upright(flat.convert("L" if spec.channels == 1 else "RGB"), picture, file)
         notes += colour_notes + orientation_notes
-        if (frames := picture_file.count_frames(picture, file)) > 1:
+        if (frames := image_file.count_frames(picture, file)) > 1:
             notes += (f"the first of {frames} frames is taken",)
         resized = flat.resize((spec.width, spec.height), PIL.Image.Resampling.LANCZOS)
         return np.asarray(resized, np.uint8).reshape(spec.height, spec.width, spec.channels), notes
@@ -144,7 +144,7 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        raise UserError("not readable as a picture: it does not fit into memory; make it smaller") from None
+        raise UserError("not readable as an image: it does not fit into memory; make it smaller") from None
 
 
 def _upright(
@@ -152,7 +152,7 @@ def _upright(
 ) -> tuple[PIL.Image.Image, tuple[str, ...]]:
     """Transpose pixels by the orientation of their file; if it cannot be read, leave them and return a note."""
     try:
-        transpose = picture_file.UPRIGHT_TRANSPOSE.get(picture_file.orientation(picture, file))
+        transpose = image_file.UPRIGHT_TRANSPOSE.get(image_file.orientation(picture, file))
     except UserError:
         return flat, ("its EXIF block cannot be read: it is taken to be upright",)
     return flat if transpose is None else flat.transpose(transpose), ()

@@ -1,7 +1,7 @@
 """Links of an MPEG audio file (ISO 11172-3, 13818-3): runs of frames between tags and joins, with frame counts.
 
 libsndfile reads MPEG audio with libmpg123, which trusts the index of the first link, guesses the length without an
-index, and decodes pictures in tags as audio.
+index, and decodes images in tags as audio.
 """
 
 from __future__ import annotations

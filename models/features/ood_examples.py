@@ -1,4 +1,4 @@
-"""Out-of-distribution examples: noise, corrupted pictures, and sounds other than speech."""
+"""Out-of-distribution examples: noise, corrupted images, and sounds other than speech."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import scipy.ndimage
 from models.features import audio
 from models.features.audio import AudioSpec
 
-BLUR = 1 / 14  # standard deviation of the blur as a share of the picture's side: 2 pixels of 28
+BLUR = 1 / 14  # standard deviation of the blur as a share of the image's side: 2 pixels of 28
 NOTES_HZ = 261.63 * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)  # a major scale
 
 
-def ood_pictures(x: np.ndarray, *, seed: int = 0) -> dict[str, np.ndarray]:
-    """Out-of-distribution pictures by name, `n` of each, from pictures `[n, height, width, channels]` in [-1, 1].
+def ood_images(x: np.ndarray, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """Out-of-distribution images by name, `n` of each, from images `[n, height, width, channels]` in [-1, 1].
 
     Returns:
       "noise" (uniform), "inverted" and "blurred" (Gaussian).
@@ -44,10 +44,10 @@ def ood_example(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return an out-of-distribution example: `x` with its pixels shuffled, or noise in the range of `x`.
 
     The noise is Gaussian with a random mean and a random standard deviation up to half the range, which covers nearly
-    constant pictures and nearly uniform noise.
+    constant images and nearly uniform noise.
 
     Args:
-      x: a picture `[height, width, channels]`.
+      x: an image `[height, width, channels]`.
       rng: random number generator.
     """
     if rng.uniform() < 0.5:

@@ -1,6 +1,6 @@
-"""Synthetic pictures and sounds with known generative factors, generated on demand.
+"""Synthetic images and sounds with known generative factors, generated on demand.
 
-Every example is a function of the seed and its index. The factors are sampled independently of each other. Pictures
+Every example is a function of the seed and its index. The factors are sampled independently of each other. Images
 follow dSprites (arXiv:1804.03599, App. A).
 """
 
@@ -46,7 +46,7 @@ def sample_factors(values: FactorValues, index: int, seed: int) -> dict[str, flo
     return {name: float(rng.choice(options)) for name, options in values.items()}
 
 
-# ------------------------------------------------------------------ pictures
+# ------------------------------------------------------------------ images
 
 
 def _inside(shape: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ def _inside(shape: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return (np.square(u) + np.square(v) - 1) ** 3 < np.square(u) * v**3  # a heart
 
 
-def render_picture(factors: Mapping[str, float]) -> np.ndarray:
+def render_image(factors: Mapping[str, float]) -> np.ndarray:
     """Render a white shape on black with antialiased edges, uint8 `[64, 64, 1]`.
 
     Args:
@@ -67,7 +67,7 @@ def render_picture(factors: Mapping[str, float]) -> np.ndarray:
     """
     grid = (np.arange(SIDE * OVERSAMPLING) + 0.5) / OVERSAMPLING  # in pixels
     radius = 0.22 * SIDE * factors["scale"]
-    centre_range = SIDE - 2 * 0.29 * SIDE  # keeps every shape inside the picture
+    centre_range = SIDE - 2 * 0.29 * SIDE  # keeps every shape inside the image
     cx, cy = (0.29 * SIDE + centre_range * factors[name] for name in "xy")
     dx, dy = (grid[None, :] - cx) / radius, (grid[:, None] - cy) / radius
     angle = np.deg2rad(factors["orientation"])
@@ -113,7 +113,7 @@ def generate_example(kind: str, index: int, seed: int = 0) -> tuple[np.ndarray, 
     """
     factors = sample_factors(DATA_SETS[kind], index, seed)
     generators: dict[str, Callable] = {
-        "pictures": render_picture,
+        "pictures": render_image,
         "sounds": lambda factors: synthesize_sound(factors, seed=[seed, index, 1]),
     }
     return generators[kind](factors), factors

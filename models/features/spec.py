@@ -17,7 +17,7 @@ class Spec:
     """Description of the data that a plugin receives.
 
     Attributes:
-      features: the front end; `AudioSpec` for speech, `ImageSpec` for pictures.
+      features: the front end; `AudioSpec` for speech, `ImageSpec` for images.
       domains: names, in the order of the records; `a` is the first, `b` the second.
       moments: moments of each domain's training examples over the last axis.
       pitch: moments of each domain's log-F0 over voiced frames, F0 in Hz; empty if F0 was not tracked.
@@ -30,7 +30,7 @@ class Spec:
 
     @property
     def kind(self) -> Literal["audio", "image"]:
-        """Kind of the data: "audio" (speech) or "image" (pictures)."""
+        """Kind of the data: "audio" (speech) or "image" (images)."""
         return "audio" if isinstance(self.features, AudioSpec) else "image"
 
     @property

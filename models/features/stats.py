@@ -1,6 +1,6 @@
 """Mergeable moments of features: Beam combines them over workers, and models normalise with them.
 
-Moments are per bin (the last axis: mel bands of speech, channels of pictures) and include the covariance between
+Moments are per bin (the last axis: mel bands of speech, channels of images) and include the covariance between
 bins. For speech they also include the covariance between a frame and the next few frames, for
 `models.features.transport`.
 """

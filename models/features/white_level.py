@@ -1,4 +1,4 @@
-"""Estimates the value of white in pictures of more than 8 bits per sample.
+"""Estimates the value of white in images of more than 8 bits per sample.
 
 A 16-bit file often contains 10 or 12 bits, a floating-point file values of 0 to 1 or 0 to 255, and few files state
 the range. The value of white is therefore set for a whole data set: :func:`common_white` estimates it from many files.
@@ -13,7 +13,7 @@ import numpy as np
 
 LEVEL_QUANTILE, FLOAT_LEVEL_QUANTILE = 0.999, 0.99  # of the brightest samples, robust to single outliers
 MAX_SAMPLES = 1 << 20  # samples that a level is computed from
-DARK_SHARE = 1 / 16  # of white: a picture whose level is lower gets a note that it is dark
+DARK_SHARE = 1 / 16  # of white: an image whose level is lower gets a note that it is dark
 OVERSHOOT = 1.05  # floats slightly above white, as resizing produces them
 HEADROOM = 4.0  # floats up to this value are read as light with white 1 and brighter highlights
 
@@ -43,7 +43,7 @@ class Depth:
 
 
 def bright_level(samples: np.ndarray) -> float:
-    """Level of the brightest samples, of large pictures by a subset; 0 if no sample is positive.
+    """Level of the brightest samples, of large images by a subset; 0 if no sample is positive.
 
     A high quantile of the finite positive samples, so that neither outliers nor a large black background matter. The
     quantile is lower for floats, whose values of white are further apart.
@@ -92,10 +92,10 @@ def common_white(depths: Iterable[Depth]) -> float:
 
 
 def select_white(depth: Depth, requested: float) -> tuple[float, tuple[str, ...]]:
-    """Select the white to read a picture with: as stated by the file, else as requested, else guessed.
+    """Select the white to read an image with: as stated by the file, else as requested, else guessed.
 
     Args:
-      depth: depth of the picture.
+      depth: depth of the image.
       requested: `ImageSpec.white`; 0 for none.
 
     Returns:

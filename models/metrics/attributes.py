@@ -1,4 +1,4 @@
-"""Attributes that are measured from pictures and sounds themselves, without labels."""
+"""Attributes that are measured from images and sounds themselves, without labels."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from models.features.audio import AudioSpec
 PITCH_HZ = (60.0, 600.0)
 
 
-def picture_attributes(x: np.ndarray) -> dict[str, np.ndarray]:
-    """Attributes of pictures `[n, height, width, channels]` in [-1, 1], `[n]` each.
+def image_attributes(x: np.ndarray) -> dict[str, np.ndarray]:
+    """Attributes of images `[n, height, width, channels]` in [-1, 1], `[n]` each.
 
     Brightness is the mean from 0 to 1. Centre, extent (RMS distance from the centre) and slant (angle of the main
     axis to the vertical in radians) are brightness-weighted moments, in shares of height and width.

@@ -1,4 +1,4 @@
-"""Distances between pictures in [-1, 1], `[batch, height, width, channels]`."""
+"""Distances between images in [-1, 1], `[batch, height, width, channels]`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import tensorflow as tf
 
 
 def ssim(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Structural similarity of each pair, `[batch]`, 1 for equal pictures (Wang et al. 2004).
+    """Structural similarity of each pair, `[batch]`, 1 for equal images (Wang et al. 2004).
 
-    As defined by `tf.image.ssim`: Gaussian window of 11 pixels (less for smaller pictures) and standard deviation
+    As defined by `tf.image.ssim`: Gaussian window of 11 pixels (less for smaller images) and standard deviation
     1.5, K1 = 0.01, K2 = 0.03, range 2, mean over channels.
     """
     size = min(11, *x.shape[1:3])

@@ -36,7 +36,7 @@ def continuity(path: np.ndarray) -> float:
 def straightness(path: np.ndarray) -> float:
     """Distance between the ends of a decoded path divided by its length, 0 to 1.
 
-    Linear cross-fading has straightness 1; a path over realistic pictures has a lower one. Neither is better: the
+    Linear cross-fading has straightness 1; a path over realistic images has a lower one. Neither is better: the
     value tells the two apart.
 
     >>> straightness(np.arange(5.0))

@@ -26,7 +26,7 @@ def draw_examples(pattern: str, domain: str, data_dir: str) -> str:
     Their factors are written to ``DATA_DIR/sources/DOMAIN.csv``, see :func:`factors_path`.
 
     Args:
-      pattern: ``factors:SET/COUNT``; SET is pictures or sounds.
+      pattern: ``factors:SET/COUNT``; SET is images or sounds.
       domain: name of the domain.
       data_dir: data directory of the records.
 

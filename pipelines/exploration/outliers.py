@@ -147,7 +147,7 @@ def ood_examples_by_kind(model: LatentModel) -> dict[str, tuple[list[str], list[
     kinds = {}
     if model.spec.kind == "image":
         x = model.subsample(concatenate_units(model.files(model.job_config.split)), MAX_OOD_FILES)
-        synthetic = ood_examples.ood_pictures(x, seed=model.job_config.seed)
+        synthetic = ood_examples.ood_images(x, seed=model.job_config.seed)
     else:
         seconds = 4 * model.window_frames / model.spec.features.frame_rate_hz
         synthetic = ood_examples.ood_log_mels(

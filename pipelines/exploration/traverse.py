@@ -96,7 +96,7 @@ def rank_dimensions(model: LatentModel, files: list[File]) -> tuple[np.ndarray, 
 def measure_attributes(model: LatentModel, x: np.ndarray) -> dict[str, np.ndarray]:
     """Measure attributes of units by name, `[n]` each."""
     if model.spec.kind == "image":
-        return attributes.picture_attributes(x)
+        return attributes.image_attributes(x)
     return attributes.speech_attributes(x, model.invert(x), model.spec.features)
 
 

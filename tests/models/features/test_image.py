@@ -243,7 +243,7 @@ def test_what_is_no_picture_is_refused(look, content, tmp_path):
     path = tmp_path / "a.png"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match="not readable as a picture"):
+    with pytest.raises(ValueError, match="not readable as an image"):
         look(str(path))
 
 
@@ -252,5 +252,5 @@ def test_what_is_no_picture_is_refused(look, content, tmp_path):
 def test_a_picture_cut_short_is_refused(kind, part, rng):
     pixels = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     content = encoded(PIL.Image.fromarray(pixels), kind).getvalue()
-    with pytest.raises(ValueError, match="not readable as a picture"):
+    with pytest.raises(ValueError, match="not readable as an image"):
         image.read(io.BytesIO(content[: int(part * len(content))]), RGB)

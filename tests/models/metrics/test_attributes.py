@@ -21,7 +21,7 @@ def image(*pixels, level=1.0):
 
 
 def image_attributes(x):
-    return {name: values.item() for name, values in attributes.picture_attributes(x).items()}
+    return {name: values.item() for name, values in attributes.image_attributes(x).items()}
 
 
 @pytest.mark.parametrize("level", [0.0, 0.25, 1.0])
@@ -75,7 +75,7 @@ def test_the_slant_of_a_line_is_its_angle_to_the_vertical(line, slant):
 
 def test_images_of_a_batch_are_measured_one_by_one():
     batch = np.concatenate([image((2, 3)), image((9, 12), (9, 13))])
-    found = attributes.picture_attributes(batch)
+    found = attributes.image_attributes(batch)
     for n, x in enumerate(batch):
         assert {name: values[n] for name, values in found.items()} == pytest.approx(image_attributes(x[None]))
 

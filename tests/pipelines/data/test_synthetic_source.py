@@ -46,17 +46,15 @@ def test_no_shape_is_cut_off(number):
 
 def test_a_picture_is_where_and_as_large_as_its_factors_say():
     for shape in range(3):
-        made = {
-            x: centre(procedural.render_picture({**PICTURE, "shape": shape, "x": x, "y": 1 - x})) for x in (0.0, 1.0)
-        }
+        made = {x: centre(procedural.render_image({**PICTURE, "shape": shape, "x": x, "y": 1 - x})) for x in (0.0, 1.0)}
         shift = np.subtract(made[1.0], made[0.0])
         np.testing.assert_allclose(shift, [0.42 * 64, -0.42 * 64], atol=0.3)
-        large, small = (procedural.render_picture({**PICTURE, "shape": shape, "scale": s}).sum() for s in (1.0, 0.5))
+        large, small = (procedural.render_image({**PICTURE, "shape": shape, "scale": s}).sum() for s in (1.0, 0.5))
         assert large / small == pytest.approx(4, rel=0.05)
 
 
 def test_a_turn_by_ninety_degrees_lays_the_ellipse_on_its_side():
-    lying, standing = (procedural.render_picture({**PICTURE, "orientation": turn})[..., 0] for turn in (0.0, 90.0))
+    lying, standing = (procedural.render_image({**PICTURE, "orientation": turn})[..., 0] for turn in (0.0, 90.0))
     np.testing.assert_allclose(lying.T, standing, atol=60)
     assert lying.any(axis=0).sum() > 1.8 * lying.any(axis=1).sum()
 

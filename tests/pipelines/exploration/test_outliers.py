@@ -36,7 +36,7 @@ def test_unreadable_ood_files_are_left_out(run_job, low_thresholds, tmp_path, ca
     numbers, rows, _ = run_job("outliers", "pictures", **options)
     assert [row["id"] for row in rows if row["kind"] == "odd"] == [str(tmp_path / "odd" / "whole.png")]
     stderr = capsys.readouterr().err
-    assert "broken.png: not readable as a picture" in stderr and "odd" in numbers["detection"]
+    assert "broken.png: not readable as an image" in stderr and "odd" in numbers["detection"]
     assert "1 files with other extensions (1 .txt)" in stderr
 
 

@@ -62,7 +62,7 @@ def test_preprocess_leaves_out_outliers(outlier_run, tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "mixed").mkdir()
     for n in range(6):
-        pixels = procedural.render_picture(procedural.sample_factors(procedural.PICTURES, n, 0))
+        pixels = procedural.render_image(procedural.sample_factors(procedural.PICTURES, n, 0))
         noisy = rng.integers(0, 256, pixels.shape).astype(np.uint8)
         image.write(str(tmp_path / "mixed" / f"{n}.png"), noisy if n % 2 else pixels)
     preprocess(tmp_path, tmp_path / "records", ["mixed"], reject=run_dir)

@@ -1,4 +1,4 @@
-"""Opens and decodes picture files of any raster format; raises a UserError with the reason if that fails."""
+"""Opens and decodes image files of any raster format; raises a UserError with the reason if that fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_PIXELS = 178_956_970  # Pillow's own limit: 0.7 GB as RGB
 NOT_RASTER = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}  # wrappers, plots, or run by an interpreter
 OPTIONAL = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # Pillow may be built without them
 ORIENTATION = 0x0112  # tag in EXIF and TIFF
-UPRIGHT_TRANSPOSE = {  # by orientation: the transposition from the stored rows to the upright picture
+UPRIGHT_TRANSPOSE = {  # by orientation: the transposition from the stored rows to the upright image
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
     4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
@@ -69,7 +69,7 @@ def decoder_errors() -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"not readable as a picture: {_reason(error)}") from None
+        raise UserError(f"not readable as an image: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -85,26 +85,26 @@ def _reason(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def open_picture(file: str | BinaryIO) -> Iterator[PIL.Image.Image]:
-    """Open a picture file and read its header; the pixels are not decoded.
+def open_image(file: str | BinaryIO) -> Iterator[PIL.Image.Image]:
+    """Open an image file and read its header; the pixels are not decoded.
 
     Raises:
-      UserError: the file is not a picture, or has more than `MAX_PIXELS` pixels.
+      UserError: the file is not an image, or has more than `MAX_PIXELS` pixels.
     """
     with decoder_errors():
         picture = PIL.Image.open(file, formats=FORMATS)
     with picture:
         if picture.width * picture.height > MAX_PIXELS:
             size = f"{picture.width} x {picture.height}"
-            raise UserError(f"not readable as a picture: {size} are more than {MAX_PIXELS} pixels; make it smaller")
+            raise UserError(f"not readable as an image: {size} are more than {MAX_PIXELS} pixels; make it smaller")
         yield picture
 
 
 def decode(picture: PIL.Image.Image) -> None:
-    """Decode all pixels of the first frame of a picture from :func:`open_picture`.
+    """Decode all pixels of the first frame of an image from :func:`open_image`.
 
     Raises:
-      UserError: the picture is damaged or truncated.
+      UserError: the image is damaged or truncated.
     """
     with decoder_errors():
         if picture.format == "TIFF":
@@ -157,7 +157,7 @@ def orientation(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
 
 
 def upright_size(picture: PIL.Image.Image, file: str | BinaryIO) -> tuple[int, int]:
-    """Height and width in pixels of the upright picture, before it is decoded."""
+    """Height and width in pixels of the upright image, before it is decoded."""
     width, height = picture.size
     if picture.format == "TIFF":  # some versions of Pillow swap them on opening
         width, height = picture.tag_v2[256], picture.tag_v2[257]
@@ -171,7 +171,7 @@ def count_frames(picture: PIL.Image.Image, file: str | BinaryIO) -> int:
     """Number of frames of an animation or pages of a TIFF; 1 if they cannot be counted."""
     if picture.format not in ("GIF", "TIFF"):
         return getattr(picture, "n_frames", 1) if picture.format in ("PNG", "WEBP", "AVIF") else 1
-    with contextlib.suppress(UserError), open_picture(file) as reopened, decoder_errors():  # counting seeks
+    with contextlib.suppress(UserError), open_image(file) as reopened, decoder_errors():  # counting seeks
         return reopened.n_frames
     return 1
 

@@ -13,7 +13,7 @@ import PIL.ImageFile
 import pytest
 
 from models.errors import UserError
-from models.features import image, picture_file
+from models.features import image, image_file
 from models.features.image import ImageSpec
 
 RGB = ImageSpec(height=16, width=24)
@@ -180,7 +180,7 @@ def test_whatever_a_decoder_raises_is_a_refusal_with_a_reason(monkeypatch, error
         raise error("what is wrong")
 
     monkeypatch.setattr(PIL.ImageFile.ImageFile, "load", fails)
-    with pytest.raises(UserError, match="not readable as a picture: .*(what is wrong|does not fit into memory)"):
+    with pytest.raises(UserError, match="not readable as an image: .*(what is wrong|does not fit into memory)"):
         image.read(encoded(PIL.Image.new("RGB", (24, 16)), "BMP"), RGB)
 
 
@@ -198,7 +198,7 @@ def test_pictures_cut_short_are_refused_in_every_format(kind, rng):
     pixels = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     content = encoded(PIL.Image.fromarray(pixels), kind).getvalue()
     for part in (0.3, 0.6, 0.8, 0.95):
-        with pytest.raises(UserError, match="not readable as a picture"):
+        with pytest.raises(UserError, match="not readable as an image"):
             image.read(io.BytesIO(content[: int(part * len(content))]), RGB)
 
 
@@ -229,4 +229,4 @@ def test_probing_a_large_png_does_not_decode_it():
     began = time.monotonic()
     assert image.probe(file) == image.Probe(10000, 10000, 1)
     assert time.monotonic() - began < 0.05
-    assert picture_file.png_chunks(file).keys() == {b"IHDR", b"IDAT", b"IEND"}
+    assert image_file.png_chunks(file).keys() == {b"IHDR", b"IDAT", b"IEND"}
