@@ -76,5 +76,5 @@ def test_auroc_of_swapped_classes_is_the_complement(rng):
     usual, strange = rng.normal(size=50), rng.normal(size=70) + 1
     one, other = detection.detection_metrics(usual, strange), detection.detection_metrics(strange, usual)
     assert one["auroc"][0] == pytest.approx(1 - other["auroc"][0])
-    with pytest.raises(ValueError, match="0 strange"):
+    with pytest.raises(ValueError, match="0 out-of-distribution"):
         detection.detection_metrics(usual, [])
