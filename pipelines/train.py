@@ -13,8 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loade
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default without AVX-512, although as fast there
 
 import plugins  # noqa: E402
-from pipelines import cli, config, run_directory
-from pipelines.training import resume
+from pipelines import cli, config  # noqa: E402
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.train --data_dir=records --plugin=cyclegan --run_dir=run"
@@ -76,9 +75,10 @@ def main(argv: list[str]) -> int:
     """Train; return the exit code."""
     cli.require_flags(FLAGS, "data_dir", "plugin", "run_dir")
     cli.refuse_extra_arguments(argv)
+    from pipelines import run_directory
     from pipelines.data import dataset, fingerprint, pairs, sample_weights
     from pipelines.export import onnx_model
-    from pipelines.training import distribution, model_summary, step_metrics, trainer
+    from pipelines.training import distribution, model_summary, resume, step_metrics, trainer
 
     if FLAGS.onnx:
         onnx_model.check_installed()
@@ -114,6 +114,7 @@ def main(argv: list[str]) -> int:
 
 def new_run(data):
     """Return the run of the flags on the records."""
+    from pipelines import run_directory
     from pipelines.data import fingerprint, sample_weights
 
     plugin_class = plugins.load(FLAGS.plugin)

@@ -43,7 +43,13 @@ import PIL.Image
 import soundfile
 
 ROOT = pathlib.Path(__file__).parents[1]
-RENAMED: dict[str, str] = {}  # key of JSON results in BASE -> key in the second revision
+RENAMED = {  # key of JSON results in BASE -> key in the second revision
+    "effort": "residual",
+    "second": "two_step_adversarial",
+    "matching": "feature_matching",
+    "heard_as_target": "target_rate",
+    "heard_as_neither": "neither_rate",
+}
 EXCLUDED = ("steps_per_s", "waiting", "times_real_time", "run", "asked")  # speeds; configurations
 RATE_HZ = 8000
 NAMES = [f"item{n:02d}" for n in range(10)]  # files of each domain: hashes put 6, 2 and 2 of them into the splits

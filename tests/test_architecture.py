@@ -160,6 +160,11 @@ def test_plugins_are_listed_without_importing_them(in_new_process):
     in_new_process("import sys, plugins; plugins.available(); assert 'tensorflow' not in sys.modules")
 
 
+@pytest.mark.parametrize("script", sorted(SCRIPTS - {"pipelines.demo"}))
+def test_help_loads_neither_tensorflow_nor_beam(script, in_new_process):
+    in_new_process(f"import sys, {script}; assert not {{'tensorflow', 'apache_beam'}} & set(sys.modules)")
+
+
 def test_importing_changes_no_thread_counts(in_new_process):
     in_new_process(
         "import os; before = dict(os.environ)\n"
