@@ -22,7 +22,7 @@ class StatelessRng:
     independent. Every number belongs to an example of the global batch, on whichever replica that is computed.
 
     Attributes:
-      seed: `[2]` int64: of the step, and of the run.
+      seed: `[2]` integers: of the step, and of the run.
       index: `[batch]` int32, positions of this replica's examples in the global batch.
       global_batch_size: number of examples on all replicas.
       path: the stream's name.
@@ -44,7 +44,7 @@ class StatelessRng:
     def key(self) -> tf.Tensor:
         """The `[2]` integers that the stream's numbers depend on."""
         offset = version_0_1.STREAMS.get(self.path) or (0, zlib.crc32(self.path.encode()))
-        return self.seed + tf.constant(offset, self.seed.dtype)
+        return tf.cast(self.seed, tf.int64) + tf.constant(offset, tf.int64)
 
     def uniform(self, *shape: int) -> tf.Tensor:
         """`[batch, *shape]` in [0, 1)."""
