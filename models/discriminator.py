@@ -21,7 +21,7 @@ class DiscriminatorConfig:
     """Loss and regularisation of a discriminator.
 
     Attributes:
-      loss: a key of `losses.adversarial.ADVERSARIAL_LOSSES`.
+      loss: a key of `models.losses.adversarial.ADVERSARIAL_LOSSES`.
       r1: weight of the R1 penalty on real examples (Eq. 9 of arXiv:1801.04406); 0 for none.
       r1_interval: training steps between two R1 penalties, whose weight is multiplied by as much (lazy
         regularisation, Appendix B of arXiv:1912.04958).

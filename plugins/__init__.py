@@ -1,8 +1,8 @@
-"""Which model plugins there are. Nothing is imported until one is loaded.
+"""The registry of model plugins, built in and installed. No plugin is imported before it is loaded.
 
-Built-in plugins stand in a table of strings; others come from installed distributions through the
-entry-point group ``crossfade.plugins``. Both are `importlib.metadata.EntryPoint` objects, so there
-is one way to load either, on a worker as in the launcher.
+Built-in plugins are listed in a table of strings, others come from installed distributions through the entry-point
+group ``crossfade.plugins``. Both become `importlib.metadata.EntryPoint` objects, which are loaded in the same way in the
+launcher and on workers.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def load(name: str) -> type:
 
 
 def summary(name: str) -> str:
-    """The first line of what a plugin's module says of itself; of what its class says where the module has several."""
+    """The first line of the docstring of a plugin's module, or of its class if the module has several plugins."""
     table = available()
     module = table[name].module
     alone = [point.module for point in table.values()].count(module) == 1

@@ -14,7 +14,7 @@ from models.discriminator import Discriminator
 from models.optimizer import Optimizer
 from plugins import base
 
-AdversarialLoss = Literal["lsgan", "hinge", "non_saturating", "wgan"]  # the names of `losses.ADVERSARIES`
+AdversarialLoss = Literal["lsgan", "hinge", "non_saturating", "wgan"]  # keys of `ADVERSARIAL_LOSSES`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,12 +43,12 @@ class Config(base.Config):
         False, "whether the discriminators' inputs are augmented: DiffAugment for images, SpecAugment masks for speech"
     )
     RENAMED: ClassVar[Mapping[str, str]] = {
-        "discriminator_channels": "discriminator_channels",
-        "learning_rate_g": "learning_rate_g",
-        "learning_rate_d": "learning_rate_d",
-        "n_critic": "n_critic",
-        "adversarial_loss": "adversarial_loss",
-        "r1_interval": "r1_interval",
+        "critic_channels": "discriminator_channels",
+        "rate_g": "learning_rate_g",
+        "rate_d": "learning_rate_d",
+        "critics": "n_critic",
+        "adversary": "adversarial_loss",
+        "r1_every": "r1_interval",
     }
 
     def __post_init__(self):
@@ -78,9 +78,9 @@ class TranslatorConfig(Config):
         True, "speech: whether the generator starts at linear optimal transport between the domains, not the identity"
     )
     RENAMED: ClassVar[Mapping[str, str]] = {
-        "generator_num_downsamples": "generator_num_downsamples",
-        "discriminator_num_downsamples": "discriminator_num_downsamples",
-        "residual_weight": "residual_weight",
+        "generator_halvings": "generator_num_downsamples",
+        "halvings": "discriminator_num_downsamples",
+        "effort": "residual_weight",
     }
 
     def __post_init__(self):

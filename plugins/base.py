@@ -78,7 +78,7 @@ class Config:
     patience: int = option(
         0, "early stopping: validations without improvement after which training ends; 0 for no early stopping"
     )
-    RENAMED: ClassVar[Mapping[str, str]] = {"accumulation_steps": "accumulation_steps"}
+    RENAMED: ClassVar[Mapping[str, str]] = {"accumulate": "accumulation_steps"}
 
     def __post_init__(self):
         require_at_least(

@@ -45,7 +45,7 @@ class Config(adversarial.TranslatorConfig):
         "content; without, as in the paper, bright regions tend to stay bright",
     )
     residual_weight: schedules.Schedule = 0.0
-    RENAMED: ClassVar[Mapping[str, str]] = {"num_patches": "num_patches", "invert_channels": "invert_channels"}
+    RENAMED: ClassVar[Mapping[str, str]] = {"patches": "num_patches", "recolour": "invert_channels"}
 
 
 WEIGHTS = {"nce": "nce", "nce_identity": "nce_identity", "residual": "residual_weight"}  # loss to the key of its weight

@@ -28,7 +28,7 @@ class Config(likelihood.Config):
     classification: schedules.Schedule = option(1.0, "weight of the cross entropy of the domain classifier")
     reconstruction: schedules.Schedule = option(1.0, "weight of -log p(x|z), in nats per feature")
     beta: schedules.Schedule = option(5e-4, "weight of KL(q(z|x) || p(z)), in nats per example")
-    RENAMED: ClassVar[Mapping[str, str]] = {"encoded_domain": "encoded_domain"}
+    RENAMED: ClassVar[Mapping[str, str]] = {"coded": "encoded_domain"}
 
 
 class DBVAE(base.Plugin):

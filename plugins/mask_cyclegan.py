@@ -50,9 +50,9 @@ class Config(adversarial.Config):
         0.0, "weight of the difference between the frames' log norms before and after translation"
     )
     RENAMED: ClassVar[Mapping[str, str]] = {
-        "max_masked_frames": "max_masked_frames",
-        "two_step_adversarial": "two_step_adversarial",
-        "residual_weight": "residual_weight",
+        "missing": "max_masked_frames",
+        "second": "two_step_adversarial",
+        "effort": "residual_weight",
     }
 
     def __post_init__(self):

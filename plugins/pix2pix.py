@@ -32,7 +32,7 @@ class Config(adversarial.Config):
     kernel: int = option(5, "speech: kernel size in frames of the generator's gated convolutions")
     discriminator_num_downsamples: int = option(3, "images: stride-2 convolutions of the discriminator")
     l1: schedules.Schedule = option(100.0, "weight of the L1 loss, |b - ab|")
-    RENAMED: ClassVar[Mapping[str, str]] = {"discriminator_num_downsamples": "discriminator_num_downsamples"}
+    RENAMED: ClassVar[Mapping[str, str]] = {"halvings": "discriminator_num_downsamples"}
 
 
 class Pix2Pix(base.Plugin):

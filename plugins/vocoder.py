@@ -50,7 +50,7 @@ class Config(adversarial.Config):
     mels_from: str = option(
         "", "path of a run; the vocoder trains on log-mels that this run's model has encoded and decoded"
     )
-    RENAMED: ClassVar[Mapping[str, str]] = {"feature_matching": "feature_matching"}
+    RENAMED: ClassVar[Mapping[str, str]] = {"matching": "feature_matching"}
 
     def __post_init__(self):
         super().__post_init__()

@@ -17,7 +17,8 @@ GROUPS = {  # stems of test files that use the same trained models: one process 
 }
 GROUP_OF = {f"test_{stem}": group for group, stems in GROUPS.items() for stem in stems}
 LONGEST = "translators test_end_to_end test_trainer autoencoders test_many_domains test_multi_worker test_conformance"
-collect_ignore = ["bench_pytorch.py"]  # whose package is no dependency
+HERE = pathlib.Path(__file__).parent
+collect_ignore = [path.name for path in HERE.glob("*.py") if not path.name.startswith("test_")]  # imported by tests
 
 
 def pytest_configure(config):

@@ -52,7 +52,7 @@ OPTIMIZERS = {
     },
     "cut": {"mover": "generator_optimizer", "adversary.player": "discriminator.optimizer"},
 }
-SLOTS = {"made": "iterations", "first": "m", "two_step_adversarial": "v", "held": "accumulated", "average": "average"}
+SLOTS = {"made": "iterations", "first": "m", "second": "v", "held": "accumulated", "average": "average"}
 OTHERS = {
     "rate_factor": "learning_rate_scale",
     "adversary_a.pool.fakes": "discriminator_a.pool.examples",

@@ -33,7 +33,7 @@ def loudness(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def patch_nce(query: tf.Tensor, key: tf.Tensor, temperature: float) -> tf.Tensor:
-    """How badly places of the output are recognised among those of its input, `[batch]` (Eq. 3 of arXiv:2007.15651).
+    """PatchNCE loss: cross entropy of recognising each position among all of the source, `[batch]` (arXiv:2007.15651, Eq. 3).
 
     Args:
       query: features `[batch, positions, channels]` of the translation, of unit length.

@@ -1,6 +1,6 @@
 """Vocoder losses between waveforms: multi-resolution STFT, log-mel and feature matching.
 
-Waveforms are `[batch, samples]`, results `[batch]`, as in `models.losses.base`.
+Waveforms are `[batch, samples]`, results `[batch]`, as in `models.losses.reconstruction`.
 """
 
 from __future__ import annotations

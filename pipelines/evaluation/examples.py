@@ -15,7 +15,7 @@ from pipelines import files, stable_hash
 from pipelines.data import dataset, source_features, source_files
 
 MAX_SOURCES = 200  # per domain and split; selected by a stable hash of their ids
-MAX_FRAMES = 1024  # maximum length of an excerpt, see `source_features.excerpts`
+MAX_FRAMES = 1024  # maximum length of an excerpt, see `source_features.read_excerpts`
 
 
 @dataclasses.dataclass

@@ -104,7 +104,7 @@ class Trainer:
             self.signatures |= {"invert": waveform_signatures.invert(data.spec.features)}
         eval_step = self._replicated(self.plugin.eval_step)
         self.validator = validation.Validator(self.loader, eval_step, self.signatures)
-        self.alarms = alarms.AlarmReporter(wasserstein=getattr(self.config, "adversary", None) == "wgan")
+        self.alarms = alarms.AlarmReporter(wasserstein=getattr(self.config, "adversarial_loss", None) == "wgan")
         self.step, self.stop_requested = 0, False
 
     @property

@@ -112,7 +112,7 @@ def test_histograms_of_parts_merge_to_those_of_the_whole(seed, cut):
     parts = [latent_space.Histograms.of(part, span=(whole.low, whole.high)) for part in (codes[:cut], codes[cut:])]
     for merged in (latent_space.merge(*parts), latent_space.merge(*parts[::-1])):
         np.testing.assert_array_equal(merged.counts, whole.counts)
-    with pytest.raises(ValueError, match="other bins"):
+    with pytest.raises(ValueError, match="of different bins"):
         latent_space.merge(parts[0], latent_space.Histograms.of(codes, bins=3))
 
 

@@ -83,7 +83,7 @@ def test_a_rate_stays_then_falls_in_a_line_to_zero(rate, steps, flat, place):
 
 def test_a_rate_falls_by_its_factor_from_the_step_at_which_the_factor_is_lowered():
     factor = tf.Variable(1.0)
-    schedule = schedules.LearningRate(0.1, 100, factor=factor)
+    schedule = schedules.LearningRate(0.1, 100, scale=factor)
     compiled = tf.function(lambda step: schedule(step))
     before = float(compiled(tf.constant(60)))
     factor.assign(0.5)

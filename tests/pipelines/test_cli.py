@@ -157,7 +157,7 @@ def test_a_home_directory_that_nobody_has_is_no_name_of_a_folder(tmp_path, monke
     flags.DEFINE_string("inverter", None, "", flag_values=given)
     with pytest.raises(SystemExit) as caught:
         cli.parser(given, "toy", "", "")(["toy", f"--inverter={value}"])
-    assert caught.value.code == 2 and "no home directory of ~no_such_user_9 is known" in capsys.readouterr().err
+    assert caught.value.code == 2 and "the home directory of ~no_such_user_9 is unknown" in capsys.readouterr().err
     (tmp_path / "~no_such_user_9").mkdir()
     cli.parser(given, "toy", "", "")(["toy", f"--inverter={value}"])
     assert given.inverter == value

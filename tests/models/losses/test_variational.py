@@ -124,24 +124,24 @@ def test_what_a_likelihood_is_the_mean_of_are_features(likelihood, data):
         np.testing.assert_allclose(plugin.likelihood.features(decoded), features, atol=1e-3)
 
 
-def test_the_deviation_is_learnt_only_where_none_is_given(data):
-    assert made(vae.VAE, data.spec).likelihood.deviation is not None
+def test_the_standard_deviation_is_learned_only_if_none_is_set(data):
+    assert made(vae.VAE, data.spec).likelihood.log_sigma is not None
     for changes in ({"sigma": 0.5}, {"likelihood": "bernoulli"}):
-        assert made(vae.VAE, data.spec, **changes).likelihood.deviation is None
+        assert made(vae.VAE, data.spec, **changes).likelihood.log_sigma is None
     with pytest.raises(ValueError, match="sigma=-1"):
         made(vae.VAE, data.spec, sigma=-1.0)
 
 
-def test_only_examples_of_the_coded_domain_are_coded(data):
+def test_only_examples_of_the_encoded_domain_are_encoded(data):
     batches = input_pipeline.batches(data, db_vae.DBVAE, made(db_vae.DBVAE, data.spec).config, batch_size=4)
     (batch,) = batches.take(1)
-    plugin = made(db_vae.DBVAE, data.spec, coded="low", sigma=1.0)
+    plugin = made(db_vae.DBVAE, data.spec, encoded_domain="low", sigma=1.0)
     for domain, is_coded in ((0, True), (1, False)):
         values = plugin.eval_step({**batch, "domain": tf.fill([4], domain)}, 4)
         assert (float(values["reconstruction"]) != 0) == (float(values["kl"]) != 0) == is_coded
         assert float(values["classification"]) > 0
-    with pytest.raises(ValueError, match="coded='middle'; wanted one of the domains low, high"):
-        made(db_vae.DBVAE, data.spec, coded="middle")
+    with pytest.raises(ValueError, match="encoded_domain='middle'; wanted one of the domains low, high"):
+        made(db_vae.DBVAE, data.spec, encoded_domain="middle")
 
 
 def test_likelihoods_are_chosen_by_name():

@@ -34,7 +34,7 @@ def test_the_kernel_distance_grows_with_the_shift(shift):
 
 @pytest.mark.parametrize("shapes", [((1, 3), (5, 3)), ((5, 3), (5, 2))])
 def test_too_few_examples_or_other_shapes_are_refused(shapes):
-    with pytest.raises(ValueError, match="wanted two or more of one length"):
+    with pytest.raises(ValueError, match="wanted the same number of features"):
         kernel_distance(*map(np.ones, shapes))
 
 

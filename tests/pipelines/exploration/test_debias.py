@@ -72,7 +72,7 @@ def test_training_accepts_the_sidecar(runs, tmp_path, capsys):
         assert np.mean(domain_weights) == pytest.approx(1, abs=1e-3) and min(domain_weights) > 0
     weighted = dataclasses.replace(data, weights=weights)
     trainer = train(str(tmp_path / "run"), runs["db_vae"][1], "ae", latent=2)
-    trainer.feed.data = weighted
+    trainer.loader.data = weighted
     assert np.isfinite(list(trainer.fit().values())).all()
 
 

@@ -34,7 +34,7 @@ def test_folders_without_a_config_are_not_a_run(speech_records, tmp_path, name):
     place.mkdir(parents=True)
     assert resume.resolve_resume(str(tmp_path / "mine"), made.run) == made.run  # an empty one is nobody's
     (place / "photo.png").write_bytes(b"mine")
-    with pytest.raises(ValueError, match=f"mine: {name} is there and no config.json of a run; take another"):
+    with pytest.raises(ValueError, match=f"mine has a folder {name} but no config.json of a run; take another"):
         resume.resolve_resume(str(tmp_path / "mine"), made.run)
 
 

@@ -159,7 +159,7 @@ def test_a_run_that_diverges_again_and_again_gives_up(exploding, speech_records,
 
 
 def test_records_that_are_not_finished_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="is not there"):
+    with pytest.raises(ValueError, match="does not exist"):
         dataset.open_records(str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="incomplete"):
         dataset.open_records(str(tmp_path))
