@@ -1,7 +1,7 @@
 """The registry of model plugins, built in and installed. No plugin is imported before it is loaded.
 
 Built-in plugins are listed in a table of strings, others come from installed distributions through the entry-point
-group ``crossfade.plugins``. Both become `importlib.metadata.EntryPoint` objects, which are loaded in the same way in the
+group ``crossfade.plugins``. Both become `importlib.metadata.EntryPoint` objects, which are loaded the same way in the
 launcher and on workers.
 """
 

@@ -33,7 +33,7 @@ def loudness(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def patch_nce(query: tf.Tensor, key: tf.Tensor, temperature: float) -> tf.Tensor:
-    """PatchNCE loss: cross entropy of recognising each position among all of the source, `[batch]` (arXiv:2007.15651, Eq. 3).
+    """PatchNCE loss `[batch]`: cross entropy of finding each position among all of the source (Eq. 3, arXiv:2007.15651).
 
     Args:
       query: features `[batch, positions, channels]` of the translation, of unit length.
