@@ -33,7 +33,9 @@ def loudness(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def patch_nce(query: tf.Tensor, key: tf.Tensor, temperature: float) -> tf.Tensor:
-    """PatchNCE loss `[batch]`: cross entropy of finding each position among all of the source (Eq. 3, arXiv:2007.15651).
+    """PatchNCE loss `[batch]`: cross entropy of finding each position among those of the source (arXiv:2007.15651).
+
+    Equation 3 of the paper.
 
     Args:
       query: features `[batch, positions, channels]` of the translation, of unit length.
