@@ -1,7 +1,7 @@
-# make demo   the whole way on a corpus that it speaks itself, offline
-# make test   everything that can be checked in minutes
-# Both set up .venv first; requirements.txt lists every package, so pip has nothing to resolve. One core installs
-# in two minutes, and compiles in two more what is first imported: hence two processes (and numba's part of librosa).
+# make demo   all steps on a synthetic corpus, offline
+# make test   the test suite
+# Both set up .venv first. requirements.txt lists every package, so pip has nothing to resolve. Installing and compiling
+# take two minutes each on one core, so two processes share them. First imports (numba's part of librosa) are compiled too.
 # With another interpreter: make PYTHON=/path/to/python3.12 demo
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell $(name) -c \
