@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loade
 from pipelines import cli
 
 FLAGS = flags.FLAGS
+DOES_NOT_CONVERT = 3  # exit code
 EXAMPLE = "python -m pipelines.evaluate --run_dir=run --data_dir=records --output_dir=evaluation"
 
 
@@ -25,16 +26,17 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Evaluate; return the exit code."""
+    """Evaluate; return the exit code: 3 if a direction does not convert."""
     cli.require_flags(FLAGS, "run_dir", "data_dir", "output_dir")
     cli.refuse_extra_arguments(argv)
     from pipelines.evaluation import run_evaluation
+    from pipelines.evaluation.verdict import Verdict
     from pipelines.training import distribution
 
     distribution.configure_threads()
     options = {"inverter": FLAGS.inverter, "seed": FLAGS.seed}
-    run_evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **options)
-    return 0
+    metrics = run_evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **options)
+    return DOES_NOT_CONVERT if metrics.get("verdict") == Verdict.DOES_NOT_CONVERT.value else 0
 
 
 def run() -> None:

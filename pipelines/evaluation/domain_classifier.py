@@ -12,6 +12,7 @@ import dataclasses
 
 import keras
 import numpy as np
+import scipy.special
 import tensorflow as tf
 
 from models import layers
@@ -39,18 +40,27 @@ class DomainClassifier:
     network: keras.Model
     spec: Spec
 
-    def predict(self, examples: list[np.ndarray]) -> np.ndarray:
-        """Return the index of each example's domain, `[n]`; the number of domains stands for "neither" (images)."""
+    def logits(self, examples: list[np.ndarray]) -> np.ndarray:
+        """Return one logit per domain for each example, and for images one more for "neither"; `[n, classes]`."""
         if self.spec.kind == "audio":
             examples = [_normalise(_tile(x), self.spec) for x in examples]
         logits = np.concatenate([self.network(x[None].astype(np.float32)) for x in examples])
         logits[:, len(self.spec.domains) :] -= np.log(NEITHER_PRIOR_ODDS)
-        return np.argmax(logits, axis=1)
+        return logits
+
+    def predict(self, examples: list[np.ndarray]) -> np.ndarray:
+        """Return the index of each example's domain, `[n]`; the number of domains stands for "neither" (images)."""
+        return np.argmax(self.logits(examples), axis=1)
 
     def accuracy(self, examples: dict[str, list[np.ndarray]]) -> dict[str, float]:
         """Return the share of correctly classified examples by domain; domains without examples are left out."""
         domains = enumerate(self.spec.domains)
         return {name: float(np.mean(self.predict(examples[name]) == n)) for n, name in domains if examples.get(name)}
+
+
+def log_odds(logits: np.ndarray, domain: int) -> np.ndarray:
+    """Log odds of a domain against all other classes, `[n]`, from logits `[n, classes]`."""
+    return logits[:, domain] - scipy.special.logsumexp(np.delete(logits, domain, axis=1), axis=1)
 
 
 def fit(examples: dict[str, list[np.ndarray]], spec: Spec, *, seed: int = 0, steps: int = STEPS) -> DomainClassifier:

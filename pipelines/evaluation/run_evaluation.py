@@ -10,9 +10,17 @@ from models.features.spec import Spec
 from pipelines import cli, files
 from pipelines.evaluation.examples import Example, read_waveform, sample_examples
 from pipelines.evaluation.translation_quality import Direction, Evaluator
+from pipelines.evaluation.verdict import Verdict
 from pipelines.reporting import html_report, plots
 from pipelines.training import metrics_log
 
+STRENGTH = (  # verdicts of directions; that of the run is the first that occurs
+    Verdict.DOES_NOT_CONVERT,
+    Verdict.CANNOT_TELL,
+    Verdict.NO_BETTER_THAN_CLOSED_FORM,
+    Verdict.CONVERTS_IN_PART,
+    Verdict.CONVERTS,
+)
 NUM_SHOWN = 4  # held-out files of each direction in the report; selected by a stable hash
 
 
@@ -57,12 +65,20 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, inverter: str = "g
 def _evaluate_directions(evaluator: Evaluator, seed: int, metrics: dict) -> list[Direction]:
     """Train the domain classifier, evaluate every direction of the model, and add both to the metrics."""
     classifier, metrics["classifier"] = evaluator.train_classifier(seed)
-    pairs = evaluator.model.directions()
-    directions = [evaluator.evaluate_direction(source, target, classifier) for source, target in pairs]
+    inverted = metrics["classifier"].get("accuracy_inverted", metrics["classifier"]["accuracy"])
+    pairs, accuracy = evaluator.model.directions(), min(inverted.values())
+    directions = [evaluator.evaluate_direction(source, target, classifier, accuracy) for source, target in pairs]
     metrics["ways"] = {
-        f"{d.source} to {d.target}": {"rows": d.table, "verdict": d.verdict.sentence(), "note": d.note}
+        f"{d.source} to {d.target}": {
+            "rows": d.table,
+            "verdict": d.verdict.value.value,
+            "reasons": list(d.verdict.reasons),
+        }
         for d in directions
     }
+    weakest = min(directions, key=lambda d: STRENGTH.index(d.verdict.value))
+    metrics["verdict"] = weakest.verdict.value.value
+    metrics["reasons"] = [f"{d.source} to {d.target}: {d.verdict.sentence()}" for d in directions]
     return directions
 
 
@@ -101,7 +117,7 @@ def _direction_section(direction: Direction, targets: list[Example], spec: Spec)
         parts = [_example_part(caption, x, spec) for caption, x in columns]
         samples.append({"parts": parts, "pixel": spec.kind == "image"})
     title = f"{direction.source} to {direction.target}"
-    return html_report.Section(title, direction.verdict, headings, table, samples, text=direction.note)
+    return html_report.Section(title, direction.verdict, headings, table, samples)
 
 
 def _plot_example(direction: Direction, targets: list[Example], spec: Spec) -> bytes:

@@ -2,7 +2,7 @@
 
 Rows of a direction's table; each is a set of results that is scored on the held-out sources of one domain:
 
-* ``no_op``: the unchanged source; the baseline that a model must beat.
+* ``no_op``: the untranslated source, after the same inverter; the baseline that a model must beat.
 * ``mean_variance``: each mel band normalised to the target's mean and standard deviation.
 * ``transport``: the linear filter of `models.features.transport`, in closed form.
 * ``model``: the run.
@@ -18,12 +18,10 @@ import numpy as np
 
 from models.errors import UserError
 from models.features import audio, stats, transport
-from models.metrics import image as image_metrics
-from models.metrics import speech
 from pipelines.data import dataset, fingerprint
-from pipelines.evaluation import copy_synthesis, domain_classifier, sample_quality
+from pipelines.evaluation import copy_synthesis, domain_classifier, row_scores, sample_quality
 from pipelines.evaluation.examples import Example, read_examples, read_waveform, sample_examples
-from pipelines.evaluation.verdict import TranslationVerdict, compare_with_baselines, translation_verdict
+from pipelines.evaluation.verdict import Evidence, TranslationVerdict, translation_verdict
 from pipelines.inference.exported_model import Model, load_vocoder
 from pipelines.reporting import html_report
 
@@ -40,8 +38,7 @@ class Direction:
       target: target domain.
       examples: row to the examples that are scored.
       table: row to metrics by name.
-      verdict: comparison of the model with no-op.
-      note: comparison of the model with the closed-form baselines, as a sentence; may be empty.
+      verdict: whether the model translates, with the reasons.
     """
 
     source: str
@@ -49,7 +46,6 @@ class Direction:
     examples: dict[str, list[Example]]
     table: dict[str, dict[str, float]]
     verdict: TranslationVerdict
-    note: str
 
 
 class Evaluator:
@@ -153,25 +149,48 @@ class Evaluator:
         y = audio.normalize_level(waveform, self.spec.features)
         return dataclasses.replace(example, features=audio.log_mel(y, self.spec.features), waveform=y)
 
-    def evaluate_direction(self, source: str, target: str, classifier: domain_classifier.DomainClassifier) -> Direction:
-        """Compute all rows of one direction, their table, and the verdict."""
+    def evaluate_direction(
+        self, source: str, target: str, classifier: domain_classifier.DomainClassifier, accuracy: float = 1.0
+    ) -> Direction:
+        """Compute all rows of one direction, their table, and the verdict.
+
+        Args:
+          source: source domain.
+          target: target domain.
+          classifier: from :meth:`train_classifier`.
+          accuracy: its lowest accuracy on the held-out files of a domain.
+        """
         examples = self._direction_rows(source, target)
-        predictions = {name: classifier.predict([x.features for x in row]) for name, row in examples.items()}
-        is_target = {name: domains == self.spec.domains.index(target) for name, domains in predictions.items()}
+        logits = {name: classifier.logits([x.features for x in row]) for name, row in examples.items()}
+        index = self.spec.domains.index(target)
+        evidence = Evidence(
+            is_target={name: np.argmax(values, axis=1) == index for name, values in logits.items()},
+            target_log_odds={name: domain_classifier.log_odds(values, index) for name, values in logits.items()},
+            content_error=row_scores.content_errors(examples, self.test[source], self.spec),
+            mcd_db=row_scores.parallel_distortions(examples, self.test[target], self.spec),
+            accuracy=accuracy,
+            diversity=row_scores.diversity(examples["model"], self.test[target], self.spec),
+        )
         table = {}
         for name, row in examples.items():
-            table[name] = {"n": len(row), "target_rate": float(np.mean(is_target[name]))}
+            table[name] = {"n": len(row), "target_rate": float(np.mean(evidence.is_target[name]))}
             if self.spec.kind == "image":
-                table[name]["neither_rate"] = float(np.mean(predictions[name] == len(self.spec.domains)))
-            table[name] |= self._mean_distances(row, self.test[source], self.test[target], name)
-        mcd = {name: row["mcd_db"] for name, row in table.items() if "mcd_db" in row}
-        verdict = translation_verdict(is_target["model"], is_target["no_op"])
-        return Direction(source, target, examples, table, verdict, compare_with_baselines(is_target, mcd))
+                table[name]["neither_rate"] = float(np.mean(np.argmax(logits[name], axis=1) == len(self.spec.domains)))
+            if name in evidence.content_error:
+                table[name]["content_error"] = float(np.mean(evidence.content_error[name]))
+            if name in evidence.mcd_db:
+                table[name]["mcd_db"] = float(np.mean(evidence.mcd_db[name]))
+            if self.spec.kind == "image":
+                table[name] |= row_scores.image_distances(row, self.test[target])
+            elif name != "copy_synthesis":
+                table[name]["lsd_to_source_db"] = row_scores.distance_to_source(row, self.test[source])
+        table["model"]["diversity"] = evidence.diversity
+        return Direction(source, target, examples, table, translation_verdict(evidence))
 
     def _direction_rows(self, source: str, target: str) -> dict[str, list[Example]]:
         """The examples of each row, in the order of `ROWS`."""
         inputs = self.test[source]
-        rows = {"no_op": inputs, "model": self.resynthesize(self._translate(inputs, source, target))}
+        rows = {"no_op": self.resynthesize(inputs), "model": self.resynthesize(self._translate(inputs, source, target))}
         if self.spec.kind == "audio":
             a, b = self.spec.moments[source], self.spec.moments[target]
             floor, kernel = self.spec.features.log_floor, transport.kernel(a, b, self.spec.features)
@@ -193,26 +212,6 @@ class Evaluator:
             translated = translate(padded[None])[0]
             results.append(dataclasses.replace(x, features=translated[context : len(translated) - context]))
         return results
-
-    def _mean_distances(self, results: list[Example], sources: list[Example], targets: list[Example], row: str) -> dict:
-        """Mean distances to the parallel targets, where there are any, and to the sources."""
-        parallel = {x.stem: x for x in targets}
-        pairs = [(x, parallel[x.stem]) for x in results if x.stem in parallel]
-        distances = {}
-        if self.spec.kind == "audio":
-            if pairs:
-                spec = self.spec.features
-                mcd = [speech.mel_cepstral_distortion(x.features, y.features, spec) for x, y in pairs]
-                distances["mcd_db"] = float(np.mean(mcd))
-            if row != "copy_synthesis":
-                pairs_with_sources = zip(results, sources, strict=True)
-                lsd = [speech.log_spectral_distance(x.features, y.features) for x, y in pairs_with_sources]
-                distances["lsd_to_source_db"] = float(np.mean(lsd))
-        elif pairs:
-            stacked = [np.stack([pair[n].features for pair in pairs]) for n in (0, 1)]
-            distances["ssim"] = float(np.mean(image_metrics.ssim(*stacked)))
-            distances["mean_absolute_error"] = float(np.mean(image_metrics.mean_absolute_error(*stacked)))
-        return distances
 
     def reconstruction_table(self) -> dict[str, dict[str, float]]:
         """Return the mean squared reconstruction error by domain, beside that of the mean of the training data.

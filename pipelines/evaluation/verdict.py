@@ -1,27 +1,32 @@
-"""Verdicts of an evaluation: values with their statistics, which reports and `metrics.json` render as sentences."""
+"""Verdicts of an evaluation: values with their reasons, which reports and `metrics.json` render."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import scipy.stats
 
 SIGNIFICANCE = 0.05
-MIN_FILES = 4  # the smallest test set on which Fisher's exact test can be significant: p = 1 / 70 at best
+MIN_FILES = 5  # the smallest test set on which the Wilcoxon test can be significant: p = 1 / 32 at best
+MIN_ACCURACY = 0.9  # of the domain classifier on held-out files of each domain
 MIN_TARGET_RATE = 0.5  # below it a significant result is a partial conversion
+MAX_CONTENT_ERROR = 0.85  # the same sentence by another speaker has 0.68 to 0.78, another sentence 1.0
+MIN_DIVERSITY = 0.5  # of the results, relative to held-out targets
 Z_THRESHOLD = 1.645  # standard errors: a one-sided test at 5 %
+BASELINES = ("mean_variance", "transport")
 
 
 class Verdict(enum.Enum):
-    """Outcome of a translation or of sampling; the value is the phrase that begins the sentence."""
+    """Outcome of a translation or of sampling, as `metrics.json` and reports spell it."""
 
     CONVERTS = "converts"
     CONVERTS_IN_PART = "converts in part"
+    NO_BETTER_THAN_CLOSED_FORM = "no better than the closed form"
     DOES_NOT_CONVERT = "does not convert"
-    TOO_FEW_FILES = "too few files to tell"
+    CANNOT_TELL = "cannot tell"
     GENERATES = "generates"
     DOES_NOT_GENERATE = "does not generate"
 
@@ -30,22 +35,43 @@ POSITIVE = frozenset({Verdict.CONVERTS, Verdict.CONVERTS_IN_PART, Verdict.GENERA
 
 
 @dataclasses.dataclass(frozen=True)
+class Evidence:
+    """Scores of one direction of a translation, by row, on which its verdict rests.
+
+    Attributes:
+      is_target: bool `[n]`: whether the domain classifier assigns each result to the target.
+      target_log_odds: float `[n]`: log odds of the target by the domain classifier.
+      content_error: float `[n]`: :func:`models.metrics.content.content_errors` of each result and its source.
+      mcd_db: float `[k]`: mel-cepstral distortion to the parallel targets; empty without such.
+      accuracy: lowest accuracy of the classifier on a domain's held-out files, after the inverter for speech.
+      diversity: :func:`models.metrics.content.diversity` of the model's results, relative to held-out targets.
+    """
+
+    is_target: Mapping[str, np.ndarray]
+    target_log_odds: Mapping[str, np.ndarray]
+    content_error: Mapping[str, np.ndarray]
+    mcd_db: Mapping[str, np.ndarray]
+    accuracy: float
+    diversity: float
+
+
+@dataclasses.dataclass(frozen=True)
 class TranslationVerdict:
     """Verdict on one direction of a translation.
 
     Attributes:
       value: the outcome.
-      target_rate: share of translated files that the domain classifier assigns to the target domain.
-      no_op_rate: the same share for the untranslated sources.
+      reasons: sentences with the numbers that decided, the decisive one first.
+      target_rate: share of results that the domain classifier assigns to the target domain.
+      no_op_rate: the same share for the untranslated sources, after the same inverter.
       n: number of files.
-      p_value: of the one-sided Fisher's exact test of the two rates.
     """
 
     value: Verdict
+    reasons: tuple[str, ...]
     target_rate: float
     no_op_rate: float
     n: int
-    p_value: float
 
     @property
     def is_positive(self) -> bool:
@@ -53,13 +79,8 @@ class TranslationVerdict:
         return self.value in POSITIVE
 
     def sentence(self) -> str:
-        """Return the verdict and its numbers as one sentence."""
-        rates = f"{100 * self.target_rate:.0f} % classified as target, no-op {100 * self.no_op_rate:.0f} %"
-        if self.value is Verdict.TOO_FEW_FILES:
-            return f"{self.value.value}: {self.n}, at least {MIN_FILES} are needed ({rates})"
-        if self.value is Verdict.DOES_NOT_CONVERT:
-            return f"{self.value.value}: within noise of no-op ({rates})"
-        return f"{self.value.value}: {rates}"
+        """Return the verdict and its reasons as one line."""
+        return f"{self.value.value}: {'; '.join(self.reasons)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,24 +116,75 @@ class SampleVerdict:
         return f"{self.value.value}: within noise of mean and covariance alone, or further away {numbers}"
 
 
-def translation_verdict(model: np.ndarray, no_op: np.ndarray) -> TranslationVerdict:
-    """Test whether translation raises the share of files that are classified as the target domain.
+def translation_verdict(evidence: Evidence) -> TranslationVerdict:
+    """Decide whether a run translates: target, content, variety, and a gain over the closed-form baselines.
 
-    Args:
-      model: bool `[n]`, whether each translated file is classified as the target.
-      no_op: the same for the untranslated sources.
-
-    >>> translation_verdict(np.ones(20, bool), np.zeros(20, bool)).sentence()
-    'converts: 100 % classified as target, no-op 0 %'
+    The first of these that does not hold decides: enough files; a classifier that recognises held-out files; results
+    that are classified as the target more often than the untranslated sources; content that is kept; variety of the
+    results; a target rate of a half; a gain over the best closed form, where there is one.
     """
-    p_value = _fisher_p_value(model, no_op, alternative="greater")
+    model, no_op = evidence.is_target["model"], evidence.is_target["no_op"]
+    rates = f"{100 * model.mean():.0f} % classified as target, no-op {100 * no_op.mean():.0f} %"
+    value, reason = next(_failures(evidence), (Verdict.CONVERTS, ""))
+    gain = baseline_gain(evidence)
+    reasons = [text for text in (reason, rates, *_quality(evidence), gain[1] if gain else "") if text]
+    return TranslationVerdict(value, tuple(reasons), float(model.mean()), float(no_op.mean()), len(model))
+
+
+def _failures(evidence: Evidence) -> Iterator[tuple[Verdict, str]]:
+    """Yield the verdict and the reason of every condition that does not hold, the decisive one first."""
+    model, no_op = evidence.is_target["model"], evidence.is_target["no_op"]
+    content = evidence.content_error["model"].mean()
     if len(model) < MIN_FILES:
-        value = Verdict.TOO_FEW_FILES
-    elif p_value >= SIGNIFICANCE:
-        value = Verdict.DOES_NOT_CONVERT
-    else:
-        value = Verdict.CONVERTS if model.mean() >= MIN_TARGET_RATE else Verdict.CONVERTS_IN_PART
-    return TranslationVerdict(value, float(model.mean()), float(no_op.mean()), len(model), p_value)
+        yield Verdict.CANNOT_TELL, f"{len(model)} test files, at least {MIN_FILES} are needed"
+    if evidence.accuracy < MIN_ACCURACY:
+        known = f"the domain classifier recognises {100 * evidence.accuracy:.0f} % of the held-out files of a domain"
+        yield Verdict.CANNOT_TELL, f"{known}, {100 * MIN_ACCURACY:.0f} % are needed: preprocess more training files"
+    if _fisher_p_value(model, no_op, alternative="greater") >= SIGNIFICANCE:
+        yield Verdict.DOES_NOT_CONVERT, "within noise of no-op"
+    if content > MAX_CONTENT_ERROR:
+        yield Verdict.DOES_NOT_CONVERT, f"the content is lost (content error {content:.2f}, 1 for another source)"
+    if evidence.diversity < MIN_DIVERSITY:
+        yield Verdict.DOES_NOT_CONVERT, f"mode collapse (diversity {evidence.diversity:.2f} of the targets')"
+    if model.mean() < MIN_TARGET_RATE:
+        yield Verdict.CONVERTS_IN_PART, f"less than {100 * MIN_TARGET_RATE:.0f} % of the results"
+    if (gain := baseline_gain(evidence)) and not gain[0]:
+        yield Verdict.NO_BETTER_THAN_CLOSED_FORM, ""
+
+
+def _quality(evidence: Evidence) -> Iterator[str]:
+    yield f"content error {evidence.content_error['model'].mean():.2f}"
+    yield f"diversity {evidence.diversity:.2f}"
+
+
+def baseline_gain(evidence: Evidence) -> tuple[bool, str] | None:
+    """Test whether the model is better than the best closed-form baseline; None if there is no baseline.
+
+    Paired one-sided Wilcoxon tests of the target log odds, and of the distortion to parallel targets where there are
+    any. The model is better if one of the two is significantly better and the other is not significantly worse.
+
+    Returns:
+      Whether it is better, and a sentence with the numbers.
+    """
+    baselines = [name for name in BASELINES if name in evidence.is_target]
+    if not baselines:
+        return None
+    best = max(baselines, key=lambda name: (evidence.is_target[name].mean(), evidence.target_log_odds[name].mean()))
+    differences = [evidence.target_log_odds["model"] - evidence.target_log_odds[best]]
+    log_odds = {name: evidence.target_log_odds[name].mean() for name in ("model", best)}
+    numbers = [f"target log odds {log_odds['model']:.1f} and {log_odds[best]:.1f}"]
+    if len(evidence.mcd_db.get("model", ())):
+        differences.append(evidence.mcd_db[best] - evidence.mcd_db["model"])
+        numbers.append(f"MCD {evidence.mcd_db['model'].mean():.2f} dB and {evidence.mcd_db[best].mean():.2f} dB")
+    better = any(_wilcoxon_p_value(d) < SIGNIFICANCE for d in differences)
+    worse = any(_wilcoxon_p_value(-d) < SIGNIFICANCE for d in differences)
+    comparison = "better than" if better and not worse else "no better than"
+    return better and not worse, f"{comparison} {best}, which needs no training ({', '.join(numbers)})"
+
+
+def _wilcoxon_p_value(differences: np.ndarray) -> float:
+    """One-sided p-value of the Wilcoxon signed-rank test that paired differences are above zero; 1 if all are zero."""
+    return float(scipy.stats.wilcoxon(differences, alternative="greater").pvalue) if np.any(differences) else 1.0
 
 
 def sample_verdict(table: Mapping[str, Mapping[str, float]]) -> SampleVerdict:
@@ -129,31 +201,6 @@ def sample_verdict(table: Mapping[str, Mapping[str, float]]) -> SampleVerdict:
     significant = row["kid_gain"] > Z_THRESHOLD * row["kid_gain_error"]
     value = Verdict.GENERATES if significant else Verdict.DOES_NOT_GENERATE
     return SampleVerdict(value, row["kid"], table["gaussian"]["kid"], row["kid_gain"], row["kid_gain_error"])
-
-
-def compare_with_baselines(is_target: Mapping[str, np.ndarray], mcd: Mapping[str, float]) -> str:
-    """Describe the model's gain over the better closed-form baseline; empty if there is no such baseline.
-
-    Args:
-      is_target: row to bool `[n]`: whether each file is classified as the target.
-      mcd: row to mel-cepstral distortion to the parallel targets in dB, for rows with parallel targets.
-
-    >>> print(compare_with_baselines({"transport": np.ones(50, bool), "model": np.ones(50, bool)},
-    ...                              {"transport": 5, "model": 4.5}))
-    This classifier finds no difference between the model and transport, which needs no training; MCD 4.5 dB and 5 dB.
-    """
-    baselines = [name for name in ("mean_variance", "transport") if name in is_target]
-    if not baselines:
-        return ""
-    best = max(baselines, key=lambda name: (is_target[name].mean(), -mcd.get(name, 0.0)))
-    model = is_target["model"]
-    distances = f"; MCD {mcd['model']:.3g} dB and {mcd[best]:.3g} dB" if best in mcd else ""
-    if _fisher_p_value(model, is_target[best]) >= SIGNIFICANCE:
-        comparison = f"This classifier finds no difference between the model and {best}"
-    else:
-        more = "more" if model.mean() > is_target[best].mean() else "less"
-        comparison = f"The model is classified as the target {more} often than {best}"
-    return f"{comparison}, which needs no training{distances}."
 
 
 def _fisher_p_value(a: np.ndarray, b: np.ndarray, alternative: str = "two-sided") -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DEFINITIONS = (
-    ("no_op", "the unchanged source: the baseline that a model must beat"),
+    ("no_op", "the untranslated source after the same inverter: the baseline that a model must beat"),
     ("mean_variance", "closed-form baseline: each mel band normalised to the target's mean and standard deviation"),
     ("transport", "closed-form baseline: the linear filter of optimal transport between the two domains"),
     ("model", "this run"),
@@ -21,6 +21,12 @@ DEFINITIONS = (
     (
         "classified as neither",
         "share of images that the classifier assigns to no domain: it is also trained on noise and scrambled images",
+    ),
+    (
+        "content error",
+        "distance of a result to its own source, relative to its mean distance to other sources: 0 for the same "
+        "content, about 1 for that of any other file; for speech on mel cepstra without the voice's mean, aligned by "
+        "dynamic time warping, for images on edges",
     ),
     (
         "MCD (dB)",
@@ -43,11 +49,16 @@ DEFINITIONS = (
         "training examples, scaled to unit variance: 0 for equal distributions; comparable within a report only",
     ),
     ("gaussian", "baseline: points of a Gaussian with the mean and covariance of the training examples"),
-    ("diversity", "mean standard deviation over a set, relative to that over held-out examples: 0 in mode collapse"),
+    (
+        "diversity",
+        "mean distance between the results (between the samples: their standard deviation), relative to that of "
+        "held-out examples of the target: 0 in mode collapse",
+    ),
     ("SSIM", "structural similarity to the parallel target image, 1 for equal ones"),
 )
 HEADINGS = {
     "n": "examples", "target_rate": "classified as target", "neither_rate": "classified as neither",
+    "content_error": "content error",
     "mcd_db": "MCD (dB)", "lsd_to_source_db": "LSD (dB)", "lsd_db": "LSD (dB)",
     "mel_l1": "mel L1", "convergence_db": "convergence (dB)", "stoi": "STOI",
     "ssim": "SSIM", "mean_absolute_error": "mean absolute error", "mean_of_data": "error of the mean",
