@@ -17,7 +17,7 @@ from models.features.image import ImageSpec
 from pipelines.beam import filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import source_files, tfrecord
-from pipelines.data.source_files import Domain
+from pipelines.data.domains import Domain
 
 MOMENT_KEYS = ("domain", "split", "of")  # keys of a row of statistics; "of" is "features" or "pitch"
 WORK_NAME = "listing"
