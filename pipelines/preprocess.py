@@ -55,8 +55,8 @@ def main(argv: list[str]) -> int:
     if FLAGS.val_fraction + FLAGS.test_fraction > 1 + 1e-9:
         raise UserError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
     from pipelines.beam import runner
-    from pipelines.data import domains as corpus
     from pipelines.data import front_end
+    from pipelines.data.domains import read_domains
     from pipelines.data.split_fractions import adjust_fractions
     from pipelines.jobs import dataset_writer
     from pipelines.jobs.preprocess_job import PreprocessJob
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
     paths |= {f"--domain={name}": path for name, path in _read_paths(FLAGS.domain)}
     _warn(runner.check_paths(parsed, paths, shared=FLAGS.shared_paths))
     dataset_writer.check_output(data_dir, parsed)
-    domains = corpus.read_domains(FLAGS.domain, data_dir)
+    domains = read_domains(FLAGS.domain, data_dir)
     kind = front_end.infer_kind(domains, FLAGS.kind)
     for name in ("keep_waveforms", "pitch") if kind == "image" else ():
         if FLAGS[name].value:

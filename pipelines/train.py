@@ -113,19 +113,19 @@ def main(argv: list[str]) -> int:
 
 
 def new_run(data):
-    """Return the run of the flags on the records."""
+    """Return the `Run` that the flags describe, with a fingerprint of the records `data`."""
     from pipelines import run_directory
     from pipelines.data import fingerprint, sample_weights
 
     plugin_class = plugins.load(FLAGS.plugin)
-    run = config.preset(plugin_class, FLAGS.preset, data.spec.kind)
+    plugin_config = config.preset(plugin_class, FLAGS.preset, data.spec.kind)
     pairs = [*FLAGS.set, f"seed={FLAGS.seed}"]
     pairs += [f"{key}={FLAGS[key].value}" for key in ("steps", "batch_size") if FLAGS[key].value is not None]
-    run = config.override(run, pairs)
+    plugin_config = config.override(plugin_config, pairs)
     return run_directory.Run(
         plugin=FLAGS.plugin,
         preset=FLAGS.preset,
-        config=config.to_json(run),
+        config=config.to_json(plugin_config),
         data_dir=os.path.abspath(FLAGS.data_dir) if "://" not in FLAGS.data_dir else FLAGS.data_dir,
         spec=run_directory.describe_spec(data.spec),
         precision=FLAGS.precision,
@@ -134,7 +134,7 @@ def new_run(data):
         warm_start=FLAGS.warm_start or "",
         sample_weights=sample_weights.config_entry(FLAGS.sample_weights),
         versions=run_directory.versions(),
-        records=fingerprint.records_fingerprint(data.spec, data.sources, getattr(run, "mels_from", "")),
+        records=fingerprint.records_fingerprint(data.spec, data.sources, getattr(plugin_config, "mels_from", "")),
     )
 
 

@@ -48,7 +48,11 @@ class Config(adversarial.TranslatorConfig):
     RENAMED: ClassVar[Mapping[str, str]] = {"patches": "num_patches", "recolour": "invert_channels"}
 
 
-WEIGHTS = {"nce": "nce", "nce_identity": "nce_identity", "residual": "residual_weight"}  # loss to the key of its weight
+WEIGHT_KEYS = {
+    "nce": "nce",
+    "nce_identity": "nce_identity",
+    "residual": "residual_weight",
+}  # loss to the key of its weight
 
 
 class CUT(base.Plugin):
@@ -126,7 +130,7 @@ class CUT(base.Plugin):
         with tf.GradientTape() as tape:
             terms, ab = self._terms(self.generator, a, b, step, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
-            weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHTS.items()}
+            weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHT_KEYS.items()}
             total = reduction.total(values, {"adversarial": 1.0, **weights})
         self.generator_optimizer.minimize(tape, total)
         return values | self.discriminator.train(b, ab, rng, step=step)

@@ -33,7 +33,7 @@ class Config(adversarial.TranslatorConfig):
 
 IMAGES = {"residual_weight": 0.0, "learning_rate_d": 2e-4}  # no identity loss: it keeps colours
 
-WEIGHTS = {  # name of a loss to the configuration key of its weight
+WEIGHT_KEYS = {  # loss to the key of its weight; adversarial losses have the weight 1
     "cycle": "cycle",
     "identity": "identity",
     "residual": "residual_weight",
@@ -145,7 +145,7 @@ class CycleGAN(base.Plugin):
         return values | self.discriminator_a.losses(a, ba, rng)
 
     def _weights(self, step: tf.Tensor) -> dict:
-        weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHTS.items()}
+        weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHT_KEYS.items()}
         return {"adversarial_a": 1.0, "adversarial_b": 1.0, **weights}
 
     def _generator_terms(self, g_ab, g_ba, a, b, step, rng) -> tuple[dict, tf.Tensor, tf.Tensor]:

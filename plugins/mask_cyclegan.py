@@ -65,7 +65,7 @@ class Config(adversarial.Config):
             )
 
 
-WEIGHTS = {  # name of a loss to the configuration key of its weight
+WEIGHT_KEYS = {  # loss to the key of its weight; adversarial losses have the weight 1
     "cycle": "cycle",
     "identity": "identity",
     "two_step_adversarial": "two_step_adversarial",
@@ -142,7 +142,7 @@ class MaskCycleGAN(base.Plugin):
         with tf.GradientTape() as tape:
             terms, fakes = self._terms(self.generator_ab, self.generator_ba, a, b, step, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
-            weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHTS.items()}
+            weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHT_KEYS.items()}
             total = reduction.total(values, {"adversarial_a": 1.0, "adversarial_b": 1.0, **weights})
         self.generator_optimizer.minimize(tape, total)
         for name in self._discriminator_names():

@@ -44,7 +44,7 @@ class Config(adversarial.TranslatorConfig):
             )
 
 
-WEIGHTS = {"cycle": "cycle", "identity": "identity", "residual": "residual_weight"}  # loss to the key of its weight
+WEIGHT_KEYS = {"cycle": "cycle", "identity": "identity", "residual": "residual_weight"}  # loss to the key of its weight
 
 
 class StarGAN(base.Plugin):
@@ -130,7 +130,7 @@ class StarGAN(base.Plugin):
         with tf.GradientTape() as tape:
             terms, examples = self._terms(self.generator, batch, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
-            weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHTS.items()}
+            weights = {name: schedules.at_step(getattr(self.config, key), step) for name, key in WEIGHT_KEYS.items()}
             total = reduction.total(values, {"adversarial": 1.0, **weights})
         self.generator_optimizer.minimize(tape, total)
         return values | self.discriminator.train(*examples, rng, step=step)

@@ -30,7 +30,7 @@ class VAE(base.Plugin):
     Config = Config
     PRESETS = encoding.PRESETS
     MONITOR = "negative_elbo"
-    WEIGHTS = {"kl": "beta"}  # name of a divergence to the configuration key of its weight
+    WEIGHT_KEYS = {"kl": "beta"}  # name of a divergence to the configuration key of its weight
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
@@ -70,7 +70,7 @@ class VAE(base.Plugin):
         log_sigma = averaged(log_sigma)(z) if log_sigma is not None else None
         decoded = averaged(self.decoder)(z)
         terms = {"reconstruction": self.likelihood.negative_log(self.likelihood.target(x), decoded, log_sigma)}
-        if not all(schedules.is_zero(getattr(self.config, key)) for key in self.WEIGHTS.values()):
+        if not all(schedules.is_zero(getattr(self.config, key)) for key in self.WEIGHT_KEYS.values()):
             terms |= self._divergences(z, mu, log_var, batch["index"])
             terms["negative_elbo"] = tf.add_n(list(terms.values()))
         return {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
@@ -81,7 +81,7 @@ class VAE(base.Plugin):
 
     def _penalty(self, values: dict[str, tf.Tensor], step: tf.Tensor) -> tf.Tensor | float:
         """The weighted sum of the divergences."""
-        weights = {name: getattr(self.config, key) for name, key in self.WEIGHTS.items()}
+        weights = {name: getattr(self.config, key) for name, key in self.WEIGHT_KEYS.items()}
         return sum(schedules.at_step(w, step) * values[name] for name, w in weights.items() if name in values)
 
     def signatures(self) -> dict:
@@ -148,7 +148,7 @@ class BetaTCVAE(VAE):
     """Decomposes the divergence and weights the dimensions' total correlation (Eq. 4 of arXiv:1802.04942)."""
 
     Config = TCConfig
-    WEIGHTS = {"mutual_information": "alpha", "total_correlation": "beta", "dimension_wise_kl": "gamma"}
+    WEIGHT_KEYS = {"mutual_information": "alpha", "total_correlation": "beta", "dimension_wise_kl": "gamma"}
 
     def _divergences(self, z, mu, log_var, index) -> dict[str, tf.Tensor]:
         global_posteriors = replicas.all_gather(mu, index), replicas.all_gather(log_var, index)

@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from pipelines.data import split_fractions, work_rows
+from pipelines.data import domains, split_fractions, work_rows
 
 
 def rows_of_workers(folder: str, count: int) -> None:
@@ -48,12 +48,11 @@ def rows_of_workers(folder: str, count: int) -> None:
 
 def finish(folder: str, count: int) -> None:
     from models.features.audio import AudioSpec
-    from pipelines.data import source_files
     from pipelines.jobs import dataset_writer, preprocess_job
 
     rows_of_workers(folder, count)
     job = preprocess_job.PreprocessJob(
-        "audio", AudioSpec(), (source_files.Domain("a", "recordings/"),), folder, (0.05, 0.05), "file"
+        "audio", AudioSpec(), (domains.Domain("a", "recordings/"),), folder, (0.05, 0.05), "file"
     )
     began = time.monotonic()
     numbers = dataset_writer.finish_dataset(job)
@@ -62,12 +61,11 @@ def finish(folder: str, count: int) -> None:
 
 def work(folder: str, count: int) -> None:
     from pipelines.beam import rows
-    from pipelines.data import source_files
     from pipelines.data.file_listing import FileEntry
 
     began = time.monotonic()
     names = (f"recordings/speaker{n // 100:05d}/{n:08d}.wav" for n in range(count))
-    domain = source_files.Domain("a", "recordings/", tuple(FileEntry(name, 50_000) for name in names))
+    domain = domains.Domain("a", "recordings/", tuple(FileEntry(name, 50_000) for name in names))
     asked = {"split_by": "file", "seed": 0}
     shares = split_fractions.adjust_fractions([domain], (0.05, 0.05), **asked)
     rows.write_work(folder, "listing", work_rows.work_rows([domain], "audio", shares, **asked))

@@ -9,8 +9,8 @@ import tensorflow as tf
 from testbed import preprocess, train, write_voices
 
 from pipelines.beam import runner
-from pipelines.data import domains as corpus
 from pipelines.data import front_end
+from pipelines.data.domains import read_domains
 from pipelines.exploration import job as exploration_job
 from pipelines.exploration import latent_model
 from pipelines.exploration import outliers as outliers_job
@@ -21,7 +21,7 @@ from pipelines.jobs import dataset_writer, preprocess_job
 def factor_records(tmp_path_factory):
     """Records of small generated images with known factors."""
     data_dir = str(tmp_path_factory.mktemp("records") / "drawn")
-    domains = corpus.read_domains(["drawn=factors:pictures/60"], data_dir)
+    domains = read_domains(["drawn=factors:pictures/60"], data_dir)
     spec = front_end.infer_spec("image", domains, ["height=16", "width=16"])
     dataset_writer.write_dataset(
         preprocess_job.PreprocessJob("image", spec, domains, data_dir, (0.2, 0.2), "file"), runner.parse_options([])

@@ -23,7 +23,7 @@ from models.features.audio import AudioSpec
 from pipelines import config, run_directory
 from pipelines.beam import runner
 from pipelines.data import dataset, front_end
-from pipelines.data import domains as corpus
+from pipelines.data.domains import read_domains
 from pipelines.export import waveform_signatures
 from pipelines.jobs import dataset_writer, preprocess_job
 from pipelines.training import trainer
@@ -126,7 +126,7 @@ def write_pictures(folder, count: int) -> None:
 
 def preprocess(folder, data_dir, names, **changes) -> dict:
     """Runs the job in this process."""
-    domains = corpus.read_domains(f"{name}={folder / name}" for name in names)
+    domains = read_domains(f"{name}={folder / name}" for name in names)
     kind = front_end.infer_kind(domains, None)
     job = preprocess_job.PreprocessJob(
         kind=kind,

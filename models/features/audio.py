@@ -1,4 +1,7 @@
-"""Samples to log-mel spectrograms: the NumPy front end that Beam workers run.
+"""Recordings to log-mel spectrograms: the NumPy front end that Beam workers run.
+
+`blocks` and `read` return samples at the rate of an `AudioSpec` after its high-pass filter. The functions of the same
+names in `models.features.recording`, on which they are based, only decode, mix to mono and resample.
 
 Losses, inversion and export all use the features that this file defines; its parameters are
 :class:`models.features.audio_spec.AudioSpec`. `models.spectral` is the TensorFlow twin. A test asserts that the two

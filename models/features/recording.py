@@ -1,4 +1,8 @@
-"""Audio files of any container to mono samples at one rate, block by block, without TensorFlow."""
+"""Audio files of any container to mono samples at one rate, block by block, without TensorFlow.
+
+`blocks` and `read` decode, mix to mono and resample. Features are computed from the functions of the same names in
+`models.features.audio`, which also apply the front end's high-pass filter.
+"""
 
 from __future__ import annotations
 

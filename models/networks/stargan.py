@@ -62,7 +62,8 @@ def mel_generator(bins: int, *, channels: int, blocks: int, kernel: int, transpo
         inner = layers.gated_conv1d(layers.film(layers.frame_norm(h), label), channels, kernel)
         h = h + keras.layers.Conv1D(channels, 3, padding="same")(inner)
     last = keras.layers.Conv1D(bins, kernel, padding="same", kernel_initializer="zeros", dtype="float32")
-    y = DomainPairFilter(transports)(x, source, target) + last(layers.frame_norm(h))
+    # TensorFlow adds up gradients in an order that depends on names: with the name of version 0.1, runs resume exactly.
+    y = DomainPairFilter(transports, name="chosen_filter")(x, source, target) + last(layers.frame_norm(h))
     return keras.Model([x, source, target], y, name="mel_generator")
 
 

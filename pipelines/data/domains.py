@@ -1,21 +1,38 @@
-"""The domains of a data set, from the flag `--domain`: which files each domain has."""
+"""`Domain`: the name and the input files of a domain, as listed from the flag `--domain`."""
 
 from __future__ import annotations
 
 import collections
+import dataclasses
 from collections.abc import Iterable
 
 from models.errors import UserError
-from pipelines.data import (
-    file_listing,
-    front_end,
-    source_files,
-    synthetic_source,
-    tfds_source,
-)
+from pipelines.data import file_kinds, file_listing, synthetic_source, tfds_source
+from pipelines.data.file_listing import FileEntry
 
 
-def read_domains(flags: Iterable[str], data_dir: str = ".") -> tuple[source_files.Domain, ...]:
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """The input files of a domain.
+
+    Attributes:
+      name: name of the domain.
+      root: folder that ids are relative to, with a final slash.
+      files: the files; empty in the workers, which get one file at a time.
+      ignored: summary of the ignored files.
+    """
+
+    name: str
+    root: str
+    files: tuple[FileEntry, ...] = ()
+    ignored: str = ""
+
+    def without_files(self) -> Domain:
+        """Return the domain without its list of files, small enough to send to workers."""
+        return Domain(self.name, self.root)
+
+
+def read_domains(flags: Iterable[str], data_dir: str = ".") -> tuple[Domain, ...]:
     """Return the domains of ``NAME=GLOB`` flags with their files; a folder stands for all known files in and below it.
 
     Args:
@@ -37,12 +54,12 @@ def read_domains(flags: Iterable[str], data_dir: str = ".") -> tuple[source_file
     return tuple(_list_domain(name, patterns, data_dir) for name, patterns in globs.items())
 
 
-def _list_domain(name: str, patterns: list[str], data_dir: str) -> source_files.Domain:
+def _list_domain(name: str, patterns: list[str], data_dir: str) -> Domain:
     listing = file_listing.list_files(
-        _resolve_patterns(name, patterns, data_dir), front_end.known_suffixes(), output_dir=data_dir
+        _resolve_patterns(name, patterns, data_dir), file_kinds.known_suffixes(), output_dir=data_dir
     )
     file_listing.require_files(f"domain {name}: no file matches {', '.join(patterns)}", listing)
-    return source_files.Domain(name, listing.root, tuple(listing.files), listing.ignored.summary())
+    return Domain(name, listing.root, tuple(listing.files), listing.ignored.summary())
 
 
 def _resolve_patterns(name: str, patterns: list[str], data_dir: str) -> list[str]:

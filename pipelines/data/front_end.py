@@ -1,4 +1,4 @@
-"""Inference of the kind of data (audio or image) and of the front end's configuration from a corpus's files."""
+"""Inference of the kind of data (audio or image) and of the front end's configuration from the files of the domains."""
 
 from __future__ import annotations
 
@@ -11,37 +11,27 @@ from models.errors import UserError
 from models.features import audio, image, recording
 from pipelines import config
 from pipelines.beam import filesystem
-from pipelines.data import file_listing, source_files
+from pipelines.data import file_kinds, file_listing
+from pipelines.data.domains import Domain
 
-# used mostly by other programs
-AMBIGUOUS_SUFFIXES = {".mat", ".iff", ".sf", ".xi", ".htk", ".fap", ".vst", ".fit", ".gbr", ".im"}
-SUFFIXES = {
-    "audio": [suffix for suffix in recording.SUFFIXES if suffix not in AMBIGUOUS_SUFFIXES],
-    "image": [suffix for suffix in image.SUFFIXES if suffix not in AMBIGUOUS_SUFFIXES],
-}
 MIN_RATE_HZ = 1000  # lower sample rates cannot carry speech
 MAX_PROBED_FILES = 200  # in each domain, to infer the front end
 
 
-def known_suffixes(kind: str | None = None) -> list[str]:
-    """Return the lower-case file extensions of a kind, or of both kinds."""
-    return [suffix for name, suffixes in SUFFIXES.items() if kind in (None, name) for suffix in suffixes]
-
-
-def infer_kind(corpus: Iterable[source_files.Domain], requested: str | None) -> str:
+def infer_kind(domains: Iterable[Domain], requested: str | None) -> str:
     """Return the kind of data, "audio" or "image", by the file extensions.
 
     Args:
-      corpus: the domains.
+      domains: the domains.
       requested: value of `--kind`, which is returned if not None.
 
     Raises:
       UserError: the domains have files of both kinds, or of none.
     """
     examples: dict[str | None, str] = {}
-    for entry in itertools.chain(*(domain.files for domain in corpus)):
+    for entry in itertools.chain(*(domain.files for domain in domains)):
         suffix = posixpath.splitext(entry.path)[1].lower()
-        kind = next((kind for kind, suffixes in SUFFIXES.items() if suffix in suffixes), None)
+        kind = next((kind for kind, suffixes in file_kinds.SUFFIXES.items() if suffix in suffixes), None)
         examples.setdefault(kind, entry.path)
     if requested:
         return requested
@@ -54,9 +44,7 @@ def infer_kind(corpus: Iterable[source_files.Domain], requested: str | None) -> 
     return kinds[0]
 
 
-def infer_spec(
-    kind: str, corpus: Iterable[source_files.Domain], pairs: list[str]
-) -> config.AudioSpec | config.ImageSpec:
+def infer_spec(kind: str, domains: Iterable[Domain], pairs: list[str]) -> config.AudioSpec | config.ImageSpec:
     """Infer the front end from the files, then apply ``KEY=VALUE`` pairs.
 
     The sample rate of speech is the lowest of the common rates of the domains; the size of images is the commonest one.
@@ -65,7 +53,7 @@ def infer_spec(
       UserError: no file can be read, or a key or value is wrong.
     """
     changes = config.parse_pairs(config.KINDS[kind], pairs)
-    probes = [_probe_files(domain, recording.probe if kind == "audio" else image.probe) for domain in corpus]
+    probes = [_probe_files(domain, recording.probe if kind == "audio" else image.probe) for domain in domains]
     if kind == "audio":
         rate_hz = changes.pop("sample_rate_hz", min(recording.suggested_rate(rates) for rates in probes))
         if rate_hz < MIN_RATE_HZ:
@@ -74,7 +62,7 @@ def infer_spec(
     return dataclasses.replace(image.suggested_spec(itertools.chain(*probes)), **changes)
 
 
-def _probe_files(domain: source_files.Domain, probe: Callable) -> list:
+def _probe_files(domain: Domain, probe: Callable) -> list:
     """Return the sample rates of the recordings or the sizes of the images in a sample of the files of a domain."""
     probes, reason = [], "it is empty"
     for path in file_listing.sample_paths(domain.root, domain.files, MAX_PROBED_FILES, "probe"):

@@ -153,6 +153,7 @@ def _record_bytes(data: Records, manifest: list[source_files.Source]) -> int:
 
 
 def _make_example(row, serialised, data: Records, frames: int, seed: int, batch_size: int, batch_form: str) -> dict:
+    """Return the example of a row: parsed records, cropped and named as the form of the batch requires."""
     spec, batch = data.spec, {"index": tf.cast(row % batch_size, tf.int32), "step": row // batch_size}
     parsed = [cropping.parse_example(record, spec, waveform=batch_form == "waveforms") for record in serialised]
     features = [parsed_example["features"] for parsed_example in parsed]

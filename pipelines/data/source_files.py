@@ -15,33 +15,11 @@ from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 from pipelines import stable_hash
 from pipelines.data import splits, tfrecord
-from pipelines.data.file_listing import FileEntry
 
 MARGIN_S = 1.0  # left out between two splits of one recording
 MIN_PART_S = 2.0  # minimum duration of a split of a recording
 MIN_CUT_S = 12.0  # shorter recordings are not divided among splits
 PART_SEPARATOR = "#"  # between the id of a recording and the split of a part
-
-
-@dataclasses.dataclass(frozen=True)
-class Domain:
-    """The input files of a domain.
-
-    Attributes:
-      name: name of the domain.
-      root: folder that ids are relative to, with a final slash.
-      files: the files; empty in the workers, which get one file at a time.
-      ignored: summary of the ignored files.
-    """
-
-    name: str
-    root: str
-    files: tuple[FileEntry, ...] = ()
-    ignored: str = ""
-
-    def without_files(self) -> Domain:
-        """Return the domain without its list of files, small enough to send to workers."""
-        return Domain(self.name, self.root)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

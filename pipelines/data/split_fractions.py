@@ -8,27 +8,28 @@ from collections.abc import Iterable, Iterator
 
 from pipelines.beam import filesystem
 from pipelines.data import ignored_files, source_files, splits
+from pipelines.data.domains import Domain
 
 MIN_SOURCES = 10  # files, or folders, of a domain; from here on every requested split gets one
 MAX_FRACTION = 0.25  # upper bound of a raised fraction
 
 
 def adjust_fractions(
-    corpus: Iterable[source_files.Domain], requested: tuple[float, float], *, split_by: str, seed: int
+    domains: Iterable[Domain], requested: tuple[float, float], *, split_by: str, seed: int
 ) -> tuple[float, float]:
     """Return the fractions for validation and test, raised so that no split of a small domain is empty.
 
     They are the same for all domains, so that files of one name stay in one split.
 
     Args:
-      corpus: the domains.
+      domains: the domains.
       requested: requested fractions for validation and test; 0 stays 0.
       split_by: "file" or "parent".
       seed: random seed of the split.
     """
     val, test = requested
     positions = [
-        sorted({splits.split_position(key) for key in split_keys(domain, split_by, seed)}) for domain in corpus
+        sorted({splits.split_position(key) for key in split_keys(domain, split_by, seed)}) for domain in domains
     ]
     large_enough = [points for points in positions if len(points) >= MIN_SOURCES]
     if test:
@@ -44,7 +45,7 @@ def _slightly_above(position: float) -> float:
     return position + 1e-9
 
 
-def split_keys(domain: source_files.Domain, split_by: str, seed: int) -> Iterator[str]:
+def split_keys(domain: Domain, split_by: str, seed: int) -> Iterator[str]:
     """Yield the key that decides on the split of each file, in the order of the files."""
     folder = (
         os.path.basename(os.path.abspath(domain.root or "."))

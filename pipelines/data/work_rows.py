@@ -5,22 +5,23 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from pipelines.data import ignored_files, source_files, split_fractions, splits
+from pipelines.data import ignored_files, split_fractions, splits
+from pipelines.data.domains import Domain
 
 
 def work_rows(
-    corpus: Iterable[source_files.Domain], kind: str, fractions: tuple[float, float], *, split_by: str, seed: int
+    domains: Iterable[Domain], kind: str, fractions: tuple[float, float], *, split_by: str, seed: int
 ) -> Iterator[dict]:
     """Yield a row for each file, see `source_files.survey`, or with the reason why the file cannot be read.
 
     Args:
-      corpus: the domains.
+      domains: the domains.
       kind: "audio" or "image".
       fractions: fractions of the sources for validation and test.
       split_by: "file" or "parent".
       seed: random seed of the split.
     """
-    for domain in corpus:
+    for domain in domains:
         ids = _source_ids(domain)
         may_cut = kind == "audio" and split_by == "file"
         max_bytes = split_fractions.MAX_FRACTION * sum(entry.size for entry in domain.files)
@@ -32,7 +33,7 @@ def work_rows(
             yield row | _encoding_error(entry.path)
 
 
-def _source_ids(domain: source_files.Domain) -> Iterator[str]:
+def _source_ids(domain: Domain) -> Iterator[str]:
     """Yield the id of each file: its relative path in Unicode's NFC form, unless two files would share that id."""
 
     def names() -> Iterator[str]:

@@ -64,7 +64,7 @@ class LatentModel:
       data: the records.
 
     Raises:
-      UserError: the model does not encode and decode, or the records have another front end.
+      UserError: the model lacks a signature that `UnitEncoder` needs, or the records have another front end.
     """
 
     def __init__(self, job_config: job.JobConfig):

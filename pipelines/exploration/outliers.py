@@ -15,7 +15,7 @@ from models.errors import UserError
 from models.features import ood_examples
 from models.metrics import detection
 from pipelines.beam import filesystem
-from pipelines.data import file_listing, front_end
+from pipelines.data import file_kinds, file_listing
 from pipelines.exploration import figures
 from pipelines.exploration.job import JobConfig, JobResult
 from pipelines.exploration.latent_model import LatentModel, concatenate_units
@@ -166,7 +166,7 @@ def ood_examples_by_kind(model: LatentModel) -> dict[str, tuple[list[str], list[
 
 def _read_ood_files(model: LatentModel, name: str, pattern: str) -> tuple[list[str], list[np.ndarray]]:
     """Paths and units of at most `MAX_OOD_FILES` files; warns of files that cannot be read."""
-    listed = file_listing.list_files([pattern], front_end.known_suffixes(model.spec.kind))
+    listed = file_listing.list_files([pattern], file_kinds.known_suffixes(model.spec.kind))
     file_listing.require_files(f"--against={name}={pattern}: no file matches", listed)
     file_listing.print_ignored(pattern, listed)
     paths, units = [], []

@@ -69,6 +69,9 @@ class FileTranslator:
       source: domain of the files.
       suffix: of results, ".wav" or ".png".
       context: frames on either side of a frame on which its translated waveform depends.
+      translate_fn: function from features to translated features.
+      invert_fn: inverter, see `_create_inverter`.
+      shift_pitch_fn: function from samples in parts to samples of shifted pitch in parts.
 
     Raises:
       UserError: the model, the domains, the inverter or the statistics do not match the options.
@@ -77,11 +80,11 @@ class FileTranslator:
     def __init__(self, options: TranslationOptions):
         self.model = Model(options.run_dir)
         self.spec = self.model.spec
-        self.source, self.translate = self.model.translation(options.target, options.source)
+        self.source, self.translate_fn = self.model.translation(options.target, options.source)
         self.target = options.target
-        inverter_context, self.invert = self._create_inverter(options.inverter)
+        inverter_context, self.invert_fn = self._create_inverter(options.inverter)
         self.context = self.model.context + inverter_context
-        self.shift_pitch = self._create_pitch_shift(options.pitch)
+        self.shift_pitch_fn = self._create_pitch_shift(options.pitch)
         self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
         run_dir = options.screen
         self.detector = (
@@ -139,7 +142,7 @@ class FileTranslator:
         if self.spec.kind == "image":
             pixels, notes = image.read_with_notes(source, self.spec.features)
             return _Image(image.to_unit(pixels), notes)
-        return OpenRecording(source, audio.measure_level(source, self.spec.features), self.shift_pitch)
+        return OpenRecording(source, audio.measure_level(source, self.spec.features), self.shift_pitch_fn)
 
     def _write(self, item: Item, loaded, translated) -> dict:
         """Write a translation; of speech at the level of its source, reduced where it would clip."""
@@ -164,7 +167,7 @@ class FileTranslator:
         return {"seconds": seconds, "sample_rate_hz": spec.sample_rate_hz, **notes}
 
     def _translate_images(self, images: list[_Image]) -> np.ndarray:
-        return self.translate(np.stack([loaded.pixels for loaded in images])) if images else np.zeros(0)
+        return self.translate_fn(np.stack([loaded.pixels for loaded in images])) if images else np.zeros(0)
 
     # ---------------------------------------------------------------- speech
 
@@ -212,7 +215,8 @@ class FileTranslator:
         """
         inside = slice(self.model.context, spectrogram.shape[1] - self.model.context)
         mels = audio.log_mel_from_stft(spectrogram, self.spec.features)
-        return self.invert(self.translate(mels)[:, inside], np.int32(frames), first, spectrogram[:, inside])
+        translated = self.translate_fn(mels)[:, inside]
+        return self.invert_fn(translated, np.int32(frames), first, spectrogram[:, inside])
 
     def _translate_short(self, recordings: list[OpenRecording]) -> list[list[np.ndarray]]:
         """Translate recordings that fit into one chunk to samples, in batches of similar length."""

@@ -41,13 +41,16 @@ class UnitEncoder:
       run_dir: path of the run, for errors.
 
     Raises:
-      UserError: the model does not encode and decode.
+      UserError: the model lacks one of the signatures `encode`, `decode` and `reconstruct`.
     """
 
     def __init__(self, model: Model, run_dir: str):
         missing = [name for name in ("encode", "decode", "reconstruct") if name not in model.signatures]
         if missing:
-            raise UserError(f"{run_dir}: plugin {model.facts['run']['plugin']} does not {missing[0]}")
+            raise UserError(
+                f"{run_dir}: plugin {model.facts['run']['plugin']} has no signature {missing[0]}; wanted a run whose "
+                "plugin has encode, decode and reconstruct"
+            )
         self.model, self.spec = model, model.spec
         self.window_frames = model.facts["run"]["config"].get("crop_frames", 32)
 

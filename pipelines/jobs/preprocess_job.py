@@ -17,7 +17,7 @@ from models.features.image import ImageSpec
 from pipelines.beam import filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import source_files, tfrecord
-from pipelines.data.source_files import Domain
+from pipelines.data.domains import Domain
 
 MOMENT_KEYS = ("domain", "split", "of")  # keys of a row of statistics; "of" is "features" or "pitch"
 WORK_NAME = "listing"
@@ -61,8 +61,10 @@ class PreprocessJob:
     def build(self, pipeline: beam.Pipeline) -> None:
         """Add the transforms to a pipeline.
 
-        The first pass reads every file for its split and statistics; the second writes the shards. The list of files is
-        read from the work folder, where `rows.write_work` has written it.
+        The first pass (survey) opens every file once and decodes a recording twice: for its level, then for statistics
+        at the normalised level. An outlier detector and pitch tracking decode it again. The second pass (shards) opens
+        every file, or each part of a divided recording, once more. The list of files, with their splits, is read from
+        the work folder, where `rows.write_work` has written it.
         """
         worker = dataclasses.replace(self, domains=tuple(domain.without_files() for domain in self.domains))
         work = rows.read_work(pipeline, self.data_dir, WORK_NAME, self.file_count)

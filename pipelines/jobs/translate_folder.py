@@ -12,7 +12,7 @@ from models.errors import UserError
 from pipelines import path_patterns
 from pipelines.beam import filesystem, rows, runner
 from pipelines.beam.job_counters import JobCounters
-from pipelines.data import file_listing, front_end, ignored_files, tfrecord
+from pipelines.data import file_kinds, file_listing, ignored_files, tfrecord
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import FileTranslator, TranslationOptions
 from pipelines.jobs import result_names, translate_job
@@ -84,7 +84,7 @@ def _list_inputs(pattern: str, kind: str, output_dir: str) -> file_listing.Listi
     Raises:
       UserError: there are none.
     """
-    listing = file_listing.list_files([pattern], front_end.known_suffixes(kind), output_dir=output_dir)
+    listing = file_listing.list_files([pattern], file_kinds.known_suffixes(kind), output_dir=output_dir)
     if not listing.files and ignored_files.EXTENSION in listing.ignored.counts:
         ignored = listing.ignored.summary()
         raise UserError(f"--input={pattern}: no {kind} file, the kind this run was trained on; ignored: {ignored}")

@@ -98,11 +98,11 @@ class Trainer:
         with strategy.scope():
             self.plugin = run_directory.build_plugin(run, data.spec)
             self.checkpoints = checkpoint_policy.CheckpointPolicy(run_dir, self.plugin)
-        self.train_step = functools.cache(lambda update_modes: self._replicated(self.plugin.train_step, update_modes))
+        self.replicated_train_step = functools.cache(self._replicate_train_step)
         self.signatures = self.plugin.signatures()
         if data.spec.kind == "audio":
             self.signatures |= {"invert": waveform_signatures.invert(data.spec.features)}
-        eval_step = self._replicated(self.plugin.eval_step)
+        eval_step = self._replicate(self.plugin.eval_step)
         self.validator = validation.Validator(self.loader, eval_step, self.signatures)
         self.alarms = alarms.AlarmReporter(wasserstein=getattr(self.config, "adversarial_loss", None) == "wgan")
         self.step, self.stop_requested = 0, False
@@ -221,7 +221,7 @@ class Trainer:
         batch = self.loader.next(batches)
         waited_s = time.monotonic() - began
         update_modes = tuple(optimizer.update_mode_at(step) for optimizer in self.plugin.optimizers())
-        meter.add(self.train_step(update_modes)(batch), waited_s)
+        meter.add(self.replicated_train_step(update_modes)(batch), waited_s)
         self.step = step
 
     def _log_metrics(self, step: int, meter: Meter) -> dict[str, float]:
@@ -237,7 +237,11 @@ class Trainer:
             print(f"early stopping: {self.monitor} has not improved for {self.config.patience} validations", flush=True)
         return stops
 
-    def _replicated(self, step: Callable, update_modes: tuple[str, ...] = ()) -> Callable:
+    def _replicate_train_step(self, update_modes: tuple[str, ...]) -> Callable:
+        """Return the plugin's training step on all replicas; the trainer keeps one function for each `update_modes`."""
+        return self._replicate(self.plugin.train_step, update_modes)
+
+    def _replicate(self, step: Callable, update_modes: tuple[str, ...] = ()) -> Callable:
         """Return `step` as a function of a distributed batch that runs on all replicas and sums their scalars.
 
         Args:

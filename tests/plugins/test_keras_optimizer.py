@@ -70,7 +70,7 @@ def weights(plugin):
 
 def terminate_after(trained, steps):
     """Lets a trainer receive SIGTERM in that step."""
-    step, calls = trained.train_step(()), []
+    step, calls = trained.replicated_train_step(()), []
 
     def terminated(batch):
         calls.append(None)
@@ -78,7 +78,7 @@ def terminate_after(trained, steps):
             os.kill(os.getpid(), signal.SIGTERM)
         return step(batch)
 
-    trained.train_step = lambda _: terminated
+    trained.replicated_train_step = lambda _: terminated
 
 
 def test_training_resumes_exactly_and_the_export_is_the_model(speech_records, tmp_path, features_only):

@@ -59,10 +59,10 @@ def third_party(tmp_path_factory):
 
 def test_the_guide_alone_suffices_to_add_a_plugin(third_party, speech_records, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(third_party)
-    assert plugins.summary("linear") == "A linear map of bands to bands."
+    assert plugins.summary("linear") == "A linear autoencoder."
     run = [f"--data_dir={speech_records}", "--plugin=linear", f"--run_dir={tmp_path}/run"]
     done = script("train", *run, "--steps=0", "--set=learning_rate=.02", PYTHONPATH=third_party)
-    assert done.returncode == 0 and "signatures: reconstruct" in done.stdout, done.stderr[-4000:]
+    assert done.returncode == 0 and "signatures: decode, encode, reconstruct" in done.stdout, done.stderr[-4000:]
 
 
 def test_the_conformance_suite_holds_installed_plugins_to_the_contract(third_party):
@@ -72,7 +72,7 @@ def test_the_conformance_suite_holds_installed_plugins_to_the_contract(third_par
         "pytest",
         "tests/test_conformance.py",
         "-k",
-        "linear-audio and (finite or resuming or export)",
+        "linear-audio and (finite or resuming or export or signatures)",
     ]
     environment = {"PYTHONPATH": third_party, "PATH": "/usr/bin:/bin", "HOME": third_party}
     done = subprocess.run(asked, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)

@@ -13,8 +13,8 @@ from testbed import laws
 from models.features import audio, procedural
 from pipelines.beam import runner
 from pipelines.data import dataset, front_end, source_features
-from pipelines.data import domains as corpus
 from pipelines.data import synthetic_source as folders
+from pipelines.data.domains import read_domains
 from pipelines.jobs import dataset_writer, preprocess_job
 
 PICTURE = {"shape": 1.0, "scale": 0.8, "orientation": 0.0, "x": 0.5, "y": 0.5}
@@ -74,7 +74,7 @@ def test_every_factor_of_a_sound_can_be_seen_in_its_log_mels(name):
 
 
 def prepared(folder, flag, **changes):
-    domains = corpus.read_domains([flag], str(folder))
+    domains = read_domains([flag], str(folder))
     kind = front_end.infer_kind(domains, None)
     spec = front_end.infer_spec(kind, domains, [])
     job = preprocess_job.PreprocessJob(kind, spec, domains, str(folder), (0.1, 0.1), "file", **changes)
@@ -143,4 +143,4 @@ def test_what_was_cut_off_is_drawn_anew(tmp_path, monkeypatch):
 )
 def test_what_names_no_set_is_refused(flags, said, tmp_path):
     with pytest.raises(ValueError, match=said):
-        corpus.read_domains(flags, str(tmp_path))
+        read_domains(flags, str(tmp_path))

@@ -40,7 +40,7 @@ def test_subsamples_are_random_and_in_order(latent):
 
 def test_a_run_that_does_not_encode_is_refused(picture_run, picture_records):
     job_config = job.JobConfig(do="sample", run_dir=picture_run, data_dir=picture_records, output_dir="")
-    with pytest.raises(ValueError, match="plugin cyclegan does not encode"):
+    with pytest.raises(ValueError, match="plugin cyclegan has no signature encode"):
         latent_model.LatentModel(job_config)
 
 

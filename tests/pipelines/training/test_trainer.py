@@ -63,7 +63,7 @@ made.fit()
 
 def test_a_run_that_is_told_to_stop_saves_first(speech_records, tmp_path):
     made = train(str(tmp_path), speech_records, "ae", steps=50)
-    step, done = made.train_step(("update",)), []
+    step, done = made.replicated_train_step(("update",)), []
 
     def interrupted(batch):
         done.append(None)
@@ -71,7 +71,7 @@ def test_a_run_that_is_told_to_stop_saves_first(speech_records, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
         return step(batch)
 
-    made.train_step = lambda update_modes: interrupted
+    made.replicated_train_step = lambda update_modes: interrupted
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         made.fit()
