@@ -1,7 +1,8 @@
 """Confidence intervals by the percentile bootstrap, with a fixed random seed.
 
 Rows are resampled with replacement, so they must be independent of each other: one row for each source file or
-speaker, not for each frame.
+speaker, not for each frame. Resampled sets contain copies of rows, so the bootstrap does not apply to metrics of pairs
+of rows (KID, density, coverage, pairwise distance), in which copies are neighbours at distance 0.
 """
 
 from __future__ import annotations
