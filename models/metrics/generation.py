@@ -8,7 +8,7 @@ from models.errors import UserError
 
 
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Squared maximum mean discrepancy of two sets of features: the KID of arXiv:1801.01401, Sec. 4.
+    """Squared maximum mean discrepancy of two sets of features: the KID of arXiv:1801.01401, Eq. 4 and Sec. 4.
 
     Kernel ``(<x, y> / d + 1)^3``. The estimate is unbiased: for sets of the same distribution its expectation is
     zero, and it may be negative. Values are comparable only for the same features.

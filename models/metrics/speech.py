@@ -12,6 +12,7 @@ import librosa
 import numpy as np
 import pystoi
 
+from models.errors import UserError
 from models.features import audio
 from models.features.audio import AudioSpec
 
@@ -57,6 +58,13 @@ def mel_cepstral_distortion(x: np.ndarray, y: np.ndarray, spec: AudioSpec) -> fl
     return round(float(np.mean(10 / np.log(10) * np.sqrt(2 * np.square(difference).sum(axis=1)))), 9)
 
 
+def aligned_frames(x: np.ndarray, y: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    """Alignment of :func:`mel_cepstral_distortion`: pairs of indices into the frames of `x` and `y`, `[pairs, 2]`."""
+    frames = [np.flatnonzero(_active_or_all(log_mels, spec)) for log_mels in (x, y)]
+    path = dtw_path(*(cepstra(log_mels[active]) for log_mels, active in zip((x, y), frames, strict=True)))
+    return np.stack([active[column] for active, column in zip(frames, path.T, strict=True)], axis=1)
+
+
 def _active_or_all(log_mels: np.ndarray, spec: AudioSpec) -> np.ndarray:
     """Mask of the active frames, or of all frames if none is active."""
     active = audio.active_frames(log_mels, spec)
@@ -91,10 +99,25 @@ def spectral_convergence_db(reference: np.ndarray, estimate: np.ndarray, spec: A
 
 
 def intelligibility(reference: np.ndarray, estimate: np.ndarray, sample_rate_hz: int) -> float | None:
-    """STOI of an estimate against a time-aligned reference, at most 1 (Taal et al. 2011, by `pystoi`).
+    """STOI of an estimate against a time-aligned reference, at most 1 (Taal et al. 2011, Eq. 6, by `pystoi`).
 
-    None if less than 0.4 s is active. STOI is meaningless for recordings of different words.
+    Mean correlation of short-time envelopes (384 ms) in 15 one-third octave bands from 150 Hz, at 10 kHz, over frames
+    in which the reference is active (within 40 dB of its loudest frame). STOI is meaningless for recordings of
+    different words.
+
+    Args:
+      reference: `[samples]`.
+      estimate: `[samples]`, as many.
+      sample_rate_hz: sample rate of both in Hz.
+
+    Returns:
+      The STOI, or None if less than 0.4 s is active.
+
+    Raises:
+      UserError: the lengths differ.
     """
+    if np.shape(reference) != np.shape(estimate):
+        raise UserError(f"recordings of shapes {np.shape(reference)} and {np.shape(estimate)}; wanted the same length")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         stoi = float(pystoi.stoi(reference, estimate, sample_rate_hz))

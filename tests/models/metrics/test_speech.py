@@ -1,11 +1,14 @@
 """Speech metrics: cepstra, alignment, and distances with known values."""
 
 import numpy as np
+import pystoi
 import pytest
+import scipy.fft
 from hypothesis import given
 from hypothesis import strategies as st
 from testbed import laws, seeds, voice
 
+from models.errors import UserError
 from models.features import audio
 from models.features.audio import AudioSpec
 from models.metrics import speech
@@ -112,3 +115,54 @@ def test_the_spectral_distance_is_the_root_mean_square_over_bands(bands):
     x = log_mels(0)
     y = x + 0.5 * (np.arange(SPEC.n_mels) < bands)
     assert speech.log_spectral_distance(x, y) == pytest.approx(DB * 0.5 * np.sqrt(bands / SPEC.n_mels))
+
+
+def second_distortion(x, y):
+    """A second implementation: cepstra by SciPy's DCT, and dynamic time warping by its recursion."""
+    cx, cy = (scipy.fft.dct(z, type=2, axis=1)[:, 1:14] / z.shape[1] for z in (x, y))
+    costs = np.array([[np.sqrt(np.sum((a - b) ** 2)) for b in cy] for a in cx])
+    best = {(-1, -1): (0.0, 0)}  # cell: total cost and length of the best path to it
+    for i, j in np.ndindex(costs.shape):
+        before = [best[cell] for cell in ((i - 1, j - 1), (i - 1, j), (i, j - 1)) if cell in best]
+        total, length = min(before)
+        best[i, j] = total + costs[i, j], length + 1
+    total, length = best[len(cx) - 1, len(cy) - 1]
+    return 10 / np.log(10) * np.sqrt(2) * total / length
+
+
+@laws
+@given(a=seeds, b=seeds, frames=st.integers(2, 25))
+def test_the_distortion_equals_a_second_implementation(a, b, frames):
+    x, y = log_mels(a, frames), log_mels(b)
+    assert distortion(x, y) == pytest.approx(second_distortion(x, y), abs=1e-3)
+
+
+def test_the_distortion_of_voices_equals_a_second_implementation_and_is_symmetric():
+    x, y = (audio.log_mel(voice(f0_hz, seconds, 8000, 0), SPEC) for f0_hz, seconds in ((110, 0.4), (180, 0.3)))
+    active_x, active_y = (z[audio.active_frames(z, SPEC)].astype(np.float64) for z in (x, y))
+    assert distortion(x, y) == pytest.approx(second_distortion(active_x, active_y), abs=1e-3)
+    assert distortion(x, y) == pytest.approx(distortion(y, x), abs=1e-6)
+
+
+def test_aligned_frames_are_those_of_the_distortion():
+    x, y = (audio.log_mel(voice(f0_hz, 0.4, 8000, 0), SPEC) for f0_hz in (110, 180))
+    pairs = speech.aligned_frames(x, y, SPEC)
+    difference = speech.cepstra(x[pairs[:, 0]]) - speech.cepstra(y[pairs[:, 1]])
+    values = 10 / np.log(10) * np.sqrt(2 * np.square(difference).sum(axis=1))
+    assert distortion(x, y) == pytest.approx(values.mean())
+    assert audio.active_frames(x, SPEC)[pairs[:, 0]].all() and audio.active_frames(y, SPEC)[pairs[:, 1]].all()
+
+
+def test_intelligibility_is_one_for_equals_at_any_level_and_falls_with_noise(rng):
+    y = voice(110, 1.5, 8000, 0)
+    noise = rng.normal(size=len(y)).astype(np.float32)
+    scores = [speech.intelligibility(y, 0.5 * y + level * noise, 8000) for level in (0, 0.01, 0.1, 1)]
+    assert scores[0] == pytest.approx(1, abs=1e-6) and all(np.diff(scores) < 0)
+    assert scores[1] == pytest.approx(pystoi.stoi(y, 0.5 * y + 0.01 * noise, 8000))
+
+
+def test_intelligibility_of_short_recordings_is_none_and_other_lengths_are_refused():
+    y = voice(110, 0.3, 8000, 0)
+    assert speech.intelligibility(y, y, 8000) is None
+    with pytest.raises(UserError, match="same length"):
+        speech.intelligibility(y, y[1:], 8000)
