@@ -6,33 +6,68 @@ import pytest
 from pipelines.evaluation import verdict
 from pipelines.evaluation.verdict import Verdict
 
+N = 50
 
-def hits(count, n=50):
+
+def hits(count, n=N):
     return np.arange(n) < count
 
 
+def evidence(model=50, no_op=0, *, n=N, content=0.4, diversity=1.0, accuracy=1.0, baselines=None, mcd=None):
+    """Evidence of a direction: numbers of files classified as the target, and log odds of closed-form baselines."""
+    rng = np.random.default_rng(0)
+    rows = {"model": (hits(model, n), 3.0), "no_op": (hits(no_op, n), -3.0)}
+    rows |= {name: (hits(n, n), odds) for name, odds in (baselines or {}).items()}
+    return verdict.Evidence(
+        is_target={name: rate for name, (rate, _) in rows.items()},
+        target_log_odds={name: odds + 0.1 * rng.normal(size=n) for name, (_, odds) in rows.items()},
+        content_error={name: np.full(n, content) for name in rows},
+        mcd_db={name: value + 0.1 * rng.normal(size=n) for name, value in (mcd or {}).items()},
+        accuracy=accuracy,
+        diversity=diversity,
+    )
+
+
 @pytest.mark.parametrize(
-    ("model", "no_op", "value"),
+    ("changes", "value"),
     [
-        (50, 0, Verdict.CONVERTS),
-        (20, 0, Verdict.CONVERTS_IN_PART),
-        (2, 0, Verdict.DOES_NOT_CONVERT),
-        (40, 40, Verdict.DOES_NOT_CONVERT),
+        ({}, Verdict.CONVERTS),
+        ({"model": 20}, Verdict.CONVERTS_IN_PART),
+        ({"model": 2}, Verdict.DOES_NOT_CONVERT),
+        ({"model": 40, "no_op": 40}, Verdict.DOES_NOT_CONVERT),
+        ({"content": 1.0}, Verdict.DOES_NOT_CONVERT),
+        ({"diversity": 0.1}, Verdict.DOES_NOT_CONVERT),
+        ({"accuracy": 0.78}, Verdict.CANNOT_TELL),
+        ({"model": 4, "n": 4}, Verdict.CANNOT_TELL),
+        ({"model": 5, "n": 5}, Verdict.CONVERTS),
+        ({"baselines": {"transport": 1.0}}, Verdict.CONVERTS),
+        ({"baselines": {"transport": 3.0}}, Verdict.NO_BETTER_THAN_CLOSED_FORM),
+        (
+            {"baselines": {"transport": 1.0}, "mcd": {"model": 6.0, "transport": 5.0}},
+            Verdict.NO_BETTER_THAN_CLOSED_FORM,
+        ),
+        ({"baselines": {"transport": 3.0}, "mcd": {"model": 5.0, "transport": 6.0}}, Verdict.CONVERTS),
+        ({"baselines": {"transport": 1.0}, "content": 1.0}, Verdict.DOES_NOT_CONVERT),
     ],
+    ids=str,
 )
-def test_the_verdict_compares_the_model_with_no_op(model, no_op, value):
-    result = verdict.translation_verdict(hits(model), hits(no_op))
-    assert result.value is value
-    assert (result.target_rate, result.no_op_rate, result.n) == (model / 50, no_op / 50, 50)
-    assert (result.p_value < verdict.SIGNIFICANCE) == result.is_positive
-    assert result.sentence().startswith(f"{value.value}: ")
+def test_every_condition_has_to_hold(changes, value):
+    result = verdict.translation_verdict(evidence(**changes))
+    assert result.value is value, result.sentence()
+    assert result.sentence().startswith(f"{value.value}: ") and len(result.reasons) >= 3
+    assert result.is_positive == (value in verdict.POSITIVE)
 
 
-def test_too_few_files_give_no_verdict():
-    result = verdict.translation_verdict(hits(3, 3), hits(0, 3))
-    assert result.value is Verdict.TOO_FEW_FILES and not result.is_positive
-    assert "3, at least 4 are needed" in result.sentence()
-    assert verdict.translation_verdict(hits(4, 4), hits(0, 4)).value is Verdict.CONVERTS
+def test_the_decisive_reason_comes_first():
+    result = verdict.translation_verdict(evidence(content=1.0, diversity=0.0, model=20))
+    assert "content is lost" in result.reasons[0] and (result.target_rate, result.no_op_rate, result.n) == (0.4, 0.0, N)
+    assert "collapse" in verdict.translation_verdict(evidence(diversity=0.0, model=20)).reasons[0]
+
+
+def test_the_gain_is_over_the_better_baseline():
+    is_better, sentence = verdict.baseline_gain(evidence(baselines={"mean_variance": 1.0, "transport": 2.0}))
+    assert is_better and "better than transport" in sentence and "3.0 and 2.0" in sentence
+    assert verdict.baseline_gain(evidence()) is None
 
 
 @pytest.mark.parametrize(
@@ -42,9 +77,3 @@ def test_samples_must_be_significantly_nearer_than_the_gaussian(gain, value):
     row = {"kid": 1.0, "kid_gain": gain, "kid_gain_error": 0.5}
     result = verdict.sample_verdict({"model": row, "gaussian": {"kid": 1.0 + gain}})
     assert result.value is value and result.sentence().startswith(f"{value.value}: ")
-
-
-@pytest.mark.parametrize(("model", "text"), [(50, "more often than transport"), (20, "less"), (41, "no difference")])
-def test_the_note_compares_the_model_with_the_better_baseline(model, text):
-    is_target = {"mean_variance": hits(10), "transport": hits(40), "model": hits(model)}
-    assert text in verdict.compare_with_baselines(is_target, {})

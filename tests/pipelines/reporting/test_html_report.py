@@ -1,6 +1,5 @@
 """HTML reports: tables, verdicts, escaping."""
 
-import numpy as np
 import pytest
 
 from pipelines.evaluation import verdict
@@ -13,7 +12,8 @@ def render(*sections, title=""):
 
 @pytest.mark.parametrize("count", [0, 50])
 def test_a_negative_verdict_is_marked(count):
-    result = verdict.translation_verdict(np.arange(50) < count, np.zeros(50, bool))
+    value = verdict.Verdict.CONVERTS if count else verdict.Verdict.DOES_NOT_CONVERT
+    result = verdict.TranslationVerdict(value, ("one reason", "another"), count / 50, 0.0, 50)
     page = render(html_report.Section("a to b", result))
     assert f'<p class="verdict{"" if result.is_positive else " no"}">{result.sentence()}</p>' in page
 
