@@ -37,6 +37,7 @@ ACROSS_MODULES = {  # tests of several modules together
     "test_networks",
     "test_registry",
     "test_keras_optimizer",
+    "test_cheats",
 }
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
