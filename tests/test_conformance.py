@@ -170,6 +170,10 @@ def test_no_plugin_escapes_this_suite():
     assert {name for name, _ in CASES} == set(plugins.available()) >= set(plugins.BUILT_IN)
 
 
+def test_every_key_of_the_small_size_is_a_key_of_a_plugin():
+    assert SMALL.keys() <= {key for name, _ in CASES for key in plugins.load(name).Config.__dataclass_fields__}
+
+
 def test_default_and_preset_configurations_survive_json(case):
     assert {"small", "full"} <= set(case.plugin_class.PRESETS)
     made = [case.plugin_class.Config(), *(config.preset(case.plugin_class, p, case.kind) for p in ("small", "full"))]

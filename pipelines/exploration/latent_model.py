@@ -83,8 +83,9 @@ class LatentModel:
 
     @property
     def plugin_config(self) -> dict:
-        """The plugin's configuration under the current names of its keys, also of an older run."""
-        return config.rename_keys(plugins.load(self.run_config["plugin"]).Config, self.run_config["config"])
+        """The plugin's configuration, under the current names of its keys if the plugin is installed."""
+        name, fields = self.run_config["plugin"], self.run_config["config"]
+        return config.rename_keys(plugins.load(name).Config, fields) if name in plugins.available() else fields
 
     def files(self, split: str, *, max_files: int | None = MAX_FILES) -> list[File]:
         """Read the files of a split, sorted by domain and id, without recordings that have no sound.

@@ -203,10 +203,10 @@ def score_run(job_config: JobConfig, point: GridPoint) -> dict:
     model = LatentModel(dataclasses.replace(job_config, run_dir=_run_dir(job_config, point)))
     files = model.files(job_config.split)
     scores = reconstruct.mean_scores([reconstruct.score_file(model, file, model.reconstruct(file)) for file in files])
-    plugin_config = model.plugin_config
+    plugin_config, renamed = model.plugin_config, config.renamed_keys(plugins.load(point.plugin).Config)
     row = {
         "plugin": point.plugin,
-        **{key: plugin_config[key] for key, _ in point.values},
+        **{key: plugin_config[renamed.get(key, key)] for key, _ in point.values},
         "seed": plugin_config["seed"],
     }
     row |= {"squared_error": scores["squared_error"], "of_the_mean": scores["of_the_mean"]}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import typing
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -194,6 +195,51 @@ def test_the_old_name_of_a_key_is_not_described_and_can_be_refused():
         config.parse_pairs(Renamed, ["speed=2"], accept_renamed=False)
     with pytest.raises(UserError, match="no key is called 'RENAMED'"):
         config.override(Renamed(), ["RENAMED=2"])
+
+
+RENAMED_KEYS = [  # of every plugin: the class whose table it is, the plugin's configuration, old and new name
+    (table, plugins.load(name).Config, old, new)
+    for name in plugins.BUILT_IN
+    for table in plugins.load(name).Config.__mro__
+    for old, new in vars(table).get("RENAMED", {}).items()
+]
+
+
+def another_value(cls, key):
+    """Text of a value of a key that is not its default."""
+    default, kind = getattr(cls(), key), config._field_types(cls)[key]
+    if typing.get_origin(kind) is typing.Literal:
+        return next(choice for choice in typing.get_args(kind) if choice != default)
+    if kind is bool:
+        return json.dumps(not default)
+    if kind is int:
+        return str(default - 1 if default > 1 else default + 1)
+    return "other" if kind is str else "0.5"
+
+
+def test_the_renamed_keys_are_those_of_version_0_1():
+    names = (
+        "accumulate rate rate_g rate_d critic_channels critics adversary r1_every generator_halvings halvings effort"
+    )
+    names += " missing second patches recolour matching coded"
+    assert {old for _, _, old, _ in RENAMED_KEYS} == set(names.split())
+
+
+@pytest.mark.parametrize(
+    ("table", "cls", "old", "new"),
+    [pytest.param(*row, id=f"{row[1].__module__}.{row[1].__name__}-{row[2]}") for row in RENAMED_KEYS],
+)
+def test_every_renamed_key_of_a_plugin_sets_the_current_key(table, cls, old, new, capsys):
+    fields = {field.name for field in dataclasses.fields(table)}
+    assert new in fields and old not in fields | {field.name for field in dataclasses.fields(cls)}
+    value = another_value(cls, new)
+    expected = config.override(cls(), [f"{new}={value}"])
+    assert expected != cls() and capsys.readouterr().err == ""
+    assert config.override(cls(), [f"{old}={value}"]) == expected
+    assert capsys.readouterr().err == f"warning: --set={old} is now {new}; the old name works in this release only\n"
+    stored = config.to_json(expected)
+    stored[old] = stored.pop(new)
+    assert config.from_json(cls, stored) == expected and capsys.readouterr().err == ""
 
 
 @laws

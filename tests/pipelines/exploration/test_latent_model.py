@@ -38,6 +38,16 @@ def test_subsamples_are_random_and_in_order(latent):
     assert model.subsample([1, 2], 3) == [1, 2]
 
 
+def test_keys_have_their_current_names_if_the_plugin_is_installed(latent, monkeypatch):
+    model = latent("pictures")
+    stored = {**model.run_config["config"], "rate": 0.5}
+    del stored["learning_rate"]
+    monkeypatch.setitem(model.exported.facts["run"], "config", stored)
+    assert model.plugin_config["learning_rate"] == 0.5 and "rate" not in model.plugin_config
+    monkeypatch.setitem(model.exported.facts["run"], "plugin", "of_a_third_party")
+    assert model.plugin_config == stored
+
+
 def test_a_run_that_does_not_encode_is_refused(picture_run, picture_records):
     job_config = job.JobConfig(do="sample", run_dir=picture_run, data_dir=picture_records, output_dir="")
     with pytest.raises(ValueError, match="plugin cyclegan has no signature encode"):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from testbed import train
 
-from pipelines import run_directory
+import plugins
+from pipelines import config, run_directory
 from pipelines.data import dataset, fingerprint
 from pipelines.exploration import figures, job
 from pipelines.exploration import sweep as sweep_job
@@ -20,8 +21,8 @@ def swept(picture_records, tmp_path, monkeypatch):
     trained = []
 
     def train_point(job_config, point):
-        sizes = {key: int(value) if value.isdigit() else value for key, value in point.values}
-        train(f"{job_config.run_dir}/{point.name}", picture_records, point.plugin, **sizes).fit()
+        values = config.parse_pairs(plugins.load(point.plugin).Config, map("=".join, point.values))
+        train(f"{job_config.run_dir}/{point.name}", picture_records, point.plugin, **values).fit()
         trained.append(point.name)
         with open(sweep_job._marker_path(job_config, point), "w") as file:
             json.dump(sweep_job._command(job_config, point), file)
@@ -55,6 +56,12 @@ def test_a_key_without_numeric_values_has_rows_and_no_curve(swept, tmp_path):
     assert [row["decay"] for row in numbers["means"]] == ["cosine", "constant"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert "By latent" in page and "By decay" not in page
+
+
+def test_a_grid_may_use_the_old_name_of_a_key(swept):
+    trained, numbers = swept("rate=0.001,0.002", "latent=2")
+    assert trained == ["ae-rate=0.001-latent=2", "ae-rate=0.002-latent=2"]
+    assert [row["rate"] for row in numbers["runs"]] == [0.001, 0.002]
 
 
 def test_x_values_of_zero_are_plotted_on_a_linear_axis():

@@ -158,6 +158,11 @@ def test_a_run_that_diverges_again_and_again_gives_up(exploding, speech_records,
     assert not (tmp_path / "export").exists()
 
 
+def test_a_wasserstein_loss_near_zero_is_no_alarm(picture_records, tmp_path):
+    for plugin, wasserstein in (("wgan_gp", True), ("dcgan", False), ("ae", False)):
+        assert train(str(tmp_path / plugin), picture_records, plugin).alarms.wasserstein == wasserstein
+
+
 def test_records_that_are_not_finished_are_refused(tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
         dataset.open_records(str(tmp_path / "nowhere"))
