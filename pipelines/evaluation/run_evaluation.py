@@ -40,9 +40,9 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, inverter: str = "g
     outputs: dict[str, bytes] = {}
     if evaluator.model.directions():
         directions = _evaluate_directions(evaluator, seed, metrics)
-        sections = [_direction_section(d, evaluator.test[d.target], evaluator.spec) for d in directions]
+        sections = [_direction_section(d, evaluator.test, evaluator.spec) for d in directions]
         if evaluator.spec.kind == "audio":
-            outputs["example.png"] = _plot_example(directions[0], evaluator.test[directions[0].target], evaluator.spec)
+            outputs["example.png"] = _plot_example(directions[0], evaluator.test, evaluator.spec)
     else:
         sections = evaluator.autoencoder_sections(metrics)
     sections += evaluator.copy_synthesis_section(metrics)
@@ -105,12 +105,13 @@ def _format_section(section: html_report.Section) -> str:
     return "\n".join([section.title, *lines, ""])
 
 
-def _direction_section(direction: Direction, targets: list[Example], spec: Spec) -> html_report.Section:
+def _direction_section(direction: Direction, test: dict[str, list[Example]], spec: Spec) -> html_report.Section:
     """A direction's table and verdict, and sources beside their translations and targets."""
     headings, table = html_report.format_table(direction.table)
+    sources, targets = test[direction.source], test[direction.target]
     parallel, translated = {x.stem: x for x in targets}, {x.id: x for x in direction.examples["model"]}
     fallbacks, samples = sample_examples(targets, NUM_SHOWN), []
-    for n, source in enumerate(sample_examples(direction.examples["no_op"], NUM_SHOWN)):
+    for n, source in enumerate(sample_examples(sources, NUM_SHOWN)):
         target, fallback = parallel.get(source.stem), fallbacks[n % len(fallbacks)]
         columns = [(f"source: {source.id}", source), (f"converted to {direction.target}", translated[source.id])]
         columns.append((f"target: {target.id}", target) if target else (f"not parallel: {fallback.id}", fallback))
@@ -120,15 +121,15 @@ def _direction_section(direction: Direction, targets: list[Example], spec: Spec)
     return html_report.Section(title, direction.verdict, headings, table, samples)
 
 
-def _plot_example(direction: Direction, targets: list[Example], spec: Spec) -> bytes:
+def _plot_example(direction: Direction, test: dict[str, list[Example]], spec: Spec) -> bytes:
     """PNG of a source, its translation, and its parallel target if there is one."""
-    (source,) = sample_examples(direction.examples["no_op"], 1)
+    (source,) = sample_examples(test[direction.source], 1)
     model = next(x for x in direction.examples["model"] if x.id == source.id)
     panels = {
         f"source ({direction.source})": source.features,
         f"converted to {direction.target}": model.features,
     }
-    panels |= {f"target ({direction.target})": x.features for x in targets if x.stem == source.stem}
+    panels |= {f"target ({direction.target})": x.features for x in test[direction.target] if x.stem == source.stem}
     return plots.plot_log_mels(panels, spec.features)
 
 

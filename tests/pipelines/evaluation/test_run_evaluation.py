@@ -12,12 +12,14 @@ import soundfile
 
 from pipelines.evaluation import run_evaluation, translation_quality
 
+ACCURACIES = {"accuracy": {"low": 1.0, "high": 1.0}}
+
 
 class AlwaysFirstDomain:
     """A classifier that assigns everything to the first domain."""
 
-    def predict(self, examples):
-        return np.zeros(len(examples), int)
+    def logits(self, examples):
+        return np.tile([5.0, -5.0], (len(examples), 1))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,9 @@ def evaluated(speech_run, held_out, tmp_path_factory):
     """The output folder and the metrics of an evaluation."""
     out = tmp_path_factory.mktemp("evaluation")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(translation_quality.Evaluator, "train_classifier", lambda self, seed: (AlwaysFirstDomain(), {}))
+        patch.setattr(
+            translation_quality.Evaluator, "train_classifier", lambda self, seed: (AlwaysFirstDomain(), ACCURACIES)
+        )
         patch.setattr(run_evaluation, "NUM_SHOWN", 2)
         patch.setattr(translation_quality, "MAX_COPY_SYNTHESIS", 2)
         metrics = run_evaluation.evaluate(speech_run, held_out, str(out))
@@ -37,11 +41,14 @@ def test_the_table_has_all_rows(evaluated):
     _, metrics = evaluated
     table = metrics["ways"]["low to high"]["rows"]
     assert list(table) == list(translation_quality.ROWS)
-    assert table["no_op"]["lsd_to_source_db"] == 0 < table["model"]["lsd_to_source_db"]
+    assert 0 < table["no_op"]["lsd_to_source_db"] < table["mean_variance"]["lsd_to_source_db"]
+    assert table["no_op"]["content_error"] < table["mean_variance"]["content_error"] < 1
+    assert 0 < table["model"]["diversity"] < 2
     assert table["copy_synthesis"]["mcd_db"] < min(table[row]["mcd_db"] for row in ("no_op", "mean_variance"))
-    assert metrics["ways"]["low to high"]["verdict"] == (
-        "does not convert: within noise of no-op (0 % classified as target, no-op 0 %)"
-    )
+    direction = metrics["ways"]["low to high"]
+    assert direction["verdict"] == metrics["verdict"] == "does not convert"
+    assert direction["reasons"][:2] == ["within noise of no-op", "0 % classified as target, no-op 0 %"]
+    assert metrics["reasons"][0].startswith("low to high: does not convert: within noise")
 
 
 def test_copy_synthesis_has_a_row_per_inverter(evaluated):
