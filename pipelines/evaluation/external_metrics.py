@@ -54,19 +54,26 @@ class Clip:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreInfo:
-    """Description of a score for tables and the glossary.
+    """Description of a score for the glossary. The heading of its column is its key, with spaces.
 
     Attributes:
-      heading: heading of the column.
-      definition: one line for the glossary.
+      definition: one line.
       higher_is_better: direction of improvement.
       unit: of the values; empty for a ratio.
     """
 
-    heading: str
     definition: str
     higher_is_better: bool
     unit: str = ""
+
+    def describe(self) -> str:
+        """Return the definition with unit and direction of improvement.
+
+        >>> ScoreInfo("highest absolute sample", higher_is_better=False, unit="dB").describe()
+        'highest absolute sample; in dB; lower is better'
+        """
+        unit = f"in {self.unit}; " if self.unit else ""
+        return f"{self.definition}; {unit}{'higher' if self.higher_is_better else 'lower'} is better"
 
 
 class ExternalMetric(abc.ABC):
@@ -132,6 +139,24 @@ def installed_metrics() -> dict[str, ExternalMetric]:
                 metrics[name] = metric
         except Exception as error:  # of a third party: the evaluation goes on without the metric
             _warn(name, error)
+    return metrics
+
+
+def select_metrics(names: str) -> dict[str, ExternalMetric]:
+    """Return metrics by name: for "all" the installed ones, for "none" none, otherwise those of a comma-separated list.
+
+    Raises:
+      UserError: a metric of the list does not exist, does not load, or is not available here.
+    """
+    if names in ("all", "none"):
+        return installed_metrics() if names == "all" else {}
+    metrics = {name: load(name)() for name in names.split(",")}
+    for name, metric in metrics.items():
+        if not metric.is_available():
+            packages = ", ".join(metric.requires)
+            raise UserError(
+                f"external metric {name!r} needs a model or a package of {packages}: see docs/evaluation.md"
+            )
     return metrics
 
 

@@ -21,9 +21,9 @@ class DNSMOS(ExternalMetric):
 
     requires = ("speechmos", "onnxruntime", "librosa", "requests")
     scores = {
-        "dnsmos_overall": ScoreInfo("DNSMOS", f"predicted opinion of overall quality, {SOURCE}", True, "MOS"),
-        "dnsmos_speech": ScoreInfo("DNSMOS speech", f"predicted opinion of the speech signal, {SOURCE}", True, "MOS"),
-        "dnsmos_background": ScoreInfo("DNSMOS background", f"predicted opinion of the noise, {SOURCE}", True, "MOS"),
+        "dnsmos_overall": ScoreInfo(f"predicted opinion of overall quality, {SOURCE}", True, "MOS"),
+        "dnsmos_speech": ScoreInfo(f"predicted opinion of the speech signal, {SOURCE}", True, "MOS"),
+        "dnsmos_background": ScoreInfo(f"predicted opinion of the noise, {SOURCE}", True, "MOS"),
     }
 
     def score(self, clips: Sequence[Clip]) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ class PhonesLost(ExternalMetric):
     """Phone error rate; NaN without a source, and for sources in which no phones are recognised."""
 
     requires = ("hama",)
-    scores = {"phones_lost": ScoreInfo("phones lost", DEFINITION, higher_is_better=False)}
+    scores = {"phones_lost": ScoreInfo(DEFINITION, higher_is_better=False)}
 
     def score(self, clips: Sequence[Clip]) -> dict[str, np.ndarray]:
         """See :class:`ExternalMetric`."""

@@ -21,8 +21,8 @@ class SpeakerSimilarity(ExternalMetric):
 
     requires = ("resemblyzer", "webrtcvad")
     scores = {
-        "similarity_to_target": ScoreInfo("similarity to target", DEFINITION.format("target"), True),
-        "similarity_to_source": ScoreInfo("similarity to source", DEFINITION.format("source"), False),
+        "similarity_to_target": ScoreInfo(DEFINITION.format("target"), True),
+        "similarity_to_source": ScoreInfo(DEFINITION.format("source"), False),
     }
 
     def score(self, clips: Sequence[Clip]) -> dict[str, np.ndarray]:

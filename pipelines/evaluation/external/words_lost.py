@@ -29,7 +29,7 @@ class WordsLost(ExternalMetric):
     """Word error rate; NaN without a source, and for sources in which no words are recognised."""
 
     requires = ("faster_whisper",)
-    scores = {"words_lost": ScoreInfo("words lost", DEFINITION, higher_is_better=False)}
+    scores = {"words_lost": ScoreInfo(DEFINITION, higher_is_better=False)}
 
     def is_available(self) -> bool:
         """Whether the package and a model are available."""

@@ -15,7 +15,7 @@ from pipelines.evaluation import external_metrics
 from pipelines.evaluation.external_metrics import Clip, ExternalMetric, ScoreInfo
 
 GUIDE = (pathlib.Path(ROOT) / "docs" / "evaluation.md").read_text()
-INFO = ScoreInfo("length", "number of samples", higher_is_better=True)
+INFO = ScoreInfo("number of samples", higher_is_better=True)
 
 
 class Length(ExternalMetric):
@@ -79,7 +79,7 @@ def test_every_built_in_metric_loads_and_describes_its_scores():
     for name in external_metrics.BUILT_IN:
         metric = external_metrics.load(name)
         assert issubclass(metric, ExternalMetric) and metric.requires and metric.scores
-        assert all(info.heading and info.definition and "\n" not in info.definition for info in metric.scores.values())
+        assert all(info.definition and "\n" not in info.definition for info in metric.scores.values())
         keys += metric.scores
     assert len(set(keys)) == len(keys)
     assert all(f"`{key}`" in GUIDE for key in keys)
@@ -91,6 +91,17 @@ def test_every_built_in_metric_loads_and_describes_its_scores():
 def test_an_unknown_name_is_answered_with_the_nearest(name, hint):
     with pytest.raises(UserError, match=re.escape(hint)):
         external_metrics.load(name)
+
+
+def test_metrics_are_selected_by_name(registered):
+    registered(length=Length, failing=Failing, missing=NotInstalled)
+    assert list(external_metrics.select_metrics("all")) == ["failing", "length"]
+    assert external_metrics.select_metrics("none") == {}
+    assert list(external_metrics.select_metrics("length,failing")) == ["length", "failing"]
+    with pytest.raises(UserError, match="did you mean length"):
+        external_metrics.select_metrics("lenght")
+    with pytest.raises(UserError, match="'missing' needs a model or a package of numpy, no_such_package"):
+        external_metrics.select_metrics("length,missing")
 
 
 def test_two_metrics_of_one_name_are_refused_naming_both(monkeypatch):
