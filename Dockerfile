@@ -6,7 +6,7 @@ FROM python:3.11-slim
 RUN apt-get update && apt-get install --yes --no-install-recommends libsndfile1 && rm -rf /var/lib/apt/lists/*
 WORKDIR /crossfade
 COPY requirements.txt ./
-RUN pip install --no-cache-dir -r requirements.txt
+RUN pip install --no-cache-dir --no-deps -r requirements.txt
 COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 COPY --from=beam /opt/apache/beam /opt/apache/beam

@@ -50,8 +50,12 @@ bench: setup
 fuzz: setup
 	$(BIN)/python -m tests.fuzz
 
+PINNED_EXTRAS := demo ears onnx tfds test
+
 pins:
-	uv pip compile --quiet --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o requirements.txt
+	uv pip compile --quiet --python-version 3.11 $(PINNED_EXTRAS:%=--extra %) --no-annotate --no-header pyproject.toml \
+		-o requirements.txt
+	echo 'resemblyzer==0.1.4' >> requirements.txt  # without its dependencies: requirements.txt is installed without any
 
 clean:
 	rm -rf .venv out build *.egg-info .pytest_cache .ruff_cache

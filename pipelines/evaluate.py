@@ -22,6 +22,12 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", None, "Directory of the records; their test split is the held-out data.")
     flags.DEFINE_string("output_dir", None, "Output directory of report.html and metrics.json.")
     flags.DEFINE_string("inverter", "griffin_lim", "Method from log-mels to waveforms: griffin_lim or vocoder:RUN.")
+    flags.DEFINE_string(
+        "external_metrics",
+        "all",
+        "External metrics of translated speech: all (those whose packages are installed), none, or names separated by "
+        "commas.",
+    )
     flags.DEFINE_integer("seed", 0, "Random seed of the domain classifier.")
 
 
@@ -34,7 +40,7 @@ def main(argv: list[str]) -> int:
     from pipelines.training import distribution
 
     distribution.configure_threads()
-    options = {"inverter": FLAGS.inverter, "seed": FLAGS.seed}
+    options = {"inverter": FLAGS.inverter, "seed": FLAGS.seed, "external": FLAGS.external_metrics}
     metrics = run_evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **options)
     return DOES_NOT_CONVERT if metrics.get("verdict") == Verdict.DOES_NOT_CONVERT.value else 0
 

@@ -8,10 +8,11 @@ import posixpath
 from models import spectral
 from models.features.spec import Spec
 from pipelines import cli, files
+from pipelines.evaluation import external_columns, external_metrics
 from pipelines.evaluation.examples import Example, read_waveform, sample_examples
 from pipelines.evaluation.translation_quality import Direction, Evaluator
 from pipelines.evaluation.verdict import Verdict
-from pipelines.reporting import html_report, plots
+from pipelines.reporting import glossary, html_report, plots
 from pipelines.training import metrics_log
 
 STRENGTH = (  # verdicts of directions; that of the run is the first that occurs
@@ -24,22 +25,34 @@ STRENGTH = (  # verdicts of directions; that of the run is the first that occurs
 NUM_SHOWN = 4  # held-out files of each direction in the report; selected by a stable hash
 
 
-def evaluate(run_dir: str, data_dir: str, output_dir: str, *, inverter: str = "griffin_lim", seed: int = 0) -> dict:
+def evaluate(
+    run_dir: str,
+    data_dir: str,
+    output_dir: str,
+    *,
+    inverter: str = "griffin_lim",
+    seed: int = 0,
+    external: str = "none",
+) -> dict:
     """Evaluate a run, print its tables, and write `report.html` and `metrics.json`; for speech also `example.png`.
+
+    `external` selects external metrics, see :func:`external_metrics.select_metrics`.
 
     Returns:
       The content of `metrics.json`.
 
     Raises:
-      UserError: see :class:`Evaluator`.
+      UserError: see :class:`Evaluator` and :func:`external_metrics.select_metrics`.
     """
     cli.require_folder("output_dir", output_dir)
+    selected_metrics, definitions = external_metrics.select_metrics(external), glossary.DEFINITIONS
     evaluator = Evaluator(run_dir, data_dir, inverter)
     run = evaluator.model.facts["run"]
     metrics: dict = {"run": run, "records": data_dir, "inverter": inverter}
     outputs: dict[str, bytes] = {}
     if evaluator.model.directions():
         directions = _evaluate_directions(evaluator, seed, metrics)
+        definitions = (*definitions, *_add_external_scores(evaluator, directions, selected_metrics))
         sections = [_direction_section(d, evaluator.test, evaluator.spec) for d in directions]
         if evaluator.spec.kind == "audio":
             outputs["example.png"] = _plot_example(directions[0], evaluator.test, evaluator.spec)
@@ -54,6 +67,7 @@ def evaluate(run_dir: str, data_dir: str, output_dir: str, *, inverter: str = "g
         sections=sections,
         metrics=metrics_log.read_metrics(run_dir),
         configuration=run,
+        definitions=definitions,
     )
     outputs |= {"metrics.json": json.dumps(metrics, indent=2).encode(), "report.html": page.encode()}
     for name, content in outputs.items():
@@ -80,6 +94,15 @@ def _evaluate_directions(evaluator: Evaluator, seed: int, metrics: dict) -> list
     metrics["verdict"] = weakest.verdict.value.value
     metrics["reasons"] = [f"{d.source} to {d.target}: {d.verdict.sentence()}" for d in directions]
     return directions
+
+
+def _add_external_scores(
+    evaluator: Evaluator, directions: list[Direction], metrics: dict[str, external_metrics.ExternalMetric]
+) -> list[tuple[str, str]]:
+    """Add external metrics to the tables of speech directions; return the definitions of their columns."""
+    if evaluator.spec.kind == "image" or not metrics:
+        return []
+    return external_columns.add_external_scores(directions, evaluator.training_examples(), evaluator.spec, metrics)
 
 
 def _format_summary(metrics: dict) -> str:

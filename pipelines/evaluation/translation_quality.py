@@ -107,7 +107,7 @@ class Evaluator:
         Returns:
           The classifier, and its accuracies on held-out files: `accuracy`, and of speech `accuracy_inverted`.
         """
-        training = self._training_examples()
+        training = self.training_examples()
         features = {name: [x.features for x in examples] for name, examples in training.items()}
         if self.spec.kind == "audio":
             for name, examples in training.items():
@@ -120,7 +120,7 @@ class Evaluator:
             accuracies["accuracy_inverted"] = classifier.accuracy(inverted)
         return classifier, accuracies
 
-    def _training_examples(self) -> dict[str, list[Example]]:
+    def training_examples(self) -> dict[str, list[Example]]:
         """Training split of the run's own records, or of the given records if the run's are gone.
 
         Files in the test split are left out: the records may have been split anew since, or may be others.
@@ -258,7 +258,7 @@ class Evaluator:
         if "sample" in self.model.signatures:
             training, held_out = (
                 {domain: [x.features for x in examples] for domain, examples in split.items()}
-                for split in (self._training_examples(), self.test)
+                for split in (self.training_examples(), self.test)
             )
             metrics["samples"] = sample_quality.score_samples(self.model, training, held_out)
             sections.append(sample_quality.report_section(self.model, metrics["samples"]))

@@ -10,7 +10,8 @@ import PIL.Image
 import pytest
 import soundfile
 
-from pipelines.evaluation import run_evaluation, translation_quality
+from pipelines.evaluation import external_metrics, run_evaluation, translation_quality
+from pipelines.evaluation.external_metrics import ExternalMetric, ScoreInfo
 
 ACCURACIES = {"accuracy": {"low": 1.0, "high": 1.0}}
 
@@ -20,6 +21,15 @@ class AlwaysFirstDomain:
 
     def logits(self, examples):
         return np.tile([5.0, -5.0], (len(examples), 1))
+
+
+class Duration(ExternalMetric):
+    """An external metric."""
+
+    scores = {"duration_of_result": ScoreInfo("number of samples over the rate", higher_is_better=True, unit="s")}
+
+    def score(self, clips):
+        return {"duration_of_result": [len(clip.waveform) / clip.sample_rate_hz for clip in clips]}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +42,8 @@ def evaluated(speech_run, held_out, tmp_path_factory):
         )
         patch.setattr(run_evaluation, "NUM_SHOWN", 2)
         patch.setattr(translation_quality, "MAX_COPY_SYNTHESIS", 2)
-        metrics = run_evaluation.evaluate(speech_run, held_out, str(out))
+        patch.setattr(external_metrics, "select_metrics", lambda names: {names: Duration()})
+        metrics = run_evaluation.evaluate(speech_run, held_out, str(out), external="duration")
     assert metrics == json.loads((out / "metrics.json").read_text())
     return out, metrics
 
@@ -49,6 +60,14 @@ def test_the_table_has_all_rows(evaluated):
     assert direction["verdict"] == metrics["verdict"] == "does not convert"
     assert direction["reasons"][:2] == ["within noise of no-op", "0 % classified as target, no-op 0 %"]
     assert metrics["reasons"][0].startswith("low to high: does not convert: within noise")
+
+
+def test_external_metrics_add_columns_and_their_definitions(evaluated):
+    out, metrics = evaluated
+    for direction in metrics["ways"].values():
+        assert all(0.5 < row["duration_of_result"] < 2 for row in direction["rows"].values())
+    page = (out / "report.html").read_text()
+    assert "<th>duration of result" in page and "number of samples over the rate; in s; higher is better" in page
 
 
 def test_copy_synthesis_has_a_row_per_inverter(evaluated):
