@@ -16,11 +16,12 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # from the finest scal
 def ssim(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Structural similarity of each pair, `[batch]`, 1 for equal images (Wang et al. 2004).
 
-    As defined by `tf.image.ssim`: Gaussian window of 11 pixels (less for smaller images) and standard deviation
-    1.5, K1 = 0.01, K2 = 0.03, range 2, mean over channels.
+    As defined by `tf.image.ssim` on values from 0 to 1: Gaussian window of 11 pixels (less for smaller images) and
+    standard deviation 1.5, K1 = 0.01, K2 = 0.03, mean over channels.
     """
-    size = min(11, *x.shape[1:3])
-    return tf.image.ssim(tf.cast(x, tf.float32), tf.cast(y, tf.float32), max_val=2.0, filter_size=size).numpy()
+    size = min(WINDOW_SIZE, *x.shape[1:3])
+    x, y = ((tf.cast(images, tf.float32) + 1) / 2 for images in (x, y))
+    return tf.image.ssim(x, y, max_val=1.0, filter_size=size).numpy()
 
 
 def num_scales(height: int, width: int) -> int:
@@ -38,11 +39,11 @@ def ms_ssim(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Product over scales of the mean contrast and structure term of SSIM, at the coarsest scale with the luminance
     term, each to the power of the scale's weight; mean over channels. A scale halves the size of the one before by
-    means of 2 x 2 pixels. Negative terms count as 0. Window and constants are those of SSIM, on values from 0 to 1.
+    means of 2 x 2 pixels. Negative terms count as 0. Window and constants are those of :func:`ssim`.
 
     The paper's five scales need 161 pixels on each side. Smaller images have fewer, see :func:`num_scales`, with the
-    weights of the finest ones rescaled to sum to 1; with one scale, the metric is SSIM on values from 0 to 1. Compare
-    values only for images of the same size.
+    weights of the finest ones rescaled to sum to 1; with one scale, the metric is SSIM. Compare values only for images
+    of the same size.
 
     Args:
       x: `[batch, height, width, channels]` in [-1, 1].
