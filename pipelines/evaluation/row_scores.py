@@ -1,4 +1,4 @@
-"""Scores of the rows of a direction: content, diversity, and distances to parallel targets and to the sources."""
+"""Scores of the rows of a direction: speaker, content, diversity, distances to parallel targets and to the sources."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from models.features.spec import Spec
-from models.metrics import content, speech
+from models.metrics import content, speaker_embedding, speech
 from models.metrics import image as image_metrics
 from pipelines.evaluation.examples import Example
 
@@ -27,6 +27,23 @@ def content_errors(
         return {name: np.full(len(sources), np.nan) for name in results}
     originals, distance = _contents(sources, spec), _content_distance(spec)
     return {name: content.content_errors(originals, _contents(row, spec), distance) for name, row in results.items()}
+
+
+def speaker_similarities(
+    rows: Mapping[str, Sequence[Example]], speaker: Sequence[Example], spec: Spec
+) -> dict[str, np.ndarray]:
+    """Return the cosine similarity of each result to the speaker of the given recordings, by row.
+
+    Empty if the results have no waveforms, as images have none.
+    """
+    if any(x.waveform is None for row in rows.values() for x in row):
+        return {}
+    rate_hz = spec.features.sample_rate_hz
+    voice = speaker_embedding.embed_speaker([x.waveform for x in speaker], rate_hz)
+    return {
+        name: np.array([speaker_embedding.embed(x.waveform, rate_hz) @ voice for x in row])
+        for name, row in rows.items()
+    }
 
 
 def diversity(results: Sequence[Example], targets: Sequence[Example], spec: Spec) -> float:

@@ -102,7 +102,7 @@ def _add_external_scores(
     """Add external metrics to the tables of speech directions; return the definitions of their columns."""
     if evaluator.spec.kind == "image" or not metrics:
         return []
-    return external_columns.add_external_scores(directions, evaluator.training_examples(), evaluator.spec, metrics)
+    return external_columns.add_external_scores(directions, evaluator.training_examples, evaluator.spec, metrics)
 
 
 def _format_summary(metrics: dict) -> str:

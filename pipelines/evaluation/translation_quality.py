@@ -12,6 +12,7 @@ Rows of a direction's table; each is a set of results that is scored on the held
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 
 import numpy as np
@@ -25,6 +26,7 @@ from pipelines.evaluation.verdict import Evidence, TranslationVerdict, translati
 from pipelines.inference.exported_model import Model, load_vocoder
 from pipelines.reporting import html_report
 
+MAX_SPEAKER_RECORDINGS = 16  # of the training split that represent a speaker; selected by a stable hash
 MAX_COPY_SYNTHESIS = 32  # recordings per domain for copy synthesis; selected by a stable hash
 ROWS = ("no_op", "mean_variance", "transport", "model", "copy_synthesis")
 
@@ -107,7 +109,7 @@ class Evaluator:
         Returns:
           The classifier, and its accuracies on held-out files: `accuracy`, and of speech `accuracy_inverted`.
         """
-        training = self.training_examples()
+        training = self.training_examples
         features = {name: [x.features for x in examples] for name, examples in training.items()}
         if self.spec.kind == "audio":
             for name, examples in training.items():
@@ -120,8 +122,9 @@ class Evaluator:
             accuracies["accuracy_inverted"] = classifier.accuracy(inverted)
         return classifier, accuracies
 
+    @functools.cached_property
     def training_examples(self) -> dict[str, list[Example]]:
-        """Training split of the run's own records, or of the given records if the run's are gone.
+        """Training split by domain of the run's own records, or of the given records if the run's are gone.
 
         Files in the test split are left out: the records may have been split anew since, or may be others.
         """
@@ -161,11 +164,13 @@ class Evaluator:
           accuracy: its lowest accuracy on the held-out files of a domain.
         """
         examples = self._direction_rows(source, target)
+        speaker = sample_examples(self.training_examples[target], MAX_SPEAKER_RECORDINGS)
         logits = {name: classifier.logits([x.features for x in row]) for name, row in examples.items()}
         index = self.spec.domains.index(target)
         evidence = Evidence(
             is_target={name: np.argmax(values, axis=1) == index for name, values in logits.items()},
             target_log_odds={name: domain_classifier.log_odds(values, index) for name, values in logits.items()},
+            similarity=row_scores.speaker_similarities(examples, self.resynthesize(speaker), self.spec),
             content_error=row_scores.content_errors(examples, self.test[source], self.spec),
             mcd_db=row_scores.parallel_distortions(examples, self.test[target], self.spec),
             accuracy=accuracy,
@@ -178,6 +183,8 @@ class Evaluator:
                 table[name]["neither_rate"] = float(np.mean(np.argmax(logits[name], axis=1) == len(self.spec.domains)))
             if name in evidence.content_error:
                 table[name]["content_error"] = float(np.mean(evidence.content_error[name]))
+            if evidence.has_speakers:
+                table[name]["relative_similarity"] = evidence.relative_similarity(name)
             if name in evidence.mcd_db:
                 table[name]["mcd_db"] = float(np.mean(evidence.mcd_db[name]))
             if self.spec.kind == "image":
@@ -258,7 +265,7 @@ class Evaluator:
         if "sample" in self.model.signatures:
             training, held_out = (
                 {domain: [x.features for x in examples] for domain, examples in split.items()}
-                for split in (self.training_examples(), self.test)
+                for split in (self.training_examples, self.test)
             )
             metrics["samples"] = sample_quality.score_samples(self.model, training, held_out)
             sections.append(sample_quality.report_section(self.model, metrics["samples"]))

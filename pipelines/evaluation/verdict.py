@@ -14,8 +14,11 @@ MIN_FILES = 5  # the smallest test set on which the Wilcoxon test can be signifi
 MIN_ACCURACY = 0.9  # of the domain classifier on held-out files of each domain
 MIN_TARGET_RATE = 0.5  # below it a significant result is a partial conversion
 MAX_CONTENT_ERROR = 0.85  # the same sentence by another speaker has 0.68 to 0.78, another sentence 1.0
+MIN_RELATIVE_SIMILARITY = 0.7  # to the target speaker: 0 for no-op, 1 for copy synthesis of the target
+MIN_SEPARATION = 0.2  # of the similarities of no-op and copy synthesis; closer domains do not differ in the speaker
 MIN_DIVERSITY = 0.5  # of the results, relative to held-out targets
 Z_THRESHOLD = 1.645  # standard errors: a one-sided test at 5 %
+MIN_GAIN_SIMILARITY, MIN_GAIN_LOG_ODDS, MIN_GAIN_MCD_DB = 0.05, 0.5, 0.2  # of a model over a baseline, on average
 BASELINES = ("mean_variance", "transport")
 
 
@@ -41,6 +44,7 @@ class Evidence:
     Attributes:
       is_target: bool `[n]`: whether the domain classifier assigns each result to the target.
       target_log_odds: float `[n]`: log odds of the target by the domain classifier.
+      similarity: float `[n]`: cosine similarity to the target speaker; empty for images.
       content_error: float `[n]`: :func:`models.metrics.content.content_errors` of each result and its source.
       mcd_db: float `[k]`: mel-cepstral distortion to the parallel targets; empty without such.
       accuracy: lowest accuracy of the classifier on a domain's held-out files, after the inverter for speech.
@@ -49,10 +53,25 @@ class Evidence:
 
     is_target: Mapping[str, np.ndarray]
     target_log_odds: Mapping[str, np.ndarray]
+    similarity: Mapping[str, np.ndarray]
     content_error: Mapping[str, np.ndarray]
     mcd_db: Mapping[str, np.ndarray]
     accuracy: float
     diversity: float
+
+    @property
+    def has_speakers(self) -> bool:
+        """Whether the domains are different speakers to the speaker encoder."""
+        return bool(self.similarity) and self.separation >= MIN_SEPARATION
+
+    @property
+    def separation(self) -> float:
+        """Mean similarity of copy synthesis to the target speaker, less that of no-op."""
+        return float(self.similarity["copy_synthesis"].mean() - self.similarity["no_op"].mean())
+
+    def relative_similarity(self, row: str) -> float:
+        """Mean similarity of a row to the target speaker, 0 for no-op and 1 for copy synthesis of the target."""
+        return float((self.similarity[row].mean() - self.similarity["no_op"].mean()) / self.separation)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,17 +161,25 @@ def _failures(evidence: Evidence) -> Iterator[tuple[Verdict, str]]:
         yield Verdict.CANNOT_TELL, f"{known}, {100 * MIN_ACCURACY:.0f} % are needed: preprocess more training files"
     if _fisher_p_value(model, no_op, alternative="greater") >= SIGNIFICANCE:
         yield Verdict.DOES_NOT_CONVERT, "within noise of no-op"
+    if evidence.has_speakers:
+        differences = evidence.similarity["model"] - evidence.similarity["no_op"]
+        if _wilcoxon_p_value(differences) >= SIGNIFICANCE:
+            yield Verdict.DOES_NOT_CONVERT, "not more similar to the target speaker than no-op"
     if content > MAX_CONTENT_ERROR:
         yield Verdict.DOES_NOT_CONVERT, f"the content is lost (content error {content:.2f}, 1 for another source)"
     if evidence.diversity < MIN_DIVERSITY:
         yield Verdict.DOES_NOT_CONVERT, f"mode collapse (diversity {evidence.diversity:.2f} of the targets')"
     if model.mean() < MIN_TARGET_RATE:
         yield Verdict.CONVERTS_IN_PART, f"less than {100 * MIN_TARGET_RATE:.0f} % of the results"
+    if evidence.has_speakers and evidence.relative_similarity("model") < MIN_RELATIVE_SIMILARITY:
+        yield Verdict.CONVERTS_IN_PART, f"relative similarity below {MIN_RELATIVE_SIMILARITY}"
     if (gain := baseline_gain(evidence)) and not gain[0]:
         yield Verdict.NO_BETTER_THAN_CLOSED_FORM, ""
 
 
 def _quality(evidence: Evidence) -> Iterator[str]:
+    if evidence.has_speakers:
+        yield f"relative similarity {evidence.relative_similarity('model'):.2f}"
     yield f"content error {evidence.content_error['model'].mean():.2f}"
     yield f"diversity {evidence.diversity:.2f}"
 
@@ -160,8 +187,11 @@ def _quality(evidence: Evidence) -> Iterator[str]:
 def baseline_gain(evidence: Evidence) -> tuple[bool, str] | None:
     """Test whether the model is better than the best closed-form baseline; None if there is no baseline.
 
-    Paired one-sided Wilcoxon tests of the target log odds, and of the distortion to parallel targets where there are
-    any. The model is better if one of the two is significantly better and the other is not significantly worse.
+    The model is compared by the similarity to the target speaker, or by the target log odds where the domains are no
+    speakers, and by the distortion to parallel targets where there are any. A difference counts if it is significant
+    (paired one-sided Wilcoxon test) and on average at least `MIN_GAIN_*`; that of the similarity is relative to the
+    difference between copy synthesis and no-op. The model is better if it is better by one of the two, and not worse by
+    the other. Log odds saturate, similarities do not.
 
     Returns:
       Whether it is better, and a sentence with the numbers.
@@ -169,17 +199,24 @@ def baseline_gain(evidence: Evidence) -> tuple[bool, str] | None:
     baselines = [name for name in BASELINES if name in evidence.is_target]
     if not baselines:
         return None
-    best = max(baselines, key=lambda name: (evidence.is_target[name].mean(), evidence.target_log_odds[name].mean()))
-    differences = [evidence.target_log_odds["model"] - evidence.target_log_odds[best]]
-    log_odds = {name: evidence.target_log_odds[name].mean() for name in ("model", best)}
-    numbers = [f"target log odds {log_odds['model']:.1f} and {log_odds[best]:.1f}"]
+    if evidence.has_speakers:
+        name, scores, unit = "speaker similarity", evidence.similarity, MIN_GAIN_SIMILARITY * evidence.separation
+    else:
+        name, scores, unit = "target log odds", evidence.target_log_odds, MIN_GAIN_LOG_ODDS
+    best = max(baselines, key=lambda row: scores[row].mean())
+    gains = [(scores["model"] - scores[best]) / unit]
+    numbers = [f"{name} {scores['model'].mean():.2f} and {scores[best].mean():.2f}"]
     if len(evidence.mcd_db.get("model", ())):
-        differences.append(evidence.mcd_db[best] - evidence.mcd_db["model"])
+        gains.append((evidence.mcd_db[best] - evidence.mcd_db["model"]) / MIN_GAIN_MCD_DB)
         numbers.append(f"MCD {evidence.mcd_db['model'].mean():.2f} dB and {evidence.mcd_db[best].mean():.2f} dB")
-    better = any(_wilcoxon_p_value(d) < SIGNIFICANCE for d in differences)
-    worse = any(_wilcoxon_p_value(-d) < SIGNIFICANCE for d in differences)
-    comparison = "better than" if better and not worse else "no better than"
-    return better and not worse, f"{comparison} {best}, which needs no training ({', '.join(numbers)})"
+    is_better = any(_is_gain(gain) for gain in gains) and not any(_is_gain(-gain) for gain in gains)
+    comparison = "better than" if is_better else "no better than"
+    return is_better, f"{comparison} {best}, which needs no training ({', '.join(numbers)})"
+
+
+def _is_gain(gain: np.ndarray) -> bool:
+    """Whether paired differences are significantly above zero, and at least 1 on average."""
+    return float(gain.mean()) >= 1 and _wilcoxon_p_value(gain) < SIGNIFICANCE
 
 
 def _wilcoxon_p_value(differences: np.ndarray) -> float:

@@ -23,6 +23,11 @@ DEFINITIONS = (
         "share of images that the classifier assigns to no domain: it is also trained on noise and scrambled images",
     ),
     (
+        "relative similarity",
+        "mean cosine similarity to the target speaker, by a speaker encoder that is part of this package: 0 for no-op, "
+        "1 for copy synthesis of the target",
+    ),
+    (
         "content error",
         "distance of a result to its own source, relative to its mean distance to other sources: 0 for the same "
         "content, about 1 for that of any other file; for speech on mel cepstra without the voice's mean, aligned by "
@@ -58,7 +63,7 @@ DEFINITIONS = (
 )
 HEADINGS = {
     "n": "examples", "target_rate": "classified as target", "neither_rate": "classified as neither",
-    "content_error": "content error",
+    "content_error": "content error", "relative_similarity": "relative similarity",
     "mcd_db": "MCD (dB)", "lsd_to_source_db": "LSD (dB)", "lsd_db": "LSD (dB)",
     "mel_l1": "mel L1", "convergence_db": "convergence (dB)", "stoi": "STOI",
     "ssim": "SSIM", "mean_absolute_error": "mean absolute error", "mean_of_data": "error of the mean",

@@ -147,7 +147,7 @@ def test_files_that_a_run_was_trained_on_are_known_though_its_records_are_others
         assert not {s.id for s in seen} & {x.id for x in made.test[name]}
     tested = {s.hash for s in now.sources if s.split == "test"}
     by_id = {s.id: s.hash for s in now.sources}
-    for found in made.training_examples().values():
+    for found in made.training_examples.values():
         assert found and not {by_id[x.id] for x in found} & tested
 
 

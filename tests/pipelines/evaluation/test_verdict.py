@@ -13,7 +13,14 @@ def hits(count, n=N):
     return np.arange(n) < count
 
 
-def evidence(model=50, no_op=0, *, n=N, content=0.4, diversity=1.0, accuracy=1.0, baselines=None, mcd=None):
+def speakers(**rows):
+    """Similarities of rows to the target speaker."""
+    return {"no_op": 0.1, "copy_synthesis": 0.9, **rows}
+
+
+def evidence(
+    model=50, no_op=0, *, n=N, content=0.4, diversity=1.0, accuracy=1.0, baselines=None, similarity=None, mcd=None
+):
     """Evidence of a direction: numbers of files classified as the target, and log odds of closed-form baselines."""
     rng = np.random.default_rng(0)
     rows = {"model": (hits(model, n), 3.0), "no_op": (hits(no_op, n), -3.0)}
@@ -21,6 +28,7 @@ def evidence(model=50, no_op=0, *, n=N, content=0.4, diversity=1.0, accuracy=1.0
     return verdict.Evidence(
         is_target={name: rate for name, (rate, _) in rows.items()},
         target_log_odds={name: odds + 0.1 * rng.normal(size=n) for name, (_, odds) in rows.items()},
+        similarity={name: value + 0.01 * rng.normal(size=n) for name, value in (similarity or {}).items()},
         content_error={name: np.full(n, content) for name in rows},
         mcd_db={name: value + 0.1 * rng.normal(size=n) for name, value in (mcd or {}).items()},
         accuracy=accuracy,
@@ -48,6 +56,19 @@ def evidence(model=50, no_op=0, *, n=N, content=0.4, diversity=1.0, accuracy=1.0
         ),
         ({"baselines": {"transport": 3.0}, "mcd": {"model": 5.0, "transport": 6.0}}, Verdict.CONVERTS),
         ({"baselines": {"transport": 1.0}, "content": 1.0}, Verdict.DOES_NOT_CONVERT),
+        ({"similarity": speakers(model=0.8)}, Verdict.CONVERTS),
+        ({"similarity": speakers(model=0.3)}, Verdict.CONVERTS_IN_PART),
+        ({"similarity": speakers(model=0.1)}, Verdict.DOES_NOT_CONVERT),
+        ({"similarity": speakers(model=0.1, copy_synthesis=0.2)}, Verdict.CONVERTS),  # not of two speakers
+        ({"similarity": speakers(model=0.8, transport=0.7), "baselines": {"transport": 5.0}}, Verdict.CONVERTS),
+        (
+            {"similarity": speakers(model=0.8, transport=0.85), "baselines": {"transport": 1.0}},
+            Verdict.NO_BETTER_THAN_CLOSED_FORM,
+        ),
+        (  # significant, but too small to hear
+            {"similarity": speakers(model=0.82, transport=0.8), "baselines": {"transport": 1.0}},
+            Verdict.NO_BETTER_THAN_CLOSED_FORM,
+        ),
     ],
     ids=str,
 )
@@ -64,9 +85,16 @@ def test_the_decisive_reason_comes_first():
     assert "collapse" in verdict.translation_verdict(evidence(diversity=0.0, model=20)).reasons[0]
 
 
+def test_relative_similarity_is_0_for_no_op_and_1_for_copy_synthesis():
+    result = evidence(similarity=speakers(model=0.5))
+    assert result.relative_similarity("model") == pytest.approx(0.5, abs=0.01)
+    assert [result.relative_similarity(row) for row in ("no_op", "copy_synthesis")] == [0, 1]
+    assert "relative similarity 0.50" in verdict.translation_verdict(result).reasons[1:]
+
+
 def test_the_gain_is_over_the_better_baseline():
     is_better, sentence = verdict.baseline_gain(evidence(baselines={"mean_variance": 1.0, "transport": 2.0}))
-    assert is_better and "better than transport" in sentence and "3.0 and 2.0" in sentence
+    assert is_better and "better than transport" in sentence and "3.01 and 1.99" in sentence
     assert verdict.baseline_gain(evidence()) is None
 
 
