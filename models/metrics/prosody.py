@@ -32,13 +32,20 @@ def f0_along_path(x: np.ndarray, y: np.ndarray, spec: AudioSpec) -> tuple[np.nda
       y: samples at the front end's rate.
       spec: the front end.
     """
-    pairs = speech.aligned_frames(*(audio.log_mel(waveform, spec) for waveform in (x, y)), spec)
-    f0_x, f0_y = (_f0_of_frames(waveform, frames, spec) for waveform, frames in zip((x, y), pairs.T, strict=True))
-    return f0_x, f0_y
+    log_mels = [audio.log_mel(waveform, spec) for waveform in (x, y)]
+    return pair_contours(*(pitch.track_f0(waveform, spec.sample_rate_hz) for waveform in (x, y)), *log_mels, spec)
 
 
-def _f0_of_frames(waveform: np.ndarray, frames: np.ndarray, spec: AudioSpec) -> np.ndarray:
-    f0_hz = pitch.track_f0(waveform, spec.sample_rate_hz)
+def pair_contours(
+    f0_x: np.ndarray, f0_y: np.ndarray, log_mels_x: np.ndarray, log_mels_y: np.ndarray, spec: AudioSpec
+) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`f0_along_path`, of recordings whose F0 in Hz, every 10 ms, and log-mels `[frames, mels]` are given."""
+    pairs = speech.aligned_frames(log_mels_x, log_mels_y, spec)
+    tracks = zip((f0_x, f0_y), pairs.T, strict=True)
+    return tuple(_f0_of_frames(f0_hz, frames, spec) for f0_hz, frames in tracks)
+
+
+def _f0_of_frames(f0_hz: np.ndarray, frames: np.ndarray, spec: AudioSpec) -> np.ndarray:
     nearest = np.round(frames * spec.hop_length / pitch.hop_length(spec.sample_rate_hz)).astype(int)
     return f0_hz[np.minimum(nearest, len(f0_hz) - 1)]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.features import audio
 from models.features.spec import Spec
-from pipelines.evaluation import external_metrics
+from pipelines.evaluation import direction_table, external_metrics
 from pipelines.evaluation.examples import Example, read_waveform, sample_examples
 from pipelines.evaluation.external_metrics import Clip, ExternalMetric
 from pipelines.evaluation.translation_quality import Direction
@@ -45,10 +45,10 @@ def add_external_scores(
         clips, rows = _make_clips(direction, speakers, spec, max_clips)
         for key, values in external_metrics.score_external(clips, metrics).items():
             for row in direction.table:
-                scores = values[np.array(rows) == row]
-                if not np.isnan(scores).all():
-                    direction.table[row][key] = float(np.nanmean(scores))
-                    added.add(key)
+                means, intervals = direction_table.summarize({key: values[np.array(rows) == row]})
+                direction.table[row] |= means
+                direction.intervals.setdefault(row, {}).update(intervals)
+                added.update(means)
     return [(key.replace("_", " "), info.describe()) for key, info in infos.items() if key in added]
 
 

@@ -1,4 +1,4 @@
-"""Scores of the rows of a direction: speaker, content, diversity, distances to parallel targets and to the sources."""
+"""Scores of the rows of a direction on which its verdict rests: content, speaker, diversity."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from models.features.spec import Spec
-from models.metrics import content, speaker_embedding, speech
-from models.metrics import image as image_metrics
+from models.metrics import content, speaker_embedding
 from pipelines.evaluation.examples import Example
 
 
@@ -61,40 +60,3 @@ def _contents(examples: Sequence[Example], spec: Spec) -> list[np.ndarray]:
 
 def _content_distance(spec: Spec):
     return content.image_distance if spec.kind == "image" else content.speech_distance
-
-
-def parallel_distortions(
-    rows: Mapping[str, Sequence[Example]], targets: Sequence[Example], spec: Spec
-) -> dict[str, np.ndarray]:
-    """Return the MCD in dB of each result and its parallel target, by row; empty for images and without parallels."""
-    if spec.kind == "image":
-        return {}
-    distortions = {}
-    for name, row in rows.items():
-        if pairs := _parallel_pairs(row, targets):
-            mcd = [speech.mel_cepstral_distortion(x.features, y.features, spec.features) for x, y in pairs]
-            distortions[name] = np.array(mcd)
-    return distortions
-
-
-def distance_to_source(results: Sequence[Example], sources: Sequence[Example]) -> float:
-    """Return the mean log-spectral distance in dB of speech results to their sources."""
-    pairs = zip(results, sources, strict=True)
-    return float(np.mean([speech.log_spectral_distance(x.features, y.features) for x, y in pairs]))
-
-
-def image_distances(results: Sequence[Example], targets: Sequence[Example]) -> dict[str, float]:
-    """Return SSIM and mean absolute error to the parallel targets; empty without parallels."""
-    pairs = _parallel_pairs(results, targets)
-    if not pairs:
-        return {}
-    x, y = (np.stack([pair[n].features for pair in pairs]) for n in (0, 1))
-    return {
-        "ssim": float(np.mean(image_metrics.ssim(x, y))),
-        "mean_absolute_error": float(np.mean(image_metrics.mean_absolute_error(x, y))),
-    }
-
-
-def _parallel_pairs(results: Sequence[Example], targets: Sequence[Example]) -> list[tuple[Example, Example]]:
-    parallel = {x.stem: x for x in targets}
-    return [(x, parallel[x.stem]) for x in results if x.stem in parallel]

@@ -85,6 +85,7 @@ def _evaluate_directions(evaluator: Evaluator, seed: int, metrics: dict) -> list
     metrics["ways"] = {
         f"{d.source} to {d.target}": {
             "rows": d.table,
+            "intervals": d.intervals,
             "verdict": d.verdict.value.value,
             "reasons": list(d.verdict.reasons),
         }
@@ -130,7 +131,7 @@ def _format_section(section: html_report.Section) -> str:
 
 def _direction_section(direction: Direction, test: dict[str, list[Example]], spec: Spec) -> html_report.Section:
     """A direction's table and verdict, and sources beside their translations and targets."""
-    headings, table = html_report.format_table(direction.table)
+    headings, table = html_report.format_table(direction.table, direction.intervals)
     sources, targets = test[direction.source], test[direction.target]
     parallel, translated = {x.stem: x for x in targets}, {x.id: x for x in direction.examples["model"]}
     fallbacks, samples = sample_examples(targets, NUM_SHOWN), []

@@ -20,7 +20,14 @@ import numpy as np
 from models.errors import UserError
 from models.features import audio, stats, transport
 from pipelines.data import dataset, fingerprint
-from pipelines.evaluation import copy_synthesis, domain_classifier, row_scores, sample_quality
+from pipelines.evaluation import (
+    copy_synthesis,
+    direction_table,
+    distances,
+    domain_classifier,
+    row_scores,
+    sample_quality,
+)
 from pipelines.evaluation.examples import Example, read_examples, read_waveform, sample_examples
 from pipelines.evaluation.verdict import Evidence, TranslationVerdict, translation_verdict
 from pipelines.inference.exported_model import Model, load_vocoder
@@ -40,13 +47,15 @@ class Direction:
       target: target domain.
       examples: row to the examples that are scored.
       table: row to metrics by name.
+      intervals: row to 95 % confidence intervals of metrics that are means over files, by name.
       verdict: whether the model translates, with the reasons.
     """
 
     source: str
     target: str
     examples: dict[str, list[Example]]
-    table: dict[str, dict[str, float]]
+    table: direction_table.Table
+    intervals: direction_table.Intervals
     verdict: TranslationVerdict
 
 
@@ -172,27 +181,16 @@ class Evaluator:
             target_log_odds={name: domain_classifier.log_odds(values, index) for name, values in logits.items()},
             similarity=row_scores.speaker_similarities(examples, self.resynthesize(speaker), self.spec),
             content_error=row_scores.content_errors(examples, self.test[source], self.spec),
-            mcd_db=row_scores.parallel_distortions(examples, self.test[target], self.spec),
+            mcd_db=distances.parallel_distortions(examples, self.test[target], self.spec),
             accuracy=accuracy,
             diversity=row_scores.diversity(examples["model"], self.test[target], self.spec),
         )
-        table = {}
-        for name, row in examples.items():
-            table[name] = {"n": len(row), "target_rate": float(np.mean(evidence.is_target[name]))}
-            if self.spec.kind == "image":
-                table[name]["neither_rate"] = float(np.mean(np.argmax(logits[name], axis=1) == len(self.spec.domains)))
-            if name in evidence.content_error:
-                table[name]["content_error"] = float(np.mean(evidence.content_error[name]))
-            if evidence.has_speakers:
-                table[name]["relative_similarity"] = evidence.relative_similarity(name)
-            if name in evidence.mcd_db:
-                table[name]["mcd_db"] = float(np.mean(evidence.mcd_db[name]))
-            if self.spec.kind == "image":
-                table[name] |= row_scores.image_distances(row, self.test[target])
-            elif name != "copy_synthesis":
-                table[name]["lsd_to_source_db"] = row_scores.distance_to_source(row, self.test[source])
-        table["model"]["diversity"] = evidence.diversity
-        return Direction(source, target, examples, table, translation_verdict(evidence))
+        is_neither = {}
+        if self.spec.kind == "image":
+            is_neither = {name: np.argmax(values, axis=1) == len(self.spec.domains) for name, values in logits.items()}
+        held_out, training = (self.test[source], self.test[target]), self.training_examples[target]
+        table, intervals = direction_table.make_table(examples, evidence, is_neither, *held_out, training, self.spec)
+        return Direction(source, target, examples, table, intervals, translation_verdict(evidence))
 
     def _direction_rows(self, source: str, target: str) -> dict[str, list[Example]]:
         """The examples of each row, in the order of `ROWS`."""

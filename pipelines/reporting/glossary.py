@@ -44,6 +44,9 @@ DEFINITIONS = (
         "log-spectral distance to the source, in copy synthesis to the recording itself: rms over mel bands of the "
         "difference in dB, mean over frames",
     ),
+    ("log-F0 RMSE", "root mean square difference of ln F0 to the parallel target, along the warping path; octave 0.69"),
+    ("voicing error", "share of frames of which only one of result and parallel target is voiced"),
+    ("modulation (dB)", "difference of the mean modulation spectra, 1 to 25 Hz, of results and held-out targets"),
     ("mel L1", "mean absolute difference of natural log-mels"),
     ("convergence (dB)", "norm of the difference of magnitudes over the norm of the recording's, in dB"),
     ("STOI", "short-time objective intelligibility (Taal et al. 2011) of all recordings joined; 1 is best"),
@@ -59,6 +62,10 @@ DEFINITIONS = (
         "mean distance between the results (between the samples: their standard deviation), relative to that of "
         "held-out examples of the target: 0 in mode collapse",
     ),
+    ("FID", "Fréchet distance (arXiv:1706.08500) on the same components as KID; not comparable with published values"),
+    ("density", "how many neighbourhoods of held-out targets contain a result (arXiv:2002.09797); about 1 at best"),
+    ("coverage", "share of neighbourhoods of held-out targets that contain a result; about 0.97 at best"),
+    ("MS-SSIM", "multi-scale structural similarity to the parallel target image, 1 for equal ones"),
     ("SSIM", "structural similarity to the parallel target image, 1 for equal ones"),
 )
 HEADINGS = {
@@ -66,6 +73,9 @@ HEADINGS = {
     "content_error": "content error", "relative_similarity": "relative similarity",
     "mcd_db": "MCD (dB)", "lsd_to_source_db": "LSD (dB)", "lsd_db": "LSD (dB)",
     "mel_l1": "mel L1", "convergence_db": "convergence (dB)", "stoi": "STOI",
-    "ssim": "SSIM", "mean_absolute_error": "mean absolute error", "mean_of_data": "error of the mean",
-    "kid": "KID", "kid_gain": "nearer than gaussian", "kid_gain_error": "standard error", "diversity": "diversity",
+    "log_f0_rmse": "log-F0 RMSE", "voicing_error": "voicing error", "modulation_db": "modulation (dB)",
+    "ssim": "SSIM", "ms_ssim": "MS-SSIM", "mean_absolute_error": "mean absolute error",
+    "mean_of_data": "error of the mean",
+    "fid": "FID", "kid": "KID", "kid_gain": "nearer than gaussian", "kid_gain_error": "standard error",
+    "diversity": "diversity",
 }  # fmt: skip

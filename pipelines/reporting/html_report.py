@@ -68,11 +68,17 @@ class Section:
     text: str = ""
 
 
-def format_table(rows: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[list[str]]]:
+def format_table(
+    rows: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Mapping[str, Sequence[float]]] | None = None
+) -> tuple[list[str], list[list[str]]]:
     """Return the headings and cells of a table of named rows; columns without a value in any row are left out.
 
-    >>> format_table({"model": {"n": 2, "target_rate": 0.5}})
-    (['row', 'examples', 'classified as target'], [['model', '2', '50 %']])
+    Args:
+      rows: row to values by name.
+      intervals: row to confidence intervals by name; cells with one get half of its width.
+
+    >>> format_table({"model": {"n": 2, "target_rate": 0.5}}, {"model": {"target_rate": (0.4, 0.6)}})
+    (['row', 'examples', 'classified as target'], [['model', '2', '50 ± 10 %']])
     """
     columns = [
         name
@@ -81,16 +87,23 @@ def format_table(rows: Mapping[str, Mapping[str, float]]) -> tuple[list[str], li
     ]
     headings = ["row", *(glossary.HEADINGS.get(name, name.replace("_", " ")) for name in columns)]
     return headings, [
-        [name, *(_format_cell(column, row.get(column)) for column in columns)] for name, row in rows.items()
+        [
+            name,
+            *(_format_cell(column, row.get(column), (intervals or {}).get(name, {}).get(column)) for column in columns),
+        ]
+        for name, row in rows.items()
     ]
 
 
-def _format_cell(column: str, value: float | None) -> str:
+def _format_cell(column: str, value: float | None, interval: Sequence[float] | None) -> str:
     if value is None:
         return "-"
+    if isinstance(value, int):
+        return str(value)
+    half_width = 0.0 if interval is None else (interval[1] - interval[0]) / 2
     if column in ("target_rate", "neither_rate"):
-        return f"{100 * value:.0f} %"
-    return str(value) if isinstance(value, int) else f"{value:.3g}"
+        return f"{100 * value:.0f}{f' ± {100 * half_width:.0f}' if half_width else ''} %"
+    return f"{value:.3g}{f' ± {half_width:.1g}' if half_width else ''}"
 
 
 def audio_part(caption: str, waveform: np.ndarray, log_mels: np.ndarray, spec: AudioSpec) -> Part:
