@@ -18,7 +18,7 @@ EXAMPLE = "python -m pipelines.evaluate --run_dir=run --data_dir=records --outpu
 
 def define_flags() -> None:
     """Define the flags of this script."""
-    flags.DEFINE_string("run_dir", None, "RUN to evaluate.")
+    flags.DEFINE_multi_string("run_dir", None, "RUN to evaluate; several are compared.")
     flags.DEFINE_string("data_dir", None, "Directory of the records; their test split is the held-out data.")
     flags.DEFINE_string("output_dir", None, "Output directory of report.html and metrics.json.")
     flags.DEFINE_string("inverter", "griffin_lim", "Method from log-mels to waveforms: griffin_lim or vocoder:RUN.")
@@ -32,17 +32,20 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Evaluate; return the exit code: 3 if a direction does not convert."""
+    """Evaluate; return the exit code: 3 if a direction of a run does not convert."""
     cli.require_flags(FLAGS, "run_dir", "data_dir", "output_dir")
     cli.refuse_extra_arguments(argv)
-    from pipelines.evaluation import run_evaluation
+    from pipelines.evaluation import comparison, run_evaluation
     from pipelines.evaluation.verdict import Verdict
     from pipelines.training import distribution
 
     distribution.configure_threads()
     options = {"inverter": FLAGS.inverter, "seed": FLAGS.seed, "external": FLAGS.external_metrics}
-    metrics = run_evaluation.evaluate(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **options)
-    return DOES_NOT_CONVERT if metrics.get("verdict") == Verdict.DOES_NOT_CONVERT.value else 0
+    if len(FLAGS.run_dir) > 1:
+        runs = comparison.evaluate_runs(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **options)["runs"].values()
+    else:
+        runs = [run_evaluation.evaluate(*FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **options)]
+    return DOES_NOT_CONVERT if any(run.get("verdict") == Verdict.DOES_NOT_CONVERT.value for run in runs) else 0
 
 
 def run() -> None:

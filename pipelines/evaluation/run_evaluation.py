@@ -60,7 +60,7 @@ def evaluate(
         sections = evaluator.autoencoder_sections(metrics)
     sections += evaluator.copy_synthesis_section(metrics)
     for section in sections:
-        print(_format_section(section))
+        print(format_section(section))
     page = html_report.render_page(
         title=f"{run['plugin']}: {' and '.join(evaluator.spec.domains)}",
         summary=_format_summary(metrics),
@@ -117,8 +117,8 @@ def _format_summary(metrics: dict) -> str:
     return summary if inverter == "griffin_lim" else f"{summary} Inverter: {inverter}."
 
 
-def _format_section(section: html_report.Section) -> str:
-    """A section's table, verdict and text, for a terminal."""
+def format_section(section: html_report.Section) -> str:
+    """Return a section's table, verdict and text, for a terminal."""
     rows = [section.headings, *section.table]
     widths = [max(len(row[n]) for row in rows) for n in range(len(section.headings))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -1,0 +1,115 @@
+"""Comparison of several runs on the same held-out records; runs that differ in nothing but the seed share a row."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from models.errors import UserError
+from pipelines import files
+from pipelines.evaluation import run_evaluation
+from pipelines.evaluation.direction_table import Intervals, Table
+from pipelines.reporting import html_report
+
+
+def evaluate_runs(run_dirs: Sequence[str], data_dir: str, output_dir: str, **options) -> dict:
+    """Evaluate runs, each into a folder of `output_dir` that is called as the run, and write a comparison beside them.
+
+    Args:
+      run_dirs: two or more runs.
+      data_dir: records with a held-out test split.
+      output_dir: gets `report.html` and `metrics.json` of the comparison.
+      **options: those of :func:`run_evaluation.evaluate`.
+
+    Returns:
+      The content of `metrics.json`: `runs` by name, as :func:`run_evaluation.evaluate` returns them, and `comparison`.
+
+    Raises:
+      UserError: two runs have the same name, or a run does not translate; also the errors of
+        :func:`run_evaluation.evaluate`.
+    """
+    names = _run_names(run_dirs)
+    runs = {}
+    for name, run_dir in names.items():
+        print(f"{name}\n", flush=True)
+        runs[name] = run_evaluation.evaluate(run_dir, data_dir, posixpath.join(output_dir, name), **options)
+        if "ways" not in runs[name]:
+            raise UserError(f"--run_dir={run_dir} does not translate; a comparison needs runs that do")
+    comparison, sections = {}, []
+    for direction in runs[next(iter(runs))]["ways"]:
+        table, spread = compare_direction(runs, direction)
+        comparison[direction] = {"rows": table, "spread": spread}
+        verdicts = "; ".join(f"{name}: {run['ways'][direction]['verdict']}" for name, run in runs.items())
+        headings, cells = html_report.format_table(table, spread)
+        sections.append(html_report.Section(direction, headings=headings, table=cells, text=f"{verdicts}."))
+        print(run_evaluation.format_section(sections[-1]))
+    page = html_report.render_page(
+        title=" and ".join(dict.fromkeys(run["run"]["plugin"] for run in runs.values())),
+        summary="Means over runs that differ in the seed only, and their standard deviation.",
+        sections=sections,
+        metrics=[],
+        configuration={name: run["run"] for name, run in runs.items()},
+    )
+    metrics = {"runs": runs, "comparison": comparison}
+    files.write(posixpath.join(output_dir, "metrics.json"), json.dumps(metrics, indent=2).encode())
+    files.write(posixpath.join(output_dir, "report.html"), page.encode())
+    print(f"report: {posixpath.join(output_dir, 'report.html')}")
+    return metrics
+
+
+def _run_names(run_dirs: Sequence[str]) -> dict[str, str]:
+    """Map the last part of the path of each run to the path."""
+    names: dict[str, str] = {}
+    for run_dir in run_dirs:
+        name = posixpath.basename(run_dir.rstrip("/"))
+        if name in names:
+            raise UserError(f"--run_dir={run_dir}: {names[name]} has the same name; wanted runs of different names")
+        names[name] = run_dir
+    return names
+
+
+def compare_direction(runs: Mapping[str, Mapping], direction: str) -> tuple[Table, Intervals]:
+    """Return a row for each baseline, of the first run, and for each group of runs that differ in the seed only.
+
+    Args:
+      runs: metrics of runs by name.
+      direction: key of `ways`.
+
+    Returns:
+      The rows, with the number of `runs` of each, and the mean minus and plus the standard deviation between the runs.
+    """
+    first, *_ = runs.values()
+    rows = first["ways"][direction]["rows"]
+    table: Table = {name: values for name, values in rows.items() if name not in ("model", "copy_synthesis")}
+    spread: Intervals = {}
+    for label, group in _group_by_configuration(runs).items():
+        results = [run["ways"][direction]["rows"]["model"] for run in group]
+        keys = [key for key in results[0] if key != "n" and all(key in result for result in results)]
+        values = {key: np.array([result[key] for result in results]) for key in keys}
+        table[label] = {"runs": len(group), "n": results[0]["n"], **{k: float(v.mean()) for k, v in values.items()}}
+        if len(group) > 1:
+            deviations = {key: (v.mean(), v.std(ddof=1)) for key, v in values.items()}
+            spread[label] = {key: [float(mean - std), float(mean + std)] for key, (mean, std) in deviations.items()}
+    if "copy_synthesis" in rows:
+        table["copy_synthesis"] = rows["copy_synthesis"]
+    return table, spread
+
+
+def _group_by_configuration(runs: Mapping[str, Mapping]) -> dict[str, list[Mapping]]:
+    """Groups of runs that differ in the seed only, by plugin, preset and the keys in which the groups differ."""
+    settings = [_settings(run) for run in runs.values()]
+    groups: dict[str, list[Mapping]] = {}
+    for run, setting in zip(runs.values(), settings, strict=True):
+        alike = [s for s in settings if (s["plugin"], s["preset"]) == (setting["plugin"], setting["preset"])]
+        changes = [f"{key}={value}" for key, value in setting.items() if any(s[key] != value for s in alike)]
+        groups.setdefault(" ".join([setting["plugin"], setting["preset"], *changes]), []).append(run)
+    return groups
+
+
+def _settings(run: Mapping) -> dict:
+    """Plugin, preset and configuration of a run, without its seed."""
+    configuration = {key: value for key, value in run["run"]["config"].items() if key != "seed"}
+    return {"plugin": run["run"]["plugin"], "preset": run["run"]["preset"], **configuration}
