@@ -64,10 +64,13 @@ def _expand_paths(flags) -> None:
     """Expand a leading ``~`` in the values of path flags; shells do not expand it in ``--flag=~/x``."""
     for name in PATH_FLAGS & set(flags):
         value = flags[name].value
-        if value and value.startswith(VOCODER_PREFIX):
-            flags[name].value = VOCODER_PREFIX + path_patterns.expand_user(value.removeprefix(VOCODER_PREFIX))
-        elif value:
-            flags[name].value = path_patterns.expand_user(value)
+        flags[name].value = [_expand_path(path) for path in value] if isinstance(value, list) else _expand_path(value)
+
+
+def _expand_path(path: str | None) -> str | None:
+    if path and path.startswith(VOCODER_PREFIX):
+        return VOCODER_PREFIX + path_patterns.expand_user(path.removeprefix(VOCODER_PREFIX))
+    return path_patterns.expand_user(path) if path else path
 
 
 def _split_beam_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
