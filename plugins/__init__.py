@@ -1,17 +1,15 @@
 """The registry of model plugins, built in and installed. No plugin is imported before it is loaded.
 
 Built-in plugins are listed in a table of strings, others come from installed distributions through the entry-point
-group ``crossfade.plugins``. Both become `importlib.metadata.EntryPoint` objects, which are loaded the same way in the
-launcher and on workers.
+group ``crossfade.plugins``; see :mod:`models.entry_points`.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.metadata
 
-from models.errors import UserError
+from models import entry_points
 
 GROUP = "crossfade.plugins"
 
@@ -38,14 +36,7 @@ def available() -> dict[str, importlib.metadata.EntryPoint]:
     Raises:
       UserError: two distributions offer the same name.
     """
-    points = [importlib.metadata.EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()]
-    table: dict[str, importlib.metadata.EntryPoint] = {}
-    for point in [*points, *importlib.metadata.entry_points(group=GROUP)]:
-        if point.name in table and table[point.name].value != point.value:
-            places = f"{table[point.name].value} and {point.value}"
-            raise UserError(f"two plugins are called {point.name!r}: {places}; uninstall one or rename it")
-        table[point.name] = point
-    return dict(sorted(table.items()))
+    return entry_points.available(GROUP, BUILT_IN, "plugin")
 
 
 def load(name: str) -> type:
@@ -54,15 +45,7 @@ def load(name: str) -> type:
     Raises:
       UserError: there is none (the message names the nearest), or its module does not import.
     """
-    table = available()
-    if name not in table:
-        near = difflib.get_close_matches(name, table, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(table)}"
-        raise UserError(f"no plugin is called {name!r}; {hint}")
-    try:
-        return table[name].load()
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"plugin {name!r} ({table[name].value}) does not load: {error}") from error
+    return entry_points.load(name, available(), "plugin")
 
 
 def summary(name: str) -> str:

@@ -7,6 +7,16 @@ import zlib
 import numpy as np
 
 SHORT, LONG = 3, 4
+ORIENTATIONS = {  # EXIF orientation: what the camera stored of an upright image
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.transpose(1, 0, 2),
+    6: lambda x: np.rot90(x),
+    7: lambda x: np.rot90(x, 2).transpose(1, 0, 2),
+    8: lambda x: np.rot90(x, -1),
+}
 
 
 def chunk(name: bytes, content: bytes) -> bytes:

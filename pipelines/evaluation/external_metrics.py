@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import difflib
 import importlib.metadata
 import importlib.util
 import sys
@@ -19,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import soxr
 
+from models import entry_points
 from models.errors import UserError
 
 GROUP = "crossfade.metrics"
@@ -102,14 +102,7 @@ def available() -> dict[str, importlib.metadata.EntryPoint]:
     Raises:
       UserError: two distributions offer the same name.
     """
-    points = [importlib.metadata.EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()]
-    table: dict[str, importlib.metadata.EntryPoint] = {}
-    for point in [*points, *importlib.metadata.entry_points(group=GROUP)]:
-        if point.name in table and table[point.name].value != point.value:
-            places = f"{table[point.name].value} and {point.value}"
-            raise UserError(f"two external metrics are called {point.name!r}: {places}; uninstall one or rename it")
-        table[point.name] = point
-    return dict(sorted(table.items()))
+    return entry_points.available(GROUP, BUILT_IN, "external metric")
 
 
 def load(name: str) -> type[ExternalMetric]:
@@ -118,15 +111,7 @@ def load(name: str) -> type[ExternalMetric]:
     Raises:
       UserError: there is none (the message names the nearest), or its module does not import.
     """
-    table = available()
-    if name not in table:
-        near = difflib.get_close_matches(name, table, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(table)}"
-        raise UserError(f"no external metric is called {name!r}; {hint}")
-    try:
-        return table[name].load()
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"external metric {name!r} ({table[name].value}) does not load: {error}") from error
+    return entry_points.load(name, available(), "external metric")
 
 
 def installed_metrics() -> dict[str, ExternalMetric]:

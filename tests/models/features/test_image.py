@@ -2,6 +2,7 @@
 
 import io
 
+import handmade
 import numpy as np
 import PIL.Image
 import pytest
@@ -191,23 +192,11 @@ def test_half_transparent_black_over_white_is_grey():
     np.testing.assert_allclose(found, 127, atol=1)
 
 
-TURNS = {  # EXIF orientation: what the camera stored of an upright picture
-    1: lambda x: x,
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.transpose(1, 0, 2),
-    6: lambda x: np.rot90(x),
-    7: lambda x: np.rot90(x, 2).transpose(1, 0, 2),
-    8: lambda x: np.rot90(x, -1),
-}
-
-
-@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("orientation", handmade.ORIENTATIONS)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_pictures_are_turned_upright(orientation, kind, rng):
     upright = rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)
-    stored = PIL.Image.fromarray(np.ascontiguousarray(TURNS[orientation](upright)))
+    stored = PIL.Image.fromarray(np.ascontiguousarray(handmade.ORIENTATIONS[orientation](upright)))
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     np.testing.assert_array_equal(image.read(encoded(stored, kind, exif=exif), RGB), upright)

@@ -54,16 +54,6 @@ def test_postscript_is_not_run_whatever_its_name(tmp_path):
 
 # ------------------------------------------------------------------ which way up
 
-TURNED = {  # orientation: what the camera stored of an upright picture
-    1: lambda x: x,
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.transpose(1, 0, 2),
-    6: lambda x: np.rot90(x),
-    7: lambda x: np.rot90(x, 2).transpose(1, 0, 2),
-    8: lambda x: np.rot90(x, -1),
-}
 FORMS = {
     "PNG": {},
     "WEBP": {"lossless": True},
@@ -82,11 +72,11 @@ def upright_picture():
     return x
 
 
-@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize("orientation", handmade.ORIENTATIONS)
 @pytest.mark.parametrize("form", FORMS)
 def test_probe_and_read_see_the_picture_upright(form, orientation):
     upright = upright_picture()
-    stored = PIL.Image.fromarray(np.ascontiguousarray(TURNED[orientation](upright)))
+    stored = PIL.Image.fromarray(np.ascontiguousarray(handmade.ORIENTATIONS[orientation](upright)))
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     file = encoded(stored, form.partition(",")[0], exif=exif, **FORMS[form])

@@ -5,30 +5,6 @@ import pytest
 import sklearn.metrics
 
 from models.metrics import detection
-from models.metrics import disentanglement as dis
-
-SIZES = (4, 3, 5)
-
-
-@pytest.fixture(scope="module")
-def factors():
-    """Every combination, as often as every other."""
-    grid = np.stack(np.meshgrid(*map(np.arange, SIZES), indexing="ij"), axis=-1).reshape(-1, len(SIZES))
-    return np.tile(grid, (20, 1))
-
-
-@pytest.fixture(scope="module")
-def codes(factors):
-    """By kind: each factor in a dimension of its own, none at all, and all dimensions mixed."""
-    rng = np.random.default_rng(0)
-    perfect = (factors - factors.mean(axis=0)) / factors.std(axis=0)
-    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    return {"perfect": perfect, "random": rng.normal(size=factors.shape), "rotated": perfect @ turn}
-
-
-@pytest.fixture(scope="module")
-def scores(codes, factors):
-    return {name: dis.scores(x, factors) for name, x in codes.items()}
 
 
 def test_detection_is_perfect_for_separated_scores_and_chance_for_equal_ones(rng):

@@ -5,24 +5,6 @@ import pytest
 
 from models.metrics import latent
 
-SIZES = (4, 3, 5)
-
-
-@pytest.fixture(scope="module")
-def factors():
-    """Every combination, as often as every other."""
-    grid = np.stack(np.meshgrid(*map(np.arange, SIZES), indexing="ij"), axis=-1).reshape(-1, len(SIZES))
-    return np.tile(grid, (20, 1))
-
-
-@pytest.fixture(scope="module")
-def codes(factors):
-    """By kind: each factor in a dimension of its own, none at all, and all dimensions mixed."""
-    rng = np.random.default_rng(0)
-    perfect = (factors - factors.mean(axis=0)) / factors.std(axis=0)
-    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    return {"perfect": perfect, "random": rng.normal(size=factors.shape), "rotated": perfect @ turn}
-
 
 def test_continuity_is_one_on_a_straight_line_and_smallest_at_a_jump(rng):
     line = np.linspace(0, 1, 9)[:, None] * rng.normal(size=(1, 4))

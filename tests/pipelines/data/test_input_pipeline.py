@@ -7,10 +7,8 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import strategies as st
 from input_batches import CONFIG, FORMS, KINDS, Mixed, Paired, Unpaired, Waveforms, assert_same, batches, concatenate
 
-from models.features import audio
 from pipelines.data import cropping, input_pipeline, source_features
 from plugins import base
 
@@ -39,9 +37,6 @@ def test_a_run_on_long_recordings_goes_on_in_any_round(long_records, form):
 def test_the_cache_is_bounded_over_all_domains_together(monkeypatch):
     monkeypatch.setattr(input_pipeline, "CACHE_BYTES", 10)
     assert input_pipeline.domains_to_cache({"a": 6, "b": 6, "c": 3}) == {"c", "a"}
-
-
-FRONT_END = audio.AudioSpec.at(8000, n_fft=256, n_mels=8)
 
 
 @FORMS
@@ -149,15 +144,6 @@ def test_features_have_the_shape_of_the_spec(records_by_kind, kind):
         assert x.shape == (4, *spec.feature_shape(16)) and x.dtype == np.float32
         low, high = (-1, 1) if kind == "picture" else (np.float16(spec.features.log_floor), 12)
         assert low <= x.min() < x.max() <= high
-
-
-@st.composite
-def recordings(draw):
-    """Log-mels of which some frames sound; each frame tells which one it is."""
-    frames = draw(st.integers(1, 60))
-    sounds = draw(st.lists(st.booleans(), min_size=frames, max_size=frames))
-    level = np.where(sounds, -1.0, FRONT_END.log_floor)[:, None]
-    return np.float32(np.repeat(level, 8, axis=1) + np.where(sounds, np.arange(frames) / 100, 0)[:, None])
 
 
 def test_batches_with_samples_are_a_function_of_the_step_and_can_be_sharded(segmented_records):
