@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-PLUGINS = ("testbed", "record_fixtures", "run_fixtures")  # the first configures TensorFlow
+PLUGINS = ("testbed", "record_fixtures", "run_fixtures", "browser_fixtures")  # the first configures TensorFlow
 GROUPS = {  # stems of test files that use the same trained models: one process runs a group and trains them once
     "translators": (
         "run_evaluation translation_quality domain_classifier saved_model onnx_model waveform_signatures "

@@ -16,18 +16,18 @@ MIN_INTERVAL_FILES = 3
 
 Table = dict[str, dict[str, float]]  # row to scores by name
 Intervals = dict[str, dict[str, list[float]]]  # row to ends of 95 % confidence intervals by name
+Scores = dict[str, dict[str, np.ndarray]]  # row to scores of its files `[n]` by name, NaN where a file has none
 
 
-def make_table(
+def score_files(
     rows: Mapping[str, Sequence[Example]],
     evidence: Evidence,
     is_neither: Mapping[str, np.ndarray],
     sources: Sequence[Example],
     targets: Sequence[Example],
-    training: Sequence[Example],
     spec: Spec,
-) -> tuple[Table, Intervals]:
-    """Return the scores of each row of a direction, and the intervals of those that are means over files.
+) -> Scores:
+    """Return the scores of each file of each row of a direction.
 
     Args:
       rows: row to results.
@@ -35,20 +35,23 @@ def make_table(
       is_neither: row to bool `[n]`, whether a result is classified as neither domain; empty for speech.
       sources: held-out examples of the source domain.
       targets: held-out examples of the target domain.
-      training: training examples of the target domain.
       spec: of the records.
     """
-    files = {name: _file_scores(name, row, evidence, sources, targets, spec) for name, row in rows.items()}
+    scores = {name: _file_scores(name, row, evidence, sources, targets, spec) for name, row in rows.items()}
     for name, values in is_neither.items():
-        files[name]["neither_rate"] = values
+        scores[name]["neither_rate"] = values
     for name, errors in distances.prosody_errors(rows, targets, spec).items():
-        files[name] |= errors
-    sets = _set_scores(rows, evidence, targets, training, spec)
+        scores[name] |= errors
+    return scores
+
+
+def make_table(scores: Scores, set_scores: Table) -> tuple[Table, Intervals]:
+    """Return a table of means over files and of scores of whole rows, and the intervals of the means."""
     table: Table = {}
     intervals: Intervals = {}
-    for name, scores in files.items():
-        means, intervals[name] = summarize(scores)
-        table[name] = {"n": len(rows[name]), **means, **sets[name]}
+    for name, values in scores.items():
+        means, intervals[name] = summarize(values)
+        table[name] = {"n": len(values["target_rate"]), **means, **set_scores[name]}
     return table, intervals
 
 
@@ -61,7 +64,9 @@ def _file_scores(
     spec: Spec,
 ) -> dict[str, np.ndarray]:
     """Scores of each file of a row."""
-    scores = {"target_rate": evidence.is_target[name]}
+    scores = {"target_rate": evidence.is_target[name], "target_log_odds": evidence.target_log_odds[name]}
+    if evidence.has_speakers:
+        scores["relative_similarity"] = evidence.relative_similarities(name)
     for key, values in (("content_error", evidence.content_error), ("mcd_db", evidence.mcd_db)):
         if name in values:
             scores[key] = values[name]
@@ -72,19 +77,24 @@ def _file_scores(
     return scores
 
 
-def _set_scores(
+def score_sets(
     rows: Mapping[str, Sequence[Example]],
     evidence: Evidence,
     targets: Sequence[Example],
     training: Sequence[Example],
     spec: Spec,
 ) -> Table:
-    """Scores of each row as a whole."""
+    """Return the scores of each row of a direction as a whole.
+
+    Args:
+      rows: row to results.
+      evidence: of the direction.
+      targets: held-out examples of the target domain.
+      training: training examples of the target domain.
+      spec: of the records.
+    """
     scores: Table = {name: {} for name in rows}
     scores["model"]["diversity"] = evidence.diversity
-    if evidence.has_speakers:
-        for name in rows:
-            scores[name]["relative_similarity"] = evidence.relative_similarity(name)
     if spec.kind == "image":
         for name, values in distances.image_set_distances(rows, targets, training).items():
             scores[name] |= values

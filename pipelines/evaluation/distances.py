@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,15 +29,18 @@ MIN_SET_SIZE = 16  # examples for distances of sets
 def parallel_distortions(
     rows: Mapping[str, Sequence[Example]], targets: Sequence[Example], spec: Spec
 ) -> dict[str, np.ndarray]:
-    """Return the MCD in dB of each result and its parallel target, by row; empty for images and without parallels."""
+    """Return the MCD in dB of each result and its parallel target, by row; NaN for results without one.
+
+    Rows without parallels are left out, and images have none.
+    """
     if spec.kind == "image":
         return {}
-    distortions = {}
-    for name, row in rows.items():
-        if pairs := _parallel_pairs(row, targets):
-            mcd = [speech.mel_cepstral_distortion(x.features, y.features, spec.features) for x, y in pairs]
-            distortions[name] = np.array(mcd)
-    return distortions
+
+    def distortion(x: Example, y: Example) -> dict[str, float]:
+        return {"mcd_db": speech.mel_cepstral_distortion(x.features, y.features, spec.features)}
+
+    scored = {name: _score_pairs(row, targets, distortion) for name, row in rows.items()}
+    return {name: scores["mcd_db"] for name, scores in scored.items() if scores}
 
 
 def prosody_errors(
@@ -45,26 +48,28 @@ def prosody_errors(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Return log-F0 RMSE and voicing error of speech results to their parallel targets, by row and name.
 
-    Of at most `MAX_PROSODY_PAIRS` results of each row, because F0 is slow to track. The RMSE of a result that shares no
-    voiced frame with its target is left out. Empty without parallels or waveforms.
+    Of at most `MAX_PROSODY_PAIRS` results of each row, because F0 is slow to track; NaN for the others, and for the
+    RMSE of a result that shares no voiced frame with its target. Empty without parallels or waveforms.
     """
     if any(x.waveform is None for row in rows.values() for x in row):
         return {}
     rate_hz, selected = spec.features.sample_rate_hz, {x.id for x in sample_examples(targets, MAX_PROSODY_PAIRS)}
     parallel = [x for x in rows["copy_synthesis"] if x.id in selected]
     target_f0 = {x.stem: pitch.track_f0(x.waveform, rate_hz) for x in parallel}
-    errors: dict[str, dict[str, np.ndarray]] = {}
-    for name, row in rows.items():
-        contours = []
-        for x, y in _parallel_pairs(row, parallel) if name != "copy_synthesis" else ():
-            f0 = pitch.track_f0(x.waveform, rate_hz), target_f0[y.stem]
-            contours.append(prosody.pair_contours(*f0, x.features, y.features, spec.features))
-        contours = [pair for pair in contours if len(pair[0])]
-        if contours:
-            rmse = [value for pair in contours if (value := prosody.log_f0_rmse(*pair)) is not None]
-            voicing = [prosody.voicing_error(*pair) for pair in contours]
-            errors[name] = {"log_f0_rmse": np.array(rmse), "voicing_error": np.array(voicing)}
-    return errors
+
+    def prosody_error(x: Example, y: Example) -> dict[str, float]:
+        f0 = pitch.track_f0(x.waveform, rate_hz), target_f0[y.stem]
+        contours = prosody.pair_contours(*f0, x.features, y.features, spec.features)
+        if not len(contours[0]):
+            return {}
+        rmse = prosody.log_f0_rmse(*contours)
+        voicing = {"voicing_error": prosody.voicing_error(*contours)}
+        return voicing if rmse is None else {"log_f0_rmse": rmse, **voicing}
+
+    scored = {
+        name: _score_pairs(row, parallel, prosody_error) for name, row in rows.items() if name != "copy_synthesis"
+    }
+    return {name: scores for name, scores in scored.items() if scores}
 
 
 def modulation_distance(results: Sequence[Example], targets: Sequence[Example], spec: Spec) -> float | None:
@@ -85,16 +90,20 @@ def _mean_modulation_spectrum(examples: Sequence[Example], spec: Spec) -> np.nda
 
 
 def image_distances(results: Sequence[Example], targets: Sequence[Example]) -> dict[str, np.ndarray]:
-    """Return SSIM, MS-SSIM and mean absolute error of each image to its parallel target; empty without parallels."""
-    pairs = _parallel_pairs(results, targets)
-    if not pairs:
-        return {}
-    x, y = (np.stack([pair[n].features for pair in pairs]) for n in (0, 1))
-    return {
-        "ssim": image_metrics.ssim(x, y),
-        "ms_ssim": image_metrics.ms_ssim(x, y),
-        "mean_absolute_error": image_metrics.mean_absolute_error(x, y),
-    }
+    """Return SSIM, MS-SSIM and mean absolute error of each image to its parallel target; NaN for images without one.
+
+    Empty without parallels.
+    """
+
+    def image_distance(x: Example, y: Example) -> dict[str, float]:
+        pair = x.features[None], y.features[None]
+        return {
+            "ssim": float(image_metrics.ssim(*pair)[0]),
+            "ms_ssim": float(image_metrics.ms_ssim(*pair)[0]),
+            "mean_absolute_error": float(image_metrics.mean_absolute_error(*pair)[0]),
+        }
+
+    return _score_pairs(results, targets, image_distance)
 
 
 def image_set_distances(
@@ -123,6 +132,11 @@ def distances_to_sources(results: Sequence[Example], sources: Sequence[Example])
     return np.array([speech.log_spectral_distance(x.features, y.features) for x, y in pairs])
 
 
-def _parallel_pairs(results: Sequence[Example], targets: Sequence[Example]) -> list[tuple[Example, Example]]:
+def _score_pairs(
+    results: Sequence[Example], targets: Sequence[Example], score: Callable[[Example, Example], Mapping[str, float]]
+) -> dict[str, np.ndarray]:
+    """Score each result and its parallel target; arrays `[n]` by name, NaN for results without a target or a score."""
     parallel = {x.stem: x for x in targets}
-    return [(x, parallel[x.stem]) for x in results if x.stem in parallel]
+    rows = [score(x, parallel[x.stem]) if x.stem in parallel else {} for x in results]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}

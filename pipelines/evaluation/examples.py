@@ -77,8 +77,12 @@ def sample_examples(examples: Sequence[Example], max_count: int) -> list[Example
     Returns:
       The selected examples, sorted by id.
     """
-    by_hash = sorted(examples, key=lambda example: (stable_hash.stable_fraction(f"some:{example.stem}"), example.id))
-    return sorted(by_hash[:max_count], key=lambda example: example.id)
+    return sorted(shuffle_examples(examples)[:max_count], key=lambda example: example.id)
+
+
+def shuffle_examples(examples: Sequence[Example]) -> list[Example]:
+    """Order examples by a stable hash of their stems."""
+    return sorted(examples, key=lambda example: (stable_hash.stable_fraction(f"some:{example.stem}"), example.id))
 
 
 def read_waveform(example: Example, spec: Spec) -> np.ndarray | None:

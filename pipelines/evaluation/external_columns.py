@@ -42,10 +42,15 @@ def add_external_scores(
     max_clips = max(MIN_CLIPS, MAX_CLIPS // max(1, len(directions)))
     infos, added = external_metrics.score_infos(metrics.values()), set()
     for direction in directions:
-        clips, rows = _make_clips(direction, speakers, spec, max_clips)
+        clips, positions = _make_clips(direction, speakers, spec, max_clips)
         for key, values in external_metrics.score_external(clips, metrics).items():
-            for row in direction.table:
-                means, intervals = direction_table.summarize({key: values[np.array(rows) == row]})
+            for row, results in direction.examples.items():
+                of_row = np.full(len(results), np.nan)
+                for (name, index), value in zip(positions, values, strict=True):
+                    if name == row:
+                        of_row[index] = value
+                direction.scores[row][key] = of_row
+                means, intervals = direction_table.summarize({key: of_row})
                 direction.table[row] |= means
                 direction.intervals.setdefault(row, {}).update(intervals)
                 added.update(means)
@@ -54,21 +59,22 @@ def add_external_scores(
 
 def _make_clips(
     direction: Direction, speakers: Mapping[str, tuple[np.ndarray, ...]], spec: Spec, max_clips: int
-) -> tuple[list[Clip], list[str]]:
-    """Clips of a sample of the results of all rows, and the row of each clip."""
+) -> tuple[list[Clip], list[tuple[str, int]]]:
+    """Clips of a sample of the results of all rows, and the row of each clip with its position in the row."""
     originals = direction.examples["no_op"]
     recordings = {x.id: _read_recording(x, spec) for x in sample_examples(originals, max_clips)}
     parallel = {x.stem: recordings[x.id] for x in originals if x.id in recordings}
-    clips, rows = [], []
+    clips, positions = [], []
     for row, results in direction.examples.items():
+        indices = {x.id: n for n, x in enumerate(results)}
         for result in sample_examples(results, max_clips):
             source = parallel.get(result.stem) if row == "copy_synthesis" else recordings[result.id]
             waveform = result.waveform if result.waveform is not None else recordings[result.id]
             if waveform is not None:
                 voices = (speakers[direction.source], speakers[direction.target])
                 clips.append(Clip(waveform, spec.features.sample_rate_hz, source, *voices))
-                rows.append(row)
-    return clips, rows
+                positions.append((row, indices[result.id]))
+    return clips, positions
 
 
 def _read_speaker(examples: Sequence[Example], spec: Spec) -> tuple[np.ndarray, ...]:

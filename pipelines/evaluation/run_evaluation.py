@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import posixpath
+import sys
+from collections.abc import Mapping
 
-from models import spectral
+import tensorflow as tf
+
 from models.features.spec import Spec
 from pipelines import cli, files
-from pipelines.evaluation import external_columns, external_metrics
-from pipelines.evaluation.examples import Example, read_waveform, sample_examples
+from pipelines.evaluation import data_card, external_columns, external_metrics, file_lists, report_sections
+from pipelines.evaluation.examples import Example, sample_examples
 from pipelines.evaluation.translation_quality import Direction, Evaluator
 from pipelines.evaluation.verdict import Verdict
+from pipelines.export import model_card
 from pipelines.reporting import glossary, html_report, plots
 from pipelines.training import metrics_log
 
@@ -22,7 +26,6 @@ STRENGTH = (  # verdicts of directions; that of the run is the first that occurs
     Verdict.CONVERTS_IN_PART,
     Verdict.CONVERTS,
 )
-NUM_SHOWN = 4  # held-out files of each direction in the report; selected by a stable hash
 
 
 def evaluate(
@@ -36,6 +39,8 @@ def evaluate(
 ) -> dict:
     """Evaluate a run, print its tables, and write `report.html` and `metrics.json`; for speech also `example.png`.
 
+    Of a run that translates, `scores.csv` lists the scores of every file. The results are added to the export's card.
+
     `external` selects external metrics, see :func:`external_metrics.select_metrics`.
 
     Returns:
@@ -45,22 +50,23 @@ def evaluate(
       UserError: see :class:`Evaluator` and :func:`external_metrics.select_metrics`.
     """
     cli.require_folder("output_dir", output_dir)
-    selected_metrics, definitions = external_metrics.select_metrics(external), glossary.DEFINITIONS
+    selected_metrics = external_metrics.select_metrics(external)
     evaluator = Evaluator(run_dir, data_dir, inverter)
     run = evaluator.model.facts["run"]
     metrics: dict = {"run": run, "records": data_dir, "inverter": inverter}
-    outputs: dict[str, bytes] = {}
+    outputs, definitions = {}, list(glossary.DEFINITIONS)
     if evaluator.model.directions():
         directions = _evaluate_directions(evaluator, seed, metrics)
-        definitions = (*definitions, *_add_external_scores(evaluator, directions, selected_metrics))
-        sections = [_direction_section(d, evaluator.test, evaluator.spec) for d in directions]
-        if evaluator.spec.kind == "audio":
-            outputs["example.png"] = _plot_example(directions[0], evaluator.test, evaluator.spec)
+        definitions += _add_external_scores(evaluator, directions, selected_metrics)
+        sections = report_sections.translation_sections(directions, evaluator, selected_metrics, metrics["classifier"])
+        outputs = _direction_files(directions, evaluator)
     else:
         sections = evaluator.autoencoder_sections(metrics)
     sections += evaluator.copy_synthesis_section(metrics)
     for section in sections:
         print(format_section(section))
+    sections += [data_card.make_section(run["data_dir"], evaluator.data, evaluator.test)]
+    sections += [_update_card(evaluator, run_dir, metrics)]
     page = html_report.render_page(
         title=f"{run['plugin']}: {' and '.join(evaluator.spec.domains)}",
         summary=_format_summary(metrics),
@@ -69,11 +75,35 @@ def evaluate(
         configuration=run,
         definitions=definitions,
     )
-    outputs |= {"metrics.json": json.dumps(metrics, indent=2).encode(), "report.html": page.encode()}
+    _write_outputs(
+        output_dir, outputs | {"metrics.json": json.dumps(metrics, indent=2).encode(), "report.html": page.encode()}
+    )
+    return metrics
+
+
+def _write_outputs(output_dir: str, outputs: Mapping[str, bytes]) -> None:
     for name, content in outputs.items():
         files.write(posixpath.join(output_dir, name), content)
     print(f"report: {posixpath.join(output_dir, 'report.html')}")
-    return metrics
+
+
+def _direction_files(directions: list[Direction], evaluator: Evaluator) -> dict[str, bytes]:
+    """Further output files by name: scores of all files, and for speech a plot of an example."""
+    outputs = {"scores.csv": file_lists.write_scores(directions).encode()}
+    if evaluator.spec.kind == "audio":
+        outputs["example.png"] = _plot_example(directions[0], evaluator.test, evaluator.spec)
+    return outputs
+
+
+def _update_card(evaluator: Evaluator, run_dir: str, metrics: dict) -> html_report.Section:
+    """Add the results to the model card of the export, unless it is read-only; return the report's section of it."""
+    model = evaluator.model
+    card = model_card.render_card(metrics["run"], model.spec, model.signatures, metrics)
+    try:
+        model_card.write_card(run_dir, card)
+    except (OSError, tf.errors.OpError) as error:
+        print(f"warning: the model card of {run_dir} is not updated: {error}", file=sys.stderr)
+    return html_report.Section("Model card", document=html_report.render_markdown(card))
 
 
 def _evaluate_directions(evaluator: Evaluator, seed: int, metrics: dict) -> list[Direction]:
@@ -129,22 +159,6 @@ def format_section(section: html_report.Section) -> str:
     return "\n".join([section.title, *lines, ""])
 
 
-def _direction_section(direction: Direction, test: dict[str, list[Example]], spec: Spec) -> html_report.Section:
-    """A direction's table and verdict, and sources beside their translations and targets."""
-    headings, table = html_report.format_table(direction.table, direction.intervals)
-    sources, targets = test[direction.source], test[direction.target]
-    parallel, translated = {x.stem: x for x in targets}, {x.id: x for x in direction.examples["model"]}
-    fallbacks, samples = sample_examples(targets, NUM_SHOWN), []
-    for n, source in enumerate(sample_examples(sources, NUM_SHOWN)):
-        target, fallback = parallel.get(source.stem), fallbacks[n % len(fallbacks)]
-        columns = [(f"source: {source.id}", source), (f"converted to {direction.target}", translated[source.id])]
-        columns.append((f"target: {target.id}", target) if target else (f"not parallel: {fallback.id}", fallback))
-        parts = [_example_part(caption, x, spec) for caption, x in columns]
-        samples.append({"parts": parts, "pixel": spec.kind == "image"})
-    title = f"{direction.source} to {direction.target}"
-    return html_report.Section(title, direction.verdict, headings, table, samples)
-
-
 def _plot_example(direction: Direction, test: dict[str, list[Example]], spec: Spec) -> bytes:
     """PNG of a source, its translation, and its parallel target if there is one."""
     (source,) = sample_examples(test[direction.source], 1)
@@ -155,14 +169,3 @@ def _plot_example(direction: Direction, test: dict[str, list[Example]], spec: Sp
     }
     panels |= {f"target ({direction.target})": x.features for x in test[direction.target] if x.stem == source.stem}
     return plots.plot_log_mels(panels, spec.features)
-
-
-def _example_part(caption: str, example: Example, spec: Spec) -> html_report.Part:
-    """An image, or an audio player with a spectrogram; features are inverted if there is no recording."""
-    if spec.kind == "image":
-        return html_report.image_part(caption, example.features)
-    waveform = example.waveform if example.waveform is not None else read_waveform(example, spec)
-    if waveform is None:
-        magnitude = spectral.mel_to_magnitude(example.features[None], spec.features)
-        waveform = spectral.griffin_lim(magnitude, spec.features)[0].numpy()
-    return html_report.audio_part(caption, waveform, example.features, spec.features)

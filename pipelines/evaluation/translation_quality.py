@@ -46,6 +46,7 @@ class Direction:
       source: source domain.
       target: target domain.
       examples: row to the examples that are scored.
+      scores: row to scores of each file by name.
       table: row to metrics by name.
       intervals: row to 95 % confidence intervals of metrics that are means over files, by name.
       verdict: whether the model translates, with the reasons.
@@ -54,6 +55,7 @@ class Direction:
     source: str
     target: str
     examples: dict[str, list[Example]]
+    scores: direction_table.Scores
     table: direction_table.Table
     intervals: direction_table.Intervals
     verdict: TranslationVerdict
@@ -188,9 +190,11 @@ class Evaluator:
         is_neither = {}
         if self.spec.kind == "image":
             is_neither = {name: np.argmax(values, axis=1) == len(self.spec.domains) for name, values in logits.items()}
-        held_out, training = (self.test[source], self.test[target]), self.training_examples[target]
-        table, intervals = direction_table.make_table(examples, evidence, is_neither, *held_out, training, self.spec)
-        return Direction(source, target, examples, table, intervals, translation_verdict(evidence))
+        sources, targets, training = self.test[source], self.test[target], self.training_examples[target]
+        scores = direction_table.score_files(examples, evidence, is_neither, sources, targets, self.spec)
+        set_scores = direction_table.score_sets(examples, evidence, targets, training, self.spec)
+        table, intervals = direction_table.make_table(scores, set_scores)
+        return Direction(source, target, examples, scores, table, intervals, translation_verdict(evidence))
 
     def _direction_rows(self, source: str, target: str) -> dict[str, list[Example]]:
         """The examples of each row, in the order of `ROWS`."""

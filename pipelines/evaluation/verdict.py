@@ -46,7 +46,7 @@ class Evidence:
       target_log_odds: float `[n]`: log odds of the target by the domain classifier.
       similarity: float `[n]`: cosine similarity to the target speaker; empty for images.
       content_error: float `[n]`: :func:`models.metrics.content.content_errors` of each result and its source.
-      mcd_db: float `[k]`: mel-cepstral distortion to the parallel targets; empty without such.
+      mcd_db: float `[n]`: mel-cepstral distortion to the parallel targets, NaN without one; empty without any.
       accuracy: lowest accuracy of the classifier on a domain's held-out files, after the inverter for speech.
       diversity: :func:`models.metrics.content.diversity` of the model's results, relative to held-out targets.
     """
@@ -72,6 +72,10 @@ class Evidence:
     def relative_similarity(self, row: str) -> float:
         """Mean similarity of a row to the target speaker, 0 for no-op and 1 for copy synthesis of the target."""
         return float((self.similarity[row].mean() - self.similarity["no_op"].mean()) / self.separation)
+
+    def relative_similarities(self, row: str) -> np.ndarray:
+        """Relative similarity of each result of a row, `[n]`."""
+        return (self.similarity[row] - self.similarity["no_op"].mean()) / self.separation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,9 +210,11 @@ def baseline_gain(evidence: Evidence) -> tuple[bool, str] | None:
     best = max(baselines, key=lambda row: scores[row].mean())
     gains = [(scores["model"] - scores[best]) / unit]
     numbers = [f"{name} {scores['model'].mean():.2f} and {scores[best].mean():.2f}"]
-    if len(evidence.mcd_db.get("model", ())):
-        gains.append((evidence.mcd_db[best] - evidence.mcd_db["model"]) / MIN_GAIN_MCD_DB)
-        numbers.append(f"MCD {evidence.mcd_db['model'].mean():.2f} dB and {evidence.mcd_db[best].mean():.2f} dB")
+    if "model" in evidence.mcd_db:
+        parallel = np.isfinite(evidence.mcd_db["model"])
+        model, baseline = evidence.mcd_db["model"][parallel], evidence.mcd_db[best][parallel]
+        gains.append((baseline - model) / MIN_GAIN_MCD_DB)
+        numbers.append(f"MCD {model.mean():.2f} dB and {baseline.mean():.2f} dB")
     is_better = any(_is_gain(gain) for gain in gains) and not any(_is_gain(-gain) for gain in gains)
     comparison = "better than" if is_better else "no better than"
     return is_better, f"{comparison} {best}, which needs no training ({', '.join(numbers)})"

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from models.errors import UserError
 from pipelines import config, files, run_directory
-from pipelines.export import waveform_signatures
+from pipelines.export import model_card, waveform_signatures
 from plugins import base
 
 
@@ -69,7 +69,9 @@ def write(plugin: base.Plugin, run: run_directory.Run, run_dir: str) -> str:
     module = ExportModule(plugin, run)
     functions = module.signatures()
     encoded = waveform_signatures.build_encoded_audio_signatures(functions, plugin.spec.features)
+    card = model_card.render_card(config.to_json(run), plugin.spec, functions)
     with files.replace_folder(target) as fresh:
+        files.write(posixpath.join(fresh, model_card.FILE_NAME), card.encode())
         tf.saved_model.save(module, fresh, signatures=_concrete_functions(functions))
         if encoded:
             tf.saved_model.save(module, posixpath.join(fresh, "encoded_audio"), signatures=_concrete_functions(encoded))

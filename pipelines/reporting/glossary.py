@@ -19,6 +19,10 @@ DEFINITIONS = (
         "training split, for speech both on the recordings and on their inversion from log-mels",
     ),
     (
+        "log odds of target",
+        "mean log odds of the target domain against all others, by the domain classifier; 0 for even odds",
+    ),
+    (
         "classified as neither",
         "share of images that the classifier assigns to no domain: it is also trained on noise and scrambled images",
     ),
@@ -77,5 +81,18 @@ HEADINGS = {
     "ssim": "SSIM", "ms_ssim": "MS-SSIM", "mean_absolute_error": "mean absolute error",
     "mean_of_data": "error of the mean",
     "fid": "FID", "kid": "KID", "kid_gain": "nearer than gaussian", "kid_gain_error": "standard error",
-    "diversity": "diversity",
+    "diversity": "diversity", "target_log_odds": "log odds of target",
 }  # fmt: skip
+HIGHER_IS_BETTER = {  # of the scores of single files
+    "relative_similarity": True, "target_log_odds": True, "content_error": False, "mcd_db": False,
+    "log_f0_rmse": False, "voicing_error": False, "ssim": True, "ms_ssim": True, "mean_absolute_error": False,
+}  # fmt: skip
+
+
+def heading(key: str) -> str:
+    """Return the heading of a score.
+
+    >>> heading("mcd_db"), heading("phones_lost")
+    ('MCD (dB)', 'phones lost')
+    """
+    return HEADINGS.get(key, key.replace("_", " "))

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
+import enum
+import html
 import importlib.resources
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import jinja2
+import markdown
 import matplotlib.figure
 import numpy as np
-import soundfile
 
-from models.features import image
 from models.features.audio import AudioSpec
-from pipelines.reporting import glossary, plots
+from pipelines.reporting import glossary, learning_curves, media, plots
+from pipelines.reporting.file_list import FileList
+
+ROUNDING = 1e-12  # smaller values of a table are displayed as 0
+STYLES = ("uplot/uPlot.min.css", "report.css")
+SCRIPTS = ("uplot/uPlot.iife.min.js", "players.js", "file_list.js", "charts.js")
 
 
 class Verdict(Protocol):
     """Verdict of a section: see :mod:`pipelines.evaluation.verdict`."""
+
+    @property
+    def value(self) -> enum.Enum:
+        """The outcome; its value is displayed in the table of contents."""
 
     @property
     def is_positive(self) -> bool:
@@ -37,13 +47,36 @@ class Part:
 
     Attributes:
       caption: text below.
-      png: base64 of a PNG file; may be empty.
-      wav: base64 of a WAV file; may be empty.
+      picture: data URI of an image; may be empty.
+      sound: data URI of an audio file; may be empty.
     """
 
     caption: str
-    png: str = ""
-    wav: str = ""
+    picture: str = ""
+    sound: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix, displayed as a shaded table.
+
+    Attributes:
+      rows: names of the true classes.
+      columns: names of the predicted classes.
+      counts: `[rows][columns]`.
+    """
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    counts: Sequence[Sequence[int]]
+
+    def share(self, row: int, column: int) -> float:
+        """Share of a row's examples in a cell; 0 in an empty row.
+
+        >>> Matrix(["a"], ["a", "b"], [[3, 1]]).share(0, 1)
+        0.25
+        """
+        return self.counts[row][column] / max(1, sum(self.counts[row]))
 
 
 @dataclasses.dataclass
@@ -58,6 +91,9 @@ class Section:
       samples: rows of parts: mappings with `parts`, and optionally `columns` (parts per line) and `pixel` (true for
         images that are enlarged without interpolation).
       text: a paragraph below the verdict.
+      files: files with all their versions, to be sorted and filtered.
+      matrix: a confusion matrix.
+      document: HTML that is inserted as it is.
     """
 
     title: str
@@ -66,6 +102,9 @@ class Section:
     table: Sequence[Sequence[str]] = ()
     samples: Sequence[Mapping] = ()
     text: str = ""
+    files: FileList | None = None
+    matrix: Matrix | None = None
+    document: str = ""
 
 
 def format_table(
@@ -85,7 +124,7 @@ def format_table(
         for name in {**glossary.HEADINGS, **{c: c for r in rows.values() for c in r}}
         if any(name in r for r in rows.values())
     ]
-    headings = ["row", *(glossary.HEADINGS.get(name, name.replace("_", " ")) for name in columns)]
+    headings = ["row", *map(glossary.heading, columns)]
     return headings, [
         [
             name,
@@ -100,6 +139,7 @@ def _format_cell(column: str, value: float | None, interval: Sequence[float] | N
         return "-"
     if isinstance(value, int):
         return str(value)
+    value = 0.0 if abs(value) < ROUNDING else value
     half_width = 0.0 if interval is None else (interval[1] - interval[0]) / 2
     if column in ("target_rate", "neither_rate"):
         return f"{100 * value:.0f}{f' ± {100 * half_width:.0f}' if half_width else ''} %"
@@ -108,45 +148,36 @@ def _format_cell(column: str, value: float | None, interval: Sequence[float] | N
 
 def audio_part(caption: str, waveform: np.ndarray, log_mels: np.ndarray, spec: AudioSpec) -> Part:
     """Return an audio player of samples `[samples]` below the spectrogram of log-mels `[frames, mels]`."""
-    out = io.BytesIO()
-    peak = max(1.0, float(np.abs(waveform).max(initial=0.0)))
-    soundfile.write(out, waveform / peak, spec.sample_rate_hz, format="WAV", subtype="PCM_16")
-    return Part(caption, _base64(plots.plot_log_mels({"": log_mels}, spec)), _base64(out.getvalue()))
+    plot = media.data_uri("image/png", plots.plot_log_mels({"": log_mels}, spec))
+    return Part(caption, plot, media.encode_audio(waveform, spec.sample_rate_hz))
 
 
 def image_part(caption: str, pixels: np.ndarray) -> Part:
     """Return an image `[height, width, channels]` in [-1, 1] as a part."""
-    out = io.BytesIO()
-    image.write(out, image.to_pixels(pixels))
-    return Part(caption, _base64(out.getvalue()))
+    return Part(caption, media.encode_image(pixels))
 
 
 def figure_part(caption: str, figure: matplotlib.figure.Figure) -> Part:
     """Return a Matplotlib figure as a part."""
     out = io.BytesIO()
     figure.savefig(out, format="png")
-    return Part(caption, _base64(out.getvalue()))
+    return Part(caption, media.data_uri("image/png", out.getvalue()))
 
 
-def plot_metrics(metrics: Sequence[Mapping]) -> str:
-    """Return a PNG, as base64, of training and validation metrics over the steps; empty without metrics."""
-    names = [n for n in (metrics[0] if metrics else {}) if n not in ("split", "step", "steps_per_s", "waiting")]
-    if not names:
-        return ""
-    columns = min(4, len(names))
-    height = 2.3 * -(-len(names) // columns)
-    figure = matplotlib.figure.Figure(figsize=(3.2 * columns, height), dpi=90, layout="constrained")
-    for position, name in enumerate(names, start=1):
-        axes = figure.add_subplot(-(-len(names) // columns), columns, position)
-        for split in ("train", "val"):
-            rows = [row for row in metrics if row["split"] == split and row.get(name) is not None]
-            axes.plot([row["step"] for row in rows], [row[name] for row in rows], label=split)
-        axes.set_title(name, fontsize=9)
-        axes.tick_params(labelsize=7)
-        axes.legend(fontsize=7, loc="upper right")
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return _base64(out.getvalue())
+def render_markdown(text: str) -> str:
+    r"""Return Markdown with YAML front matter as HTML for `Section.document`; HTML in it is escaped.
+
+    The title and the front matter are left out, and second-level headings become third-level ones.
+
+    >>> render_markdown("---\ntags: a\n---\n\n# Title\n\n## Use\n\n<b>")
+    '<h3 id="use">Use</h3>\n<p>&lt;b&gt;</p>'
+    """
+    body = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
+    body = re.sub(r"^# .*\n", "", body, count=1, flags=re.MULTILINE)
+    options = {"toc": {"baselevel": 2}}
+    return markdown.markdown(
+        html.escape(body, quote=False), extensions=["tables", "fenced_code", "toc"], extension_configs=options
+    )
 
 
 def render_page(
@@ -168,18 +199,21 @@ def render_page(
       configuration: shown as JSON at the end.
       definitions: pairs of a term used in the report and its definition.
     """
-    template = importlib.resources.files("pipelines.reporting").joinpath("report.html").read_text()
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(template).render(
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.PackageLoader("pipelines.reporting")
+    )
+    return environment.get_template("page.html").render(
         title=title,
         summary=summary,
         sections=sections,
         columns=max((len(sample["parts"]) for s in sections for sample in s.samples), default=1),
-        curves=plot_metrics(metrics),
+        curves=learning_curves.make_curves(metrics),
         definitions=definitions,
         configuration=json.dumps(configuration, indent=2, ensure_ascii=False),
+        styles=[_read_static(name) for name in STYLES],
+        scripts=[_read_static(name) for name in SCRIPTS],
     )
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def _read_static(name: str) -> str:
+    return importlib.resources.files("pipelines.reporting").joinpath("static", *name.split("/")).read_text()

@@ -54,7 +54,7 @@ def example(tmp_path):
 
 def _direction(sources, results, targets):
     rows = {"no_op": sources, "model": results, "copy_synthesis": targets}
-    return Direction("a", "b", rows, {name: {} for name in rows}, {}, None)
+    return Direction("a", "b", rows, {name: {} for name in rows}, {name: {} for name in rows}, {}, None)
 
 
 def _constant(level):

@@ -1,8 +1,10 @@
 """An evaluation: its rows, its report and its metrics file."""
 
 import base64
+import csv
 import io
 import json
+import pathlib
 import re
 
 import numpy as np
@@ -10,7 +12,7 @@ import PIL.Image
 import pytest
 import soundfile
 
-from pipelines.evaluation import external_metrics, run_evaluation, translation_quality
+from pipelines.evaluation import external_metrics, file_lists, run_evaluation, translation_quality
 from pipelines.evaluation.external_metrics import ExternalMetric, ScoreInfo
 
 ACCURACIES = {"accuracy": {"low": 1.0, "high": 1.0}}
@@ -40,7 +42,7 @@ def evaluated(speech_run, held_out, tmp_path_factory):
         patch.setattr(
             translation_quality.Evaluator, "train_classifier", lambda self, seed: (AlwaysFirstDomain(), ACCURACIES)
         )
-        patch.setattr(run_evaluation, "NUM_SHOWN", 2)
+        patch.setattr(file_lists, "MAX_FILES", 2)
         patch.setattr(translation_quality, "MAX_COPY_SYNTHESIS", 2)
         patch.setattr(external_metrics, "select_metrics", lambda names: {names: Duration()})
         metrics = run_evaluation.evaluate(speech_run, held_out, str(out), external="duration")
@@ -67,7 +69,7 @@ def test_external_metrics_add_columns_and_their_definitions(evaluated):
     for direction in metrics["ways"].values():
         assert all(0.5 < row["duration_of_result"] < 2 for row in direction["rows"].values())
     page = (out / "report.html").read_text()
-    assert "<th>duration of result" in page and "number of samples over the rate; in s; higher is better" in page
+    assert ">duration of result</th>" in page and "number of samples over the rate; in s; higher is better" in page
 
 
 def test_copy_synthesis_has_a_row_per_inverter(evaluated):
@@ -82,11 +84,11 @@ def test_copy_synthesis_has_a_row_per_inverter(evaluated):
 def test_the_report_is_self_contained(evaluated):
     out, _ = evaluated
     page = (out / "report.html").read_text()
-    sounds = re.findall(r'src="data:audio/wav;base64,([^"]+)"', page)
-    assert len(sounds) == 2 * 3 * 2
+    sounds = re.findall(r'src="data:audio/flac;base64,([^"]+)"', page)
+    assert len(sounds) == 2 * 4 * 2
     y, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(sounds[0])))
     assert rate_hz == 8000 and len(y) > 1000
-    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     terms = ("mel-cepstral distortion", "does not convert", "times real time", "&#34;plugin&#34;")
     for text in ("no_op", "copy_synthesis", *terms):
         assert text in page
@@ -102,3 +104,23 @@ def test_a_model_that_encodes_is_evaluated_by_its_reconstructions(autoencoder_ru
     table = run_evaluation.evaluate(autoencoder_run, held_out, str(tmp_path))["reconstruction"]
     assert set(table) == {"low", "high"}
     assert all(np.isfinite(row["model"]) and row["mean_of_data"] > 0.1 for row in table.values())
+
+
+def test_scores_of_every_file_are_written(evaluated):
+    out, metrics = evaluated
+    with open(out / "scores.csv") as file:
+        rows = list(csv.DictReader(file))
+    for direction, way in metrics["ways"].items():
+        source, _, target = direction.partition(" to ")
+        for row, means in way["rows"].items():
+            scores = [r for r in rows if (r["source"], r["target"], r["row"]) == (source, target, row)]
+            assert len(scores) == means["n"]
+            values = [float(r["target_log_odds"]) for r in scores]
+            assert np.mean(values) == pytest.approx(means["target_log_odds"], rel=1e-4)
+
+
+def test_the_model_card_of_the_export_has_the_results(evaluated, speech_run):
+    out, _ = evaluated
+    card = (pathlib.Path(speech_run) / "export" / "README.md").read_text()
+    assert "- low to high: **does not convert** (within noise of no-op" in card
+    assert "Consent." in (out / "report.html").read_text()

@@ -66,7 +66,7 @@ def test_a_grid_may_use_the_old_name_of_a_key(swept):
 
 def test_x_values_of_zero_are_plotted_on_a_linear_axis():
     for positions in ([0.0, 1.0, 4.0], [1.0, 2.0, 4.0]):
-        assert figures.plot_curves("", {"ae": (positions, positions, None)}, x="", y="", log=True).png
+        assert figures.plot_curves("", {"ae": (positions, positions, None)}, x="", y="", log=True).picture
 
 
 @pytest.mark.parametrize("flag", ["latent", "latent=", "=2", "latent=2,,4"])
