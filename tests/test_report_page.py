@@ -37,7 +37,7 @@ def _files(versions):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """URL of a report with sounds and with images."""
-    sounds = [file_list.Version(x, **_sound(2 + (x is LABELS[3]))) for x in LABELS]
+    sounds = [file_list.Version(x, **_sound(30 if x is LABELS[3] else 20)) for x in LABELS]
     images = [file_list.Version(x, **_picture(n)) for n, x in enumerate(LABELS[:2])]
     table = [["no_op", "0.5"], ["model", "0.7"]]
     speech = file_list.FileList(_files(sounds), SCORES, "All 3.", media.frequency_ticks(SPEC))
@@ -79,7 +79,7 @@ def test_every_player_decodes(open_page, report):
             audio.load();
         })))"""
     )
-    assert durations == pytest.approx([2, 2, 2, 3] * 3, abs=0.01)
+    assert durations == pytest.approx([20, 20, 20, 30] * 3, abs=0.01)
 
 
 def test_keys_switch_between_versions_at_the_same_moment(open_page, report):
@@ -88,9 +88,9 @@ def test_keys_switch_between_versions_at_the_same_moment(open_page, report):
     file.focus()
     page.keyboard.press(" ")
     page.wait_for_function("[...document.querySelectorAll('audio')].some((a) => !a.paused && a.currentTime > 0.2)")
-    assert float(file.locator(".cursor").first.evaluate("x => parseFloat(x.style.left)")) > 5
+    assert float(file.locator(".cursor").first.evaluate("x => parseFloat(x.style.left)")) > 0.5
     page.keyboard.press("4")
-    page.wait_for_function("document.querySelectorAll('audio')[3].currentTime > 0.3")  # longer: 3 of 2 seconds
+    page.wait_for_function("document.querySelectorAll('audio')[3].currentTime > 0.3")  # it is longer: 30 of 20 seconds
     states = page.evaluate("[...document.querySelectorAll('audio')].map((a) => [a.paused, a.currentTime])")
     assert [paused for paused, _ in states[:4]] == [True, True, True, False]
     assert states[3][1] > 1.4 * states[0][1]

@@ -13,6 +13,12 @@
 
   const selected = (file) => file.querySelector("figure.current audio") || file.querySelector("audio");
 
+  function play(audio) {
+    audio.play().catch((error) => {
+      if (error.name !== "AbortError") throw error; // another version was selected before this one began
+    });
+  }
+
   function seek(audio, share) {
     if (audio.readyState >= HTMLMediaElement.HAVE_METADATA) {
       audio.currentTime = share * audio.duration;
@@ -45,7 +51,7 @@
     current.pause();
     select(file, audio);
     seek(audio, position(current));
-    if (plays) audio.play();
+    if (plays) play(audio);
   }
 
   function selectNeighbour(file, step) {
@@ -65,7 +71,7 @@
     if (audios[event.key - 1]) switchTo(file, audios[event.key - 1]);
     else if (event.key === "s") switchTo(file, audios[(audios.indexOf(current) + 1) % audios.length]);
     else if (event.target !== file) return; // the browser's own keys of a focused player
-    else if (event.key === " ") current.paused ? current.play() : current.pause();
+    else if (event.key === " ") current.paused ? play(current) : current.pause();
     else if (event.key === "ArrowDown") selectNeighbour(file, 1);
     else if (event.key === "ArrowUp") selectNeighbour(file, -1);
     else return;
