@@ -151,7 +151,7 @@ def copy_synthesis(globs: list[str]) -> None:
     print(f"copy synthesis of {len(found)} recordings at {spec.sample_rate_hz} Hz")
     ways = {f"griffin_lim, {n} iterations": bench_vocoder.griffin_lim(spec, n) for n in (32, 60)}
     for name, invert in {**ways, "source_phase, 32 iterations": bench_vocoder.source_phase(spec)}.items():
-        print(bench_vocoder.shown(name, resynthesis.score_inverter(invert, found, spec)), flush=True)
+        print(bench_vocoder.shown(name, resynthesis.score_inverter(invert, found, spec)[0]), flush=True)
 
 
 def training(only: list[str], steps: int = 30) -> None:

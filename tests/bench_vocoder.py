@@ -116,7 +116,7 @@ def main() -> None:
         heard = "trained on others of these" if training else "never heard in training"
         print(f"{name} ({len(recordings)} recordings, {heard})", flush=True)
         for way, invert in inverters(vocoder).items():
-            print(shown(way, copy_synthesis.score_inverter(invert, recordings, spec)), flush=True)
+            print(shown(way, copy_synthesis.score_inverter(invert, recordings, spec)[0]), flush=True)
 
 
 if __name__ == "__main__":

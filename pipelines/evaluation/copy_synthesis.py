@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from models.features import audio
 from models.features.audio import AudioSpec
 from models.metrics import speech
+from pipelines.evaluation import direction_table
+from pipelines.evaluation.direction_table import Intervals, Table
+from pipelines.evaluation.examples import Example, read_waveform, sample_examples
 from pipelines.inference.exported_model import Model
 
 Inverter = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (log-mels, the samples they were computed from) -> samples
 
 BENCHMARK_SECONDS = 10
+MAX_RECORDINGS = 32  # of each domain; selected by a stable hash
 
 
 def inverters(model: Model, vocoder: Model | None = None) -> dict[str, Inverter]:
@@ -35,8 +39,32 @@ def inverters(model: Model, vocoder: Model | None = None) -> dict[str, Inverter]
     return inverters | ({"vocoder": lambda log_mels, _: vocoder.vocode_clips([log_mels])[0]} if vocoder else {})
 
 
-def score_inverter(invert: Inverter, recordings: Sequence[np.ndarray], spec: AudioSpec) -> dict[str, float | None]:
-    """Return the mean errors of an inverter over recordings, its STOI and its speed.
+def score_inverters(
+    model: Model, vocoder: Model | None, test: Mapping[str, Sequence[Example]]
+) -> tuple[Table, Intervals]:
+    """Return a row for each domain and inverter, see :func:`score_inverter`; domains whose files are gone have none.
+
+    Args:
+      model: an export for speech.
+      vocoder: a vocoder for the same front end, or None.
+      test: held-out examples by domain.
+    """
+    spec = model.spec.features
+    table: Table = {}
+    intervals: Intervals = {}
+    for domain, examples in test.items():
+        waveforms = (read_waveform(x, model.spec) for x in sample_examples(examples, MAX_RECORDINGS))
+        if recordings := [audio.normalize_level(y, spec) for y in waveforms if y is not None]:
+            for name, invert in inverters(model, vocoder).items():
+                row = f"{domain}, {name}"
+                table[row], intervals[row] = score_inverter(invert, recordings, spec)
+    return table, intervals
+
+
+def score_inverter(
+    invert: Inverter, recordings: Sequence[np.ndarray], spec: AudioSpec
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Return the mean errors of an inverter over recordings, its STOI and its speed, and intervals of the means.
 
     Args:
       invert: the inverter.
@@ -45,15 +73,13 @@ def score_inverter(invert: Inverter, recordings: Sequence[np.ndarray], spec: Aud
     """
     results = [resynthesize(y, invert, spec) for y in recordings]
     scores = [score_resynthesis(y, z, spec) for y, z in zip(recordings, results, strict=True)]
+    means, intervals = direction_table.summarize({name: np.array([row[name] for row in scores]) for name in scores[0]})
     joined = np.concatenate(recordings)
     benchmark = np.resize(joined, BENCHMARK_SECONDS * spec.sample_rate_hz)
     work = functools.partial(invert, audio.log_mel(benchmark, spec), benchmark)
-    return {
-        "n": len(recordings),
-        **{name: float(np.mean([row[name] for row in scores])) for name in scores[0]},
-        "stoi": speech.intelligibility(joined, np.concatenate(results), spec.sample_rate_hz),
-        "times_real_time": BENCHMARK_SECONDS / min(_elapsed_s(work) for _ in range(4)),
-    }
+    stoi = speech.intelligibility(joined, np.concatenate(results), spec.sample_rate_hz)
+    speed = BENCHMARK_SECONDS / min(_elapsed_s(work) for _ in range(4))
+    return {"n": len(recordings), **means, "stoi": stoi, "times_real_time": speed}, intervals
 
 
 def resynthesize(y: np.ndarray, invert: Inverter, spec: AudioSpec) -> np.ndarray:

@@ -60,8 +60,8 @@ def evaluate(
         sections = report_sections.translation_sections(directions, evaluator, selected_metrics, metrics["classifier"])
         outputs = _direction_files(directions, evaluator)
     else:
-        sections = evaluator.autoencoder_sections(metrics)
-    sections += evaluator.copy_synthesis_section(metrics)
+        sections = report_sections.autoencoder_sections(evaluator, metrics)
+    sections += report_sections.copy_synthesis_sections(evaluator, metrics)
     for section in sections:
         print(format_section(section))
     sections += [data_card.make_section(run["data_dir"], evaluator.data, evaluator.test)]

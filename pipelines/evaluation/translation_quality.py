@@ -20,21 +20,12 @@ import numpy as np
 from models.errors import UserError
 from models.features import audio, stats, transport
 from pipelines.data import dataset, fingerprint
-from pipelines.evaluation import (
-    copy_synthesis,
-    direction_table,
-    distances,
-    domain_classifier,
-    row_scores,
-    sample_quality,
-)
-from pipelines.evaluation.examples import Example, read_examples, read_waveform, sample_examples
+from pipelines.evaluation import direction_table, distances, domain_classifier, row_scores
+from pipelines.evaluation.examples import Example, read_examples, sample_examples
 from pipelines.evaluation.verdict import Evidence, TranslationVerdict, translation_verdict
 from pipelines.inference.exported_model import Model, load_vocoder
-from pipelines.reporting import html_report
 
 MAX_SPEAKER_RECORDINGS = 16  # of the training split that represent a speaker; selected by a stable hash
-MAX_COPY_SYNTHESIS = 32  # recordings per domain for copy synthesis; selected by a stable hash
 ROWS = ("no_op", "mean_variance", "transport", "model", "copy_synthesis")
 
 
@@ -221,57 +212,6 @@ class Evaluator:
             translated = translate(padded[None])[0]
             results.append(dataclasses.replace(x, features=translated[context : len(translated) - context]))
         return results
-
-    def reconstruction_table(self) -> dict[str, dict[str, float]]:
-        """Return the mean squared reconstruction error by domain, beside that of the mean of the training data.
-
-        Features are normalised; only for models with the signature `reconstruct`.
-        """
-        table: dict[str, dict[str, float]] = {}
-        scale, mean = self.spec.overall.std if self.spec.kind == "audio" else 1.0, self.spec.overall.mean
-        for name, examples in self.test.items():
-            reconstructed = [
-                self.model.call("reconstruct", features=x.features[None].astype(np.float32))[0] for x in examples
-            ]
-            error = [np.mean(np.square((x.features - y) / scale)) for x, y in zip(examples, reconstructed, strict=True)]
-            baseline = [np.mean(np.square((x.features - mean) / scale)) for x in examples]
-            table[name] = {"n": len(examples), "model": float(np.mean(error)), "mean_of_data": float(np.mean(baseline))}
-        return table
-
-    def copy_synthesis_table(self) -> dict[str, dict[str, float]]:
-        """Return the errors of each inverter on held-out recordings; domains whose files are gone are left out."""
-        spec, inverters = self.spec.features, copy_synthesis.inverters(self.model, self.vocoder)
-        table = {}
-        for domain, examples in self.test.items():
-            waveforms = (read_waveform(x, self.spec) for x in sample_examples(examples, MAX_COPY_SYNTHESIS))
-            if recordings := [audio.normalize_level(y, spec) for y in waveforms if y is not None]:
-                for name, invert in inverters.items():
-                    table[f"{domain}, {name}"] = copy_synthesis.score_inverter(invert, recordings, spec)
-        return table
-
-    def copy_synthesis_section(self, metrics: dict) -> list[html_report.Section]:
-        """Add copy synthesis to the metrics; return its section, or none for images and if all recordings are gone."""
-        if self.spec.kind == "image" or not (table := self.copy_synthesis_table()):
-            return []
-        metrics["copy_synthesis"] = table
-        headings, rows = html_report.format_table(table)
-        return [html_report.Section("Copy synthesis", headings=headings, table=rows)]
-
-    def autoencoder_sections(self, metrics: dict) -> list[html_report.Section]:
-        """Add reconstruction and sampling to the metrics of a model that does not translate; return their sections."""
-        sections = []
-        if "reconstruct" in self.model.signatures:
-            metrics["reconstruction"] = self.reconstruction_table()
-            headings, rows = html_report.format_table(metrics["reconstruction"])
-            sections.append(html_report.Section("Reconstruction", headings=headings, table=rows))
-        if "sample" in self.model.signatures:
-            training, held_out = (
-                {domain: [x.features for x in examples] for domain, examples in split.items()}
-                for split in (self.training_examples, self.test)
-            )
-            metrics["samples"] = sample_quality.score_samples(self.model, training, held_out)
-            sections.append(sample_quality.report_section(self.model, metrics["samples"]))
-        return sections
 
 
 def _match_statistics(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: float) -> Example:

@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 import soundfile
 
-from pipelines.evaluation import external_metrics, file_lists, run_evaluation, translation_quality
+from pipelines.evaluation import copy_synthesis, external_metrics, file_lists, run_evaluation, translation_quality
 from pipelines.evaluation.external_metrics import ExternalMetric, ScoreInfo
 
 ACCURACIES = {"accuracy": {"low": 1.0, "high": 1.0}}
@@ -43,7 +43,7 @@ def evaluated(speech_run, held_out, tmp_path_factory):
             translation_quality.Evaluator, "train_classifier", lambda self, seed: (AlwaysFirstDomain(), ACCURACIES)
         )
         patch.setattr(file_lists, "MAX_FILES", 2)
-        patch.setattr(translation_quality, "MAX_COPY_SYNTHESIS", 2)
+        patch.setattr(copy_synthesis, "MAX_RECORDINGS", 2)
         patch.setattr(external_metrics, "select_metrics", lambda names: {names: Duration()})
         metrics = run_evaluation.evaluate(speech_run, held_out, str(out), external="duration")
     assert metrics == json.loads((out / "metrics.json").read_text())

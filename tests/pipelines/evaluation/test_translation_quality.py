@@ -9,16 +9,6 @@ from pipelines.evaluation import translation_quality
 from pipelines.inference import exported_model
 
 
-def test_copy_synthesis_compares_the_vocoder_with_the_other_inverters(vocoder_run, waveform_records):
-    found = {}
-    (section,) = translation_quality.Evaluator(vocoder_run, waveform_records).copy_synthesis_section(found)
-    rows = [f"{domain}, {way}" for domain in ("low", "high") for way in ("griffin_lim", "source_phase", "vocoder")]
-    table = found["copy_synthesis"]
-    assert [row[0] for row in section.table] == list(table) == rows
-    lsd = [table[row]["lsd_db"] for row in rows]
-    assert lsd[2] > max(lsd[:2]) and lsd[5] > max(lsd[3:5])  # this one has learnt nothing yet
-
-
 def test_an_evaluation_inverts_with_the_requested_vocoder(speech_run, vocoder_run, waveform_records):
     plain, vocoded = (
         translation_quality.Evaluator(speech_run, waveform_records, inverter)
