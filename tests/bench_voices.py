@@ -53,10 +53,11 @@ def baselines(
 ) -> dict[tuple[str, str], translation_quality.Direction]:
     """Writes the rows of `evaluate` that are no files yet; and what its own judge says."""
     found = translation_quality.Evaluator(f"{out}/run", f"{out}/held_out")
-    judge, _ = found.train_classifier()
+    judge, scores = found.train_classifier()
+    accuracy = min(scores["accuracy_inverted"].values())
     ways = {}
     for source, target in itertools.permutations(pair, 2):
-        ways[source, target] = way = found.evaluate_direction(source, target, judge)
+        ways[source, target] = way = found.evaluate_direction(source, target, judge, accuracy)
         for row, examples in way.examples.items():
             folder = out / f"{source}_to_{target}" / row
             folder.mkdir(parents=True, exist_ok=True)
