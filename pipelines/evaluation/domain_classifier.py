@@ -18,6 +18,7 @@ import tensorflow as tf
 from models import layers
 from models.features import ood_examples
 from models.features.spec import Spec
+from pipelines.evaluation import classifier_scores
 
 STEPS = 400
 LOSS_THRESHOLD = 0.01  # nats; training stops when the mean loss of the last `LOSS_WINDOW` steps is below
@@ -52,10 +53,15 @@ class DomainClassifier:
         """Return the index of each example's domain, `[n]`; the number of domains stands for "neither" (images)."""
         return np.argmax(self.logits(examples), axis=1)
 
+    def confusion(self, examples: dict[str, list[np.ndarray]]) -> classifier_scores.Confusion:
+        """Return the number of examples of each domain by predicted class; domains without examples are left out."""
+        neither = (classifier_scores.NEITHER,) if self.spec.kind == "image" else ()
+        predictions = {name: self.predict(examples[name]) for name in self.spec.domains if examples.get(name)}
+        return classifier_scores.confusion_matrix(predictions, (*self.spec.domains, *neither))
+
     def accuracy(self, examples: dict[str, list[np.ndarray]]) -> dict[str, float]:
         """Return the share of correctly classified examples by domain; domains without examples are left out."""
-        domains = enumerate(self.spec.domains)
-        return {name: float(np.mean(self.predict(examples[name]) == n)) for n, name in domains if examples.get(name)}
+        return classifier_scores.accuracies(self.confusion(examples))
 
 
 def log_odds(logits: np.ndarray, domain: int) -> np.ndarray:

@@ -109,7 +109,10 @@ def _add_external_scores(
 def _format_summary(metrics: dict) -> str:
     """Accuracies of the domain classifier, and the inverter unless it is the default."""
     parts = []
-    for kind, accuracies in metrics.get("classifier", {}).items():
+    classifier = metrics.get("classifier", {})
+    for kind in ("accuracy", "accuracy_inverted"):
+        if not (accuracies := classifier.get(kind)):
+            continue
         values = ", ".join(f"{domain} {100 * accuracy:.0f} %" for domain, accuracy in accuracies.items())
         parts.append(f"{kind.replace('_', ' ')} {values}")
     summary = f"Domain classifier on held-out files: {'; '.join(parts)}." if parts else "Held-out files."

@@ -116,7 +116,8 @@ class Evaluator:
         """Train a domain classifier on the run's training split.
 
         Returns:
-          The classifier, and its accuracies on held-out files: `accuracy`, and of speech `accuracy_inverted`.
+          The classifier, and its results on held-out files: `accuracy`, of speech also `accuracy_inverted`, and
+          `confusion`: true domain to predicted class to number of files, of speech after inversion.
         """
         training = self.training_examples
         features = {name: [x.features for x in examples] for name, examples in training.items()}
@@ -125,11 +126,12 @@ class Evaluator:
                 features[name] += [x.features for x in self.resynthesize(examples)]
         classifier = domain_classifier.fit(features, self.spec, seed=seed)
         plain = {name: [x.features for x in examples] for name, examples in self.test.items()}
-        accuracies = {"accuracy": classifier.accuracy(plain)}
+        scores: dict = {"accuracy": classifier.accuracy(plain)}
         if self.spec.kind == "audio":
-            inverted = {name: [x.features for x in self.resynthesize(v)] for name, v in self.test.items()}
-            accuracies["accuracy_inverted"] = classifier.accuracy(inverted)
-        return classifier, accuracies
+            plain = {name: [x.features for x in self.resynthesize(v)] for name, v in self.test.items()}
+            scores["accuracy_inverted"] = classifier.accuracy(plain)
+        scores["confusion"] = classifier.confusion(plain)
+        return classifier, scores
 
     @functools.cached_property
     def training_examples(self) -> dict[str, list[Example]]:

@@ -10,11 +10,15 @@ def test_the_classifier_is_invariant_to_inversion(speech_run, held_out):
     _, accuracies = translation_quality.Evaluator(speech_run, held_out).train_classifier()
     for kind in ("accuracy", "accuracy_inverted"):
         assert set(accuracies[kind]) == {"low", "high"} and min(accuracies[kind].values()) >= 0.9
+    for domain, row in accuracies["confusion"].items():
+        assert list(row) == ["low", "high"]
+        assert row[domain] / sum(row.values()) == accuracies["accuracy_inverted"][domain]
 
 
 def test_the_classifier_separates_image_domains(picture_run, picture_records):
     _, accuracies = translation_quality.Evaluator(picture_run, picture_records).train_classifier()
     assert min(accuracies["accuracy"].values()) == 1.0
+    assert all(list(row) == [*accuracies["accuracy"], "neither"] for row in accuracies["confusion"].values())
 
 
 def test_the_classifier_assigns_noise_to_neither_domain(picture_run, picture_records):
