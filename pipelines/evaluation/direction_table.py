@@ -21,29 +21,29 @@ Intervals = dict[str, dict[str, list[float]]]  # row to ends of 95 % confidence 
 def make_table(
     rows: Mapping[str, Sequence[Example]],
     evidence: Evidence,
-    is_neither: Mapping[str, np.ndarray],
     sources: Sequence[Example],
     targets: Sequence[Example],
     training: Sequence[Example],
     spec: Spec,
+    extractor: str,
 ) -> tuple[Table, Intervals]:
     """Return the scores of each row of a direction, and the intervals of those that are means over files.
 
     Args:
       rows: row to results.
       evidence: of the direction.
-      is_neither: row to bool `[n]`, whether a result is classified as neither domain; empty for speech.
       sources: held-out examples of the source domain.
       targets: held-out examples of the target domain.
       training: training examples of the target domain.
       spec: of the records.
+      extractor: name of the feature extractor of distances between sets of images.
     """
     files = {name: _file_scores(name, row, evidence, sources, targets, spec) for name, row in rows.items()}
-    for name, values in is_neither.items():
+    for name, values in evidence.is_neither.items():
         files[name]["neither_rate"] = values
     for name, errors in distances.prosody_errors(rows, targets, spec).items():
         files[name] |= errors
-    sets = _set_scores(rows, evidence, targets, training, spec)
+    sets = _set_scores(rows, evidence, targets, training, spec, extractor)
     table: Table = {}
     intervals: Intervals = {}
     for name, scores in files.items():
@@ -78,6 +78,7 @@ def _set_scores(
     targets: Sequence[Example],
     training: Sequence[Example],
     spec: Spec,
+    extractor: str,
 ) -> Table:
     """Scores of each row as a whole."""
     scores: Table = {name: {} for name in rows}
@@ -86,7 +87,7 @@ def _set_scores(
         for name in rows:
             scores[name]["relative_similarity"] = evidence.relative_similarity(name)
     if spec.kind == "image":
-        for name, values in distances.image_set_distances(rows, targets, training).items():
+        for name, values in distances.image_set_distances(rows, targets, training, extractor).items():
             scores[name] |= values
         return scores
     for name, row in rows.items():
