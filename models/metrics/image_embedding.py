@@ -42,7 +42,7 @@ def embed(images: np.ndarray) -> np.ndarray:
     if np.ndim(images) != 4 or np.shape(images)[-1] not in (1, 3):
         raise UserError(f"examples of shape {np.shape(images)[1:]}; efficientnet_lite0 embeds images only")
     network, batches = _network(), range(0, len(images), BATCH_SIZE)
-    return np.concatenate([network(tf.constant(images[n : n + BATCH_SIZE], tf.float32)).numpy() for n in batches])
+    return np.concatenate([network(resize(images[n : n + BATCH_SIZE])).numpy() for n in batches])
 
 
 def fit_extractor(examples: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -62,22 +62,22 @@ def _network() -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def encode(images: tf.Tensor, layers: Mapping[str, Layer]) -> tf.Tensor:
-    """Return embeddings `[n, 1280]` of images `[n, height, width, channels]` in [-1, 1].
+    """Return embeddings `[n, 1280]` of resized images `[n, height, width, 3]`.
 
     Args:
-      images: of 1 or 3 channels.
+      images: of :func:`resize`.
       layers: of :func:`fold_batch_norms`.
     """
-    h = _resize(tf.repeat(images, 3 // images.shape[-1], axis=-1))
-    h = tf.nn.relu6(_convolve(h, layers["_conv_stem"], 2))
+    h = tf.nn.relu6(_convolve(images, layers["_conv_stem"], 2))
     for n, stride in enumerate(STRIDES):
         h = _block(h, layers, f"_blocks.{n}.", stride)
     return tf.reduce_mean(tf.nn.relu6(_convolve(h, layers["_conv_head"])), axis=[1, 2])
 
 
-def _resize(x: tf.Tensor) -> tf.Tensor:
-    """Images with the longer side resized to `SIZE`."""
-    height, width = x.shape[1:3]
+def resize(images: np.ndarray) -> tf.Tensor:
+    """Return images `[n, height, width, channels]` as RGB in the network's range, the longer side resized to `SIZE`."""
+    height, width, channels = images.shape[1:]
+    x = tf.repeat(tf.constant(images, tf.float32), 3 // channels, axis=-1)
     scale = SIZE / max(height, width)
     size = [max(32, round(scale * side)) for side in (height, width)]
     return tf.image.resize(x, size, method="bicubic" if scale > 1 else "area") * (127.5 / 128)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.optimize
 import scipy.special
+import scipy.stats
 
 from pipelines import stable_hash
 from pipelines.evaluation.examples import Example
@@ -80,7 +81,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def fit_neither_offset(logits: np.ndarray, labels: np.ndarray, broken: np.ndarray) -> float:
     """Return the offset of "neither": odds of 99 to 1 against it, less if these miss broken images.
 
-    At most `MAX_FALSE_REJECTIONS` of the validation files of each domain are rejected.
+    It is not below the bound that exceeds `MAX_FALSE_REJECTIONS` of the files of a domain, by the prediction interval
+    of a normal distribution of their margins: few validation files give a high bound.
 
     Args:
       logits: of validation files, scaled by the temperature, `[n, domains + 1]`.
@@ -88,6 +90,14 @@ def fit_neither_offset(logits: np.ndarray, labels: np.ndarray, broken: np.ndarra
       broken: logits of broken images, `[m, domains + 1]`.
     """
     margins, broken_margins = (z[:, -1] - z[:, :-1].max(axis=1) for z in (logits, broken))
-    lowest = max(np.quantile(margins[labels == n], 1 - MAX_FALSE_REJECTIONS) for n in np.unique(labels))
+    lowest = max(_prediction_bound(margins[labels == n]) for n in np.unique(labels))
     needed = min(np.log(NEITHER_PRIOR_ODDS), np.quantile(broken_margins, 1 - MIN_REJECTIONS))
     return float(max(lowest, needed))
+
+
+def _prediction_bound(x: np.ndarray) -> float:
+    """Bound that a further value of a normal distribution exceeds with probability `MAX_FALSE_REJECTIONS`."""
+    if len(x) < 2:
+        return max(float(x.max()), float(np.log(NEITHER_PRIOR_ODDS)))
+    quantile = scipy.stats.t.ppf(1 - MAX_FALSE_REJECTIONS, len(x) - 1)
+    return float(x.mean() + quantile * x.std(ddof=1) * np.sqrt(1 + 1 / len(x)))

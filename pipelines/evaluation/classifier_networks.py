@@ -18,6 +18,8 @@ BATCH_SIZE = 32
 LEARNING_RATE = 2e-3
 LOSS_THRESHOLD = 0.01  # nats; training stops when the mean loss of the last `LOSS_WINDOW` steps is below
 LOSS_WINDOW = 50  # steps
+VALIDATION_LOSS_THRESHOLD = 0.05  # nats; training on images stops when the loss of validation images is below
+NUM_VALIDATION = 128  # validation images, of which the last `NEITHER_SHARE` are broken ones
 NEITHER_SHARE = 0.3  # of a batch of images
 CHANNELS = (24, 48, 96)  # of the levels of the image network
 MAX_NETWORK_SIDE = 64  # pixels; larger images are averaged over cells of 2 x 2
@@ -26,16 +28,25 @@ MOMENTUM = 0.9  # of batch normalisation: training may stop after 50 steps
 Draw = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]  # to a batch of examples and their labels
 
 
-def train(network: keras.Model, draw: Draw, steps: int, *, seed: int, is_augmented: bool = False) -> None:
+def train(
+    network: keras.Model,
+    draw: Draw,
+    steps: int,
+    *,
+    seed: int,
+    is_augmented: bool = False,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:
     """Train a classifier by the cross entropy, in at most `steps` steps.
 
     Args:
       network: from examples to logits.
       draw: returns a random batch.
       steps: the learning rate falls to zero at this number; training stops early when the loss is below
-        `LOSS_THRESHOLD`.
+        `LOSS_THRESHOLD`, or that of validation examples below `VALIDATION_LOSS_THRESHOLD`.
       seed: random seed.
       is_augmented: whether the examples are images to be augmented.
+      validation: examples and their labels.
     """
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps))
     optimizer.build(network.trainable_variables)
@@ -49,12 +60,24 @@ def train(network: keras.Model, draw: Draw, steps: int, *, seed: int, is_augment
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
         return loss
 
+    def is_done(step: int) -> bool:
+        if len(losses) < LOSS_WINDOW:
+            return False
+        is_due = validation is not None and step % LOSS_WINDOW == LOSS_WINDOW - 1
+        return np.mean(losses) < LOSS_THRESHOLD or (is_due and _loss(network, *validation) < VALIDATION_LOSS_THRESHOLD)
+
     losses, rng = collections.deque(maxlen=LOSS_WINDOW), np.random.default_rng(seed)
     for step in range(steps):
         x, y = draw(rng)
         losses.append(float(train_step(x.astype(np.float32), y.astype(np.int32), tf.constant(step))))
-        if len(losses) == LOSS_WINDOW and np.mean(losses) < LOSS_THRESHOLD:
+        if is_done(step):
             break
+
+
+def _loss(network: keras.Model, x: np.ndarray, y: np.ndarray) -> float:
+    """Mean cross entropy of a trained classifier."""
+    logits = network(x.astype(np.float32), training=False)
+    return float(tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y.astype(np.int32), logits)))
 
 
 def speech_batches(examples: Examples, spec: Spec) -> Draw:
@@ -68,12 +91,12 @@ def speech_batches(examples: Examples, spec: Spec) -> Draw:
     return draw
 
 
-def image_batches(examples: Examples, spec: Spec) -> Draw:
-    """Return a function that draws images of all domains equally often, and a share of broken ones."""
-    num_broken, domains = round(NEITHER_SHARE * BATCH_SIZE), len(spec.domains)
+def image_batches(examples: Examples, spec: Spec, size: int = BATCH_SIZE) -> Draw:
+    """Return a function that draws `size` images: of all domains equally often, and a share of broken ones."""
+    num_broken, domains = round(NEITHER_SHARE * size), len(spec.domains)
 
     def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        labels = rng.integers(domains, size=BATCH_SIZE - num_broken)
+        labels = rng.integers(domains, size=size - num_broken)
         images = np.stack([_choose(examples[spec.domains[label]], rng) for label in labels])
         broken = classifier_augmentation.draw_broken_images(examples, num_broken, rng)
         return np.concatenate([images, broken]), np.concatenate([labels, np.full(num_broken, domains)])

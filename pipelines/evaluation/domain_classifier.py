@@ -114,7 +114,7 @@ def fit(
         for split in (examples, validation)
     )
     best, best_accuracy = None, -1.0
-    for kind, logits in _image_classifiers(examples, spec, seed, steps or IMAGE_STEPS):
+    for kind, logits in _image_classifiers(examples, validation, spec, seed, steps or IMAGE_STEPS):
         classifier = _calibrate(DomainClassifier(kind, logits, spec), validation, seed)
         accuracy = np.mean(list(classifier.accuracy(validation).values()))
         if accuracy > best_accuracy:
@@ -160,22 +160,28 @@ def _fit_speech_network(examples: Examples, spec: Spec, seed: int, steps: int) -
     return logits
 
 
-def _image_classifiers(examples: Examples, spec: Spec, seed: int, steps: int) -> Iterator[tuple[str, Logits]]:
+def _image_classifiers(
+    examples: Examples, validation: Examples, spec: Spec, seed: int, steps: int
+) -> Iterator[tuple[str, Logits]]:
     """Yield the kinds of image classifiers and their logits, each fitted when it is asked for."""
     if image_embedding.is_available():
         yield "efficientnet_lite0", _fit_embeddings(examples, spec, seed)
-    yield "network", _fit_image_network(examples, spec, seed, steps, is_augmented=True)
-    yield "network_unaugmented", _fit_image_network(examples, spec, seed, steps, is_augmented=False)
+    for kind, is_augmented in (("network", True), ("network_unaugmented", False)):
+        yield kind, _fit_image_network(examples, validation, spec, seed, steps, is_augmented=is_augmented)
 
 
-def _fit_image_network(examples: Examples, spec: Spec, seed: int, steps: int, *, is_augmented: bool) -> Logits:
+def _fit_image_network(
+    examples: Examples, validation: Examples, spec: Spec, seed: int, steps: int, *, is_augmented: bool
+) -> Logits:
     keras.utils.set_random_seed(seed)
     shape = examples[spec.domains[0]][0].shape
     network, draw = (
         classifier_networks.image_network(shape, len(spec.domains) + 1),
         classifier_networks.image_batches(examples, spec),
     )
-    classifier_networks.train(network, draw, steps, seed=seed, is_augmented=is_augmented)
+    draw_validation = classifier_networks.image_batches(validation, spec, classifier_networks.NUM_VALIDATION)
+    options = {"is_augmented": is_augmented, "validation": draw_validation(np.random.default_rng(seed))}
+    classifier_networks.train(network, draw, steps, seed=seed, **options)
     return _in_batches(lambda images: network(images, training=False))
 
 

@@ -25,7 +25,9 @@ def test_features_are_finite_matrices_that_differ_between_examples(name, rng):
     assert len(np.unique(features, axis=0)) == 6
 
 
-@pytest.mark.parametrize(("name", "hint"), [("pca46", "did you mean pca64"), ("zzzzz", "there are: efficientnet_lite0, pca64, pixels")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("pca46", "did you mean pca64"), ("zzzzz", "there are: efficientnet_lite0, pca64, pixels")]
+)
 def test_unknown_names_are_refused(name, hint):
     with pytest.raises(UserError, match=hint):
         feature_extractors.fit_extractor(name, np.ones((3, 2)))

@@ -36,7 +36,6 @@ def test_a_classifier_is_the_same_for_the_same_seed(speech_run, held_out):
     evaluator = translation_quality.Evaluator(speech_run, held_out)
     features = {name: [x.features for x in split] for name, split in evaluator.test.items()}
     logits = [
-        domain_classifier.fit(features, evaluator.spec, seed=3, steps=5).logits(features["low"][:1])
-        for _ in "ab"
+        domain_classifier.fit(features, evaluator.spec, seed=3, steps=5).logits(features["low"][:1]) for _ in "ab"
     ]
     np.testing.assert_array_equal(*logits)
