@@ -50,7 +50,7 @@ bench: setup
 fuzz: setup
 	$(BIN)/python -m tests.fuzz
 
-PINNED_EXTRAS := demo ears onnx tfds test
+PINNED_EXTRAS := demo ears images onnx tfds test
 
 pins:
 	uv pip compile --quiet --python-version 3.11 $(PINNED_EXTRAS:%=--extra %) --no-annotate --no-header pyproject.toml \

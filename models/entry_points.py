@@ -1,6 +1,6 @@
-"""Tables of classes by name, built in or of installed distributions; none is imported before it is loaded.
+"""Tables of classes and functions by name, built in or installed; none is imported before it is loaded.
 
-Built-in classes are listed as strings, others are found through an entry-point group. Both become
+Built-in entries are listed as strings, others are found through an entry-point group. Both become
 `importlib.metadata.EntryPoint` objects, which are loaded the same way in the launcher and on workers.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 from collections.abc import Mapping
+from typing import Any
 
 from models.errors import UserError
 
@@ -18,7 +19,7 @@ def available(group: str, built_in: Mapping[str, str], kind: str) -> dict[str, i
 
     Args:
       group: the entry-point group.
-      built_in: name to `module:Class`.
+      built_in: name to `module:Class` or `module:function`.
       kind: what the entries are, in the singular, for messages.
 
     Raises:
@@ -34,8 +35,8 @@ def available(group: str, built_in: Mapping[str, str], kind: str) -> dict[str, i
     return dict(sorted(table.items()))
 
 
-def load(name: str, table: Mapping[str, importlib.metadata.EntryPoint], kind: str) -> type:
-    """The class of that name.
+def load(name: str, table: Mapping[str, importlib.metadata.EntryPoint], kind: str) -> Any:
+    """The class or function of that name.
 
     Args:
       name: of the entry.

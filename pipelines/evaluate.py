@@ -28,6 +28,12 @@ def define_flags() -> None:
         "External metrics of translated speech: all (those whose packages are installed), none, or names separated by "
         "commas.",
     )
+    flags.DEFINE_string(
+        "features",
+        "pca64",
+        "Features of the distances between sets (KID, FID, density, coverage): pca64, pixels, efficientnet_lite0 "
+        "(images), or the name of an installed feature extractor.",
+    )
     flags.DEFINE_integer("seed", 0, "Random seed of the domain classifier.")
 
 
@@ -41,6 +47,7 @@ def main(argv: list[str]) -> int:
 
     distribution.configure_threads()
     options = {"inverter": FLAGS.inverter, "seed": FLAGS.seed, "external": FLAGS.external_metrics}
+    options["extractor"] = FLAGS.features
     if len(FLAGS.run_dir) > 1:
         runs = comparison.evaluate_runs(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **options)["runs"].values()
     else:

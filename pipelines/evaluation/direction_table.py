@@ -22,7 +22,6 @@ Scores = dict[str, dict[str, np.ndarray]]  # row to scores of its files `[n]` by
 def score_files(
     rows: Mapping[str, Sequence[Example]],
     evidence: Evidence,
-    is_neither: Mapping[str, np.ndarray],
     sources: Sequence[Example],
     targets: Sequence[Example],
     spec: Spec,
@@ -32,13 +31,12 @@ def score_files(
     Args:
       rows: row to results.
       evidence: of the direction.
-      is_neither: row to bool `[n]`, whether a result is classified as neither domain; empty for speech.
       sources: held-out examples of the source domain.
       targets: held-out examples of the target domain.
       spec: of the records.
     """
     scores = {name: _file_scores(name, row, evidence, sources, targets, spec) for name, row in rows.items()}
-    for name, values in is_neither.items():
+    for name, values in evidence.is_neither.items():
         scores[name]["neither_rate"] = values
     for name, errors in distances.prosody_errors(rows, targets, spec).items():
         scores[name] |= errors
@@ -83,6 +81,7 @@ def score_sets(
     targets: Sequence[Example],
     training: Sequence[Example],
     spec: Spec,
+    extractor: str,
 ) -> Table:
     """Return the scores of each row of a direction as a whole.
 
@@ -92,11 +91,12 @@ def score_sets(
       targets: held-out examples of the target domain.
       training: training examples of the target domain.
       spec: of the records.
+      extractor: name of the feature extractor of distances between sets of images.
     """
     scores: Table = {name: {} for name in rows}
     scores["model"]["diversity"] = evidence.diversity
     if spec.kind == "image":
-        for name, values in distances.image_set_distances(rows, targets, training).items():
+        for name, values in distances.image_set_distances(rows, targets, training, extractor).items():
             scores[name] |= values
         return scores
     for name, row in rows.items():

@@ -107,15 +107,19 @@ def image_distances(results: Sequence[Example], targets: Sequence[Example]) -> d
 
 
 def image_set_distances(
-    rows: Mapping[str, Sequence[Example]], targets: Sequence[Example], training: Sequence[Example]
+    rows: Mapping[str, Sequence[Example]],
+    targets: Sequence[Example],
+    training: Sequence[Example],
+    extractor: str = feature_extractors.DEFAULT,
 ) -> dict[str, dict[str, float]]:
     """Return KID, FID, density and coverage of each row with respect to held-out targets, by row and name.
 
-    On the features `pca64` of the target's training examples. Empty with fewer than `MIN_SET_SIZE` targets.
+    On the features of the extractor of that name, fitted to the target's training examples. Empty with fewer than
+    `MIN_SET_SIZE` targets.
     """
     if len(targets) < MIN_SET_SIZE or len(training) < MIN_SET_SIZE:
         return {}
-    features = feature_extractors.fit_extractor("pca64", np.stack([x.features for x in training]))
+    features = feature_extractors.fit_extractor(extractor, np.stack([x.features for x in training]))
     real, distances = features(np.stack([x.features for x in targets])), {}
     for name, row in rows.items():
         if len(row) >= MIN_SET_SIZE:

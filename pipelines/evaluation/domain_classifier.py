@@ -1,61 +1,85 @@
-"""Domain classifier: a small network for evaluation, trained on the features of the training split.
+"""Domain classifier for evaluation, fitted to the training split and calibrated on validation files.
 
-For speech it is trained on every recording twice: as it is, and after the run's own front end and inverter. A
-classifier that is trained on originals only mistakes the inversion for another domain. For images it is also trained
-on noise and scrambled examples as a class *neither*: without it, it assigns the output of a broken model to a domain.
+For speech it is fitted to every recording twice: as it is, and after the run's own front end and inverter. A classifier
+that is fitted to originals only mistakes the inversion for another domain. For images it can answer *neither*: it is
+also fitted to broken images, without which it assigns the output of a broken model to a domain.
 """
 
 from __future__ import annotations
 
-import collections
 import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 import scipy.special
-import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
-from models import layers
-from models.features import ood_examples
 from models.features.spec import Spec
+from models.metrics import image_embedding
+from pipelines.evaluation import classifier_augmentation, classifier_calibration, classifier_networks, classifier_scores
+from pipelines.evaluation.classifier_augmentation import Examples
+from pipelines.evaluation.classifier_calibration import Calibration
 
-STEPS = 400
-LOSS_THRESHOLD = 0.01  # nats; training stops when the mean loss of the last `LOSS_WINDOW` steps is below
-LOSS_WINDOW = 50  # steps
-BATCH_SIZE = 32
-CROP_FRAMES = 96  # maximum length of a training example
-NEITHER_PRIOR_ODDS = 99.0  # prior odds against "neither": files belong to a domain, and noise is far more certain
-MAX_LEVEL_SHIFT = 0.7  # nepers; random gain, so that loudness does not identify a domain
+STEPS, IMAGE_STEPS = 400, 800  # of the training of a network, at most
+VALIDATION_INTERVAL = 7  # every 7th example validates where no validation examples are given
+NUM_BROKEN = 256  # broken images for the threshold of "neither"
+MAX_BROKEN_TRAINING = 900  # broken images to which the classifier of embeddings is fitted
+MIN_MEAN_ACCURACY = 0.9  # on validation images; below it the next kind of classifier is tried too
+REGULARIZATION = 5.0  # inverse strength of the L2 penalty, of all examples together
+PREDICT_BATCH_SIZE = 64
+
+Logits = Callable[[Sequence[np.ndarray]], np.ndarray]  # features of examples to logits [n, classes]
 
 
 @dataclasses.dataclass
 class DomainClassifier:
-    """A trained domain classifier.
+    """A fitted domain classifier.
 
     Attributes:
-      network: maps features to one logit per domain, and for images one more for "neither".
+      kind: "network", "network_unaugmented" or "efficientnet_lite0".
+      uncalibrated_logits: maps features to one logit per domain, and for images one more for "neither".
       spec: of the records.
+      calibration: of the logits.
     """
 
-    network: keras.Model
+    kind: str
+    uncalibrated_logits: Logits
     spec: Spec
+    calibration: Calibration = Calibration()
 
-    def logits(self, examples: list[np.ndarray]) -> np.ndarray:
-        """Return one logit per domain for each example, and for images one more for "neither"; `[n, classes]`."""
-        if self.spec.kind == "audio":
-            examples = [_normalise(_tile(x), self.spec) for x in examples]
-        logits = np.concatenate([self.network(x[None].astype(np.float32)) for x in examples])
-        logits[:, len(self.spec.domains) :] -= np.log(NEITHER_PRIOR_ODDS)
-        return logits
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The domains, and for images "neither"."""
+        return (*self.spec.domains, *((classifier_scores.NEITHER,) if self.spec.kind == "image" else ()))
 
-    def predict(self, examples: list[np.ndarray]) -> np.ndarray:
-        """Return the index of each example's domain, `[n]`; the number of domains stands for "neither" (images)."""
+    def logits(self, examples: Sequence[np.ndarray]) -> np.ndarray:
+        """Return one calibrated logit per class for each example, `[n, classes]`."""
+        return self.calibration.apply(self.uncalibrated_logits(examples), len(self.spec.domains))
+
+    def predict(self, examples: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the index of each example's class, `[n]`."""
         return np.argmax(self.logits(examples), axis=1)
 
-    def accuracy(self, examples: dict[str, list[np.ndarray]]) -> dict[str, float]:
+    def is_neither(self, logits: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return which results are assigned to neither domain, bool `[n]`, from their logits by row; empty for speech.
+
+        Args:
+          logits: row to logits `[n, classes]`.
+        """
+        if self.spec.kind == "audio":
+            return {}
+        return {row: np.argmax(values, axis=1) == len(self.spec.domains) for row, values in logits.items()}
+
+    def confusion(self, examples: Examples) -> classifier_scores.Confusion:
+        """Return the number of examples of each domain by predicted class; domains without examples are left out."""
+        predictions = {name: self.predict(examples[name]) for name in self.spec.domains if examples.get(name)}
+        return classifier_scores.confusion_matrix(predictions, self.classes)
+
+    def accuracy(self, examples: Examples) -> dict[str, float]:
         """Return the share of correctly classified examples by domain; domains without examples are left out."""
-        domains = enumerate(self.spec.domains)
-        return {name: float(np.mean(self.predict(examples[name]) == n)) for n, name in domains if examples.get(name)}
+        return classifier_scores.accuracies(self.confusion(examples))
 
 
 def log_odds(logits: np.ndarray, domain: int) -> np.ndarray:
@@ -63,82 +87,122 @@ def log_odds(logits: np.ndarray, domain: int) -> np.ndarray:
     return logits[:, domain] - scipy.special.logsumexp(np.delete(logits, domain, axis=1), axis=1)
 
 
-def fit(examples: dict[str, list[np.ndarray]], spec: Spec, *, seed: int = 0, steps: int = STEPS) -> DomainClassifier:
-    """Train a domain classifier.
+def fit(
+    examples: Examples, spec: Spec, *, validation: Examples | None = None, seed: int = 0, steps: int | None = None
+) -> DomainClassifier:
+    """Fit a domain classifier, and calibrate it on validation examples.
+
+    For images there are up to three kinds, in this order: a linear classifier of embeddings by a pretrained network, if
+    its package is installed; a network trained on augmented images; the same without augmentation, for domains that
+    mirroring or a change of colours confuses. The first that reaches `MIN_MEAN_ACCURACY` on the validation examples is
+    taken, else the best.
 
     Args:
       examples: domain to features: log-mels of any length, or images in [-1, 1].
       spec: of the records.
+      validation: features of other files; by default every 7th of `examples`.
       seed: random seed of weights and batches.
-      steps: maximum number of steps at batch size 32; training stops early when the loss is below `LOSS_THRESHOLD`.
+      steps: maximum number of training steps of a network at batch size 32.
     """
-    keras.utils.set_random_seed(seed)
-    classes = len(spec.domains) + (spec.kind == "image")
-    network = _speech_network(spec.bins, classes) if spec.kind == "audio" else _image_network(spec, classes)
-    rng = np.random.default_rng(seed)
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))
-    optimizer.build(network.trainable_variables)
-
-    @tf.function(autograph=False)
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            logits = network(x, training=True)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
-        optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
-        return loss
-
-    losses = collections.deque(maxlen=LOSS_WINDOW)
-    for _ in range(steps):
-        labels = rng.integers(classes, size=BATCH_SIZE)
-        batch = [_augment(_draw_example(examples, label, spec, rng), spec, rng) for label in labels]
-        losses.append(float(step(np.stack(batch).astype(np.float32), labels)))
-        if len(losses) == LOSS_WINDOW and np.mean(losses) < LOSS_THRESHOLD:
+    if validation is None:
+        examples, validation = _hold_out(examples)
+    if spec.kind == "audio":
+        logits = _fit_speech_network(examples, spec, seed, steps or STEPS)
+        return _calibrate(DomainClassifier("network", logits, spec), validation, seed)
+    examples, validation = (
+        {name: [classifier_augmentation.shrink(x) for x in images] for name, images in split.items()}
+        for split in (examples, validation)
+    )
+    best, best_accuracy = None, -1.0
+    for kind, logits in _image_classifiers(examples, validation, spec, seed, steps or IMAGE_STEPS):
+        classifier = _calibrate(DomainClassifier(kind, logits, spec), validation, seed)
+        accuracy = np.mean(list(classifier.accuracy(validation).values()))
+        if accuracy > best_accuracy:
+            best, best_accuracy = classifier, accuracy
+        if accuracy >= MIN_MEAN_ACCURACY:
             break
-    return DomainClassifier(network, spec)
+    return best
 
 
-def _draw_example(
-    examples: dict[str, list[np.ndarray]], label: int, spec: Spec, rng: np.random.Generator
-) -> np.ndarray:
-    """Draw an example of a class; one of "neither" is made from an example of a random domain."""
-    is_neither = label == len(spec.domains)
-    candidates = examples[spec.domains[rng.integers(label) if is_neither else label]]
-    x = candidates[rng.integers(len(candidates))]
-    return ood_examples.ood_example(x, rng) if is_neither else x
+def _hold_out(examples: Examples) -> tuple[Examples, Examples]:
+    """Split off every 7th example; of a single one, it serves both purposes."""
+    training = {
+        name: [x for n, x in enumerate(values) if n % VALIDATION_INTERVAL or len(values) == 1]
+        for name, values in examples.items()
+    }
+    return training, {name: list(values[::VALIDATION_INTERVAL]) for name, values in examples.items()}
 
 
-def _augment(x: np.ndarray, spec: Spec, rng: np.random.Generator) -> np.ndarray:
-    """Training view of an example: speech cropped or repeated to `CROP_FRAMES`, with a random gain."""
-    if spec.kind == "image":
-        return x
-    start = rng.integers(max(1, len(x) - CROP_FRAMES + 1))
-    crop = _tile(x[start : start + CROP_FRAMES])
-    shifted = np.maximum(crop + rng.uniform(-MAX_LEVEL_SHIFT, MAX_LEVEL_SHIFT), spec.features.log_floor)
-    return _normalise(shifted, spec)
+def _calibrate(classifier: DomainClassifier, validation: Examples, seed: int) -> DomainClassifier:
+    """Set temperature and threshold by validation examples; images of "neither" are made from these."""
+    domains = classifier.spec.domains
+    logits = np.concatenate([classifier.uncalibrated_logits(validation[name]) for name in domains])
+    labels = np.repeat(np.arange(len(domains)), [len(validation[name]) for name in domains])
+    temperature = classifier_calibration.fit_temperature(logits[:, : len(domains)], labels)
+    calibration = Calibration(temperature)
+    if classifier.spec.kind == "image":
+        rng = np.random.default_rng(seed)
+        broken = classifier.uncalibrated_logits(classifier_augmentation.draw_broken_images(validation, NUM_BROKEN, rng))
+        scaled = logits / temperature, labels, broken / temperature
+        calibration = Calibration(temperature, classifier_calibration.fit_neither_offset(*scaled))
+    return dataclasses.replace(classifier, calibration=calibration)
 
 
-def _tile(x: np.ndarray) -> np.ndarray:
-    """Repeat a recording until it has `CROP_FRAMES` frames; padding with silence would be a feature of its own."""
-    return np.resize(x, (max(CROP_FRAMES, len(x)), x.shape[1]))
+def _fit_speech_network(examples: Examples, spec: Spec, seed: int, steps: int) -> Logits:
+    keras.utils.set_random_seed(seed)
+    network = classifier_networks.speech_network(spec.bins, len(spec.domains))
+    classifier_networks.train(network, classifier_networks.speech_batches(examples, spec), steps, seed=seed)
+
+    def logits(recordings: Sequence[np.ndarray]) -> np.ndarray:
+        tiled = (classifier_augmentation.normalise(classifier_augmentation.tile(x), spec) for x in recordings)
+        return np.concatenate([network(x[None].astype(np.float32)) for x in tiled])
+
+    return logits
 
 
-def _normalise(x: np.ndarray, spec: Spec) -> np.ndarray:
-    return (x - spec.overall.mean) / spec.overall.std
+def _image_classifiers(
+    examples: Examples, validation: Examples, spec: Spec, seed: int, steps: int
+) -> Iterator[tuple[str, Logits]]:
+    """Yield the kinds of image classifiers and their logits, each fitted when it is asked for."""
+    if image_embedding.is_available():
+        yield "efficientnet_lite0", _fit_embeddings(examples, spec, seed)
+    for kind, is_augmented in (("network", True), ("network_unaugmented", False)):
+        yield kind, _fit_image_network(examples, validation, spec, seed, steps, is_augmented=is_augmented)
 
 
-def _speech_network(bins: int, classes: int) -> keras.Model:
-    """Three convolutions over time, then mean and standard deviation over the frames."""
-    x = h = keras.Input((None, bins))
-    h = keras.layers.SpatialDropout1D(0.1)(h)
-    for strides in (1, 2, 1):
-        h = layers.frame_norm(keras.ops.relu(keras.layers.Conv1D(64, 5, strides, padding="same")(h)))
-    pooled = keras.ops.concatenate([keras.ops.mean(h, axis=1), keras.ops.std(h, axis=1)], axis=-1)
-    return keras.Model(x, keras.layers.Dense(classes)(keras.layers.Dropout(0.3)(pooled)))
+def _fit_image_network(
+    examples: Examples, validation: Examples, spec: Spec, seed: int, steps: int, *, is_augmented: bool
+) -> Logits:
+    keras.utils.set_random_seed(seed)
+    shape = examples[spec.domains[0]][0].shape
+    network, draw = (
+        classifier_networks.image_network(shape, len(spec.domains) + 1),
+        classifier_networks.image_batches(examples, spec),
+    )
+    draw_validation = classifier_networks.image_batches(validation, spec, classifier_networks.NUM_VALIDATION)
+    options = {"is_augmented": is_augmented, "validation": draw_validation(np.random.default_rng(seed))}
+    classifier_networks.train(network, draw, steps, seed=seed, **options)
+    return _in_batches(lambda images: network(images, training=False))
 
 
-def _image_network(spec: Spec, classes: int) -> keras.Model:
-    x = h = keras.Input(spec.feature_shape())
-    for channels in (32, 64, 128):
-        h = keras.ops.relu(keras.layers.Conv2D(channels, 3, 2, padding="same")(h))
-    h = keras.layers.Dropout(0.3)(keras.layers.GlobalAveragePooling2D()(h))
-    return keras.Model(x, keras.layers.Dense(classes)(h))
+def _fit_embeddings(examples: Examples, spec: Spec, seed: int) -> Logits:
+    """Logistic regression on embeddings of images, of mirrored images and of broken ones."""
+    images = np.concatenate([np.stack(examples[name]) for name in spec.domains])
+    labels = np.repeat(np.arange(len(spec.domains)), [len(examples[name]) for name in spec.domains])
+    num_broken = min(MAX_BROKEN_TRAINING, len(images))
+    broken = classifier_augmentation.draw_broken_images(examples, num_broken, np.random.default_rng(seed))
+    x = image_embedding.embed(np.concatenate([images, images[:, :, ::-1], broken]))
+    y = np.concatenate([labels, labels, np.full(num_broken, len(spec.domains))])
+    scaler = StandardScaler().fit(x)
+    model = LogisticRegression(C=REGULARIZATION / len(x), class_weight="balanced", max_iter=300)
+    model.fit(scaler.transform(x), y)
+    return _in_batches(lambda images: model.decision_function(scaler.transform(image_embedding.embed(images))))
+
+
+def _in_batches(logits: Callable[[np.ndarray], np.ndarray]) -> Logits:
+    def batched(images: Sequence[np.ndarray]) -> np.ndarray:
+        shrunk = np.stack([classifier_augmentation.shrink(x) for x in images]).astype(np.float32)
+        starts = range(0, len(shrunk), PREDICT_BATCH_SIZE)
+        return np.concatenate([np.asarray(logits(shrunk[n : n + PREDICT_BATCH_SIZE])) for n in starts])
+
+    return batched

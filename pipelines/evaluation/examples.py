@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -42,26 +42,36 @@ class Example:
 
 
 def read_examples(
-    data: dataset.Records, split: str, domain: str, *, exclude: Container[source_files.Source] = ()
+    data: dataset.Records,
+    split: str,
+    domain: str,
+    *,
+    exclude: Container[source_files.Source] = (),
+    max_sources: int = MAX_SOURCES,
+    transform: Callable[[np.ndarray], np.ndarray] = np.asarray,
 ) -> list[Example]:
-    """Read at most `MAX_SOURCES` sources of a split, sorted by id.
+    """Read at most `max_sources` sources of a split, sorted by id.
 
     Args:
       data: the records.
       split: "train", "val" or "test".
       domain: name of the domain.
       exclude: sources to leave out. Recordings without sound are always left out.
+      max_sources: number of sources; a stable hash selects them.
+      transform: applied to the features of each source, so that memory holds the results only.
 
     Returns:
       One example per source; of a recording an excerpt of at most `MAX_FRAMES` frames.
     """
     usable = [source for source in source_features.sources_with_sound(data, split, domain) if source not in exclude]
-    selected = source_features.hash_sample(usable, MAX_SOURCES, "evaluate")
+    selected = source_features.hash_sample(usable, max_sources, "evaluate")
     examples = []
     for source, start, features in source_features.read_excerpts(data, split, domain, selected, MAX_FRAMES):
         start_sample = _frame_to_sample(source, start, data.spec.features) if data.spec.kind == "audio" else 0
         position = {"start_sample": start_sample, "channel": source.channel}
-        examples.append(Example(source.id, source_features.pair_stem(source), source.path, features, **position))
+        examples.append(
+            Example(source.id, source_features.pair_stem(source), source.path, transform(features), **position)
+        )
     return sorted(examples, key=lambda example: example.id)
 
 

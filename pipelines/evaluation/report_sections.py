@@ -74,7 +74,7 @@ def autoencoder_sections(evaluator: Evaluator, metrics: dict) -> list[html_repor
             {domain: [x.features for x in examples] for domain, examples in split.items()}
             for split in (evaluator.training_examples, evaluator.test)
         )
-        metrics["samples"] = sample_quality.score_samples(model, training, held_out)
+        metrics["samples"] = sample_quality.score_samples(model, training, held_out, evaluator.extractor)
         sections.append(sample_quality.report_section(model, metrics["samples"]))
     return sections
 

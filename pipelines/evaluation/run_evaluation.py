@@ -10,8 +10,16 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from models.features.spec import Spec
+from models.metrics import feature_extractors
 from pipelines import cli, files
-from pipelines.evaluation import data_card, external_columns, external_metrics, file_lists, report_sections
+from pipelines.evaluation import (
+    classifier_scores,
+    data_card,
+    external_columns,
+    external_metrics,
+    file_lists,
+    report_sections,
+)
 from pipelines.evaluation.examples import Example, sample_examples
 from pipelines.evaluation.translation_quality import Direction, Evaluator
 from pipelines.evaluation.verdict import Verdict
@@ -36,11 +44,13 @@ def evaluate(
     inverter: str = "griffin_lim",
     seed: int = 0,
     external: str = "none",
+    extractor: str = feature_extractors.DEFAULT,
 ) -> dict:
     """Evaluate a run, print its tables, and write `report.html` and `metrics.json`; for speech also `example.png`.
 
     Of a run that translates, `scores.csv` lists the scores of every file. The results are added to the export's card.
-    `external` selects external metrics, see :func:`external_metrics.select_metrics`.
+    `external` selects external metrics, see :func:`external_metrics.select_metrics`; `extractor` names the features of
+    distances between sets, see :mod:`models.metrics.feature_extractors`.
 
     Returns:
       The content of `metrics.json`.
@@ -50,9 +60,9 @@ def evaluate(
     """
     cli.require_folder("output_dir", output_dir)
     selected_metrics = external_metrics.select_metrics(external)
-    evaluator = Evaluator(run_dir, data_dir, inverter)
+    evaluator = Evaluator(run_dir, data_dir, inverter, extractor)
     run = evaluator.model.facts["run"]
-    metrics: dict = {"run": run, "records": data_dir, "inverter": inverter}
+    metrics: dict = {"run": run, "records": data_dir, "inverter": inverter, "features": extractor}
     outputs, definitions = {}, list(glossary.DEFINITIONS)
     if evaluator.model.directions():
         directions = _evaluate_directions(evaluator, seed, metrics)
@@ -136,14 +146,14 @@ def _add_external_scores(
 
 
 def _format_summary(metrics: dict) -> str:
-    """Accuracies of the domain classifier, and the inverter unless it is the default."""
-    parts = []
-    for kind, accuracies in metrics.get("classifier", {}).items():
-        values = ", ".join(f"{domain} {100 * accuracy:.0f} %" for domain, accuracy in accuracies.items())
-        parts.append(f"{kind.replace('_', ' ')} {values}")
-    summary = f"Domain classifier on held-out files: {'; '.join(parts)}." if parts else "Held-out files."
-    inverter = metrics["inverter"]
-    return summary if inverter == "griffin_lim" else f"{summary} Inverter: {inverter}."
+    """Scores of the domain classifier, the features of distances of sets, and the inverter unless it is the default."""
+    classifier = metrics.get("classifier")
+    sentences = [classifier_scores.describe(classifier) if classifier else "Held-out files."]
+    if "copy_synthesis" not in metrics or "samples" in metrics:
+        sentences.append(f"Distances of sets (KID, FID, density, coverage) on the features {metrics['features']}.")
+    if metrics["inverter"] != "griffin_lim":
+        sentences.append(f"Inverter: {metrics['inverter']}.")
+    return " ".join(sentences)
 
 
 def format_section(section: html_report.Section) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 
 from models.errors import UserError
 from models.features.spec import Spec
-from models.metrics.generation import PrincipalComponents, kernel_distance, relative_similarity
+from models.metrics import feature_extractors
+from models.metrics.generation import kernel_distance, relative_similarity
 from pipelines.evaluation.verdict import sample_verdict
 from pipelines.inference.exported_model import Model
 from pipelines.reporting import html_report
@@ -27,7 +28,10 @@ NUM_SHOWN = 8  # samples in the report
 
 
 def score_samples(
-    model: Model, training: Mapping[str, list[np.ndarray]], held_out: Mapping[str, list[np.ndarray]]
+    model: Model,
+    training: Mapping[str, list[np.ndarray]],
+    held_out: Mapping[str, list[np.ndarray]],
+    extractor: str = feature_extractors.DEFAULT,
 ) -> dict:
     """Return the table of kernel distances and diversities, by row.
 
@@ -35,6 +39,7 @@ def score_samples(
       model: an export with the signature `sample`.
       training: domain to features of training examples.
       held_out: domain to features of held-out examples.
+      extractor: name of the feature extractor.
 
     Raises:
       UserError: fewer than two held-out examples.
@@ -46,19 +51,26 @@ def score_samples(
     train_x, held_out_x = (_stack_examples(x, samples.shape[1], model.spec) for x in (training, held_out))
     if len(held_out_x) < 2:
         raise UserError(f"{len(held_out_x)} held-out examples; wanted two or more to compare samples with")
-    components = PrincipalComponents(train_x)
-    reference, projected = components.transform(held_out_x), components.transform(samples)
-    gaussian = np.random.default_rng(0).normal(size=(MAX_EXAMPLES, reference.shape[1]))
+    features = feature_extractors.fit_extractor(extractor, train_x)
+    train_features, reference, projected = features(train_x), features(held_out_x), features(samples)
+    gaussian = _draw_gaussian(train_features, MAX_EXAMPLES)
     gain, error = relative_similarity(projected, gaussian, reference)
     model_kid = {"kid": kernel_distance(projected, reference), "kid_gain": gain, "kid_gain_error": error}
     table = {
-        "training": {"n": len(train_x), "kid": kernel_distance(components.transform(train_x), reference)},
+        "training": {"n": len(train_x), "kid": kernel_distance(train_features, reference)},
         "gaussian": {"n": MAX_EXAMPLES, "kid": kernel_distance(gaussian, reference)},
         "model": {"n": MAX_EXAMPLES, **model_kid},
     }
     for name, examples in (("training", train_x), ("model", samples)):
         table[name]["diversity"] = alarms.diversity(examples, held_out_x)
     return table
+
+
+def _draw_gaussian(x: np.ndarray, count: int) -> np.ndarray:
+    """Draw `[count, d]` from the Gaussian with the mean and the covariance of the rows of `x` `[n, d]`."""
+    weights = np.random.default_rng(0).normal(size=(count, len(x))) / np.sqrt(len(x))
+    mean = x.mean(axis=0)
+    return mean + weights @ (x - mean)
 
 
 def _stack_examples(features: Mapping[str, list[np.ndarray]], frames: int, spec: Spec) -> np.ndarray:

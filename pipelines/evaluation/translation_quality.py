@@ -19,12 +19,21 @@ import numpy as np
 
 from models.errors import UserError
 from models.features import audio, stats, transport
+from models.metrics import feature_extractors
 from pipelines.data import dataset, fingerprint
-from pipelines.evaluation import direction_table, distances, domain_classifier, row_scores
+from pipelines.evaluation import (
+    classifier_augmentation,
+    classifier_evaluation,
+    direction_table,
+    distances,
+    domain_classifier,
+    row_scores,
+)
 from pipelines.evaluation.examples import Example, read_examples, sample_examples
 from pipelines.evaluation.verdict import Evidence, TranslationVerdict, translation_verdict
 from pipelines.inference.exported_model import Model, load_vocoder
 
+MAX_CLASSIFIER_IMAGES = 2000  # per domain, to which the domain classifier is fitted; selected by a stable hash
 MAX_SPEAKER_RECORDINGS = 16  # of the training split that represent a speaker; selected by a stable hash
 ROWS = ("no_op", "mean_variance", "transport", "model", "copy_synthesis")
 
@@ -59,12 +68,21 @@ class Evaluator:
       run_dir: the run.
       data_dir: records with a held-out test split, and with the run's front end and domains.
       inverter: how log-mels become waveforms: "griffin_lim" or "vocoder:RUN".
+      extractor: name of the feature extractor of distances between sets.
 
     Raises:
-      UserError: records with another front end or other domains, no test split, or an unknown inverter.
+      UserError: records with another front end or other domains, no test split, an unknown inverter or extractor.
     """
 
-    def __init__(self, run_dir: str, data_dir: str, inverter: str = "griffin_lim"):
+    def __init__(
+        self,
+        run_dir: str,
+        data_dir: str,
+        inverter: str = "griffin_lim",
+        extractor: str = feature_extractors.DEFAULT,
+    ):
+        feature_extractors.load(extractor)
+        self.extractor = extractor
         self.model = Model(run_dir)
         self.spec = self.model.spec
         self._set_inverter(inverter)
@@ -106,23 +124,21 @@ class Evaluator:
         return test
 
     def train_classifier(self, seed: int = 0) -> tuple[domain_classifier.DomainClassifier, dict]:
-        """Train a domain classifier on the run's training split.
+        """Fit a domain classifier to the run's training split.
 
         Returns:
-          The classifier, and its accuracies on held-out files: `accuracy`, and of speech `accuracy_inverted`.
+          The classifier, and its scores on held-out files, see :func:`classifier_scores.score`.
         """
-        training = self.training_examples
-        features = {name: [x.features for x in examples] for name, examples in training.items()}
+        resynthesize = self.resynthesize if self.spec.kind == "audio" else None
+        training = self._classifier_examples()
+        return classifier_evaluation.fit_and_score(training, self.test, self.spec, resynthesize, seed=seed)
+
+    def _classifier_examples(self) -> dict[str, list[Example]]:
+        """Training examples of the domain classifier: more images than for other metrics, reduced in size."""
         if self.spec.kind == "audio":
-            for name, examples in training.items():
-                features[name] += [x.features for x in self.resynthesize(examples)]
-        classifier = domain_classifier.fit(features, self.spec, seed=seed)
-        plain = {name: [x.features for x in examples] for name, examples in self.test.items()}
-        accuracies = {"accuracy": classifier.accuracy(plain)}
-        if self.spec.kind == "audio":
-            inverted = {name: [x.features for x in self.resynthesize(v)] for name, v in self.test.items()}
-            accuracies["accuracy_inverted"] = classifier.accuracy(inverted)
-        return classifier, accuracies
+            return self.training_examples
+        options = {"max_sources": MAX_CLASSIFIER_IMAGES, "transform": classifier_augmentation.shrink}
+        return self._read_training_examples(**options)
 
     @functools.cached_property
     def training_examples(self) -> dict[str, list[Example]]:
@@ -130,6 +146,9 @@ class Evaluator:
 
         Files in the test split are left out: the records may have been split anew since, or may be others.
         """
+        return self._read_training_examples()
+
+    def _read_training_examples(self, **options) -> dict[str, list[Example]]:
         test = fingerprint.TrainingParts.from_manifest(source for source in self.data.sources if source.split == "test")
         for data_dir in (self.model.facts["run"]["data_dir"], self.data.data_dir):
             try:
@@ -138,7 +157,8 @@ class Evaluator:
                 continue
             if not self._has_same_spec(data):
                 continue
-            examples = {name: read_examples(data, "train", name, exclude=test) for name in self.spec.domains}
+            names = self.spec.domains
+            examples = {name: read_examples(data, "train", name, exclude=test, **options) for name in names}
             if all(examples.values()):
                 return examples
         raise UserError(f"{self.data.data_dir} has no training split to train the domain classifier on")
@@ -177,13 +197,11 @@ class Evaluator:
             mcd_db=distances.parallel_distortions(examples, self.test[target], self.spec),
             accuracy=accuracy,
             diversity=row_scores.diversity(examples["model"], self.test[target], self.spec),
+            is_neither=classifier.is_neither(logits),
         )
-        is_neither = {}
-        if self.spec.kind == "image":
-            is_neither = {name: np.argmax(values, axis=1) == len(self.spec.domains) for name, values in logits.items()}
         sources, targets, training = self.test[source], self.test[target], self.training_examples[target]
-        scores = direction_table.score_files(examples, evidence, is_neither, sources, targets, self.spec)
-        set_scores = direction_table.score_sets(examples, evidence, targets, training, self.spec)
+        scores = direction_table.score_files(examples, evidence, sources, targets, self.spec)
+        set_scores = direction_table.score_sets(examples, evidence, targets, training, self.spec, self.extractor)
         table, intervals = direction_table.make_table(scores, set_scores)
         return Direction(source, target, examples, scores, table, intervals, translation_verdict(evidence))
 

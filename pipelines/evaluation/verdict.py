@@ -17,6 +17,7 @@ MAX_CONTENT_ERROR = 0.85  # the same sentence by another speaker has 0.68 to 0.7
 MIN_RELATIVE_SIMILARITY = 0.7  # to the target speaker: 0 for no-op, 1 for copy synthesis of the target
 MIN_SEPARATION = 0.2  # of the similarities of no-op and copy synthesis; closer domains do not differ in the speaker
 MIN_DIVERSITY = 0.5  # of the results, relative to held-out targets
+MAX_NEITHER_RATE = 0.5  # of images that are classified as neither domain
 Z_THRESHOLD = 1.645  # standard errors: a one-sided test at 5 %
 MIN_GAIN_SIMILARITY, MIN_GAIN_LOG_ODDS, MIN_GAIN_MCD_DB = 0.05, 0.5, 0.2  # of a model over a baseline, on average
 BASELINES = ("mean_variance", "transport")
@@ -49,6 +50,7 @@ class Evidence:
       mcd_db: float `[n]`: mel-cepstral distortion to the parallel targets, NaN without one; empty without any.
       accuracy: lowest accuracy of the classifier on a domain's held-out files, after the inverter for speech.
       diversity: :func:`models.metrics.content.diversity` of the model's results, relative to held-out targets.
+      is_neither: bool `[n]`: whether the domain classifier assigns each image to neither domain; empty for speech.
     """
 
     is_target: Mapping[str, np.ndarray]
@@ -58,6 +60,7 @@ class Evidence:
     mcd_db: Mapping[str, np.ndarray]
     accuracy: float
     diversity: float
+    is_neither: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def has_speakers(self) -> bool:
@@ -143,8 +146,9 @@ def translation_verdict(evidence: Evidence) -> TranslationVerdict:
     """Decide whether a run translates: target, content, variety, and a gain over the closed-form baselines.
 
     The first of these that does not hold decides: enough files; a classifier that recognises held-out files; results
-    that are classified as the target more often than the untranslated sources; content that is kept; variety of the
-    results; a target rate of a half; a gain over the best closed form, where there is one.
+    that are classified as the target more often than the untranslated sources, and mostly as one of the domains;
+    content that is kept; variety of the results; a target rate of a half; a gain over the best closed form, where there
+    is one.
     """
     model, no_op = evidence.is_target["model"], evidence.is_target["no_op"]
     rates = f"{100 * model.mean():.0f} % classified as target, no-op {100 * no_op.mean():.0f} %"
@@ -169,6 +173,8 @@ def _failures(evidence: Evidence) -> Iterator[tuple[Verdict, str]]:
         differences = evidence.similarity["model"] - evidence.similarity["no_op"]
         if _wilcoxon_p_value(differences) >= SIGNIFICANCE:
             yield Verdict.DOES_NOT_CONVERT, "not more similar to the target speaker than no-op"
+    if evidence.is_neither and (rate := evidence.is_neither["model"].mean()) > MAX_NEITHER_RATE:
+        yield Verdict.DOES_NOT_CONVERT, f"{100 * rate:.0f} % of the results are classified as neither domain"
     if content > MAX_CONTENT_ERROR:
         yield Verdict.DOES_NOT_CONVERT, f"the content is lost (content error {content:.2f}, 1 for another source)"
     if evidence.diversity < MIN_DIVERSITY:

@@ -24,7 +24,8 @@ DEFINITIONS = (
     ),
     (
         "classified as neither",
-        "share of images that the classifier assigns to no domain: it is also trained on noise and scrambled images",
+        "share of images that the classifier assigns to no domain: it is also trained on noise, textures, blurred and "
+        "recoloured images, swapped patches and the output of random networks",
     ),
     (
         "relative similarity",
@@ -57,8 +58,9 @@ DEFINITIONS = (
     ("times real time", "seconds of speech inverted per second of work, for ten seconds of speech, the best of four"),
     (
         "KID",
-        "kernel distance of a set to held-out examples (arXiv:1801.01401), on the 64 principal components of the "
-        "training examples, scaled to unit variance: 0 for equal distributions; comparable within a report only",
+        "kernel distance of a set to held-out examples (arXiv:1801.01401), on the features that the summary names: 0 "
+        "for equal distributions; comparable for the same features and training examples only. pca64: the 64 principal "
+        "components of the training examples, scaled to unit variance",
     ),
     ("gaussian", "baseline: points of a Gaussian with the mean and covariance of the training examples"),
     (
@@ -66,7 +68,7 @@ DEFINITIONS = (
         "mean distance between the results (between the samples: their standard deviation), relative to that of "
         "held-out examples of the target: 0 in mode collapse",
     ),
-    ("FID", "Fréchet distance (arXiv:1706.08500) on the same components as KID; not comparable with published values"),
+    ("FID", "Fréchet distance (arXiv:1706.08500) on the same features as KID; not comparable with published values"),
     ("density", "how many neighbourhoods of held-out targets contain a result (arXiv:2002.09797); about 1 at best"),
     ("coverage", "share of neighbourhoods of held-out targets that contain a result; about 0.97 at best"),
     ("MS-SSIM", "multi-scale structural similarity to the parallel target image, 1 for equal ones"),

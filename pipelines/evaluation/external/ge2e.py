@@ -16,7 +16,7 @@ import librosa
 import numpy as np
 import scipy.ndimage
 
-from pipelines.evaluation.external import torch_weights
+from models import torch_weights
 
 RATE_HZ = 16000
 HOP_SAMPLES = 160
@@ -121,4 +121,4 @@ def _remove_pauses(y: np.ndarray) -> np.ndarray:
 def _weights() -> dict[str, np.ndarray]:
     """Weights of the installed package, which is not imported: it would import PyTorch."""
     folder = importlib.util.find_spec("resemblyzer").submodule_search_locations[0]
-    return torch_weights.read(pathlib.Path(folder, "pretrained.pt"))
+    return torch_weights.read(pathlib.Path(folder, "pretrained.pt"), "model_state")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from testbed import SMALL
 
-from models.features import stats
+from models.features import broken_images, stats
 from models.features.image import ImageSpec
 from models.features.spec import Spec
 from pipelines.evaluation import domain_classifier, translation_quality
@@ -64,7 +64,7 @@ def case(request):
     moments = {d: stats.Moments.of(x, lags=stats.LAGS if request.param == "audio" else 0) for d, x in vectors.items()}
     spec = Spec(features, DOMAINS, moments)
     evaluator = object.__new__(translation_quality.Evaluator)
-    evaluator.spec = spec
+    evaluator.spec, evaluator.extractor = spec, "pca64"
     evaluator.test = {
         d: [Example(f"{d}/{k}", f"{d}{k}", "", make(1000 * n + k, d)) for k in range(NUM_TEST)]
         for n, d in enumerate(DOMAINS, 1)
@@ -76,6 +76,14 @@ def case(request):
     return types.SimpleNamespace(
         kind=request.param, evaluator=evaluator, classifier=classifier, accuracy=accuracy, make=make, training=training
     )
+
+
+@pytest.fixture
+def images(case):
+    """The case of images, for what has no counterpart in speech."""
+    if case.kind == "audio":
+        pytest.skip("images only")
+    return case
 
 
 def verdict_of(case, translate):
@@ -110,6 +118,19 @@ def test_a_cheat_does_not_convert(case, cheat):
     result = verdict_of(case, translators[cheat])
     assert result.value not in GOOD, result.sentence()
     assert case.accuracy >= 0.9 and result.value is Verdict.DOES_NOT_CONVERT, result.sentence()
+
+
+@pytest.mark.parametrize("cheat", ["random_phases", "recoloured", "blurred", "random_network"])
+def test_a_broken_image_translator_does_not_convert(images, cheat):
+    rng, targets = np.random.default_rng(0), [x.features for x in images.evaluator.test["high"]]
+    translators = {
+        "random_phases": lambda n, x: np.clip(broken_images.randomize_phases(targets[n], x, rng), -1, 1),
+        "recoloured": lambda n, x: np.clip(broken_images.transfer_colours(x, targets[n], rng), -1, 1),
+        "blurred": lambda n, x: broken_images.blur(x, targets[n], rng),
+        "random_network": lambda n, x: np.clip(broken_images.random_convolutions(x, targets[n], rng), -1, 1),
+    }
+    result = verdict_of(images, translators[cheat])
+    assert result.value is Verdict.DOES_NOT_CONVERT, result.sentence()
 
 
 def test_a_translator_converts(case):

@@ -10,11 +10,15 @@ def test_the_classifier_is_invariant_to_inversion(speech_run, held_out):
     _, accuracies = translation_quality.Evaluator(speech_run, held_out).train_classifier()
     for kind in ("accuracy", "accuracy_inverted"):
         assert set(accuracies[kind]) == {"low", "high"} and min(accuracies[kind].values()) >= 0.9
+    for domain, row in accuracies["confusion"].items():
+        assert list(row) == ["low", "high"]
+        assert row[domain] / sum(row.values()) == accuracies["accuracy_inverted"][domain]
 
 
 def test_the_classifier_separates_image_domains(picture_run, picture_records):
     _, accuracies = translation_quality.Evaluator(picture_run, picture_records).train_classifier()
     assert min(accuracies["accuracy"].values()) == 1.0
+    assert all(list(row) == [*accuracies["accuracy"], "neither"] for row in accuracies["confusion"].values())
 
 
 def test_the_classifier_assigns_noise_to_neither_domain(picture_run, picture_records):
@@ -32,9 +36,6 @@ def test_a_classifier_is_the_same_for_the_same_seed(speech_run, held_out):
     evaluator = translation_quality.Evaluator(speech_run, held_out)
     features = {name: [x.features for x in split] for name, split in evaluator.test.items()}
     logits = [
-        domain_classifier.fit(features, evaluator.spec, seed=3, steps=5).network(
-            features["low"][0][None].astype(np.float32)
-        )
-        for _ in "ab"
+        domain_classifier.fit(features, evaluator.spec, seed=3, steps=5).logits(features["low"][:1]) for _ in "ab"
     ]
     np.testing.assert_array_equal(*logits)

@@ -45,17 +45,20 @@ def test_components_are_white_and_leave_out_constant_features(rng):
     np.testing.assert_allclose(projected.T @ projected / 50, np.eye(4), atol=1e-8)
 
 
-@pytest.mark.parametrize(("plugin", "kind"), [("vae", "speech"), ("dcgan", "pictures")])
-def test_an_evaluation_compares_samples_with_data(plugin, kind, speech_records, picture_records, tmp_path, capsys):
+@pytest.mark.parametrize(("plugin", "kind", "extractor"), [("vae", "speech", "pca64"), ("dcgan", "pictures", "pixels")])
+def test_an_evaluation_compares_samples_with_data(
+    plugin, kind, extractor, speech_records, picture_records, tmp_path, capsys
+):
     data_dir = {"speech": speech_records, "pictures": picture_records}[kind]
     train(str(tmp_path / "run"), data_dir, plugin, steps=1).fit()
-    metrics = run_evaluation.evaluate(str(tmp_path / "run"), data_dir, str(tmp_path / "out"))
+    metrics = run_evaluation.evaluate(str(tmp_path / "run"), data_dir, str(tmp_path / "out"), extractor=extractor)
     assert metrics == json.loads((tmp_path / "out" / "metrics.json").read_text())
     table = metrics["samples"]
     assert list(table) == ["training", "gaussian", "model"] and table["model"]["n"] == sample_quality.MAX_EXAMPLES
     assert abs(table["training"]["kid"]) < table["model"]["kid"]  # after one step
     assert ("reconstruction" in metrics) == (plugin == "vae")
     page = (tmp_path / "out" / "report.html").read_text()
+    assert metrics["features"] == extractor and f"on the features {extractor}." in page
     assert page.count("sample 8") and (page.count("<audio") == sample_quality.NUM_SHOWN) == (kind == "speech")
     assert "generate" in capsys.readouterr().out
 
@@ -71,3 +74,10 @@ def test_relative_similarity_detects_the_relative_similarity_set(rng):
         gain, error = relative_similarity(x, shrunk * y + 0.5, reference)
         assert gain > 2 * error > 0
         assert relative_similarity(shrunk * y + 0.5, x, reference) == pytest.approx((-gain, error))
+
+
+def test_the_gaussian_has_the_mean_and_the_covariance_of_the_features(rng):
+    x = rng.normal(size=(300, 3)) @ rng.normal(size=(3, 3)) + 5
+    samples = sample_quality._draw_gaussian(x, 20000)
+    np.testing.assert_allclose(samples.mean(axis=0), x.mean(axis=0), atol=0.1)
+    np.testing.assert_allclose(np.cov(samples.T), np.cov(x.T), rtol=0.1, atol=0.1)

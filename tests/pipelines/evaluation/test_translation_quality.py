@@ -34,6 +34,11 @@ def test_files_that_the_run_was_trained_on_are_left_out(speech_run, speech_folde
         assert f"{len(trained_on)} test files of {name} are left out" in stderr
 
 
+def test_an_unknown_feature_extractor_is_refused(speech_run, held_out):
+    with pytest.raises(ValueError, match="no feature extractor is called 'pca46'; did you mean pca64"):
+        translation_quality.Evaluator(speech_run, held_out, extractor="pca46")
+
+
 def test_records_of_another_front_end_are_refused(speech_run, picture_records):
     with pytest.raises(ValueError, match="another front end"):
         translation_quality.Evaluator(speech_run, picture_records)

@@ -19,7 +19,17 @@ def speakers(**rows):
 
 
 def evidence(
-    model=50, no_op=0, *, n=N, content=0.4, diversity=1.0, accuracy=1.0, baselines=None, similarity=None, mcd=None
+    model=50,
+    no_op=0,
+    *,
+    n=N,
+    content=0.4,
+    diversity=1.0,
+    accuracy=1.0,
+    baselines=None,
+    similarity=None,
+    mcd=None,
+    neither=None,
 ):
     """Evidence of a direction: numbers of files classified as the target, and log odds of closed-form baselines."""
     rng = np.random.default_rng(0)
@@ -33,6 +43,7 @@ def evidence(
         mcd_db={name: value + 0.1 * rng.normal(size=n) for name, value in (mcd or {}).items()},
         accuracy=accuracy,
         diversity=diversity,
+        is_neither={} if neither is None else {"model": hits(neither, n)},
     )
 
 
@@ -45,6 +56,8 @@ def evidence(
         ({"model": 40, "no_op": 40}, Verdict.DOES_NOT_CONVERT),
         ({"content": 1.0}, Verdict.DOES_NOT_CONVERT),
         ({"diversity": 0.1}, Verdict.DOES_NOT_CONVERT),
+        ({"model": 20, "neither": 26}, Verdict.DOES_NOT_CONVERT),
+        ({"model": 30, "neither": 20}, Verdict.CONVERTS),
         ({"accuracy": 0.78}, Verdict.CANNOT_TELL),
         ({"model": 4, "n": 4}, Verdict.CANNOT_TELL),
         ({"model": 5, "n": 5}, Verdict.CONVERTS),

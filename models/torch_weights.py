@@ -57,8 +57,12 @@ class _Unpickler(pickle.Unpickler):
         return name
 
 
-def read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Read the tensors of the entry `model_state` of a file, by name.
+def read(path: pathlib.Path, entry: str | None = None) -> dict[str, np.ndarray]:
+    """Read the tensors of a file by name.
+
+    Args:
+      path: the file.
+      entry: key of the dictionary of tensors in the file; None if the file contains nothing else.
 
     Raises:
       UserError: the file is not of this format.
@@ -68,7 +72,8 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
             for _ in range(HEADER_PICKLES):
                 _Unpickler(file).load()
             unpickler = _Unpickler(file)
-            state = unpickler.load()["model_state"]
+            content = unpickler.load()
+            state = content if entry is None else content[entry]
             storages = {name: _read_storage(file, unpickler.dtypes[name]) for name in _Unpickler(file).load()}
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"{path} is not a file of weights by PyTorch before version 1.6: {error}") from error

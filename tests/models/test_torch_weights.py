@@ -9,8 +9,8 @@ import types
 import numpy as np
 import pytest
 
+from models import torch_weights
 from models.errors import UserError
-from pipelines.evaluation.external import torch_weights
 
 
 class _Storage:
@@ -68,7 +68,7 @@ def test_views_of_storages_are_read(write):
         "bias": _View(second, 1, (1,), (1,)),
         "version": 3,
     }
-    tensors = torch_weights.read(write({"step": 5, "model_state": state}, [first, second]))
+    tensors = torch_weights.read(write({"step": 5, "model_state": state}, [first, second]), "model_state")
     assert list(tensors) == ["weight", "transposed", "bias"]
     assert tensors["weight"].dtype == np.float32
     assert np.array_equal(tensors["weight"], np.arange(12).reshape(3, 4))
@@ -76,10 +76,16 @@ def test_views_of_storages_are_read(write):
     assert tensors["bias"].tolist() == [8]
 
 
+def test_a_file_may_contain_nothing_but_tensors(write):
+    storage = _Storage(np.arange(3))
+    tensors = torch_weights.read(write({"bias": _View(storage, 0, (3,), (1,))}, [storage]))
+    assert tensors["bias"].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize("content", [{"model_state": print}, {"other": {}}, 3])
 def test_other_content_is_refused_without_running_it(write, content):
     with pytest.raises(UserError, match="is not a file of weights"):
-        torch_weights.read(write(content, []))
+        torch_weights.read(write(content, []), "model_state")
 
 
 def test_a_file_of_another_format_is_refused(tmp_path):

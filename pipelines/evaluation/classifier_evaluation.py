@@ -1,0 +1,52 @@
+"""Fit of the domain classifier to training files, and its scores on held-out files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from models.features.spec import Spec
+from pipelines.evaluation import classifier_scores, domain_classifier
+from pipelines.evaluation.classifier_calibration import split_examples
+from pipelines.evaluation.examples import Example
+
+Resynthesize = Callable[[list[Example]], list[Example]]
+
+
+def fit_and_score(
+    training: Mapping[str, Sequence[Example]],
+    test: Mapping[str, list[Example]],
+    spec: Spec,
+    resynthesize: Resynthesize | None,
+    *,
+    seed: int = 0,
+) -> tuple[domain_classifier.DomainClassifier, dict]:
+    """Fit a domain classifier to a part of the training files, calibrate it on the others, and score it.
+
+    Args:
+      training: domain to training examples.
+      test: domain to held-out examples.
+      spec: of the records.
+      resynthesize: the inverter of speech; None for images.
+      seed: random seed.
+
+    Returns:
+      The classifier, and its scores, see :func:`classifier_scores.score`.
+    """
+    splits = {name: split_examples(examples) for name, examples in training.items()}
+    fitted = _features({name: split[0] for name, split in splits.items()}, resynthesize)
+    validation = _features({name: split[1] or split[0] for name, split in splits.items()}, resynthesize)
+    classifier = domain_classifier.fit(fitted, spec, validation=validation, seed=seed)
+    inverted = {name: resynthesize(x) for name, x in test.items()} if resynthesize else None
+    return classifier, classifier_scores.score(classifier, _features(test), inverted and _features(inverted))
+
+
+def _features(
+    examples: Mapping[str, list[Example]], resynthesize: Resynthesize | None = None
+) -> dict[str, list[np.ndarray]]:
+    """Features of examples by domain, followed by those of their resynthesis."""
+    return {
+        name: [x.features for x in (values + resynthesize(values) if resynthesize else values)]
+        for name, values in examples.items()
+    }
