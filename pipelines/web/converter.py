@@ -117,17 +117,15 @@ class Converter:
         return Answer(answer_html.message(f"{counts}{ignored_text}{location}"), content)
 
     def _take_uploads(self, files: Sequence[dict], folder: str) -> list[Upload]:
-        """Move uploads to a folder; the same upload is taken once."""
+        """Move uploads to a folder. Files of the same name and content are one upload, which is moved once."""
         received_dir = os.path.join(folder, "received")
         os.mkdir(received_dir)
-        received, num_bytes = [], 0
-        for number, file in enumerate({file["path"]: file for file in files}.values()):
-            path = os.path.join(received_dir, str(number))
-            self.workspace.take_upload(file["path"], path)
-            received.append(Upload(uploads.relative_name(file["orig_name"]), path))
-            num_bytes += os.path.getsize(path)
-        self.limits.check_bytes(num_bytes, "the uploaded files")
-        return received
+        paths: dict[str, str] = {}
+        for path in (file["path"] for file in files if file["path"] not in paths):
+            paths[path] = os.path.join(received_dir, str(len(paths)))
+            self.workspace.take_upload(path, paths[path])
+        self.limits.check_bytes(sum(map(os.path.getsize, paths.values())), "the uploaded files")
+        return [Upload(uploads.relative_name(file["orig_name"]), paths[file["path"]]) for file in files]
 
     def _convert(self, selected: Sequence[Upload], choice: Choice, output_dir: str, *show_progress: Callable):
         run = self.translators

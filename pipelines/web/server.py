@@ -7,10 +7,10 @@ import importlib.util
 import os
 import signal
 import socket
-import sys
 import tempfile
 
 from models.errors import UserError
+from pipelines import cli
 from pipelines.web.limits import Limits
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -27,6 +27,12 @@ CONTENT_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+ENVIRONMENT = {  # Gradio reads these variables when it is imported and when components are built
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62),  # events between local statistics, which a page shows on request
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+}
 HEADERS = {
     "Content-Security-Policy": CONTENT_POLICY,  # the browser refuses requests to other servers
     "Referrer-Policy": "no-referrer",
@@ -63,19 +69,29 @@ def require_gradio() -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address.
+    """Return a socket that listens on an address; connections wait until the page is served.
 
     Raises:
       UserError: the address is in use or not of this machine.
     """
+    bound = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         bound = socket.socket(family)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen()
     except OSError as error:
+        if bound is not None:
+            bound.close()
         raise UserError(f"--host={host} --port={port}: {error.strerror}; wanted a free address") from None
     return bound
+
+
+def page_address(bound: socket.socket) -> str:
+    """Return the address of the page that is served on a socket."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def create_app(options: ServerOptions, workspace):
@@ -95,9 +111,7 @@ def create_app(options: ServerOptions, workspace):
     from pipelines.web.run_translators import RunTranslators
 
     translators = RunTranslators(options.run_dir, options.inverter)
-    # Gradio reads these when it is imported and when components are built.
-    os.environ |= {"GRADIO_TEMP_DIR": workspace.uploads, "GRADIO_ANALYTICS_ENABLED": "False"}
-    os.environ |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+    os.environ |= {"GRADIO_TEMP_DIR": workspace.uploads, **ENVIRONMENT}
     import fastapi
     import gradio as gr
     from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -132,7 +146,7 @@ def _add_results(app, workspace) -> None:
 
     @app.get("/results/{token}/{name}")
     def send_result(token: str, name: str) -> FileResponse:
-        path = workspace.result(token)
+        path = workspace.take_result(token)
         if path is None:
             raise fastapi.HTTPException(404, "this result was fetched before; convert the file again")
         return FileResponse(path, filename=name, background=BackgroundTask(os.unlink, path))
@@ -158,33 +172,25 @@ class SecurityHeaders:
 
 
 def serve(options: ServerOptions) -> None:
-    """Serve the page until an interrupt or SIGTERM; then delete all temporary files.
+    """Serve the page until an interrupt or SIGTERM; then delete all temporary files, whatever is running.
 
     Raises:
+      KeyboardInterrupt: there was one, or a SIGTERM.
       UserError: Gradio is missing, the address is in use, or the run cannot be used.
     """
     require_gradio()
     from pipelines.web.workspace import Workspace
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with bind(options.host, options.port) as bound, Workspace() as workspace:
         tempfile.tempdir = workspace.root  # temporary files of libraries are deleted with the others
         app = create_app(options, workspace)
-        address = f"http://{bound.getsockname()[0]}:{bound.getsockname()[1]}"
-        print(f"the page of {options.run_dir} is at {address} until Ctrl-C", flush=True)
-        run_server(app, bound)
+        print(f"the page of {options.run_dir} is at {page_address(bound)} until Ctrl-C", flush=True)
+        cli.run_interruptible(lambda: create_server(app).run(sockets=[bound]))
 
 
-def run_server(app, bound: socket.socket, *, on_created=lambda server: None) -> None:
-    """Run an application on a socket until a signal, or until `should_exit` of its server is set.
-
-    Args:
-      app: ASGI application.
-      bound: the socket.
-      on_created: called with the `uvicorn.Server`.
-    """
+def create_server(app):
+    """Return the `uvicorn.Server` of an application; it ends soon after its `should_exit` is set."""
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-    on_created(server)
-    server.run(sockets=[bound])
+    return uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))

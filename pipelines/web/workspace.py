@@ -20,6 +20,7 @@ from models.errors import UserError
 
 MAX_AGE_S = 900.0  # of files that are not used
 SWEEP_INTERVAL_S = 60.0
+DELETION_ATTEMPTS = 100
 RESULTS_PATH = "results"  # first part of the addresses of results
 
 
@@ -33,10 +34,10 @@ class Workspace:
 
     def __init__(self):
         self.root = os.path.realpath(tempfile.mkdtemp(prefix="crossfade-listen-"))
-        self.uploads, self.results, self.conversions = (
-            os.path.join(self.root, name) for name in ("uploads", "results", "conversions")
-        )
-        for folder in (self.uploads, self.results, self.conversions):
+        names = ("uploads", "conversions", "results", "sent")
+        folders = [os.path.join(self.root, name) for name in names]
+        self.uploads, self.conversions, self.results, self.sent = folders
+        for folder in folders:
             os.mkdir(folder)
         self.closed = threading.Event()
 
@@ -46,7 +47,10 @@ class Workspace:
 
     def __exit__(self, *error) -> None:
         self.closed.set()
-        shutil.rmtree(self.root, ignore_errors=True)
+        for _ in range(DELETION_ATTEMPTS):  # a conversion that is still running writes files meanwhile
+            shutil.rmtree(self.root, ignore_errors=True)
+            if not os.path.exists(self.root):
+                return
 
     @contextlib.contextmanager
     def conversion(self) -> Iterator[str]:
@@ -82,14 +86,21 @@ class Workspace:
         os.rename(path, os.path.join(self.results, token))
         return f"{RESULTS_PATH}/{token}/{urllib.parse.quote(name)}"
 
-    def result(self, token: str) -> str | None:
-        """Return the path of a published result; None if there is none."""
-        return os.path.join(self.results, token) if token in os.listdir(self.results) else None
+    def take_result(self, token: str) -> str | None:
+        """Return the path of a published result, once, for the caller to send and delete it; afterwards None."""
+        path = os.path.join(self.sent, token)
+        try:
+            if token not in os.listdir(self.results):
+                return None
+            os.rename(os.path.join(self.results, token), path)
+        except FileNotFoundError:  # taken by another request
+            return None
+        return path
 
     def sweep(self, max_age_s: float = MAX_AGE_S) -> None:
         """Delete uploads and results that are older than `max_age_s` seconds, and folders that are empty by then."""
         oldest = time.time() - max_age_s
-        for top in (self.uploads, self.results):
+        for top in (self.uploads, self.results, self.sent):
             for folder, _, names in os.walk(top, topdown=False):
                 for path in (os.path.join(folder, name) for name in names):
                     with contextlib.suppress(OSError):
