@@ -129,9 +129,8 @@ class Converter:
 
     def _convert(self, selected: Sequence[Upload], choice: Choice, output_dir: str, *show_progress: Callable):
         run = self.translators
-        source = (
-            choice.source if len(run.sources(choice.target)) > 1 else None
-        )  # the page hides what has no alternative
+        has_choice = len(run.sources(choice.target)) > 1  # otherwise the page hides the source
+        source = choice.source if has_choice else None
         translator = run.translator(choice.target, source, choice.inverter)
         return convert_files.convert_files(translator, selected, output_dir, self.limits, *show_progress)
 

@@ -11,7 +11,8 @@ class Uploads {
       if (Array.isArray(input)) return Promise.all(input.map(prepareInput));
       if (!input?.path) return input;
       const used = this.contents.get(input.path);
-      contents.set(input.path, used ?? (await (await fetch(input.url)).blob()));
+      const response = used ? null : await fetch(input.url);
+      if (used || response.ok) contents.set(input.path, used ?? (await response.blob()));
       return used ? { ...input, path: await Uploads.send(used, input.orig_name) } : input;
     };
     const prepared = await Promise.all(inputs.map(prepareInput));
@@ -30,6 +31,7 @@ class Uploads {
 const crossfade = {
   one: new Uploads(),
   batch: new Uploads(),
+  copies: new Set(), // addresses of fetched results
 
   async fetchResults() {
     for (let element; (element = document.querySelector("[data-fetch]")); ) {
@@ -38,6 +40,12 @@ const crossfade = {
       for (const user of users) user.removeAttribute("data-fetch");
       const copy = URL.createObjectURL(await (await fetch(address)).blob());
       for (const user of users) user[user.tagName === "A" ? "href" : "src"] = copy;
+      crossfade.copies.add(copy);
+    }
+    for (const copy of crossfade.copies) {
+      if (document.querySelector(`[src="${copy}"], [href="${copy}"]`)) continue;
+      URL.revokeObjectURL(copy);
+      crossfade.copies.delete(copy);
     }
   },
 
