@@ -53,9 +53,9 @@ fuzz: setup
 PINNED_EXTRAS := demo ears listen onnx tfds test
 PINS_HEADER := \# Exact pins of the extras that the Makefile lists; `make pins` resolves them anew. Install with --no-deps.
 
-# Resolved for all environments of [tool.uv] in pyproject.toml together. uv repeats these conditions at each package; what
-# they have in common is removed again, so that only differences between the versions of Python remain. Pins that are
-# valid stay; delete a line of requirements.txt to have that package resolved anew. resemblyzer is listed without its
+# Resolved for all environments of [tool.uv] in pyproject.toml together. uv repeats these conditions at each package;
+# what they have in common is removed again, so that only differences between the versions of Python remain. Pins that
+# are valid stay; delete a line of requirements.txt to have that package resolved anew. resemblyzer is listed without its
 # dependencies, which pip does not install either.
 pins:
 	cp requirements.txt requirements.new
