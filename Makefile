@@ -50,12 +50,22 @@ bench: setup
 fuzz: setup
 	$(BIN)/python -m tests.fuzz
 
-PINNED_EXTRAS := demo ears images onnx tfds test
+PINNED_EXTRAS := demo ears images listen onnx tfds test
+PINS_HEADER := \# Exact pins of the extras that the Makefile lists; `make pins` resolves them anew. Install with --no-deps.
 
+# Resolved for all environments of [tool.uv] in pyproject.toml together. uv repeats these conditions at each package;
+# what they have in common is removed again, so that only differences between the versions of Python remain. Pins that
+# are valid stay; delete a line of requirements.txt to have that package resolved anew. resemblyzer is listed without its
+# dependencies, which pip does not install either.
 pins:
-	uv pip compile --quiet --python-version 3.11 $(PINNED_EXTRAS:%=--extra %) --no-annotate --no-header pyproject.toml \
-		-o requirements.txt
-	echo 'resemblyzer==0.1.4' >> requirements.txt  # without its dependencies: requirements.txt is installed without any
+	cp requirements.txt requirements.new
+	uv pip compile --quiet --universal --python-version 3.11 $(PINNED_EXTRAS:%=--extra %) --no-annotate --no-header \
+		pyproject.toml -o requirements.new
+	{ echo '$(PINS_HEADER)'; sed -E -e "s/ and platform_machine == 'x86_64' and sys_platform == 'linux'$$//" \
+		-e "s/ ; python_full_version < '3.13'( and .*)?$$//" \
+		-e "s/python_full_version ([<>=]+) '(3\.[0-9]+)'/python_version \1 \"\2\"/" requirements.new; \
+		echo 'resemblyzer==0.1.4'; } > requirements.txt
+	rm requirements.new
 
 clean:
 	rm -rf .venv out build *.egg-info .pytest_cache .ruff_cache

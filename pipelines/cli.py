@@ -22,7 +22,7 @@ from pipelines import path_patterns
 
 USER_ERRORS = (UserError, OSError)
 PATH_FLAGS = {"data_dir", "run_dir", "output_dir", "input", "inverter", "sample_weights", "warm_start", "labels"}
-PATH_FLAGS |= {"weights", "reject_outliers_with", "flag_outliers_with"}
+PATH_FLAGS |= {"weights", "reject_outliers_with", "flag_outliers_with", "keep"}
 TF_FILE_MODULE = "tensorflow/python/lib/io/file_io.py"
 VOCODER_PREFIX = "vocoder:"  # a value of --inverter: the prefix and a path
 

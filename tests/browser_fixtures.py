@@ -7,6 +7,11 @@ import shutil
 import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ARGUMENTS = (  # the microphone is always allowed and plays a test tone
+    "--no-sandbox",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
 SERIOUS = ("serious", "critical")
 
 
@@ -18,7 +23,7 @@ def browser():
     from playwright import sync_api
 
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium
         chromium.close()
 
@@ -33,7 +38,7 @@ def open_page(browser):
             context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)
             stack.callback(context.close)
             page = context.new_page()
-            page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
+            page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.on(
                 "request",

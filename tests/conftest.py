@@ -5,11 +5,18 @@ import re
 
 import pytest
 
-PLUGINS = ("testbed", "record_fixtures", "run_fixtures", "browser_fixtures")  # the first configures TensorFlow
+PLUGINS = (
+    "testbed",
+    "record_fixtures",
+    "run_fixtures",
+    "browser_fixtures",
+    "web_fixtures",
+)  # the first configures TensorFlow
 GROUPS = {  # stems of test files that use the same trained models: one process runs a group and trains them once
     "translators": (
         "run_evaluation translation_quality domain_classifier saved_model onnx_model waveform_signatures "
-        "exported_model file_translator round_trip_mels translate vocoder"
+        "exported_model file_translator round_trip_mels translate vocoder "
+        "run_translators convert_files converter server page listen"
     ).split(),
     "autoencoders": (
         "job reconstruct latent_model interpolate sample traverse perturb disentangle outliers outlier_detector explore"

@@ -20,12 +20,15 @@ LAYERS = (  # bottom up; a module imports from its own layer and from those belo
     ("pipelines.inference",),
     ("pipelines.training",),
     ("pipelines.jobs",),
-    ("pipelines.evaluation", "pipelines.exploration"),
+    ("pipelines.evaluation", "pipelines.exploration", "pipelines.web"),
 )
-SCRIPTS = {f"pipelines.{verb}" for verb in ("preprocess", "train", "translate", "evaluate", "explore", "demo")}
+SCRIPTS = {
+    f"pipelines.{verb}" for verb in ("preprocess", "train", "translate", "evaluate", "explore", "demo", "listen")
+}
 LAYERS += (tuple(SCRIPTS),)
 ONLY_IN = {  # package: the modules that may import it
     "apache_beam": {"pipelines.beam", "pipelines.jobs"},
+    "gradio": {"pipelines.web"},
     "absl.flags": SCRIPTS,
     "absl.app": SCRIPTS,
 }
@@ -163,7 +166,7 @@ def test_plugins_are_listed_without_importing_them(in_new_process):
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS - {"pipelines.demo"}))
 def test_help_loads_neither_tensorflow_nor_beam(script, in_new_process):
-    in_new_process(f"import sys, {script}; assert not {{'tensorflow', 'apache_beam'}} & set(sys.modules)")
+    in_new_process(f"import sys, {script}; assert not {{'tensorflow', 'apache_beam', 'gradio'}} & set(sys.modules)")
 
 
 def test_importing_changes_no_thread_counts(in_new_process):

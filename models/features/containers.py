@@ -39,6 +39,15 @@ class SampleData:
     patches: Callable[[int], list[tuple[int, bytes]]] = lambda size: []
 
 
+def announced_bytes(file: BinaryIO) -> int:
+    """Size in bytes of the samples by the header, true or not: also the 2 GiB of an unfinished one; 0 if unknown."""
+    data = _find_samples(file, file.seek(0, os.SEEK_END))
+    if data is None or data.size is not None:
+        return data.size if data else 0
+    stated = _number(file, data.start - 4, "<I")
+    return stated if is_placeholder(stated) and stated < 0xFFFFF000 else 0
+
+
 def header_patches(file: BinaryIO) -> list[tuple[int, bytes]]:
     """Return offsets and bytes that complete an is_placeholder header; empty for finished ones.
 
@@ -48,9 +57,7 @@ def header_patches(file: BinaryIO) -> list[tuple[int, bytes]]:
     Raises:
       UserError: the file has fewer bytes than its header announces.
     """
-    total, magic = file.seek(0, os.SEEK_END), _read_at(file, 0, 20)
-    reader = next((reader for name, reader in READERS.items() if magic.startswith(name)), None)
-    data = reader(file, total) if reader else None
+    data = _find_samples(file, total := file.seek(0, os.SEEK_END))
     if data is None:
         return []
     available = max(0, total - data.start)
@@ -60,6 +67,13 @@ def header_patches(file: BinaryIO) -> list[tuple[int, bytes]]:
     if data.size - available > tolerance:
         raise UserError(f"cut short: {available} of {data.size} bytes are there; give the whole file")
     return []
+
+
+def _find_samples(file: BinaryIO, total: int) -> SampleData | None:
+    """Return the position of the samples of a file of `total` bytes; None if its container does not state it."""
+    magic = _read_at(file, 0, 20)
+    reader = next((reader for name, reader in READERS.items() if magic.startswith(name)), None)
+    return reader(file, total) if reader else None
 
 
 def _read_at(file: BinaryIO, offset: int, count: int) -> bytes:

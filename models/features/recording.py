@@ -93,6 +93,37 @@ def probe(file: str | BinaryIO) -> int:
         return info.samplerate
 
 
+def durations(file: str | BinaryIO) -> Iterator[float]:
+    """Yield the duration of a recording in seconds: first by its header, then of what is decoded so far.
+
+    The header of a small file can announce any duration, and a file can hold more than its header announces. A caller
+    with a limit therefore stops at the first value above it, and no more than that is decoded.
+
+    Args:
+      file: a path or a seekable binary file.
+
+    Yields:
+      The announced duration, 0 if the header states none; then the decoded one, block by block.
+
+    Raises:
+      UserError: as :func:`blocks`.
+    """
+    with _libsndfile_errors(), _open_binary(file) as opened:
+        parts = streams.find_streams(opened)
+        seconds = 0.0
+        for stream in parts:
+            with _ForwardOnly(stream.open(opened)) as source:
+                seconds += _announced_samples(source, stream) / source.samplerate
+        yield seconds
+        seconds = 0.0
+        for stream in parts:
+            with _ForwardOnly(stream.open(opened)) as source:
+                _check_format(source.samplerate, source.channels)
+                for part in _mono(source, _announced_samples(source, stream), -1, None):
+                    seconds += len(part) / source.samplerate
+                    yield seconds
+
+
 def _check_format(rate_hz: int, channels: int) -> None:
     if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
         raise UserError(f"a sample rate of {rate_hz} Hz; wanted {RATES_HZ[0]} to {RATES_HZ[1]} Hz: correct the header")

@@ -72,8 +72,7 @@ def evaluate(
     else:
         sections = report_sections.autoencoder_sections(evaluator, metrics)
     sections += report_sections.copy_synthesis_sections(evaluator, metrics)
-    for section in sections:
-        print(format_section(section))
+    print("\n".join(map(format_section, sections)))
     sections += [data_card.make_section(run["data_dir"], evaluator.data, evaluator.test)]
     sections += [_update_card(evaluator, run_dir, metrics)]
     page = html_report.render_page(
@@ -84,9 +83,8 @@ def evaluate(
         configuration=run,
         definitions=definitions,
     )
-    _write_outputs(
-        output_dir, outputs | {"metrics.json": json.dumps(metrics, indent=2).encode(), "report.html": page.encode()}
-    )
+    outputs |= {"metrics.json": json.dumps(metrics, indent=2).encode(), "report.html": page.encode()}
+    _write_outputs(output_dir, outputs)
     return metrics
 
 

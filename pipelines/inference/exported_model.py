@@ -59,6 +59,13 @@ class Model:
         by_signature = {"translate_ab": (first, second), "translate_ba": (second, first)}
         return [pair for name, pair in by_signature.items() if name in self.signatures]
 
+    def require_directions(self) -> list[tuple[str, str]]:
+        """Return the directions of the model; raise UserError if it does not translate."""
+        if not (directions := self.directions()):
+            offered = sorted(set(self.signatures) - {"describe"})
+            raise UserError(f"plugin {self.facts['run']['plugin']} does not translate; it offers {', '.join(offered)}")
+        return directions
+
     def translation(self, target: str, source: str | None = None) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
         """Return the source domain, and the function that translates features from it to `target`.
 
@@ -75,10 +82,7 @@ class Model:
                 raise UserError(f"--{flag}={domain}: the model has no such domain; {config.suggest(domain, domains)}")
         if source == target:
             raise UserError(f"--source and --target are both {target}")
-        plugin, directions = self.facts["run"]["plugin"], self.directions()
-        if not directions:
-            offered = sorted(set(self.signatures) - {"describe"})
-            raise UserError(f"plugin {plugin} does not translate; it offers {', '.join(offered)}")
+        plugin, directions = self.facts["run"]["plugin"], self.require_directions()
         matching = [pair for pair in directions if pair[1] == target and source in (None, pair[0])]
         if not matching:
             offered = ", ".join(" to ".join(pair) for pair in directions)
@@ -149,12 +153,13 @@ def _load_saved_model(path: str):
         raise UserError(f"{problem}; repeat the run's train command to export it again") from None
 
 
-def load_vocoder(name: str, spec: AudioSpec) -> Model:
+def load_vocoder(name: str, spec: AudioSpec, load_model: Callable[[str], Model] = Model) -> Model:
     """Load the vocoder of `--inverter=vocoder:RUN`.
 
     Args:
       name: value of the flag.
       spec: the front end that the vocoder must have.
+      load_model: function from a run to its model.
 
     Raises:
       UserError: an unknown inverter, a run without the signature `vocode`, or one with another front end.
@@ -162,7 +167,7 @@ def load_vocoder(name: str, spec: AudioSpec) -> Model:
     kind, _, run_dir = name.partition(":")
     if kind != "vocoder" or not run_dir:
         raise UserError(f"--inverter={name}; wanted one of {', '.join(INVERTERS)}")
-    vocoder = Model(run_dir)
+    vocoder = load_model(run_dir)
     if "vocode" not in vocoder.signatures:
         raise UserError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
     config.check_same_front_end(f"--inverter={name}", vocoder.spec.features, spec)

@@ -64,6 +64,7 @@ class FileTranslator:
 
     Args:
       options: model, domains, inverter and so on.
+      load_model: function from a run to its model, for callers that keep loaded models.
 
     Attributes:
       source: domain of the files.
@@ -77,8 +78,9 @@ class FileTranslator:
       UserError: the model, the domains, the inverter or the statistics do not match the options.
     """
 
-    def __init__(self, options: TranslationOptions):
-        self.model = Model(options.run_dir)
+    def __init__(self, options: TranslationOptions, *, load_model: Callable[[str], Model] = Model):
+        self.load_model = load_model
+        self.model = load_model(options.run_dir)
         self.spec = self.model.spec
         self.source, self.translate_fn = self.model.translation(options.target, options.source)
         self.target = options.target
@@ -88,7 +90,7 @@ class FileTranslator:
         self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
         run_dir = options.screen
         self.detector = (
-            outlier_detector.Detector.load(run_dir, Model(run_dir), kind=self.spec.kind) if run_dir else None
+            outlier_detector.Detector.load(run_dir, load_model(run_dir), kind=self.spec.kind) if run_dir else None
         )
 
     def translate_files(self, items: list[Item]) -> list[dict | Exception]:
@@ -186,7 +188,7 @@ class FileTranslator:
             return 0, lambda mels, frames, _, source: self.model.call(
                 "invert_from_phase", features=mels, frames=frames, phase=np.float32(np.angle(source))
             )
-        vocoder = load_vocoder(name, self.spec.features)
+        vocoder = load_vocoder(name, self.spec.features, self.load_model)
         return vocoder.context, lambda mels, *_: vocoder.vocode(mels)
 
     def _create_pitch_shift(self, rule: str) -> Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]]:

@@ -253,3 +253,19 @@ def test_the_endings_are_those_of_readable_files():
     assert {".wav", ".flac", ".mp3", ".ogg", ".opus", ".w64", ".caf", ".sph", ".aiff", ".au"} <= set(recording.SUFFIXES)
     assert not {".m4a", ".raw", ".txt"} & set(recording.SUFFIXES)
     assert all(ending == ending.lower() and ending.startswith(".") for ending in recording.SUFFIXES)
+
+
+def test_the_duration_by_the_header_comes_before_those_of_what_is_decoded():
+    soundfile.write(file := io.BytesIO(), np.zeros((100_000, 2)), 16000, format="FLAC")
+    assert list(recording.durations(file)) == [6.25, 4.096, 6.25]  # blocks of 65,536 samples
+    joined = io.BytesIO(2 * file.getvalue())
+    assert list(recording.durations(joined)) == [12.5, 4.096, 6.25, 10.346, 12.5]
+
+
+@pytest.mark.parametrize(("stated", "announced"), [(1000, 1000), (2**31, 2**31), (2**32 - 1, 0), (0, 0)])
+def test_the_size_by_the_header_is_read_true_or_not(stated, announced):
+    soundfile.write(file := io.BytesIO(), np.zeros(500), 8000, format="WAV")
+    file.seek(40)
+    file.write(struct.pack("<I", stated))
+    assert containers.announced_bytes(file) == announced
+    assert containers.announced_bytes(io.BytesIO(b"no header")) == 0
