@@ -9,7 +9,7 @@ import numpy as np
 from models.features.spec import Spec
 from models.metrics import bootstrap
 from pipelines.evaluation import distances
-from pipelines.evaluation.examples import Example
+from pipelines.evaluation.examples import Example, sample_examples
 from pipelines.evaluation.verdict import Evidence
 
 MIN_INTERVAL_FILES = 3
@@ -68,11 +68,11 @@ def _file_scores(
     for key, values in (("content_error", evidence.content_error), ("mcd_db", evidence.mcd_db)):
         if name in values:
             scores[key] = values[name]
+    if name == "copy_synthesis":  # its images are the targets themselves
+        return scores
     if spec.kind == "image":
         return scores | distances.image_distances(row, targets)
-    if name != "copy_synthesis":
-        scores["lsd_to_source_db"] = distances.distances_to_sources(row, sources)
-    return scores
+    return scores | {"lsd_to_source_db": distances.distances_to_sources(row, sources)}
 
 
 def score_sets(
@@ -85,6 +85,8 @@ def score_sets(
 ) -> Table:
     """Return the scores of each row of a direction as a whole.
 
+    Held-out images of the target would be compared with themselves: in their row stand training images.
+
     Args:
       rows: row to results.
       evidence: of the direction.
@@ -96,7 +98,8 @@ def score_sets(
     scores: Table = {name: {} for name in rows}
     scores["model"]["diversity"] = evidence.diversity
     if spec.kind == "image":
-        for name, values in distances.image_set_distances(rows, targets, training, extractor).items():
+        compared = {**rows, "copy_synthesis": sample_examples(training, len(targets))}
+        for name, values in distances.image_set_distances(compared, targets, training, extractor).items():
             scores[name] |= values
         return scores
     for name, row in rows.items():

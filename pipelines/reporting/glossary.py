@@ -7,7 +7,11 @@ DEFINITIONS = (
     ("mean_variance", "closed-form baseline: each mel band normalised to the target's mean and standard deviation"),
     ("transport", "closed-form baseline: the linear filter of optimal transport between the two domains"),
     ("model", "this run"),
-    ("copy_synthesis", "the target's own files through front end and inverter: the upper bound"),
+    (
+        "copy_synthesis",
+        "the target's own files through front end and inverter: the upper bound; distances between sets of images are "
+        "those of training images",
+    ),
     (
         "griffin_lim, source_phase, vocoder",
         "held-out recordings inverted from their own log-mels by each inverter; source_phase starts from the phases "
