@@ -57,3 +57,14 @@ def serious_violations(page):
 
     violations = Axe().run(page).response["violations"]
     return [(v["id"], v["nodes"][0]["html"][:200]) for v in violations if v["impact"] in SERIOUS]
+
+
+def decoded_durations(page):
+    """Duration in seconds of every player of a page; 0 for one that cannot be decoded."""
+    return page.evaluate(
+        """() => Promise.all([...document.querySelectorAll("audio")].map((audio) => new Promise((resolve) => {
+            audio.addEventListener("loadedmetadata", () => resolve(audio.duration));
+            audio.addEventListener("error", () => resolve(0));
+            audio.load();
+        })))"""
+    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from browser_fixtures import serious_violations
+from browser_fixtures import decoded_durations, serious_violations
 
 from models.features.audio import AudioSpec
 from pipelines.evaluation import verdict
@@ -72,13 +72,7 @@ def test_the_page_fits_and_is_accessible(open_page, report, width, colours):
 
 def test_every_player_decodes(open_page, report):
     page = open_page(report)
-    durations = page.evaluate(
-        """() => Promise.all([...document.querySelectorAll("audio")].map((audio) => new Promise((resolve) => {
-            audio.addEventListener("loadedmetadata", () => resolve(audio.duration));
-            audio.addEventListener("error", () => resolve(0));
-            audio.load();
-        })))"""
-    )
+    durations = decoded_durations(page)
     assert durations == pytest.approx([20, 20, 20, 30] * 3, abs=0.01)
 
 

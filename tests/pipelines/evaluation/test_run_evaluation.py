@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import soundfile
+from browser_fixtures import decoded_durations, serious_violations
 
 from pipelines.evaluation import copy_synthesis, external_metrics, file_lists, run_evaluation, translation_quality
 from pipelines.evaluation.external_metrics import ExternalMetric, ScoreInfo
@@ -127,3 +128,13 @@ def test_the_model_card_of_the_export_has_the_results(evaluated, speech_run):
     card = (pathlib.Path(speech_run) / "export" / "README.md").read_text()
     assert "- low to high: **does not convert** (within noise of no-op" in card
     assert "Consent." in (out / "report.html").read_text()
+
+
+def test_the_report_works_in_a_browser(evaluated, open_page):
+    out, _ = evaluated
+    page = open_page((out / "report.html").as_uri())
+    durations = decoded_durations(page)
+    assert len(durations) == 2 * 4 * 2 and all(0.3 < seconds < 2 for seconds in durations)
+    assert page.locator(".outcome").all_inner_texts() == ["does not convert"] * 2
+    assert page.locator(".chart canvas").count() >= 1 and serious_violations(page) == []
+    assert (out / "report.html").stat().st_size < 15e6
