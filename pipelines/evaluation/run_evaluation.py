@@ -38,8 +38,7 @@ def evaluate(
 ) -> dict:
     """Evaluate a run, print its tables, and write `report.html` and `metrics.json`; for speech also `example.png`.
 
-    `external` selects external metrics, see :func:`external_metrics.select_metrics`; `extractor` names the features of
-    distances between sets, see :mod:`models.metrics.feature_extractors`.
+    `external` selects external metrics (:func:`external_metrics.select_metrics`), `extractor` the features of sets.
 
     Returns:
       The content of `metrics.json`.
