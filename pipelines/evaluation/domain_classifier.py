@@ -138,14 +138,14 @@ def _calibrate(classifier: DomainClassifier, validation: Examples, seed: int) ->
     domains = classifier.spec.domains
     logits = np.concatenate([classifier.uncalibrated_logits(validation[name]) for name in domains])
     labels = np.repeat(np.arange(len(domains)), [len(validation[name]) for name in domains])
-    temperature = classifier_calibration.fit_temperature(logits[:, : len(domains)], labels)
-    calibration = Calibration(temperature)
+    offset = 0.0
     if classifier.spec.kind == "image":
         rng = np.random.default_rng(seed)
         broken = classifier.uncalibrated_logits(classifier_augmentation.draw_broken_images(validation, NUM_BROKEN, rng))
-        scaled = logits / temperature, labels, broken / temperature
-        calibration = Calibration(temperature, classifier_calibration.fit_neither_offset(*scaled))
-    return dataclasses.replace(classifier, calibration=calibration)
+        offset = classifier_calibration.fit_neither_offset(logits, labels, broken)
+    shifted = Calibration(neither_offset=offset).apply(logits, len(domains))
+    temperature = classifier_calibration.fit_temperature(shifted, labels)
+    return dataclasses.replace(classifier, calibration=Calibration(temperature, offset))
 
 
 def _fit_speech_network(examples: Examples, spec: Spec, seed: int, steps: int) -> Logits:
