@@ -15,6 +15,7 @@ from models.features.ood_examples import ood_example
 
 LEAK = 0.2  # slope of the random convolutions for negative values
 CHANNELS = 8  # of the random convolutions
+WEIGHTS = {"noise": 3.0}  # how often a kind is drawn, relative to those that are not listed: noise has many forms
 
 
 def broken_image(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -25,8 +26,9 @@ def broken_image(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> 
       other: another image of the same shape, from any domain.
       rng: random number generator.
     """
-    kinds = list(KINDS.values())
-    return np.clip(kinds[rng.integers(len(kinds))](x, other, rng), -1, 1).astype(np.float32)
+    weights = np.array([WEIGHTS.get(name, 1.0) for name in KINDS])
+    kind = list(KINDS.values())[rng.choice(len(KINDS), p=weights / weights.sum())]
+    return np.clip(kind(x, other, rng), -1, 1).astype(np.float32)
 
 
 def noise(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -28,7 +28,7 @@ class Calibration:
 
     Attributes:
       temperature: divisor of the logits (Guo et al., arXiv:1706.04599).
-      neither_offset: subtracted from the scaled logit of "neither".
+      neither_offset: subtracted from the logit of "neither" before it is divided.
     """
 
     temperature: float = 1.0
@@ -36,9 +36,9 @@ class Calibration:
 
     def apply(self, logits: np.ndarray, num_domains: int) -> np.ndarray:
         """Return calibrated logits `[n, classes]`; the classes after the domains are "neither"."""
-        scaled = np.asarray(logits, np.float64) / self.temperature
-        scaled[:, num_domains:] -= self.neither_offset
-        return scaled
+        shifted = np.array(logits, np.float64)
+        shifted[:, num_domains:] -= self.neither_offset
+        return shifted / self.temperature
 
 
 def split_examples(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
@@ -60,15 +60,15 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     The targets are smoothed as by Platt (1999): without errors on few files the best temperature would be zero.
 
     Args:
-      logits: of the domains, `[n, domains]`.
+      logits: `[n, classes]`.
       labels: index of the domain of each file, int `[n]`.
 
     >>> logits = np.array([[9.0, 0.0]] * 9 + [[9.0, 0.0]] * 3)
     >>> 5 < fit_temperature(logits, np.array([0] * 9 + [1] * 3)) < 20
     True
     """
-    num_files, domains = logits.shape
-    targets = (np.eye(domains)[labels] * num_files + 1) / (num_files + domains)
+    num_files, classes = logits.shape
+    targets = (np.eye(classes)[labels] * num_files + 1) / (num_files + classes)
 
     def cross_entropy(log_temperature: float) -> float:
         log_probabilities = scipy.special.log_softmax(logits / np.exp(log_temperature), axis=1)
@@ -85,19 +85,23 @@ def fit_neither_offset(logits: np.ndarray, labels: np.ndarray, broken: np.ndarra
     of a normal distribution of their margins: few validation files give a high bound.
 
     Args:
-      logits: of validation files, scaled by the temperature, `[n, domains + 1]`.
+      logits: of validation files, not divided by the temperature, `[n, domains + 1]`.
       labels: index of the domain of each file, int `[n]`.
       broken: logits of broken images, `[m, domains + 1]`.
     """
     margins, broken_margins = (z[:, -1] - z[:, :-1].max(axis=1) for z in (logits, broken))
     lowest = max(_prediction_bound(margins[labels == n]) for n in np.unique(labels))
-    needed = min(np.log(NEITHER_PRIOR_ODDS), np.quantile(broken_margins, 1 - MIN_REJECTIONS))
-    return float(max(lowest, needed))
+    needed = np.quantile(broken_margins, 1 - MIN_REJECTIONS)
+    return float(min(max(lowest, needed), np.log(NEITHER_PRIOR_ODDS)))
 
 
 def _prediction_bound(x: np.ndarray) -> float:
-    """Bound that a further value of a normal distribution exceeds with probability `MAX_FALSE_REJECTIONS`."""
+    """Bound that a further value of a normal distribution exceeds with probability `MAX_FALSE_REJECTIONS`.
+
+    For few values it is far above all of them; then it is the highest value and the log of `NEITHER_PRIOR_ODDS`.
+    """
+    highest = float(x.max() + np.log(NEITHER_PRIOR_ODDS))
     if len(x) < 2:
-        return max(float(x.max()), float(np.log(NEITHER_PRIOR_ODDS)))
+        return highest
     quantile = scipy.stats.t.ppf(1 - MAX_FALSE_REJECTIONS, len(x) - 1)
-    return float(x.mean() + quantile * x.std(ddof=1) * np.sqrt(1 + 1 / len(x)))
+    return min(highest, float(x.mean() + quantile * x.std(ddof=1) * np.sqrt(1 + 1 / len(x))))

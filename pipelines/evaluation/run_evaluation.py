@@ -49,8 +49,7 @@ def evaluate(
     """Evaluate a run, print its tables, and write `report.html` and `metrics.json`; for speech also `example.png`.
 
     Of a run that translates, `scores.csv` lists the scores of every file. The results are added to the export's card.
-    `external` selects external metrics, see :func:`external_metrics.select_metrics`; `extractor` names the features of
-    distances between sets, see :mod:`models.metrics.feature_extractors`.
+    `external` selects external metrics (:func:`external_metrics.select_metrics`), `extractor` the features of sets.
 
     Returns:
       The content of `metrics.json`.

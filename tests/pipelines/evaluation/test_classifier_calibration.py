@@ -39,12 +39,19 @@ def test_broken_images_are_rejected_as_far_as_real_ones_permit(rng):
         assert np.mean(calibrated.argmax(axis=1) == 2) <= 0.03
 
 
+def test_the_temperature_does_not_change_the_predicted_class(rng):
+    logits = rng.normal(0, 3, (100, 3))
+    classes = [Calibration(temperature, 2.0).apply(logits, 2).argmax(axis=1) for temperature in (1.0, 9.0)]
+    np.testing.assert_array_equal(*classes)
+    np.testing.assert_array_equal(classes[0], (logits - [0, 0, 2]).argmax(axis=1))
+
+
 def test_few_validation_files_leave_a_wide_margin(rng):
     labels, broken = np.array([0, 0, 1, 1]), margins(np.full(50, 1.0))
     logits = margins(np.array([-6.0, -5.0, -6.0, -5.0]))
     assert classifier_calibration.fit_neither_offset(logits, labels, broken) > 0
-    alone = classifier_calibration.fit_neither_offset(logits[1:3], labels[1:3], broken)
-    assert alone == pytest.approx(np.log(classifier_calibration.NEITHER_PRIOR_ODDS))
+    alone = classifier_calibration.fit_neither_offset(logits[1:3], labels[1:3], margins(np.full(50, -9.0)))
+    assert alone == pytest.approx(-5.0 + np.log(classifier_calibration.NEITHER_PRIOR_ODDS))
 
 
 @pytest.mark.parametrize(("num_folders", "unit"), [(10, "folder"), (2, "file")])

@@ -1,0 +1,56 @@
+"""Fit and scores of the domain classifier: which files it is fitted to, and which it is calibrated on."""
+
+import types
+
+import numpy as np
+import pytest
+
+from pipelines.evaluation import classifier_evaluation, classifier_scores, domain_classifier
+from pipelines.evaluation.examples import Example
+
+DOMAINS = ("a", "b")
+
+
+def examples(count, offset=0):
+    """Examples of two domains, whose features are their numbers."""
+    return {
+        name: [Example(f"{name}/{n}", f"{n}", f"{name}/{n}.wav", np.float64(n + offset)) for n in range(count)]
+        for name in DOMAINS
+    }
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """Examples that a classifier would be fitted to, calibrated on and scored on."""
+    calls = types.SimpleNamespace()
+
+    def fit(training, spec, *, validation, seed):
+        calls.training, calls.validation = training, validation
+        return "classifier"
+
+    def score(classifier, plain, inverted):
+        calls.plain, calls.inverted = plain, inverted
+        return {}
+
+    monkeypatch.setattr(domain_classifier, "fit", fit)
+    monkeypatch.setattr(classifier_scores, "score", score)
+    return calls
+
+
+def resynthesize(values):
+    return [Example(x.id, x.stem, x.path, x.features + 0.5) for x in values]
+
+
+def test_a_file_and_its_inversion_are_on_the_same_side_of_the_split(fitted):
+    classifier_evaluation.fit_and_score(examples(40), examples(3, offset=100), None, resynthesize)
+    for name in DOMAINS:
+        sides = [fitted.training[name], fitted.validation[name]]
+        numbers = [{int(x) for x in side} for side in sides]
+        assert not numbers[0] & numbers[1] and len(numbers[0] | numbers[1]) == 40
+        assert all({n, n + 0.5} <= set(side) for side, files in zip(sides, numbers, strict=True) for n in files)
+    assert fitted.plain["a"] == [100, 101, 102] and fitted.inverted["a"] == [100.5, 101.5, 102.5]
+
+
+def test_images_have_no_inversion_and_a_single_one_serves_both_purposes(fitted):
+    classifier_evaluation.fit_and_score(examples(1), examples(2), None, None)
+    assert fitted.training == fitted.validation == {"a": [0], "b": [0]} and fitted.inverted is None
