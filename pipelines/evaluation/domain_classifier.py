@@ -164,11 +164,11 @@ def _image_classifiers(
     examples: Examples, validation: Examples, spec: Spec, seed: int, steps: int
 ) -> Iterator[tuple[str, Logits]]:
     """Yield the kinds of image classifiers and their logits, each fitted when it is asked for."""
-    has_embedding, data = image_embedding.is_available(), (examples, validation, spec, seed)
-    yield "network", _fit_image_network(*data, steps // 2 if has_embedding else steps, is_augmented=True)
-    if has_embedding:
+    data = (examples, validation, spec, seed, steps)
+    yield "network", _fit_image_network(*data, is_augmented=True)
+    if image_embedding.is_available():
         yield "efficientnet_lite0", _fit_embeddings(examples, spec, seed)
-    yield "network_unaugmented", _fit_image_network(*data, steps, is_augmented=False)
+    yield "network_unaugmented", _fit_image_network(*data, is_augmented=False)
 
 
 def _fit_image_network(
