@@ -1,18 +1,23 @@
 """How well every pair of speakers converts sentences: training without parallel sentences, several seeds.
 
   python -m tests.bench_sentences --speakers=vcc2016 --output_dir=out/sentences \\
-      --listener='python listener.py --source={source} --target={target} {rows}' -- --plugin=cyclegan
+      --listener='python listener.py --source={source} --target={target} {rows}'
 
 `--speakers` is a folder with `train/NAME/*` and `test/NAME/*`, the same sentences by all speakers. Of each pair, the
 first speaker trains on the first half of the sentences and the second on the other half, so that no sentence is spoken
-by both. For every pair and seed the script preprocesses, trains (what follows `--` goes to train), translates the
-held-out sentences in both directions, and leaves one folder for each row: `source`, `no_op`, `mean_variance`,
-`transport`, `model`, `copy_target` (the target's own sentences through front end and inverter). It prints the verdict
-and the table of `evaluate` for each direction, and what the command of `--listener` prints, whose fields are the
-training folders of both speakers and all rows as NAME=FOLDER. Means over the seeds come last.
+by both. For every pair and seed the script preprocesses, trains (`--plugin`, and flags after `--`), translates the
+held-out sentences in both directions, and leaves one folder for each row: `no_op`, `mean_variance`, `transport`,
+`model`, `copy_target` (the target's own sentences through front end and inverter). It prints the verdict and the table
+of `evaluate` for each direction, and what the command of `--listener` prints, whose fields are the training folders of
+both speakers and all rows as NAME=FOLDER, with the held-out files themselves as row `source`. Means over the seeds come
+last.
 """
 
 from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
 import argparse
 import collections
@@ -85,6 +90,7 @@ def main() -> None:
     parser.add_argument("--pair", action="append", metavar="A,B", help="default: all pairs of the folder")
     parser.add_argument("--seed", action="append", type=int, help="default: 0, 1 and 2")
     parser.add_argument("--listener", default="", metavar="COMMAND")
+    parser.add_argument("--plugin", default="cyclegan")
     parser.add_argument("training", nargs="*", help="flags of train, after --")
     flags = parser.parse_args()
     names = sorted(path.name for path in (flags.speakers / "train").iterdir())
@@ -93,7 +99,9 @@ def main() -> None:
     for pair, seed in itertools.product(pairs, flags.seed or (0, 1, 2)):
         out = flags.output_dir / "_".join(pair) / f"seed_{seed}"
         folders = link_halves(flags.speakers, pair, out)
-        wall, cpu = bench_voices.converted(out, folders, [*flags.training, f"--seed={seed}"])
+        wall, cpu = bench_voices.converted(
+            out, folders, [f"--plugin={flags.plugin}", f"--seed={seed}", *flags.training]
+        )
         for (source, target), direction in bench_voices.baselines(out, folders).items():
             title = f"{source} to {target}, seed {seed}"
             print(f"{title}: trained in {wall:.0f} s ({cpu:.0f} of CPU); {direction.verdict.sentence()}")
