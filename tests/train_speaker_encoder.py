@@ -1,9 +1,13 @@
-"""Trains the speaker encoder of models.metrics.speaker_embedding, and prints its equal error rate on held-out speakers.
+"""Trains the speaker encoder of models.metrics.speaker_embedding to give the embeddings of GE2E.
 
-    python -m tests.train_speaker_encoder --speech=DIR [--speech=DIR] --output=models/metrics/speaker_encoder.npz
+    python -m tests.speaker_clips --speech=DIR --held_out=4 --output=clips.npz
+    python -m tests.speaker_clips --speech=DIR --held_out=4 --validate --output=validation.npz
+    python -m tests.train_speaker_encoder --clips=clips.npz --validation=validation.npz --speech=DIR --held_out=4 \\
+        --output=models/metrics/speaker_encoder.npz
 
-The folders hold files of LibriSpeech: the name of a file begins with its speaker. With `--hold_out=N`, every
-N-th speaker of at least 6 files is held out for the error rate; without, all speakers are trained on.
+The teacher is the GE2E encoder with the weights of the package `resemblyzer`, on the same windows of the same frames.
+Then prints how far the rows of `evaluate` differ between teacher and student, on the clips of `--validation`, and the
+equal error rates of both on the recordings of the held-out speakers.
 """
 
 from __future__ import annotations
@@ -12,164 +16,232 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
-import collections
-import concurrent.futures
-import pathlib
+import time
 
 import numpy as np
-import soundfile
 import tensorflow as tf
 from absl import app, flags
 from sklearn import metrics
 
 from models.metrics import speaker_embedding
-from models.metrics.speaker_embedding import DILATIONS, EMBEDDING_SIZE, LEAK, MAX_HZ, MELS, MIN_HZ, SCALE
+from models.metrics.speaker_embedding import (
+    EMBEDDING_SIZE,
+    LAYERS,
+    MELS,
+    WINDOW_FRAMES,
+    cut_windows,
+    embed_frames,
+    encode_windows,
+    unit_length,
+)
+from pipelines.evaluation.external import ge2e
+from tests import speaker_clips
 
 FLAGS = flags.FLAGS
-SUFFIXES = (".flac", ".opus", ".ogg", ".wav")
-KERNEL_SIZES = (5, 3, 3, 1)
-CHANNELS = 160
-CROP = 128  # frames
-BATCH_SIZE = 64
-WARPS = (1.0, 0.88, 1.13)  # of the frequency axis; a warped voice counts as another speaker
-MARGIN, LOGIT_SCALE = 0.2, 20.0
-LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-4
-NARROW_BAND = 38  # mels below 4 kHz
+RANK = 144  # of the factored matrices
+BATCH_SIZE = 32
+LEARNING_RATE = 3e-4
+NUM_INITIAL = 256  # windows on which the initial factors are nearest to the teacher
+SIMILARITY_WEIGHT = 1.0  # of the squared errors of the similarities in a batch
+MIN_SEPARATION = 0.1  # of the pairs whose rows are compared
+ROWS = ("mean_variance", "transport")  # compared between no_op and copy_synthesis
+MIN_FRAMES = 64  # of recordings of which error rates are computed
 
 
-def read_log_mels(path: pathlib.Path) -> np.ndarray:
-    """Front end of one file, without the mean."""
-    y, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    return speaker_embedding.log_mels(y.mean(axis=1), rate_hz).astype(np.float16)
+def read_clips(paths: list[str]) -> list[tuple[str, np.ndarray]]:
+    """Name and frames of each clip."""
+    clips = []
+    for path in paths:
+        with np.load(path) as file:
+            ends = np.cumsum(file["lengths"])
+            clips += zip(file["names"], np.split(file["frames"], ends[:-1]), strict=True)
+    return clips
 
 
-def read_corpus(folders: list[str]) -> dict[str, list[np.ndarray]]:
-    """Log-mels of the files of each speaker."""
-    paths = sorted(path for folder in folders for path in pathlib.Path(folder).rglob("*") if path.suffix in SUFFIXES)
-    speakers = collections.defaultdict(list)
-    with concurrent.futures.ProcessPoolExecutor() as pool:
-        for path, x in zip(paths, pool.map(read_log_mels, paths, chunksize=16), strict=True):
-            speakers[path.name.split("-")[0]].append(x)
-    return dict(sorted(speakers.items()))
+def teacher_weights() -> dict[str, np.ndarray]:
+    """Weights of GE2E by the names of `speaker_embedding`, those of a layer not factored."""
+    weights = ge2e._weights()
+    layers = {"projection": weights["linear.weight"].T, "offset": weights["linear.bias"]}
+    for n in range(LAYERS):
+        layers[f"kernel_{n}"] = weights[f"lstm.weight_ih_l{n}"].T
+        layers[f"recurrent_{n}"] = weights[f"lstm.weight_hh_l{n}"].T
+        layers[f"bias_{n}"] = weights[f"lstm.bias_ih_l{n}"] + weights[f"lstm.bias_hh_l{n}"]
+    return layers
 
 
-def warp_frequencies(x: np.ndarray, factor: float) -> np.ndarray:
-    """Log-mels `[frames, mels]` of the voice whose frequencies are divided by the factor."""
-    low, high = (1127 * np.log1p(hz / 700) for hz in (MIN_HZ, MAX_HZ))
-    hz = 700 * np.expm1(np.linspace(low, high, MELS + 2)[1:-1] / 1127)
-    position = (1127 * np.log1p(np.minimum(hz * factor, MAX_HZ) / 700) - low) / (high - low) * (MELS + 1) - 1
-    index = np.clip(position.astype(int), 0, MELS - 2)
-    weight = np.clip(position - index, 0, 1).astype(np.float32)
-    return x[:, index] * (1 - weight) + x[:, index + 1] * weight
-
-
-def augment(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Log-mels `[frames, mels]` with a small warp, and sometimes with stationary noise or without the upper band."""
-    x = warp_frequencies(x, float(np.exp(rng.normal(0, 0.015))))
-    if rng.random() < 0.5:
-        spectrum = np.cumsum(rng.normal(0, 0.3, MELS))
-        x = np.logaddexp(x, x.max() - rng.uniform(5, 11) + spectrum - spectrum.max())
-    if rng.random() < 0.25:
-        x[:, NARROW_BAND:] = x[:, NARROW_BAND:].min()
-    return x - x.mean(axis=0)
-
-
-class Encoder(tf.keras.Model):
-    """Encoder `[batch, frames, mels] -> [batch, embedding]`."""
+class Teacher:
+    """GE2E in TensorFlow, which runs it faster than NumPy."""
 
     def __init__(self):
-        super().__init__()
-        layers = tf.keras.layers
-        self.convolutions = [
-            layers.Conv1D(CHANNELS, size, dilation_rate=dilation, use_bias=False)
-            for size, dilation in zip(KERNEL_SIZES, DILATIONS, strict=True)
-        ]
-        self.norms = [layers.BatchNormalization(momentum=0.98) for _ in DILATIONS]
-        self.projection = layers.Dense(EMBEDDING_SIZE, use_bias=False)
+        self.weights = teacher_weights()
+        x, outputs = tf.keras.Input((WINDOW_FRAMES, MELS)), []
+        inputs = x
+        for n in range(LAYERS):
+            layer = tf.keras.layers.LSTM(EMBEDDING_SIZE, return_sequences=True)
+            x = layer(x)
+            layer.set_weights([self.weights[f"{name}_{n}"] for name in ("kernel", "recurrent", "bias")])
+            outputs.append(x)
+        self.call = tf.function(tf.keras.Model(inputs, outputs), reduce_retracing=True)
 
-    def call(self, x, training=False):
-        """Return embeddings of unit length."""
-        x = x / SCALE
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = tf.nn.leaky_relu(norm(convolution(x), training=training), LEAK)
-        statistics = tf.concat([tf.reduce_mean(x, 1), tf.math.reduce_std(x, 1)], axis=-1)
-        return tf.math.l2_normalize(self.projection(statistics), -1)
+    def layer_outputs(self, windows: np.ndarray) -> list[np.ndarray]:
+        """Return the outputs `[n, frames, 256]` of each layer for windows of log mel powers."""
+        return [x.numpy() for x in self.call(tf.constant(np.exp(windows.astype(np.float32))))]
 
-    def inference_weights(self) -> dict[str, np.ndarray]:
-        """Return the weights with the normalization in the convolutions, as float16."""
-        weights = {"projection": self.projection.kernel.numpy()}
-        for n, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            scale = norm.gamma.numpy() / np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
-            weights[f"kernel_{n}"] = convolution.kernel.numpy() * scale
-            weights[f"bias_{n}"] = norm.beta.numpy() - norm.moving_mean.numpy() * scale
-        return {name: value.astype(np.float16) for name, value in weights.items()}
+    def embed_windows(self, windows: np.ndarray) -> np.ndarray:
+        """Return embeddings `[n, 256]` of windows of log mel powers."""
+        batches = [windows[n : n + 256] for n in range(0, len(windows), 256)]
+        states = np.concatenate([self.layer_outputs(batch)[-1][:, -1] for batch in batches])
+        return unit_length(np.maximum(states @ self.weights["projection"] + self.weights["offset"], 0))
 
-
-def make_batch(speakers: list[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Random crops `[batch, frames, mels]`, and their classes `[batch]`: a class is a speaker at one of the warps."""
-    chosen, warps = rng.integers(len(speakers), size=BATCH_SIZE), rng.integers(len(WARPS), size=BATCH_SIZE)
-    crops = []
-    for n, warp in zip(chosen, warps, strict=True):
-        begin = rng.integers(max(1, len(speakers[n]) - CROP))
-        crop = np.resize(speakers[n][begin : begin + CROP].astype(np.float32), (CROP, MELS))
-        crops.append(augment(warp_frequencies(crop, WARPS[warp]), rng))
-    return np.stack(crops).astype(np.float32), chosen * len(WARPS) + warps
+    def embed_all(self, clips: list[np.ndarray]) -> np.ndarray:
+        """Return embeddings `[clips, 256]` of frames of clips, on the windows of the student."""
+        parts = [cut_windows(x) for x in clips]
+        groups = np.split(self.embed_windows(np.concatenate(parts)), np.cumsum([len(x) for x in parts])[:-1])
+        return unit_length(np.stack([group.mean(axis=0) for group in groups]))
 
 
-def train(speakers: list[np.ndarray], steps: int, seed: int) -> Encoder:
-    """Train the encoder with the additive angular margin loss."""
-    tf.keras.utils.set_random_seed(seed)
-    rng, encoder, num_classes = np.random.default_rng(seed), Encoder(), len(speakers) * len(WARPS)
-    centres = tf.Variable(tf.random.normal([EMBEDDING_SIZE, num_classes], stddev=0.1))
-    schedule = tf.keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
-    optimizer = tf.keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY)
+def factor(matrix: np.ndarray, inputs: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of the matrix of a rank whose product with the inputs `[n, size]` is nearest to that of the matrix."""
+    values, vectors = np.linalg.eigh(np.float64(inputs.T @ inputs) / len(inputs))
+    scale = np.sqrt(np.maximum(values, 1e-6 * values.max()))
+    left, gains, right = np.linalg.svd((vectors * scale).T @ matrix, full_matrices=False)
+    gains = np.sqrt(gains[:rank])
+    return (vectors / scale) @ (left[:, :rank] * gains), gains[:, None] * right[:rank]
+
+
+def initial_weights(teacher: Teacher, windows: np.ndarray, rank: int) -> dict[str, np.ndarray]:
+    """Weights of the teacher with factored matrices, nearest to it on the windows."""
+    outputs = teacher.layer_outputs(windows)
+    vectors = [x[:, ::4].reshape(-1, EMBEDDING_SIZE) for x in outputs]
+    weights = {name: teacher.weights[name] for name in ("projection", "offset", "kernel_0")}
+    for n in range(LAYERS):
+        weights[f"bias_{n}"] = teacher.weights[f"bias_{n}"]
+        recurrent = factor(teacher.weights[f"recurrent_{n}"], vectors[n], rank)
+        weights[f"recurrent_in_{n}"], weights[f"recurrent_out_{n}"] = recurrent
+        if n:
+            kernel = factor(teacher.weights[f"kernel_{n}"], vectors[n - 1], rank)
+            weights[f"kernel_in_{n}"], weights[f"kernel_out_{n}"] = kernel
+    return {name: np.float32(value) for name, value in weights.items()}
+
+
+def train(teacher: Teacher, windows: np.ndarray, steps: int, seed: int) -> dict[str, np.ndarray]:
+    """Train a student on the squared distance to the teacher's embeddings, and of the similarities in a batch.
+
+    Returns:
+      The weights of `speaker_embedding.encode_windows`.
+    """
+    rng = np.random.default_rng(seed)
+    initial = initial_weights(teacher, windows[rng.permutation(len(windows))[:NUM_INITIAL]], RANK)
+    weights = {name: tf.Variable(value, name=name) for name, value in initial.items()}
+    optimizer = tf.keras.optimizers.Adam(
+        tf.keras.optimizers.schedules.CosineDecay(LEARNING_RATE, max(1, steps)), global_clipnorm=1.0
+    )
 
     @tf.function
     def train_step(x, labels):
         with tf.GradientTape() as tape:
-            cosines = encoder(x, training=True) @ tf.math.l2_normalize(centres, 0)
-            logits = LOGIT_SCALE * (cosines - MARGIN * tf.one_hot(labels, num_classes))
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        variables = [*encoder.trainable_variables, centres]
+            y = encode_windows(x, weights)
+            distance = tf.reduce_mean(tf.reduce_sum(tf.square(y - labels), -1))
+            similarities = tf.matmul(y, y, transpose_b=True) - tf.matmul(labels, labels, transpose_b=True)
+            loss = distance + SIMILARITY_WEIGHT * tf.reduce_mean(tf.square(similarities))
+        variables = list(weights.values())
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
+        return distance
 
+    mean, began = 0.0, time.monotonic()
     for step in range(1, steps + 1):
-        loss = train_step(*make_batch(speakers, rng))
-        if step % 250 == 0:
-            print(f"step {step}: loss {float(loss):.2f}", flush=True)
-    return encoder
+        batch = windows[rng.integers(len(windows), size=BATCH_SIZE)].astype(np.float32)
+        distance = float(train_step(batch, np.float32(teacher.embed_windows(batch))))
+        mean += (distance - mean) / min(step, 50)
+        if step % 50 == 0:
+            print(f"step {step}: squared distance {mean:.4f}, {time.monotonic() - began:.0f} s", flush=True)
+    return {name: value.numpy() for name, value in weights.items()}
 
 
-def equal_error_rate(encoder: Encoder, speakers: dict[str, list[np.ndarray]]) -> float:
-    """Return the equal error rate over all pairs of recordings of at least 64 frames."""
-    recordings = [(name, x) for name, group in speakers.items() for x in group if len(x) >= CROP // 2]
-    embeddings = np.stack([encoder(x[None].astype(np.float32)).numpy()[0] for _, x in recordings])
-    names = np.array([name for name, _ in recordings])
-    pairs = np.triu_indices(len(names), 1)
+def relative_similarities(names: list[str], embeddings: np.ndarray) -> dict[str, dict[str, float]]:
+    """Relative similarity of each row of each pair of `speaker_clips.validation_clips`."""
+    pairs, names = {}, np.array(names)
+    for pair in sorted({name.rpartition("/")[0] for name in names}):
+        voice = unit_length(embeddings[names == f"{pair}/recording"].mean(axis=0))
+        low, high = (
+            float((embeddings[names == f"{pair}/{row}"] @ voice).mean()) for row in ("no_op", "copy_synthesis")
+        )
+        similarities = {row: float((embeddings[names == f"{pair}/{row}"] @ voice).mean()) for row in ROWS}
+        pairs[pair] = {row: (value - low) / (high - low) for row, value in similarities.items()}
+        pairs[pair]["separation"] = high - low
+    return pairs
+
+
+def compare_rows(names: list[str], teacher: np.ndarray, student: np.ndarray) -> None:
+    """Print how far the rows of student and teacher differ."""
+    print(f"cosine similarity of student and teacher: {np.sum(teacher * student, axis=1).mean():.4f}")
+    by_teacher, by_student = (relative_similarities(names, x) for x in (teacher, student))
+    for pair, values in by_teacher.items():
+        print(pair, " ".join(f"{key} {value:.2f} {by_student[pair][key]:.2f}" for key, value in values.items()))
+    separate = [pair for pair, values in by_teacher.items() if values["separation"] >= MIN_SEPARATION]
+    for row in ROWS:
+        differences = np.array([by_student[pair][row] - by_teacher[pair][row] for pair in separate])
+        print(
+            f"{row}: mean difference {differences.mean():.3f}, absolute {np.abs(differences).mean():.3f}, "
+            f"largest {np.abs(differences).max():.3f} over {len(separate)} pairs"
+        )
+
+
+def equal_error_rate(names: list[str], embeddings: np.ndarray) -> float:
+    """Return the equal error rate over all pairs of recordings."""
+    names, pairs = np.array(names), np.triu_indices(len(names), 1)
     false_alarms, hits, _ = metrics.roc_curve((names[:, None] == names)[pairs], (embeddings @ embeddings.T)[pairs])
     n = int(np.argmin(np.abs(false_alarms - (1 - hits))))
     return float(false_alarms[n] + 1 - hits[n]) / 2
 
 
+def read_recordings(folders: list[str], every: int) -> list[tuple[str, np.ndarray]]:
+    """Speaker and frames of each recording of the held-out speakers."""
+    speakers = speaker_clips.list_speakers(folders)
+    recordings = []
+    for name in speaker_clips.held_out_speakers(speakers, every):
+        for path in speakers[name]:
+            frames = speaker_embedding.speech_frames(*speaker_clips.read_recording(path))
+            recordings += [(name, frames)] if len(frames) >= MIN_FRAMES else []
+    return recordings
+
+
+def validate(teacher: Teacher, weights: dict[str, np.ndarray]) -> None:
+    """Print the agreement of student and teacher on clips of held-out speakers, and their equal error rates."""
+    sets = {"clips": read_clips([FLAGS.validation]), "recordings": read_recordings(FLAGS.speech, FLAGS.held_out)}
+    weights = {name: np.float32(value) for name, value in weights.items()}
+    for kind, clips in sets.items():
+        names, frames = [name for name, _ in clips], [x.astype(np.float32) for _, x in clips]
+        student = embed_frames(frames, weights)
+        by_teacher = teacher.embed_all(frames)
+        if kind == "clips":
+            compare_rows(names, by_teacher, student)
+        else:
+            rates = [100 * equal_error_rate(names, x) for x in (student, by_teacher)]
+            print(f"equal error rates of {len(set(names))} speakers: {rates[0]:.1f} %, teacher {rates[1]:.1f} %")
+
+
 def main(_):
-    """Train, evaluate on the held-out speakers, and write the weights."""
-    corpus = read_corpus(FLAGS.speech)
-    many = [name for name, group in corpus.items() if len(group) >= 6]
-    held_out = set(many[:: FLAGS.hold_out]) if FLAGS.hold_out else set()
-    encoder = train(
-        [np.concatenate(group) for name, group in corpus.items() if name not in held_out], FLAGS.steps, FLAGS.seed
-    )
-    if held_out:
-        rate = equal_error_rate(encoder, {name: corpus[name] for name in held_out})
-        print(f"equal error rate of {len(held_out)} held-out speakers: {100 * rate:.1f} %")
-    np.savez_compressed(FLAGS.output, **encoder.inference_weights())
+    """Train, write the weights, and evaluate on held-out speakers."""
+    teacher = Teacher()
+    if FLAGS.clips:
+        windows = np.concatenate([cut_windows(x) for _, x in read_clips(FLAGS.clips)])
+        print(f"{len(windows)} windows", flush=True)
+        weights = train(teacher, windows, FLAGS.steps, FLAGS.seed)
+        np.savez_compressed(FLAGS.output, **{name: np.float16(value) for name, value in weights.items()})
+    if FLAGS.validation:
+        with np.load(FLAGS.output) as weights:
+            validate(teacher, dict(weights))
 
 
 if __name__ == "__main__":
-    flags.DEFINE_multi_string("speech", None, "Folder of LibriSpeech files; may be repeated.", required=True)
+    flags.DEFINE_multi_string(
+        "clips", [], "File of `tests.speaker_clips`; may be repeated. Without, weights are evaluated."
+    )
+    flags.DEFINE_string("validation", None, "File of `tests.speaker_clips --validate`.")
+    flags.DEFINE_multi_string("speech", [], "Folder of LibriSpeech files; may be repeated.")
     flags.DEFINE_string("output", None, "File of the weights.", required=True)
-    flags.DEFINE_integer("hold_out", 0, "Every N-th speaker of at least 6 files is held out; 0 for none.")
-    flags.DEFINE_integer("steps", 3000, "Training steps.")
+    flags.DEFINE_integer("held_out", 0, "Every N-th speaker of at least 6 files is held out, as for the clips.")
+    flags.DEFINE_integer("steps", 600, "Training steps.")
     flags.DEFINE_integer("seed", 0, "Random seed.")
     app.run(main)

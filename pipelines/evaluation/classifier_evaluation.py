@@ -18,8 +18,9 @@ def fit_and_score(
     training: Mapping[str, Sequence[Example]],
     test: Mapping[str, list[Example]],
     spec: Spec,
-    resynthesize: Resynthesize | None,
     *,
+    resynthesize: Resynthesize | None = None,
+    inverted_test: Mapping[str, list[Example]] | None = None,
     seed: int = 0,
 ) -> tuple[domain_classifier.DomainClassifier, dict]:
     """Fit a domain classifier to a part of the training files, calibrate it on the others, and score it.
@@ -29,6 +30,7 @@ def fit_and_score(
       test: domain to held-out examples.
       spec: of the records.
       resynthesize: the inverter of speech; None for images.
+      inverted_test: the held-out examples of speech after the inverter; None for images.
       seed: random seed.
 
     Returns:
@@ -38,8 +40,8 @@ def fit_and_score(
     fitted = _features({name: split[0] for name, split in splits.items()}, resynthesize)
     validation = _features({name: split[1] or split[0] for name, split in splits.items()}, resynthesize)
     classifier = domain_classifier.fit(fitted, spec, validation=validation, seed=seed)
-    inverted = {name: resynthesize(x) for name, x in test.items()} if resynthesize else None
-    return classifier, classifier_scores.score(classifier, _features(test), inverted and _features(inverted))
+    inverted = _features(inverted_test) if inverted_test else None
+    return classifier, classifier_scores.score(classifier, _features(test), inverted)
 
 
 def _features(

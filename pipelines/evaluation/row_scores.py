@@ -29,20 +29,17 @@ def content_errors(
 
 
 def speaker_similarities(
-    rows: Mapping[str, Sequence[Example]], speaker: Sequence[Example], spec: Spec
+    rows: Mapping[str, Sequence[Example]], recordings: Sequence[np.ndarray], spec: Spec
 ) -> dict[str, np.ndarray]:
-    """Return the cosine similarity of each result to the speaker of the given recordings, by row.
+    """Return the cosine similarity of each result to the speaker of the recordings `[samples]`, by row.
 
     Empty if the results have no waveforms, as images have none.
     """
     if any(x.waveform is None for row in rows.values() for x in row):
         return {}
     rate_hz = spec.features.sample_rate_hz
-    voice = speaker_embedding.embed_speaker([x.waveform for x in speaker], rate_hz)
-    return {
-        name: np.array([speaker_embedding.embed(x.waveform, rate_hz) @ voice for x in row])
-        for name, row in rows.items()
-    }
+    voice = speaker_embedding.embed_speaker(recordings, rate_hz)
+    return {name: speaker_embedding.embed_all([x.waveform for x in row], rate_hz) @ voice for name, row in rows.items()}
 
 
 def diversity(results: Sequence[Example], targets: Sequence[Example], spec: Spec) -> float:

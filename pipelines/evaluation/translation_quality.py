@@ -29,7 +29,7 @@ from pipelines.evaluation import (
     domain_classifier,
     row_scores,
 )
-from pipelines.evaluation.examples import Example, read_examples, sample_examples
+from pipelines.evaluation.examples import Example, read_examples, read_waveform, sample_examples
 from pipelines.evaluation.verdict import Evidence, TranslationVerdict, translation_verdict
 from pipelines.inference.exported_model import Model, load_vocoder
 
@@ -129,9 +129,11 @@ class Evaluator:
         Returns:
           The classifier, and its scores on held-out files, see :func:`classifier_scores.score`.
         """
-        resynthesize = self.resynthesize if self.spec.kind == "audio" else None
-        training = self._classifier_examples()
-        return classifier_evaluation.fit_and_score(training, self.test, self.spec, resynthesize, seed=seed)
+        training, spec = self._classifier_examples(), self.spec
+        if spec.kind == "image":
+            return classifier_evaluation.fit_and_score(training, self.test, spec, seed=seed)
+        inversion = {"resynthesize": self.resynthesize, "inverted_test": self.resynthesized_test}
+        return classifier_evaluation.fit_and_score(training, self.test, spec, **inversion, seed=seed)
 
     def _classifier_examples(self) -> dict[str, list[Example]]:
         """Training examples of the domain classifier: more images than for other metrics, reduced in size."""
@@ -163,6 +165,11 @@ class Evaluator:
                 return examples
         raise UserError(f"{self.data.data_dir} has no training split to train the domain classifier on")
 
+    @functools.cached_property
+    def resynthesized_test(self) -> dict[str, list[Example]]:
+        """Test examples by domain after the inverter: the rows `no_op` and `copy_synthesis`."""
+        return {name: self.resynthesize(examples) for name, examples in self.test.items()}
+
     def resynthesize(self, examples: list[Example]) -> list[Example]:
         """Invert speech examples to waveforms and analyse these again; images are returned unchanged."""
         if self.spec.kind == "image":
@@ -186,13 +193,12 @@ class Evaluator:
           accuracy: its lowest accuracy on the held-out files of a domain.
         """
         examples = self._direction_rows(source, target)
-        speaker = sample_examples(self.training_examples[target], MAX_SPEAKER_RECORDINGS)
         logits = {name: classifier.logits([x.features for x in row]) for name, row in examples.items()}
         index = self.spec.domains.index(target)
         evidence = Evidence(
             is_target={name: np.argmax(values, axis=1) == index for name, values in logits.items()},
             target_log_odds={name: domain_classifier.log_odds(values, index) for name, values in logits.items()},
-            similarity=row_scores.speaker_similarities(examples, self.resynthesize(speaker), self.spec),
+            similarity=row_scores.speaker_similarities(examples, self._read_speaker(target), self.spec),
             content_error=row_scores.content_errors(examples, self.test[source], self.spec),
             mcd_db=distances.parallel_distortions(examples, self.test[target], self.spec),
             accuracy=accuracy,
@@ -205,17 +211,27 @@ class Evaluator:
         table, intervals = direction_table.make_table(scores, set_scores)
         return Direction(source, target, examples, scores, table, intervals, translation_verdict(evidence))
 
+    def _read_speaker(self, domain: str) -> list[np.ndarray]:
+        """Training recordings that represent the speaker of a domain, inverted where a file is gone; none of images."""
+        if self.spec.kind == "image":
+            return []
+        examples = sample_examples(self.training_examples[domain], MAX_SPEAKER_RECORDINGS)
+        waveforms = [read_waveform(x, self.spec) for x in examples]
+        pairs = zip(examples, waveforms, strict=True)
+        return [self.resynthesize([x])[0].waveform if y is None else y for x, y in pairs]
+
     def _direction_rows(self, source: str, target: str) -> dict[str, list[Example]]:
         """The examples of each row, in the order of `ROWS`."""
         inputs = self.test[source]
-        rows = {"no_op": self.resynthesize(inputs), "model": self.resynthesize(self._translate(inputs, source, target))}
+        rows = {"no_op": self.resynthesized_test[source]}
+        rows["model"] = self.resynthesize(self._translate(inputs, source, target))
         if self.spec.kind == "audio":
             a, b = self.spec.moments[source], self.spec.moments[target]
             floor, kernel = self.spec.features.log_floor, transport.kernel(a, b, self.spec.features)
             for name, kernel_or_none in (("mean_variance", None), ("transport", kernel)):
                 results = [_match_statistics(x, a, b, kernel_or_none, floor) for x in inputs]
                 rows[name] = self.resynthesize(results)
-        rows["copy_synthesis"] = self.resynthesize(self.test[target])
+        rows["copy_synthesis"] = self.resynthesized_test[target]
         return {name: rows[name] for name in ROWS if name in rows}
 
     def _translate(self, examples: list[Example], source: str, target: str) -> list[Example]:

@@ -42,7 +42,9 @@ def resynthesize(values):
 
 
 def test_a_file_and_its_inversion_are_on_the_same_side_of_the_split(fitted):
-    classifier_evaluation.fit_and_score(examples(40), examples(3, offset=100), None, resynthesize)
+    test = examples(3, offset=100)
+    inversion = {"resynthesize": resynthesize, "inverted_test": {name: resynthesize(x) for name, x in test.items()}}
+    classifier_evaluation.fit_and_score(examples(40), test, None, **inversion)
     for name in DOMAINS:
         sides = [fitted.training[name], fitted.validation[name]]
         numbers = [{int(x) for x in side} for side in sides]
@@ -52,5 +54,5 @@ def test_a_file_and_its_inversion_are_on_the_same_side_of_the_split(fitted):
 
 
 def test_images_have_no_inversion_and_a_single_one_serves_both_purposes(fitted):
-    classifier_evaluation.fit_and_score(examples(1), examples(2), None, None)
+    classifier_evaluation.fit_and_score(examples(1), examples(2), None)
     assert fitted.training == fitted.validation == {"a": [0], "b": [0]} and fitted.inverted is None

@@ -6,6 +6,7 @@ from testbed import preprocess
 
 from pipelines.data import dataset
 from pipelines.evaluation import translation_quality
+from pipelines.evaluation.examples import read_waveform
 from pipelines.inference import exported_model
 
 
@@ -21,6 +22,17 @@ def test_an_evaluation_inverts_with_the_requested_vocoder(speech_run, vocoder_ru
     assert np.abs(heard.waveform - again.waveform).max() > 0.01
     with pytest.raises(ValueError, match="have no source"):
         translation_quality.Evaluator(speech_run, waveform_records, "source_phase")
+
+
+def test_a_speaker_is_represented_by_recordings_or_by_their_inversions(speech_run, speech_records):
+    evaluator = translation_quality.Evaluator(speech_run, speech_records)
+    examples = evaluator.training_examples["low"]
+    recordings = evaluator._read_speaker("low")
+    assert len(recordings) == len(examples)
+    np.testing.assert_array_equal(recordings[0], read_waveform(examples[0], evaluator.spec))
+    examples[0].path += ".gone"
+    (inverted,) = evaluator.resynthesize(examples[:1])
+    np.testing.assert_array_equal(evaluator._read_speaker("low")[0], inverted.waveform)
 
 
 def test_files_that_the_run_was_trained_on_are_left_out(speech_run, speech_folder, speech_records, tmp_path, capsys):
