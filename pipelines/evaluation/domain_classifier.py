@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -44,9 +45,14 @@ class DomainClassifier:
         """Return one logit per domain for each example, and for images one more for "neither"; `[n, classes]`."""
         if self.spec.kind == "audio":
             examples = [_normalise(_tile(x), self.spec) for x in examples]
-        logits = np.concatenate([self.network(x[None].astype(np.float32)) for x in examples])
+        logits = np.concatenate([self._call(x[None].astype(np.float32)) for x in examples])
         logits[:, len(self.spec.domains) :] -= np.log(NEITHER_PRIOR_ODDS)
         return logits
+
+    @functools.cached_property
+    def _call(self):
+        """The network as a graph, several times as fast as layer by layer for one example."""
+        return tf.function(self.network, reduce_retracing=True)
 
     def predict(self, examples: list[np.ndarray]) -> np.ndarray:
         """Return the index of each example's domain, `[n]`; the number of domains stands for "neither" (images)."""
