@@ -2,10 +2,12 @@
 
     python -m pipelines.evaluate --run_dir=RUN --data_dir=RECORDS --output_dir=EVAL \\
         --external_metrics=speaker_similarity,phones_lost
-    python -m tests.bench_metrics --metrics=EVAL/metrics.json [--metrics=...]
+    python -m tests.bench_metrics --metrics=EVAL/metrics.json [--metrics=...] [--run=RUN=RECORDS ...]
 
 Prints the relative similarity of each row beside the same share by `speaker_similarity`, the order of the rows by both,
-and the correlations of the content error with `phones_lost`. All numbers are means over the files of a row.
+and the correlations of the content error with `phones_lost`. All numbers are means over the files of a row. `evaluate`
+computes external metrics on a sample; with `--run`, both encoders embed all held-out files of the run, and the same
+recordings of the target.
 """
 
 from __future__ import annotations
@@ -25,6 +27,30 @@ def read_directions(paths: list[str]) -> dict[str, Rows]:
     for path in paths:
         with open(path, encoding="utf-8") as file:
             directions |= {name: direction["rows"] for name, direction in json.load(file)["ways"].items()}
+    return directions
+
+
+def embed_rows(run_dir: str, data_dir: str) -> dict[str, Rows]:
+    """Both similarities of the rows of each direction of a run, over all held-out files."""
+    from pipelines.evaluation import row_scores, translation_quality
+    from pipelines.evaluation.external.speaker_similarity import SpeakerSimilarity
+    from pipelines.evaluation.external_metrics import Clip
+
+    evaluator, directions = translation_quality.Evaluator(run_dir, data_dir), {}
+    rate_hz = evaluator.spec.features.sample_rate_hz
+    for source, target in evaluator.model.directions():
+        rows, speaker = evaluator._direction_rows(source, target), evaluator._read_speaker(target)
+        own = row_scores.speaker_similarities(rows, speaker, evaluator.spec)
+        clips = {name: [Clip(x.waveform, rate_hz, target_speaker=speaker) for x in row] for name, row in rows.items()}
+        external = {name: SpeakerSimilarity().score(row)["similarity_to_target"] for name, row in clips.items()}
+        low, high = own["no_op"].mean(), own["copy_synthesis"].mean()
+        directions[f"{source} to {target}"] = {
+            name: {
+                "relative_similarity": (own[name].mean() - low) / (high - low),
+                "similarity_to_target": external[name].mean(),
+            }
+            for name in rows
+        }
     return directions
 
 
@@ -69,8 +95,11 @@ def main() -> None:
     """Compare the metrics of all files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--metrics", action="append", required=True, metavar="FILE", help="may be repeated")
-    directions = read_directions(parser.parse_args().metrics)
-    compare_similarities(directions)
+    parser.add_argument("--run", action="append", default=[], metavar="RUN=RECORDS", help="may be repeated")
+    options = parser.parse_args()
+    directions = read_directions(options.metrics)
+    embedded = [embed_rows(*run.split("=", 1)) for run in options.run]
+    compare_similarities({name: rows for run in embedded for name, rows in run.items()} or directions)
     compare_contents(directions)
 
 

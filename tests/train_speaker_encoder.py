@@ -58,6 +58,12 @@ def read_clips(paths: list[str]) -> list[tuple[str, np.ndarray]]:
     return clips
 
 
+def read_weights(path: str) -> dict[str, np.ndarray]:
+    """Weights that the script has written, as float32."""
+    with np.load(path) as weights:
+        return {name: np.float32(weights[name]) for name in weights.files}
+
+
 def teacher_weights() -> dict[str, np.ndarray]:
     """Weights of GE2E by the names of `speaker_embedding`, those of a layer not factored."""
     weights = ge2e._weights()
@@ -124,14 +130,14 @@ def initial_weights(teacher: Teacher, windows: np.ndarray, rank: int) -> dict[st
     return {name: np.float32(value) for name, value in weights.items()}
 
 
-def train(teacher: Teacher, windows: np.ndarray, steps: int, seed: int) -> dict[str, np.ndarray]:
+def train(
+    teacher: Teacher, initial: dict[str, np.ndarray], windows: np.ndarray, steps: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Train a student on the squared distance to the teacher's embeddings, and of the similarities in a batch.
 
     Returns:
       The weights of `speaker_embedding.encode_windows`.
     """
-    rng = np.random.default_rng(seed)
-    initial = initial_weights(teacher, windows[rng.permutation(len(windows))[:NUM_INITIAL]], RANK)
     weights = {name: tf.Variable(value, name=name) for name, value in initial.items()}
     optimizer = tf.keras.optimizers.Adam(
         tf.keras.optimizers.schedules.CosineDecay(LEARNING_RATE, max(1, steps)), global_clipnorm=1.0
@@ -209,7 +215,6 @@ def read_recordings(folders: list[str], every: int) -> list[tuple[str, np.ndarra
 def validate(teacher: Teacher, weights: dict[str, np.ndarray]) -> None:
     """Print the agreement of student and teacher on clips of held-out speakers, and their equal error rates."""
     sets = {"clips": read_clips([FLAGS.validation]), "recordings": read_recordings(FLAGS.speech, FLAGS.held_out)}
-    weights = {name: np.float32(value) for name, value in weights.items()}
     for kind, clips in sets.items():
         names, frames = [name for name, _ in clips], [x.astype(np.float32) for _, x in clips]
         student = embed_frames(frames, weights)
@@ -227,11 +232,17 @@ def main(_):
     if FLAGS.clips:
         windows = np.concatenate([cut_windows(x) for _, x in read_clips(FLAGS.clips)])
         print(f"{len(windows)} windows", flush=True)
-        weights = train(teacher, windows, FLAGS.steps, FLAGS.seed)
+        rng = np.random.default_rng(FLAGS.seed)
+        if FLAGS.initial:
+            initial = read_weights(FLAGS.initial)
+        else:
+            initial = initial_weights(teacher, windows[rng.permutation(len(windows))[:NUM_INITIAL]], RANK)
+        weights = train(teacher, initial, windows, FLAGS.steps, rng)
+        if FLAGS.average:
+            weights = {name: (value + initial[name]) / 2 for name, value in weights.items()}
         np.savez_compressed(FLAGS.output, **{name: np.float16(value) for name, value in weights.items()})
     if FLAGS.validation:
-        with np.load(FLAGS.output) as weights:
-            validate(teacher, dict(weights))
+        validate(teacher, read_weights(FLAGS.output))
 
 
 if __name__ == "__main__":
@@ -241,6 +252,8 @@ if __name__ == "__main__":
     flags.DEFINE_string("validation", None, "File of `tests.speaker_clips --validate`.")
     flags.DEFINE_multi_string("speech", [], "Folder of LibriSpeech files; may be repeated.")
     flags.DEFINE_string("output", None, "File of the weights.", required=True)
+    flags.DEFINE_string("initial", None, "Weights to go on from; by default factors of the teacher's.")
+    flags.DEFINE_bool("average", False, "Write the mean of the weights before and after training.")
     flags.DEFINE_integer("held_out", 0, "Every N-th speaker of at least 6 files is held out, as for the clips.")
     flags.DEFINE_integer("steps", 600, "Training steps.")
     flags.DEFINE_integer("seed", 0, "Random seed.")
