@@ -11,11 +11,10 @@ from pipelines.data import dataset
 from pipelines.evaluation import examples
 
 
-def test_examples_are_selected_by_a_hash_and_not_by_their_order(speech_records, monkeypatch):
+def test_examples_are_selected_by_a_hash_and_not_by_their_order(speech_records):
     data = dataset.open_records(speech_records)
     all_ids = [source.id for source in data.sources_of("train", "low")]
-    monkeypatch.setattr(examples, "MAX_SOURCES", 3)
-    selected = {name: examples.read_examples(data, "train", name) for name in ("low", "high")}
+    selected = {name: examples.read_examples(data, "train", name, max_sources=3) for name in ("low", "high")}
     ids = [x.id for x in selected["low"]]
     assert len(ids) == 3 and ids == sorted(ids) and ids != all_ids[:3] and set(ids) < set(all_ids)
     fewer = examples.sample_examples(selected["low"], 2)
