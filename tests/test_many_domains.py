@@ -10,7 +10,7 @@ import soundfile
 import tensorflow as tf
 from testbed import OF_MELS, preprocess, train, voice
 
-from pipelines.evaluation import domain_classifier, run_evaluation
+from pipelines.evaluation import domain_classifier, file_lists, run_evaluation
 from pipelines.export import waveform_signatures
 from pipelines.inference.exported_model import Model
 from pipelines.jobs import translate_folder
@@ -89,7 +89,7 @@ def test_evaluation_goes_every_way_there_is(star, records, one_way, speech_recor
     monkeypatch.setattr(
         domain_classifier, "fit", functools.partial(domain_classifier.fit, steps=10)
     )  # ways count, not verdicts
-    monkeypatch.setattr(run_evaluation, "NUM_SHOWN", 1)
+    monkeypatch.setattr(file_lists, "MAX_FILES", 1)
     for run_dir, data_dir, count in ((star, records, 6), (one_way, speech_records, 1)):
         found = run_evaluation.evaluate(run_dir=run_dir, data_dir=data_dir, output_dir=str(tmp_path))
         assert len(found["ways"]) == count == len(json.loads((tmp_path / "metrics.json").read_text())["ways"])
