@@ -154,9 +154,12 @@ def _format_summary(metrics: dict) -> str:
 
 
 def format_section(section: html_report.Section) -> str:
-    """Return a section's table, verdict and text, for a terminal."""
+    """Return a section's table or confusion matrix, verdict and text, for a terminal."""
     rows = [section.headings, *section.table]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(section.headings))]
+    if matrix := section.matrix:
+        counts = ([name, *map(str, row)] for name, row in zip(matrix.rows, matrix.counts, strict=True))
+        rows = [["true class", *matrix.columns], *counts]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     if section.verdict:
         lines.append(f"=> {section.verdict.sentence()}")

@@ -15,6 +15,7 @@ from browser_fixtures import decoded_durations, serious_violations
 
 from pipelines.evaluation import copy_synthesis, external_metrics, file_lists, run_evaluation, translation_quality
 from pipelines.evaluation.external_metrics import ExternalMetric, ScoreInfo
+from pipelines.reporting import html_report
 
 ACCURACIES = {"accuracy": {"low": 1.0, "high": 1.0}}
 
@@ -138,3 +139,13 @@ def test_the_report_works_in_a_browser(evaluated, open_page):
     assert page.locator(".outcome").all_inner_texts() == ["does not convert"] * 2
     assert page.locator(".chart canvas").count() >= 1 and serious_violations(page) == []
     assert (out / "report.html").stat().st_size < 15e6
+
+
+def test_a_confusion_matrix_is_printed():
+    matrix = html_report.Matrix(["horse", "zebra"], ["horse", "zebra", "neither"], [[9, 1, 0], [0, 10, 0]])
+    lines = run_evaluation.format_section(html_report.Section("Classifier", matrix=matrix)).splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["Classifier"],
+        ["true", "class", "horse", "zebra", "neither"],
+        ["horse", "9", "1", "0"],
+    ]
