@@ -36,7 +36,7 @@ def make_file_list(
       test: held-out examples by domain.
       spec: of the records.
       higher_is_better: scores by key, and whether low values are bad.
-      max_bytes: size of the list, which bounds the number of files.
+      max_bytes: size of the list, which bounds the number of files; there is one file in any case.
     """
     scores = direction.scores["model"]
     files: list[File] = []

@@ -30,11 +30,13 @@ def translation_sections(
     """
     infos = external_metrics.score_infos(metrics.values())
     better = {**glossary.HIGHER_IS_BETTER, **{key: info.higher_is_better for key, info in infos.items()}}
-    max_bytes = file_lists.MAX_BYTES // len(directions)
-    sections = []
-    for direction in directions:
+    sections, num_bytes = [], file_lists.MAX_BYTES
+    for left, direction in zip(range(len(directions), 0, -1), directions, strict=True):
         headings, table = html_report.format_table(direction.table, direction.intervals)
-        files = file_lists.make_file_list(direction, evaluator.test, evaluator.spec, better, max_bytes)
+        files = None
+        if num_bytes > 0:  # of many directions with long files, the last ones have a table only
+            files = file_lists.make_file_list(direction, evaluator.test, evaluator.spec, better, num_bytes // left)
+            num_bytes -= files.size
         title = f"{direction.source} to {direction.target}"
         sections.append(html_report.Section(title, direction.verdict, headings, table, files=files))
     return sections + classifier_sections(classifier)

@@ -81,6 +81,11 @@ class FileList:
     ticks: Sequence[tuple[float, str]] = ()
 
     @property
+    def size(self) -> int:
+        """Number of bytes that pictures and sounds add to the page."""
+        return sum(version.size for file in self.files for version in file.versions)
+
+    @property
     def has_sound(self) -> bool:
         """Whether the versions are played, not only seen."""
         return any(version.sound for file in self.files for version in file.versions)

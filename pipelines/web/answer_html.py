@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
 import importlib.resources
@@ -16,7 +15,7 @@ import soundfile
 
 from models.features import audio, image
 from models.features.audio import AudioSpec
-from pipelines.reporting import plots
+from pipelines.reporting import media, plots
 
 SHOWN_SECONDS = 30  # of a recording in a spectrogram
 SMALL_PIXELS = 128  # pictures below this width are enlarged without interpolation
@@ -73,11 +72,6 @@ def batch(address: str, name: str, failures: Sequence[dict]) -> str:
     return str(_macros().batch(address, name, failures))
 
 
-def png_address(png: bytes) -> str:
-    """Return a PNG as a data URL."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
 def picture_png(file: str, spec: image.ImageSpec) -> bytes:
     """Return a picture as the model reads it, as PNG."""
     out = io.BytesIO()
@@ -97,4 +91,5 @@ def plot_spectrogram(file: str, spec: AudioSpec) -> str:
     """Return the log-mels of the first `SHOWN_SECONDS` of a recording, at the model's level, as a PNG data URL."""
     gain = audio.measure_level(file, spec).gain()
     parts = audio.segments(file, spec, gain, math.ceil(SHOWN_SECONDS * spec.frame_rate_hz))
-    return png_address(plots.plot_log_mels({"": next(parts, np.zeros((1, spec.n_mels)))}, spec))
+    plot = plots.plot_log_mels({"": next(parts, np.zeros((1, spec.n_mels)))}, spec)
+    return media.data_uri("image/png", plot)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from models.errors import UserError
 from pipelines.cli import USER_ERRORS
+from pipelines.reporting import media
 from pipelines.web import answer_html, convert_files, uploads
 from pipelines.web.answer_html import Example
 from pipelines.web.limits import Limits
@@ -145,8 +146,8 @@ class Converter:
     def _show_picture(self, upload: Upload, row: dict, output_dir: str, folder: str) -> list[Example]:
         spec, name = self.translators.spec.features, row["output"]
         with open(os.path.join(output_dir, name), "rb") as result:
-            addresses = [answer_html.picture_png(upload.path, spec), result.read()]
-        source, result = map(answer_html.png_address, addresses)
+            pngs = answer_html.picture_png(upload.path, spec), result.read()
+        source, result = (media.data_uri("image/png", png) for png in pngs)
         is_small = spec.width < answer_html.SMALL_PIXELS
         return [
             Example(f"Source ({row['source']})", source, is_small=is_small),

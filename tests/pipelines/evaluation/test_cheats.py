@@ -78,14 +78,6 @@ def case(request):
     )
 
 
-@pytest.fixture
-def images(case):
-    """The case of images, for what has no counterpart in speech."""
-    if case.kind == "audio":
-        pytest.skip("images only")
-    return case
-
-
 def verdict_of(case, translate):
     """The verdict on a function from the features of the n-th source to those of its result, low to high."""
     sources = case.evaluator.test["low"]
@@ -120,16 +112,17 @@ def test_a_cheat_does_not_convert(case, cheat):
     assert case.accuracy >= 0.9 and result.value is Verdict.DOES_NOT_CONVERT, result.sentence()
 
 
+@pytest.mark.parametrize("case", ["image"], indirect=True, scope="module")
 @pytest.mark.parametrize("cheat", ["random_phases", "recoloured", "blurred", "random_network"])
-def test_a_broken_image_translator_does_not_convert(images, cheat):
-    rng, targets = np.random.default_rng(0), [x.features for x in images.evaluator.test["high"]]
+def test_a_broken_image_translator_does_not_convert(case, cheat):
+    rng, targets = np.random.default_rng(0), [x.features for x in case.evaluator.test["high"]]
     translators = {
         "random_phases": lambda n, x: np.clip(broken_images.randomize_phases(targets[n], x, rng), -1, 1),
         "recoloured": lambda n, x: np.clip(broken_images.transfer_colours(x, targets[n], rng), -1, 1),
         "blurred": lambda n, x: broken_images.blur(x, targets[n], rng),
         "random_network": lambda n, x: np.clip(broken_images.random_convolutions(x, targets[n], rng), -1, 1),
     }
-    result = verdict_of(images, translators[cheat])
+    result = verdict_of(case, translators[cheat])
     assert result.value is Verdict.DOES_NOT_CONVERT, result.sentence()
 
 

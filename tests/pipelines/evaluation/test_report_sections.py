@@ -1,7 +1,10 @@
 """Sections of reports: confusion matrix and copy synthesis. Others are tested with whole evaluations."""
 
-from pipelines.evaluation import report_sections
+import types
+
+from pipelines.evaluation import file_lists, report_sections
 from pipelines.evaluation.translation_quality import Evaluator
+from pipelines.reporting.file_list import File, FileList, Version
 
 
 def test_a_confusion_matrix_has_a_column_for_every_predicted_class():
@@ -10,6 +13,26 @@ def test_a_confusion_matrix_has_a_column_for_every_predicted_class():
     assert section.matrix.columns == ["horse", "neither", "zebra"]
     assert section.matrix.counts == [[8, 2, 0], [1, 0, 9]]
     assert section.matrix.share(0, 0) == 0.8
+
+
+def test_a_page_of_many_directions_keeps_its_size(monkeypatch):
+    file = File("x", [Version("source", "x" * 100)], {})
+    limits = []
+
+    def make_file_list(direction, test, spec, better, max_bytes):
+        limits.append(max_bytes)
+        return FileList([file] * max(1, max_bytes // 100), (), "")
+
+    monkeypatch.setattr(file_lists, "make_file_list", make_file_list)
+    monkeypatch.setattr(file_lists, "MAX_BYTES", 350)
+    direction = types.SimpleNamespace(source="a", target="b", table={}, intervals={}, verdict=None)
+    evaluator = types.SimpleNamespace(test={}, spec=None)
+    for count, expected in ((1, 1), (5, 4)):
+        limits.clear()
+        sections = report_sections.translation_sections([direction] * count, evaluator, {}, {})
+        assert len(sections) == count and sum(section.files is not None for section in sections) == expected
+        assert sum(section.files.size for section in sections if section.files) <= 350 + 100
+    assert limits == [70, 62, 50, 25]
 
 
 def test_a_classifier_without_counts_has_no_section():

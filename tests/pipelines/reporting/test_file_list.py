@@ -14,4 +14,4 @@ def test_a_list_with_players_has_sound():
     silent, sounding = (File("a", [Version("source", "data:,", sound)], {}) for sound in ("", "data:,x"))
     assert not FileList([silent], (), "").has_sound
     assert FileList([silent, sounding], (), "").has_sound
-    assert sounding.versions[0].size == 6 + 7
+    assert sounding.versions[0].size == 6 + 7 and FileList([silent, sounding], (), "").size == 6 + 13
