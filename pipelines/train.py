@@ -16,13 +16,18 @@ import plugins  # noqa: E402
 from pipelines import cli, config  # noqa: E402
 
 FLAGS = flags.FLAGS
-EXAMPLE = "python -m pipelines.train --data_dir=records --plugin=cyclegan --run_dir=run"
+EXAMPLE = "python -m pipelines.train --data_dir=records --run_dir=run"
 
 
 def define_flags() -> None:
     """Define the flags of this script."""
     flags.DEFINE_string("data_dir", None, "Directory of the records, the output of preprocess.")
-    flags.DEFINE_string("plugin", None, "Model to train; --plugin=help lists all, --plugin=NAME --help its keys.")
+    flags.DEFINE_string(
+        "plugin",
+        None,
+        "Model to train; by default recognition_synthesis for speech, cyclegan for images (vae for one domain). "
+        "--plugin=help lists all, --plugin=NAME --help its keys.",
+    )
     flags.DEFINE_string("run_dir", None, "Run directory: output of configuration, checkpoints, logs and export.")
     flags.DEFINE_integer("steps", None, "Number of training steps; by default that of the preset.", lower_bound=0)
     flags.DEFINE_integer(
@@ -73,7 +78,7 @@ def parse(argv: list[str]) -> list[str]:
 
 def main(argv: list[str]) -> int:
     """Train; return the exit code."""
-    cli.require_flags(FLAGS, "data_dir", "plugin", "run_dir")
+    cli.require_flags(FLAGS, "data_dir", "run_dir")
     cli.refuse_extra_arguments(argv)
     from pipelines import run_directory
     from pipelines.data import dataset, fingerprint, pairs, sample_weights
@@ -86,6 +91,9 @@ def main(argv: list[str]) -> int:
     data = dataset.open_records(FLAGS.data_dir)
     if FLAGS.sample_weights:
         data = dataclasses.replace(data, weights=sample_weights.read_weights(FLAGS.sample_weights, data.sources))
+    if FLAGS.plugin is None:
+        FLAGS.plugin = plugins.default(data.spec.kind, len(data.spec.domains))
+        print(f"plugin: {FLAGS.plugin}, the default for these records; --plugin=help lists others", flush=True)
     run = resume.resolve_resume(FLAGS.run_dir, new_run(data))
     if plugins.load(run.plugin).BATCHES == "paired":
         print(pairs.describe_pairs(data), flush=True)

@@ -23,11 +23,24 @@ BUILT_IN = {
     "dcgan": "plugins.gan:DCGAN",
     "mask_cyclegan": "plugins.mask_cyclegan:MaskCycleGAN",
     "pix2pix": "plugins.pix2pix:Pix2Pix",
+    "recognition_synthesis": "plugins.recognition_synthesis:RecognitionSynthesis",
     "stargan": "plugins.stargan:StarGAN",
     "vae": "plugins.vae:VAE",
     "vocoder": "plugins.vocoder:Vocoder",
     "wgan_gp": "plugins.gan:WGANGP",
 }
+
+DEFAULTS = {"audio": "recognition_synthesis", "image": "cyclegan"}  # by the kind of the records
+DEFAULT_OF_ONE_DOMAIN = {"audio": "recognition_synthesis", "image": "vae"}
+
+
+def default(kind: str, num_domains: int) -> str:
+    """The plugin for records of a kind, "audio" or "image", if none is named.
+
+    >>> default("audio", 2), default("image", 2), default("image", 1)
+    ('recognition_synthesis', 'cyclegan', 'vae')
+    """
+    return (DEFAULTS if num_domains > 1 else DEFAULT_OF_ONE_DOMAIN)[kind]
 
 
 def available() -> dict[str, importlib.metadata.EntryPoint]:

@@ -16,7 +16,7 @@ from pipelines import config, run_directory
 from pipelines.data import dataset, input_pipeline
 from pipelines.export import saved_model, waveform_signatures
 from pipelines.training import checkpoint
-from plugins import adversarial, base, encoding
+from plugins import adversarial, base, encoding, recognition_synthesis
 
 SMALL = {"batch_size": 4, "crop_frames": 16, "channels": 8, "discriminator_channels": 8, "blocks": 1, "latent": 4}
 SMALL |= {"adversarial": 1.0, "mel": 1.0, "periods": 1, "resolutions": 1, "projections": 1}  # of vocoders
@@ -30,7 +30,8 @@ def is_encoder(plugin_class):
 
 def is_translator(plugin_class):
     of_two_domains = plugin_class.BATCHES in ("unpaired", "paired")
-    return of_two_domains or issubclass(plugin_class.Config, adversarial.TranslatorConfig)
+    configs = (adversarial.TranslatorConfig, recognition_synthesis.Config)
+    return of_two_domains or issubclass(plugin_class.Config, configs)
 
 
 def is_vocoder(plugin_class):
@@ -317,9 +318,10 @@ def test_a_translation_depends_on_no_frames_beyond_its_context(case, trained):
     plugin = trained.plugin
     for name in sorted(require_signatures(plugin, TRANSLATIONS)):
         translate, ends = plugin.signatures()[name], (1, 0) if name == "translate_to" else ()
-        context, x = plugin.context, features(case, 1, 120)
-        whole = translate(tf.constant(x), *ends).numpy()[0, 60:70]
-        part = translate(tf.constant(x[:, 60 - context : 70 + context]), *ends).numpy()[0, context : context + 10]
+        context = plugin.context
+        x, first = features(case, 1, 2 * context + 120), context + 60
+        whole = translate(tf.constant(x), *ends).numpy()[0, first : first + 10]
+        part = translate(tf.constant(x[:, 60:-50]), *ends).numpy()[0, context : context + 10]
         np.testing.assert_allclose(part, whole, atol=1e-4)
 
 

@@ -108,6 +108,13 @@ def mel_matrix(spec: AudioSpec) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)
+def band_centres(spec: AudioSpec) -> np.ndarray:
+    """Centres of mass of the mel bands `[mels]` in Hz."""
+    bank = mel_matrix(spec)
+    return bank @ np.linspace(0, spec.sample_rate_hz / 2, bank.shape[1]) / bank.sum(axis=1)
+
+
+@functools.lru_cache(maxsize=16)
 def window(spec: AudioSpec) -> np.ndarray:
     """Periodic analysis window, zero-padded on both sides to `n_fft` samples, float32."""
     unpadded = librosa.filters.get_window(spec.window, spec.win_length, fftbins=True)
