@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from models import schedules
@@ -215,6 +216,24 @@ class Plugin(tf.Module):
             return tf.clip_by_value(x, -1.0, 1.0)
         y = x * tf.cast(moments.std, x.dtype) + tf.cast(moments.mean, x.dtype)
         return tf.clip_by_value(y, self.spec.features.log_floor, tf.cast(moments.highest, y.dtype))
+
+    def normalize_by_domain(self, x: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
+        """:meth:`normalize` by the moments of each example's domain, given by its index `[batch]` int32."""
+        if self.spec.kind == "image":
+            return x
+        return (x - self._domain_statistic("mean", domain)) / self._domain_statistic("std", domain)
+
+    def denormalize_by_domain(self, x: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
+        """:meth:`denormalize` by the moments of each example's domain, given by its index `[batch]` int32."""
+        if self.spec.kind == "image":
+            return tf.clip_by_value(x, -1.0, 1.0)
+        y = x * self._domain_statistic("std", domain) + self._domain_statistic("mean", domain)
+        return tf.clip_by_value(y, self.spec.features.log_floor, self._domain_statistic("highest", domain))
+
+    def _domain_statistic(self, name: str, domain: tf.Tensor) -> tf.Tensor:
+        """A statistic `[batch, 1, bins]` of each example's domain."""
+        table = np.stack([getattr(self.spec.moments[each], name) for each in self.spec.domains])
+        return tf.gather(tf.constant(table, tf.float32), domain)[:, None]
 
     def features_in(self) -> tf.TensorSpec:
         """Input signature of a batch of features, of any batch size and length."""

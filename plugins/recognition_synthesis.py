@@ -9,15 +9,16 @@ depends little on the speaker, any voice can be the source.
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
-import numpy as np
 import tensorflow as tf
 
+from models import layers, schedules
 from models.config_fields import option
-from models.losses import reconstruction, reduction
-from models.networks import speech_decoder
+from models.losses import reconstruction, reduction, waveform
+from models.networks import speech_decoder, stargan
 from models.recognition import content_encoder, pitch_encoder, voice_perturbation
-from plugins import base
+from plugins import adversarial, base
 
 PITCH_SCALE = 5.0  # of relative log-F0: a few semitones are about 1
 LEVEL_SCALE = 0.5
@@ -25,13 +26,23 @@ PITCH_WINDOW_S = 1.6  # on either side, over which F0 is averaged
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(base.Config):
+class Config(adversarial.Config):
     """Keys of `recognition_synthesis`. A weight is a number, or points ``[[step, weight], ...]``."""
 
     crop_frames: int = 256
     batch_size: int = 8
-    decay: str = "cosine"
-    learning_rate: float = option(1e-3, "learning rate of Adam")
+    decay: Literal["linear", "cosine", "constant"] = "cosine"
+    learning_rate_g: float = 1e-3
+    learning_rate_d: float = 2e-4
+    beta1: float = 0.8
+    beta2: float = 0.99
+    discriminator_channels: int = 32
+    pool_size: int = 0
+    l1: schedules.Schedule = option(10.0, "weight of the L1 loss")
+    adversarial: schedules.Schedule = option(
+        1.0, "weight of the adversarial loss; 0 for training without a discriminator"
+    )
+    feature_matching: schedules.Schedule = option(2.0, "weight of the feature-matching loss")
     channels: int = option(256, "channels of the decoder")
     blocks: int = option(8, "residual blocks of the decoder")
     kernel: int = option(5, "kernel size in frames of the decoder's convolutions; odd")
@@ -42,7 +53,7 @@ class Config(base.Config):
 
     def __post_init__(self):
         super().__post_init__()
-        base.require_at_least(self, channels=1, blocks=0, kernel=1, learning_rate=0, stretch=1)
+        base.require_at_least(self, channels=1, blocks=0, kernel=1, stretch=1)
         base.require_at_least(self, below=1, dropout=0)
 
 
@@ -69,7 +80,19 @@ class RecognitionSynthesis(base.Plugin):
             blocks=c.blocks,
             kernel=c.kernel,
         )
-        self.optimizer = self.build_optimizer(c.learning_rate, [self.decoder], betas=(0.8, 0.99))
+        self.generator_optimizer = adversarial.generator_optimizer(self, [self.decoder])
+        self.discriminator = self.taps = None
+        if not schedules.is_zero(c.adversarial):
+            network = speech_decoder.mel_patch_discriminator(
+                spec.bins,
+                channels=c.discriminator_channels,
+                outputs=len(spec.domains),
+                spectral_norm=c.spectral_norm,
+            )
+            self.taps = layers.FeatureTaps(network)
+            network = stargan.select_by_domain_label(network, len(spec.domains))
+            shape = spec.feature_shape(c.crop_frames)
+            self.discriminator = adversarial.build_discriminator(self, network, "discriminator", shape)
 
     @property
     def context(self) -> int:
@@ -84,31 +107,49 @@ class RecognitionSynthesis(base.Plugin):
         return round(PITCH_WINDOW_S * self.spec.features.frame_rate_hz)
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """One step: decode the content of altered examples; update the decoder by the gradient of the L1 error."""
+        """One step.
+
+        1. Decode the content of altered examples with their own domain's label; update the decoder by the gradient of
+           the weighted losses: L1, adversarial, feature matching (Sec. 2.3 of arXiv:2010.05646).
+        2. Update the discriminator on recorded and decoded log-mels.
+        """
+        step, rng = batch["step"][0], self.rng(batch, global_batch_size)
+        features = self._features(batch["x"], rng)
         with tf.GradientTape() as tape:
-            values = self._losses(self.decoder, batch, global_batch_size, training=True)
-        self.optimizer.minimize(tape, values["l1"])
-        return values
+            terms, examples = self._terms(self.decoder, features, batch, rng)
+            values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
+            weights = {name: schedules.at_step(getattr(self.config, name), step) for name in values}
+            total = reduction.total(values, weights)
+        self.generator_optimizer.minimize(tape, total)
+        return values | (self.discriminator.train(*examples, rng, step=step) if self.discriminator else {})
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
-        """The L1 error with the averaged decoder and without alterations."""
-        return self._losses(self.optimizer.averaged(self.decoder), batch, global_batch_size, training=False)
+        """The losses of :meth:`train_step` with the averaged decoder and unaltered examples, without an update."""
+        rng, decoder = self.rng(batch, global_batch_size), self.generator_optimizer.averaged(self.decoder)
+        terms, examples = self._terms(decoder, self._features(batch["x"]), batch, rng)
+        values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
+        return values | (self.discriminator.losses(*examples, rng) if self.discriminator else {})
 
-    def _losses(self, decoder, batch: base.Batch, global_batch_size: int, *, training: bool) -> dict[str, tf.Tensor]:
-        x, domain = batch["x"], batch["domain"]
-        rng = self.rng(batch, global_batch_size) if training else None
-        y = decoder([self._features(x, rng), tf.one_hot(domain, len(self.spec.domains))])
-        loss = reconstruction.l1(self._normalize(x, domain), y)
-        return {"l1": reduction.batch_mean(loss, global_batch_size)}
+    def _terms(self, decoder, features: tf.Tensor, batch: base.Batch, rng) -> tuple[dict, tuple]:
+        """Losses `[batch]` of the decoder by name; recorded and decoded log-mels with their domain labels."""
+        x = self.normalize_by_domain(batch["x"], batch["domain"])
+        label = tf.one_hot(batch["domain"], len(self.spec.domains))
+        y = decoder([features, label])
+        terms = {"l1": reconstruction.l1(x, y)}
+        if self.discriminator:
+            terms["adversarial"] = self.discriminator.generator_loss((y, label), rng)
+            if not schedules.is_zero(self.config.feature_matching):
+                terms["feature_matching"] = waveform.feature_matching(self.taps(x), self.taps(y))
+        return terms, ((x, label), (y, label))
 
     def _features(self, log_mels: tf.Tensor, rng=None) -> tf.Tensor:
         """Content, relative log-F0, voicing and level of every frame `[batch, frames, 67]`; altered with `rng`."""
-        spec, heard = self.spec.features, log_mels
+        spec, altered = self.spec.features, log_mels
         if rng is not None and self.config.stretch > 1:
-            heard = voice_perturbation.stretch(
+            altered = voice_perturbation.stretch(
                 log_mels, voice_perturbation.random_stretch(rng), spec, largest=self.config.stretch
             )
-        content = tf.stop_gradient(content_encoder.encode(heard, spec))
+        content = content_encoder.encode(altered, spec)
         if rng is not None and self.config.dropout:
             kept = rng.stream("dropout").uniform(1, content.shape[-1]) >= self.config.dropout
             content *= tf.cast(kept, content.dtype)
@@ -117,17 +158,9 @@ class RecognitionSynthesis(base.Plugin):
         level = LEVEL_SCALE * (0.5 * tf.reduce_logsumexp(2 * log_mels, axis=-1))
         return tf.concat([content, tf.stack([pitch, voicing, level], axis=-1)], axis=-1)
 
-    def _normalize(self, x: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
-        return (x - self._statistic("mean", domain)) / self._statistic("std", domain)
-
-    def _statistic(self, name: str, domain: tf.Tensor) -> tf.Tensor:
-        """A statistic `[batch, 1, bins]` of each example's domain."""
-        table = np.stack([getattr(self.spec.moments[each], name) for each in self.spec.domains])
-        return tf.gather(tf.constant(table, tf.float32), domain)[:, None]
-
     def signatures(self) -> dict:
         """`translate_to`, from any voice to a domain given by its index, at any length."""
-        decoder, count = self.optimizer.averaged(self.decoder), len(self.spec.domains)
+        decoder, count = self.generator_optimizer.averaged(self.decoder), len(self.spec.domains)
         source, target = (tf.TensorSpec([], tf.int32, name) for name in ("source", "target"))
 
         @tf.function(input_signature=[self.features_in(), source, target], autograph=False)
@@ -135,7 +168,6 @@ class RecognitionSynthesis(base.Plugin):
             del source  # any voice
             domain = tf.zeros([tf.shape(features)[0]], tf.int32) + target
             y = decoder([self._features(features), tf.one_hot(domain, count)])
-            y = y * self._statistic("std", domain) + self._statistic("mean", domain)
-            return tf.clip_by_value(y, self.spec.features.log_floor, self._statistic("highest", domain))
+            return self.denormalize_by_domain(y, domain)
 
         return {"translate_to": translate_to}

@@ -147,7 +147,7 @@ class StarGAN(base.Plugin):
         c, count = self.config, len(self.spec.domains)
         source = batch["domain"]
         target = (source + 1 + tf.cast(rng.stream("target_domain").uniform() * (count - 1), tf.int32)) % count
-        x = self._normalize(batch["x"], source)
+        x = self.normalize_by_domain(batch["x"], source)
         source_label, target_label = tf.one_hot(source, count), tf.one_hot(target, count)
         y = self._generate(generator, x, source_label, target_label)
         terms = {"adversarial": self.discriminator.generator_loss((y, target_label), rng)}
@@ -170,18 +170,6 @@ class StarGAN(base.Plugin):
             return generator([x, source_label, target_label])
         return generator([x, tf.concat([source_label, target_label], axis=-1)])
 
-    def _normalize(self, x: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
-        """`x` normalised by the statistics of each example's own domain."""
-        if self.spec.kind == "image":
-            return x
-        mean, std = self._statistic("mean", domain), self._statistic("std", domain)
-        return (x - mean) / std
-
-    def _statistic(self, name: str, domain: tf.Tensor) -> tf.Tensor:
-        """A statistic `[batch, 1, bins]` of each example's domain."""
-        table = np.stack([getattr(self.spec.moments[each], name) for each in self.spec.domains])
-        return tf.gather(tf.constant(table, tf.float32), domain)[:, None]
-
     def signatures(self) -> dict:
         """`translate_to`, between two domains given by their indices, at any length."""
         generator, count = self.generator_optimizer.averaged(self.generator), len(self.spec.domains)
@@ -190,14 +178,8 @@ class StarGAN(base.Plugin):
         @tf.function(input_signature=[self.features_in(), source, target], autograph=False)
         def translate_to(features, source, target):
             zeros = tf.zeros([tf.shape(features)[0]], tf.int32)
-            x = self._normalize(features, zeros + source)
+            x = self.normalize_by_domain(features, zeros + source)
             labels = [tf.one_hot(zeros + domain, count) for domain in (source, target)]
-            return self._denormalize(self._generate(generator, x, *labels), zeros + target)
+            return self.denormalize_by_domain(self._generate(generator, x, *labels), zeros + target)
 
         return {"translate_to": translate_to}
-
-    def _denormalize(self, x: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
-        if self.spec.kind == "image":
-            return tf.clip_by_value(x, -1.0, 1.0)
-        y = x * self._statistic("std", domain) + self._statistic("mean", domain)
-        return tf.clip_by_value(y, self.spec.features.log_floor, self._statistic("highest", domain))

@@ -1,4 +1,4 @@
-"""Trains the content encoder of models.recognition.content_encoder to give the posteriors of the phoneme recogniser of `hama`.
+"""Trains models.recognition.content_encoder to give the posteriors of the phoneme recogniser of `hama`.
 
     python -m tests.train_content_encoder --speech=DIR [--speech=DIR] --held_out=10 --examples=examples.npz \\
         --output=models/recognition/content_encoder.npz

@@ -1,6 +1,7 @@
 """Trains the network of models.recognition.pitch_encoder on F0 that models.features.pitch tracks in recordings.
 
-    python -m tests.train_pitch_encoder --speech=DIR [--speech=DIR] --held_out=10 --output=models/recognition/pitch_encoder.npz
+    python -m tests.train_pitch_encoder --speech=DIR [--speech=DIR] --held_out=10 \\
+        --output=models/recognition/pitch_encoder.npz
 
 The folders hold files of LibriSpeech: the name of a file begins with its speaker. Every N-th speaker is held out. The
 mel axis is stretched at random, with F0 changed by the same factor, filters, levels and noise are random. Then prints

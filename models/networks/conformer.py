@@ -36,7 +36,7 @@ def encode(x: tf.Tensor, weights: Weights, *, blocks: int, stride: int = 1, atte
 
 
 def _band(frames: tf.Tensor, width: int) -> tf.Tensor:
-    """Attention bias `[frames, frames]`: 0 up to `width` frames from the diagonal, a large negative number elsewhere."""
+    """Attention bias `[frames, frames]`: 0 up to `width` frames from the diagonal, very negative elsewhere."""
     index = tf.range(frames)
     return tf.where(tf.abs(index[:, None] - index) <= width, 0.0, -1e9)
 

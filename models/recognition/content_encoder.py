@@ -3,11 +3,11 @@
 The encoder is a Conformer of 2 million weights on log-mels. It is a student of the phoneme recogniser of `hama`
 (version 1.7.0, Apache-2.0): its weights were initialised with the teacher's, and
 `python -m tests.train_content_encoder` trained them to give the teacher's posteriors (knowledge distillation,
-arXiv:1503.02531) from this project's log-mels with voices altered by random formant warps (arXiv:1501.xxxx), equalisers,
-noise and levels, on recordings of LibriSpeech (Panayotov et al. 2015, CC BY 4.0). All of it is English.
+arXiv:1503.02531) from this project's log-mels with voices altered by stretched mel axes, random filters, noise and
+levels, on recordings of LibriSpeech (Panayotov et al. 2015, CC BY 4.0). All of it is English.
 
-Its content is the phonetic posteriorgram of arXiv:1607... in the logarithm: log-probabilities of the tokens other than
-the blank of CTC, reduced to principal components.
+The content is the logarithm of a phonetic posteriorgram (Hazen et al. 2009, doi:10.1109/ASRU.2009.5372889): of the
+tokens other than the blank of CTC, reduced to principal components.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def content_vectors(log_probabilities: tf.Tensor, weights: conformer.Weights) ->
 
     The others are renormalised and not below -12. The mean variance of the components in speech is 1.
     """
-    spoken = tf.nn.log_softmax(log_probabilities[..., :-1])
-    return tf.matmul(tf.maximum(spoken, MIN_LOG_PROBABILITY) - weights["mean"], weights["components"])
+    tokens = tf.nn.log_softmax(log_probabilities[..., :-1])
+    return tf.matmul(tf.maximum(tokens, MIN_LOG_PROBABILITY) - weights["mean"], weights["components"])
 
 
 def encode(log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
@@ -86,10 +86,10 @@ def resample_frames(x: tf.Tensor, ratio: float, frames: tf.Tensor) -> tf.Tensor:
 @functools.lru_cache(maxsize=8)
 def band_interpolation(spec: AudioSpec) -> tuple[np.ndarray, np.ndarray]:
     """Matrix `[mels, 80]` from the bands of a front end to those of `SPEC`, and which of the latter it covers."""
-    centres, wanted = band_centres(spec), band_centres(SPEC)
+    centres, targets = band_centres(spec), band_centres(SPEC)
     eye = np.eye(len(centres))
-    matrix = np.stack([np.interp(wanted, centres, row) for row in eye])
-    return matrix.astype(np.float32), wanted <= spec.fmax_hz
+    matrix = np.stack([np.interp(targets, centres, row) for row in eye])
+    return matrix.astype(np.float32), targets <= spec.fmax_hz
 
 
 @functools.cache

@@ -44,9 +44,9 @@ def bin_frequencies() -> np.ndarray:
 def decode(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Log-F0 (natural logarithm, Hz) and probability of voicing, both `[batch, frames]`, of logits."""
     probabilities = tf.nn.softmax(values)
-    spoken = probabilities[..., 1:]
-    best = tf.argmax(spoken, -1, output_type=tf.int32)[..., None]
-    near = tf.cast(tf.abs(tf.range(BINS) - best) <= REFINED_BINS, tf.float32) * spoken
+    voiced = probabilities[..., 1:]
+    best = tf.argmax(voiced, -1, output_type=tf.int32)[..., None]
+    near = tf.cast(tf.abs(tf.range(BINS) - best) <= REFINED_BINS, tf.float32) * voiced
     log_f0 = tf.reduce_sum(near * bin_frequencies(), -1) / (tf.reduce_sum(near, -1) + 1e-12)
     return tf.maximum(log_f0, np.float32(np.log(LOWEST_HZ))), 1 - probabilities[..., 0]
 

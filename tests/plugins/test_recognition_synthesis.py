@@ -21,9 +21,12 @@ def first_batch(data, plugin):
     return next(iter(input_pipeline.batches(data, RecognitionSynthesis, plugin.config, batch_size=4)))
 
 
-def test_only_the_decoder_is_trained(data):
+def test_only_decoder_and_discriminator_are_trained(data):
     plugin = RecognitionSynthesis(Config(**SIZES), data.spec)
-    assert plugin.networks() == [plugin.decoder]
+    assert {network.name for network in plugin.networks()} == {"speech_decoder", "mel_patch_discriminator"}
+    alone = RecognitionSynthesis(Config(**SIZES, adversarial=0.0), data.spec)
+    assert alone.networks() == [alone.decoder]
+    assert set(alone.eval_step(first_batch(data, alone), 4)) == {"l1"}
 
 
 def test_features_are_content_pitch_voicing_and_level(data):

@@ -77,3 +77,11 @@ def test_the_conformance_suite_holds_installed_plugins_to_the_contract(third_par
     environment = {"PYTHONPATH": third_party, "PATH": "/usr/bin:/bin", "HOME": third_party}
     done = subprocess.run(asked, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "passed" in done.stdout, done.stdout[-4000:]
+
+
+@pytest.mark.parametrize("kind", ["audio", "image"])
+@pytest.mark.parametrize("num_domains", [1, 2, 3])
+def test_the_default_plugin_supports_the_records(kind, num_domains):
+    plugin = plugins.load(plugins.default(kind, num_domains))
+    assert kind in plugin.KINDS
+    assert num_domains > 1 or plugin.BATCHES == "mixed"
