@@ -50,7 +50,11 @@ def test_an_export_holds_the_universal_vocoder_of_its_front_end(default_run, rng
     vocoder = vocoders.load_vocoder("auto", model.spec.features)
     assert model.facts["inverter"] == vocoder.name
     mels = [rng.uniform(-6, 0, (n, 80)).astype(np.float32) for n in (50, 30)]
-    vocoded, inverted, plain = vocoder.vocode_clips(mels), model.invert_clips(mels), model.invert_clips(mels, model.griffin_lim)
+    vocoded, inverted, plain = (
+        vocoder.vocode_clips(mels),
+        model.invert_clips(mels),
+        model.invert_clips(mels, model.griffin_lim),
+    )
     for a, b, c in zip(vocoded, inverted, plain, strict=True):
         np.testing.assert_allclose(b, a, atol=1e-4 * np.abs(a).max())
         assert np.abs(c - a).max() > 0.1 * np.abs(a).max()
