@@ -21,7 +21,12 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("run_dir", None, "RUN to evaluate; several are compared.")
     flags.DEFINE_string("data_dir", None, "Directory of the records; their test split is the held-out data.")
     flags.DEFINE_string("output_dir", None, "Output directory of report.html and metrics.json.")
-    flags.DEFINE_string("inverter", "griffin_lim", "Method from log-mels to waveforms: griffin_lim or vocoder:RUN.")
+    flags.DEFINE_string(
+        "inverter",
+        "auto",
+        "Method from log-mels to waveforms: griffin_lim, vocoder:RUN, or auto for the universal vocoder of the front "
+        "end where there is one, else griffin_lim.",
+    )
     flags.DEFINE_string(
         "external_metrics",
         "all",

@@ -20,8 +20,9 @@ def define_flags() -> None:
     flags.DEFINE_string("run_dir", None, "RUN with the exported model.")
     flags.DEFINE_string(
         "inverter",
-        "griffin_lim",
-        "Inverter that is selected at first: griffin_lim, source_phase, or vocoder:RUN, which adds a vocoder to both.",
+        "auto",
+        "Inverter that is selected at first: auto (the universal vocoder of the front end where there is one), "
+        "griffin_lim, source_phase, or vocoder:RUN, which adds a vocoder to the choices.",
     )
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 lets other machines use the page.")
     flags.DEFINE_integer("port", 7860, "Port to listen on; 0 for any free one.", lower_bound=0, upper_bound=65535)

@@ -23,7 +23,10 @@ def define_flags() -> None:
     flags.DEFINE_string("target", None, "Target domain.")
     flags.DEFINE_string("source", None, "Source domain of the files; with two domains, by default the other one.")
     flags.DEFINE_string(
-        "inverter", "griffin_lim", "Method from log-mels to waveforms: griffin_lim, source_phase or vocoder:RUN."
+        "inverter",
+        "auto",
+        "Method from log-mels to waveforms: griffin_lim, source_phase, vocoder:RUN, or auto for the universal vocoder "
+        "of the front end where there is one, else griffin_lim.",
     )
     flags.DEFINE_enum(
         "pitch",

@@ -80,7 +80,7 @@ def inverters(vocoder: exported_model.Model) -> dict[str, copy_synthesis.Inverte
         projections = vocoder.facts["run"]["config"]["projections"]
         return vocoder_networks.waveform(frames, log_mels[None], spec, projections=projections)[0]
 
-    ways = copy_synthesis.inverters(vocoder, vocoder)
+    ways = copy_synthesis.inverters(vocoder)
     return {
         f"griffin_lim, {ITERATIONS} iterations": griffin_lim(spec, ITERATIONS),
         "vocoder that says nothing": lambda x, _: mute(x).numpy(),

@@ -14,6 +14,7 @@ from pipelines.data.domains import read_domains
 from pipelines.exploration import job as exploration_job
 from pipelines.exploration import latent_model
 from pipelines.exploration import outliers as outliers_job
+from pipelines.export import waveform_signatures
 from pipelines.jobs import dataset_writer, preprocess_job
 
 
@@ -89,6 +90,25 @@ def held_out(tmp_path_factory):
     write_voices(folder, 12, seed=100)
     preprocess(folder, data_dir, ("low", "high"), pairs=["n_fft=256", "n_mels=32"], fractions=(0.0, 1.0))
     return str(data_dir)
+
+
+@pytest.fixture(scope="session")
+def default_records(tmp_path_factory):
+    """Records of two voices with the default front end at 8 kHz, half of them in the test split."""
+    folder, data_dir = (tmp_path_factory.mktemp("records") / name for name in ("voices", "defaults"))
+    write_voices(folder, 6)
+    preprocess(folder, data_dir, ("low", "high"), fractions=(0.0, 0.5))
+    return str(data_dir)
+
+
+@pytest.fixture(scope="session")
+def default_run(default_records, tmp_path_factory):
+    """A run of `cyclegan` on these, two steps long, exported with one signature for waveforms."""
+    run_dir = str(tmp_path_factory.mktemp("run"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(waveform_signatures, "SPEECH_SIGNATURES", ("translate_ab",))
+        train(run_dir, default_records).fit()
+    return run_dir
 
 
 @pytest.fixture(scope="session")

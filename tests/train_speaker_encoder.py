@@ -38,7 +38,7 @@ from pipelines.evaluation.external import ge2e
 from tests import speaker_clips
 
 FLAGS = flags.FLAGS
-RANK = 144  # of the factored matrices
+RANK = 184  # of the factored matrices
 BATCH_SIZE = 32
 LEARNING_RATE = 3e-4
 NUM_INITIAL = 256  # windows on which the initial factors are nearest to the teacher

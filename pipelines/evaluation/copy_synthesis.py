@@ -18,6 +18,7 @@ from pipelines.evaluation import direction_table
 from pipelines.evaluation.direction_table import Intervals, Table
 from pipelines.evaluation.examples import Example, read_waveform, sample_examples
 from pipelines.inference.exported_model import Model
+from pipelines.inference.vocoders import Vocoder
 
 Inverter = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (log-mels, the samples they were computed from) -> samples
 
@@ -25,28 +26,36 @@ BENCHMARK_SECONDS = 10
 MAX_RECORDINGS = 32  # of each domain; selected by a stable hash
 
 
-def inverters(model: Model, vocoder: Model | None = None) -> dict[str, Inverter]:
-    """Return the inverters of an export by the name that `--inverter` uses, with the vocoder if one is given.
+def inverters(model: Model, vocoder: Vocoder | None = None) -> dict[str, Inverter]:
+    """Return the inverters of an export by name, with its own vocoder, the universal one, and a further one if any.
 
     Each maps log-mels `[frames, mels]` and the samples they were computed from to samples
     `[(frames - 1) * hop_length]`.
     """
     spec = model.spec.features
     inverters: dict[str, Inverter] = {
-        "griffin_lim": lambda log_mels, _: model.invert_clips([log_mels])[0],
+        "griffin_lim": lambda log_mels, _: model.invert_clips([log_mels], model.griffin_lim)[0],
         "source_phase": lambda log_mels, y: model.invert_from_phase(log_mels, audio.stft(y, spec)),
     }
-    return inverters | ({"vocoder": lambda log_mels, _: vocoder.vocode_clips([log_mels])[0]} if vocoder else {})
+    shipped = Vocoder.universal(spec)
+    own = Vocoder.of_model("vocoder", model) if "vocode" in model.signatures else None
+    trained = vocoder if vocoder and not (shipped and vocoder.name == shipped.name) else own
+    named = {"vocoder": trained, "universal_vocoder": shipped}
+    return inverters | {name: _vocode_with(each) for name, each in named.items() if each}
+
+
+def _vocode_with(vocoder: Vocoder) -> Inverter:
+    return lambda log_mels, _: vocoder.vocode_clips([log_mels])[0]
 
 
 def score_inverters(
-    model: Model, vocoder: Model | None, test: Mapping[str, Sequence[Example]]
+    model: Model, vocoder: Vocoder | None, test: Mapping[str, Sequence[Example]]
 ) -> tuple[Table, Intervals]:
     """Return a row for each domain and inverter, see :func:`score_inverter`; domains whose files are gone have none.
 
     Args:
       model: an export for speech.
-      vocoder: a vocoder for the same front end, or None.
+      vocoder: the vocoder of the evaluation, or None.
       test: held-out examples by domain.
     """
     spec = model.spec.features

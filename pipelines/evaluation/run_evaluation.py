@@ -41,7 +41,7 @@ def evaluate(
     data_dir: str,
     output_dir: str,
     *,
-    inverter: str = "griffin_lim",
+    inverter: str = "auto",
     seed: int = 0,
     external: str = "none",
     extractor: str = feature_extractors.DEFAULT,
@@ -61,7 +61,7 @@ def evaluate(
     selected_metrics = external_metrics.select_metrics(external)
     evaluator = Evaluator(run_dir, data_dir, inverter, extractor)
     run = evaluator.model.facts["run"]
-    metrics: dict = {"run": run, "records": data_dir, "inverter": inverter, "features": extractor}
+    metrics: dict = {"run": run, "records": data_dir, "inverter": evaluator.inverter, "features": extractor}
     outputs, definitions = {}, list(glossary.DEFINITIONS)
     if evaluator.model.directions():
         directions = _evaluate_directions(evaluator, seed, metrics)
@@ -143,12 +143,12 @@ def _add_external_scores(
 
 
 def _format_summary(metrics: dict) -> str:
-    """Scores of the domain classifier, the features of distances of sets, and the inverter unless it is the default."""
+    """Scores of the domain classifier, the features of distances of sets, and the inverter of speech."""
     classifier = metrics.get("classifier")
     sentences = [classifier_scores.describe(classifier) if classifier else "Held-out files."]
     if "copy_synthesis" not in metrics or "samples" in metrics:
         sentences.append(f"Distances of sets (KID, FID, density, coverage) on the features {metrics['features']}.")
-    if metrics["inverter"] != "griffin_lim":
+    if metrics["inverter"] != "none":
         sentences.append(f"Inverter: {metrics['inverter']}.")
     return " ".join(sentences)
 

@@ -31,7 +31,8 @@ from pipelines.evaluation import (
 )
 from pipelines.evaluation.examples import Example, read_examples, read_waveform, sample_examples
 from pipelines.evaluation.verdict import Evidence, TranslationVerdict, translation_verdict
-from pipelines.inference.exported_model import Model, load_vocoder
+from pipelines.inference.exported_model import Model
+from pipelines.inference.vocoders import describe, load_vocoder
 
 MAX_CLASSIFIER_IMAGES = 2000  # per domain, to which the domain classifier is fitted; selected by a stable hash
 MAX_SPEAKER_RECORDINGS = 16  # of the training split that represent a speaker; selected by a stable hash
@@ -67,7 +68,7 @@ class Evaluator:
     Args:
       run_dir: the run.
       data_dir: records with a held-out test split, and with the run's front end and domains.
-      inverter: how log-mels become waveforms: "griffin_lim" or "vocoder:RUN".
+      inverter: how log-mels become waveforms: "auto", "griffin_lim" or "vocoder:RUN".
       extractor: name of the feature extractor of distances between sets.
 
     Raises:
@@ -78,7 +79,7 @@ class Evaluator:
         self,
         run_dir: str,
         data_dir: str,
-        inverter: str = "griffin_lim",
+        inverter: str = "auto",
         extractor: str = feature_extractors.DEFAULT,
     ):
         feature_extractors.load(extractor)
@@ -92,16 +93,20 @@ class Evaluator:
         self.test = self._read_test_examples(run_dir)
 
     def _set_inverter(self, inverter: str) -> None:
-        self.vocoder = self.model if "vocode" in self.model.signatures else None
-        self.invert_clips = self.model.invert_clips
-        if inverter == "griffin_lim" or self.spec.kind == "image":
+        if self.spec.kind == "image":
+            self.vocoder, self.inverter = None, "none"
             return
         if inverter == "source_phase":
-            raise UserError(
-                "--inverter=source_phase: targets and baselines have no source phase; wanted griffin_lim or vocoder:RUN"
-            )
+            expected = "wanted auto, griffin_lim or vocoder:RUN"
+            raise UserError(f"--inverter=source_phase: targets and baselines have no source phase; {expected}")
         self.vocoder = load_vocoder(inverter, self.spec.features)
-        self.invert_clips = self.vocoder.vocode_clips
+        self.inverter = describe(inverter, self.vocoder)
+
+    def invert_clips(self, mels: list[np.ndarray]) -> list[np.ndarray]:
+        """Invert log-mels `[frames, mels]` of any lengths by the inverter to waveforms."""
+        return (
+            self.vocoder.vocode_clips(mels) if self.vocoder else self.model.invert_clips(mels, self.model.griffin_lim)
+        )
 
     def _has_same_spec(self, data: dataset.Records) -> bool:
         return (data.spec.features, data.spec.domains) == (self.spec.features, self.spec.domains)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import jinja2
 
 from models.features.spec import Spec
+from models.vocoders import universal
 from pipelines import files
 
 FILE_NAME = "README.md"  # in the export
@@ -39,12 +40,14 @@ def render_card(run: Mapping, spec: Spec, signatures: Iterable[str], results: Ma
     )
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
     names = sorted(signatures)
+    holds_vocoder = "invert_griffin_lim" in names and spec.kind == "audio"  # exports of earlier versions have none
     return environment.get_template("model_card.md").render(
         run=run,
         spec=spec,
         task=TASKS[spec.kind],
         translates=any(name in TRANSLATIONS for name in names),
         signatures=names,
+        vocoder=universal.find(spec.features) if holds_vocoder else None,
         results=_result_rows(results or {}),
         verdicts=[
             (direction, outcome["verdict"], outcome["reasons"])

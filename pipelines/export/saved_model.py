@@ -10,6 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from models.errors import UserError
+from models.vocoders import universal
 from pipelines import config, files, run_directory
 from pipelines.export import model_card, waveform_signatures
 from plugins import base
@@ -23,8 +24,11 @@ class ExportModule(tf.Module):
         self.spec, self.context, self.functions = plugin.spec, plugin.context, plugin.signatures()
         # TensorFlow saves the variables under the names of these attributes.
         self.kept = [v.value for network in plugin.networks() for v in network.variables]
+        self.vocoder = universal.find(plugin.spec.features) if plugin.spec.kind == "audio" else None
+        self.vocoder_weights = [v.value for v in self.vocoder.network.variables] if self.vocoder else []
         self.averages = [o.average for o in plugin.optimizers() if o.average is not None]
         description = {"run": config.to_json(run), "spec": config.spec_to_json(plugin.spec), "context": plugin.context}
+        description["inverter"] = self.vocoder.name_and_hash if self.vocoder else "griffin_lim"
         self.description = json.dumps(description)
 
     @tf.function(input_signature=[], autograph=False)
@@ -45,7 +49,7 @@ class ExportModule(tf.Module):
         if self.spec.kind != "audio":
             return functions
         spec, context = self.spec.features, self.context
-        return functions | waveform_signatures.build_waveform_signatures(functions, spec, context)
+        return functions | waveform_signatures.build_waveform_signatures(functions, spec, context, self.vocoder)
 
 
 def write(plugin: base.Plugin, run: run_directory.Run, run_dir: str) -> str:

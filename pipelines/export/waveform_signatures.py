@@ -6,6 +6,7 @@ as that of `translate` for the same recording.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 import tensorflow as tf
@@ -13,17 +14,53 @@ import tensorflow as tf
 from models import audio_codecs, spectral
 from models.features import inversion
 from models.features.audio import AudioSpec
+from models.vocoders.universal import UniversalVocoder
 from plugins import base
 
+FIRST_FRAME = tf.TensorSpec([], tf.int32, "first_frame")
 SPEECH_SIGNATURES = ("reconstruct", *base.TRANSLATION_SIGNATURES)  # log-mels to log-mels
 
 
-def build_waveform_signatures(functions: Mapping[str, Callable], spec: AudioSpec, context: int) -> dict[str, Callable]:
-    """Return the front end, the inversion, and ``NAME_waveform`` for each function from log-mels to log-mels."""
-    inverter = invert(spec)
+@dataclasses.dataclass(frozen=True)
+class GraphInverter:
+    """An inverter in the graph.
+
+    Attributes:
+      context: frames on either side of a frame on which its waveform depends.
+      fn: function from log-mels `[batch, frames + 2 * context, mels]`, the number of frames of each clip without
+        padding and context `[batch]`, and the index of the first frame, to waveforms `[batch, (frames - 1) * hop]`.
+    """
+
+    context: int
+    fn: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def build_waveform_signatures(
+    functions: Mapping[str, Callable], spec: AudioSpec, context: int, vocoder: UniversalVocoder | None = None
+) -> dict[str, Callable]:
+    """Return the front end, the inversion, and ``NAME_waveform`` for each function from log-mels to log-mels.
+
+    Args:
+      functions: the plugin's signatures by name.
+      spec: the front end.
+      context: frames on either side on which an output frame of the functions depends.
+      vocoder: the universal vocoder of the front end, by which `invert` and ``NAME_waveform`` invert; Griffin-Lim if
+        there is none.
+    """
+    griffin_lim = invert_griffin_lim(spec)
+    inverter = (
+        GraphInverter(vocoder.context, lambda features, *_: _without_margins(vocoder.vocode(features), vocoder))
+        if vocoder
+        else GraphInverter(0, lambda *inputs: griffin_lim(*inputs)["waveform"])
+    )
     names = [name for name in SPEECH_SIGNATURES if name in functions]
     waveforms = {f"{name}_waveform": translate_waveform(functions[name], inverter, spec, context) for name in names}
-    return {"analyse": analyse(spec), "invert": inverter, "invert_from_phase": invert_from_phase(spec), **waveforms}
+    inversions = {
+        "invert": invert_by_vocoder(vocoder) if vocoder else griffin_lim,
+        "invert_griffin_lim": griffin_lim,
+        "invert_from_phase": invert_from_phase(spec),
+    }
+    return {"analyse": analyse(spec), **inversions, **waveforms}
 
 
 def build_encoded_audio_signatures(functions: Mapping[str, Callable], spec: AudioSpec) -> dict[str, Callable]:
@@ -52,20 +89,49 @@ def analyse(spec: AudioSpec) -> Callable:
     return fn
 
 
-def invert(spec: AudioSpec) -> Callable:
+def invert_griffin_lim(spec: AudioSpec) -> Callable:
     """Return the inversion by fast Griffin-Lim: log-mels to waveforms `[batch, (frames - 1) * hop_length]`.
 
     Its inputs `frames` `[batch]` are the numbers of frames without padding, and `first_frame` is the index of the first
     frame in the recording.
     """
-    first = tf.TensorSpec([], tf.int32, "first_frame")
 
-    @tf.function(input_signature=[*_mel_inputs(spec), first], autograph=False)
+    @tf.function(input_signature=[*_mel_inputs(spec), FIRST_FRAME], autograph=False)
     def fn(features, frames, first_frame):
         magnitude = spectral.mel_to_magnitude(features, spec)
         return {"waveform": spectral.griffin_lim(magnitude, spec, first_frame=first_frame, frames=frames)}
 
     return fn
+
+
+def invert_by_vocoder(vocoder: UniversalVocoder) -> Callable:
+    """Return the inversion by a vocoder, with the inputs of :func:`invert_griffin_lim`; silence around each clip.
+
+    Clips are inverted one by one, each at its own length, so that the result does not depend on other clips.
+    """
+    spec, padding = vocoder.spec, [[vocoder.context, vocoder.context], [0, 0]]
+
+    @tf.function(input_signature=[*_mel_inputs(spec), FIRST_FRAME], autograph=False)
+    def fn(features, frames, first_frame):
+        max_frames = tf.shape(features)[1]
+
+        def invert_clip(clip):
+            log_mels, count = clip
+            padded = tf.pad(log_mels[:count], padding, constant_values=spec.log_floor)
+            y = _without_margins(vocoder.vocode(padded[None]), vocoder)[0]
+            return tf.pad(y, [[0, (max_frames - count) * spec.hop_length]])
+
+        waveform = tf.TensorSpec([None], tf.float32)
+        clips = features, frames
+        return {"waveform": tf.map_fn(invert_clip, clips, parallel_iterations=1, fn_output_signature=waveform)}
+
+    return fn
+
+
+def _without_margins(waveforms: tf.Tensor, vocoder: UniversalVocoder) -> tf.Tensor:
+    """Cut the samples of the context off waveforms `[batch, samples]`."""
+    margin = vocoder.context * vocoder.spec.hop_length
+    return waveforms[:, margin : tf.shape(waveforms)[1] - margin]
 
 
 def invert_from_phase(spec: AudioSpec) -> Callable:
@@ -86,16 +152,16 @@ def _mel_inputs(spec: AudioSpec) -> list[tf.TensorSpec]:
     return [features, tf.TensorSpec([None], tf.int32, "frames")]
 
 
-def translate_waveform(translate: Callable, inverter: Callable, spec: AudioSpec, context: int) -> Callable:
+def translate_waveform(translate: Callable, inverter: GraphInverter, spec: AudioSpec, context: int) -> Callable:
     """Return a translation of waveforms `[batch, samples]` at the spec's sample rate, of the same length and level.
 
     It works chunk by chunk as the translation of files: memory beyond the waveforms themselves is constant.
 
     Args:
       translate: log-mels to log-mels.
-      inverter: the function of :func:`invert`; one function of the graph serves all translations.
+      inverter: one function of the graph serves all translations.
       spec: the front end.
-      context: frames on either side on which an output frame depends; silence beyond the ends.
+      context: frames on either side on which an output frame of `translate` depends; silence beyond the ends.
     """
     other_inputs = translate.input_signature[1:]  # such as the indices of the domains
     inputs = [tf.TensorSpec([None, None], tf.float32, "waveform"), *other_inputs]
@@ -112,23 +178,25 @@ def translate_waveform(translate: Callable, inverter: Callable, spec: AudioSpec,
 
 
 def _translate_in_chunks(
-    y: tf.Tensor, translate: Callable, inverter: Callable, spec: AudioSpec, context: int
+    y: tf.Tensor, translate: Callable, inverter: GraphInverter, spec: AudioSpec, context: int
 ) -> tf.Tensor:
     """Translate `[batch, samples]`, as `inversion.chunks` and `inversion.crossfade` do for files."""
     hop, max_frames = spec.hop_length, inversion.CHUNK_FRAMES + inversion.OVERLAP_FRAMES
     frames, rise = spec.frames(tf.shape(y)[1]), inversion.fade_in(inversion.OVERLAP_FRAMES * hop)
     last = tf.maximum(0, frames - inversion.OVERLAP_FRAMES - 1) // inversion.CHUNK_FRAMES
-    padding = context * hop + spec.n_fft // 2
+    margin = context + inverter.context
+    padding = margin * hop + spec.n_fft // 2
     padded = tf.pad(y, [[0, 0], [padding, padding + hop]])
 
     def body(number, parts, tail):
         first = number * inversion.CHUNK_FRAMES
         count = tf.minimum(frames - first, max_frames) + 1  # one more, to invert to the last sample
-        chunk = padded[:, first * hop :][:, : (count + 2 * context - 1) * hop + spec.n_fft]
+        chunk = padded[:, first * hop :][:, : (count + 2 * margin - 1) * hop + spec.n_fft]
         mels = spectral.log_mel(chunk, spec, centred=False)
-        index = first - context + tf.range(count + 2 * context)
+        index = first - margin + tf.range(count + 2 * margin)
         mels = tf.where(((index >= 0) & (index < frames))[:, None], mels, spec.log_floor)
-        output = inverter(translate(mels)[:, context:][:, :count], tf.repeat(count, tf.shape(y)[0]), first)["waveform"]
+        translated = translate(mels)[:, context:][:, : count + 2 * inverter.context]
+        output = inverter.fn(translated, tf.repeat(count, tf.shape(y)[0]), first)
         start, rest = output[:, : len(rise)], output[:, len(rise) :]
         output = tf.concat([tf.cond(number > 0, lambda: tail * (1 - rise) + start * rise, lambda: start), rest], axis=1)
         length = tf.where(number < last, tf.shape(output)[1] - len(rise), tf.shape(output)[1])

@@ -1,4 +1,4 @@
-"""Exported models: the SavedModel of a run, its directions, translation, inversion and vocoding of features."""
+"""Exported models: the SavedModel of a run, its directions, translation and inversion of features."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from models.errors import UserError
-from models.features.audio import AudioSpec
 from models.features.spec import Spec
 from pipelines import config, files
 
 BATCH_FILES = 16  # short files per batch
-INVERTERS = ("griffin_lim", "source_phase", "vocoder:RUN")
 
 
 class Model:
@@ -99,17 +97,6 @@ class Model:
         name = "translate_ab" if target == self.spec.domains[1] else "translate_ba"
         return lambda features: self.call(name, features=features)
 
-    def vocode(self, log_mels: np.ndarray) -> np.ndarray:
-        """Vocode log-mels `[batch, frames + 2 * context, mels]` to waveforms `[batch, (frames - 1) * hop_length]`."""
-        margin = self.context * self.spec.features.hop_length
-        waveforms = self.call("vocode", features=log_mels)
-        return waveforms[:, margin : waveforms.shape[1] - margin]
-
-    def vocode_clips(self, mels: list[np.ndarray]) -> list[np.ndarray]:
-        """Vocode log-mels `[frames, mels]` of any lengths to waveforms `[(frames - 1) * hop_length]`."""
-        padding, floor = ((self.context, self.context), (0, 0)), self.spec.features.log_floor
-        return [self.vocode(np.pad(np.float32(x), padding, constant_values=floor)[None])[0] for x in mels]
-
     def invert_from_phase(self, log_mels: np.ndarray, spectrogram: np.ndarray) -> np.ndarray:
         """Invert log-mels to a waveform, with the phases of another spectrogram as initial phases.
 
@@ -123,15 +110,25 @@ class Model:
         inputs = {"features": np.float32(log_mels)[None], "phase": np.float32(np.angle(spectrogram))[None]}
         return self.call("invert_from_phase", frames=np.int32([len(log_mels)]), **inputs)[0]
 
-    def invert_clips(self, mels: list[np.ndarray]) -> list[np.ndarray]:
-        """Invert log-mels `[frames, mels]` of any lengths to waveforms `[(frames - 1) * hop_length]`, in batches."""
+    @property
+    def griffin_lim(self) -> str:
+        """Name of the signature of Griffin-Lim; in exports of earlier versions it is `invert`."""
+        return "invert_griffin_lim" if "invert_griffin_lim" in self.signatures else "invert"
+
+    def invert_clips(self, mels: list[np.ndarray], signature: str = "invert") -> list[np.ndarray]:
+        """Invert log-mels `[frames, mels]` of any lengths to waveforms `[(frames - 1) * hop_length]`, in batches.
+
+        Args:
+          mels: the log-mels.
+          signature: `invert` for the inverter that the export holds, or `griffin_lim`.
+        """
         waveforms: dict[int, np.ndarray] = {}
         order = sorted(range(len(mels)), key=lambda n: len(mels[n]))
         for start in range(0, len(order), BATCH_FILES):
             group = order[start : start + BATCH_FILES]
             frames = np.array([len(mels[n]) for n in group], np.int32)
             padded = np.stack([np.pad(np.float32(mels[n]), [(0, max(frames) - len(mels[n])), (0, 0)]) for n in group])
-            waves = self.call("invert", features=padded, frames=frames, first_frame=np.int32(0))
+            waves = self.call(signature, features=padded, frames=frames, first_frame=np.int32(0))
             waveforms |= {
                 n: y[: (len(mels[n]) - 1) * self.spec.features.hop_length] for n, y in zip(group, waves, strict=True)
             }
@@ -151,24 +148,3 @@ def _load_saved_model(path: str):
         reason = " ".join(str(getattr(error, "message", error)).split())[:200]
         problem = f"{path} is corrupt or incomplete ({type(error).__name__}: {reason})"
         raise UserError(f"{problem}; repeat the run's train command to export it again") from None
-
-
-def load_vocoder(name: str, spec: AudioSpec, load_model: Callable[[str], Model] = Model) -> Model:
-    """Load the vocoder of `--inverter=vocoder:RUN`.
-
-    Args:
-      name: value of the flag.
-      spec: the front end that the vocoder must have.
-      load_model: function from a run to its model.
-
-    Raises:
-      UserError: an unknown inverter, a run without the signature `vocode`, or one with another front end.
-    """
-    kind, _, run_dir = name.partition(":")
-    if kind != "vocoder" or not run_dir:
-        raise UserError(f"--inverter={name}; wanted one of {', '.join(INVERTERS)}")
-    vocoder = load_model(run_dir)
-    if "vocode" not in vocoder.signatures:
-        raise UserError(f"--inverter={name}: plugin {vocoder.facts['run']['plugin']} has no signature vocode")
-    config.check_same_front_end(f"--inverter={name}", vocoder.spec.features, spec)
-    return vocoder

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -21,8 +21,9 @@ from models.features.audio import AudioSpec
 from models.features.highpass import highpass
 from models.features.stats import Moments
 from pipelines.inference import outlier_detector
-from pipelines.inference.exported_model import BATCH_FILES, Model, load_vocoder
+from pipelines.inference.exported_model import BATCH_FILES, Model
 from pipelines.inference.open_recording import OpenRecording
+from pipelines.inference.vocoders import describe, load_vocoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class TranslationOptions:
       run_dir: the run whose export is used.
       target: target domain.
       source: domain of the files; None if only one domain can be translated to the target.
-      inverter: "griffin_lim", "source_phase", or "vocoder:RUN".
+      inverter: "auto", "griffin_lim", "source_phase", or "vocoder:RUN"; without effect on images.
       pitch: "keep", or "mean_variance" to move F0 from the source's distribution to the target's before the model.
       screen: run whose outlier detector annotates the results; empty for none.
     """
@@ -41,7 +42,7 @@ class TranslationOptions:
     run_dir: str
     target: str
     source: str | None = None
-    inverter: str = "griffin_lim"
+    inverter: str = "auto"
     pitch: Literal["keep", "mean_variance"] = "keep"
     screen: str = ""
 
@@ -70,6 +71,7 @@ class FileTranslator:
       source: domain of the files.
       suffix: of results, ".wav" or ".png".
       context: frames on either side of a frame on which its translated waveform depends.
+      inverter: what the inverter is, for logs; empty for images.
       translate_fn: function from features to translated features.
       invert_fn: inverter, see `_create_inverter`.
       shift_pitch_fn: function from samples in parts to samples of shifted pitch in parts.
@@ -173,23 +175,28 @@ class FileTranslator:
 
     # ---------------------------------------------------------------- speech
 
-    def _create_inverter(self, name: str) -> tuple[int, Callable]:
-        """Return the context of an inverter in frames, and the inverter as a function.
+    def _create_inverter(self, name: str) -> tuple[int, Callable | None]:
+        """Return the context of an inverter in frames, and the inverter as a function; None for images.
 
         The function takes log-mels `[batch, frames + 2 * context, mels]`, the frames of each without context `[batch]`,
         the index of the first frame, and the source's complex spectrogram `[batch, frames + 2 * context, bins]`. It
-        returns samples `[batch, samples]` without those of the context.
+        returns the samples of each, without those of the context.
         """
-        if self.spec.kind == "image" or name == "griffin_lim":
-            return 0, lambda mels, frames, first, _: self.model.call(
-                "invert", features=mels, frames=frames, first_frame=np.int32(first)
-            )
+        if self.spec.kind == "image":
+            self.inverter = ""
+            return 0, None
         if name == "source_phase":
+            self.inverter = name
             return 0, lambda mels, frames, _, source: self.model.call(
                 "invert_from_phase", features=mels, frames=frames, phase=np.float32(np.angle(source))
             )
         vocoder = load_vocoder(name, self.spec.features, self.load_model)
-        return vocoder.context, lambda mels, *_: vocoder.vocode(mels)
+        self.inverter = describe(name, vocoder)
+        if vocoder:
+            return vocoder.context, lambda mels, frames, *_: vocoder.vocode(mels, frames)
+        return 0, lambda mels, frames, first, _: self.model.call(
+            self.model.griffin_lim, features=mels, frames=frames, first_frame=np.int32(first)
+        )
 
     def _create_pitch_shift(self, rule: str) -> Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]]:
         """Return a function from samples in parts to samples of shifted pitch in parts; the identity for "keep"."""
@@ -204,7 +211,7 @@ class FileTranslator:
             raise UserError(f"--pitch={rule}: the run's records have no pitch of {name}; {reason}")
         return lambda parts: pitch.convert_pitch(parts, rate_hz, f0_moments[self.source], f0_moments[self.target])
 
-    def _translate_frames(self, spectrogram: np.ndarray, frames: list[int], first: int) -> np.ndarray:
+    def _translate_frames(self, spectrogram: np.ndarray, frames: list[int], first: int) -> Sequence[np.ndarray]:
         """Translate complex spectrograms to waveforms.
 
         Args:
@@ -213,7 +220,7 @@ class FileTranslator:
           first: index of the first frame.
 
         Returns:
-          Samples `[batch, (max(frames) - 1) * hop_length]`.
+          Samples of each, at least `[(frames - 1) * hop_length]`.
         """
         inside = slice(self.model.context, spectrogram.shape[1] - self.model.context)
         mels = audio.log_mel_from_stft(spectrogram, self.spec.features)

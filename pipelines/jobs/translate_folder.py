@@ -46,6 +46,8 @@ def translate(
     for warning in runner.check_paths(parsed, _worker_paths(options, pattern, output_dir), shared=shared_paths):
         print(f"warning: {warning}", file=sys.stderr)
     translator = FileTranslator(options)  # raises before any work begins
+    if translator.inverter:
+        print(f"inverter: {translator.inverter}")
     listing = _list_inputs(pattern, translator.spec.kind, output_dir)
     plan = list(result_names.plan_results(listing.paths, listing.root, translator.suffix, output_dir))
     _refuse_overwriting(plan, listing.paths, output_dir)

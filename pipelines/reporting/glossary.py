@@ -13,9 +13,9 @@ DEFINITIONS = (
         "those of training images",
     ),
     (
-        "griffin_lim, source_phase, vocoder",
+        "griffin_lim, source_phase, vocoder, universal_vocoder",
         "held-out recordings inverted from their own log-mels by each inverter; source_phase starts from the phases "
-        "of the recording",
+        "of the recording, and universal_vocoder is that of the package",
     ),
     (
         "classified as target",

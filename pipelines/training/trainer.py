@@ -101,7 +101,7 @@ class Trainer:
         self.replicated_train_step = functools.cache(self._replicate_train_step)
         self.signatures = self.plugin.signatures()
         if data.spec.kind == "audio":
-            self.signatures |= {"invert": waveform_signatures.invert(data.spec.features)}
+            self.signatures |= {"invert": waveform_signatures.invert_griffin_lim(data.spec.features)}
         eval_step = self._replicate(self.plugin.eval_step)
         self.validator = validation.Validator(self.loader, eval_step, self.signatures)
         self.alarms = alarms.AlarmReporter(wasserstein=getattr(self.config, "adversarial_loss", None) == "wgan")

@@ -8,7 +8,7 @@ from models.errors import UserError
 from pipelines.inference import exported_model
 from pipelines.inference.file_translator import FileTranslator, TranslationOptions
 
-BUILT_IN_INVERTERS = ("griffin_lim", "source_phase")
+BUILT_IN_INVERTERS = ("auto", "griffin_lim", "source_phase")
 
 
 class RunTranslators:
@@ -28,7 +28,7 @@ class RunTranslators:
       UserError: there is no complete export, the run does not translate, or the inverter does not match.
     """
 
-    def __init__(self, run_dir: str, inverter: str = "griffin_lim"):
+    def __init__(self, run_dir: str, inverter: str = "auto"):
         self.run_dir = run_dir
         self.load_model = functools.cache(exported_model.Model)
         model = self.load_model(run_dir)

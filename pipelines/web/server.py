@@ -55,7 +55,7 @@ class ServerOptions:
     """
 
     run_dir: str
-    inverter: str = "griffin_lim"
+    inverter: str = "auto"
     host: str = "127.0.0.1"
     port: int = 7860
     limits: Limits = dataclasses.field(default_factory=Limits)

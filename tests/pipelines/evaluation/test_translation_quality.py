@@ -7,7 +7,7 @@ from testbed import preprocess
 from pipelines.data import dataset
 from pipelines.evaluation import translation_quality
 from pipelines.evaluation.examples import read_waveform
-from pipelines.inference import exported_model
+from pipelines.inference import vocoders
 
 
 def test_an_evaluation_inverts_with_the_requested_vocoder(speech_run, vocoder_run, waveform_records):
@@ -17,11 +17,25 @@ def test_an_evaluation_inverts_with_the_requested_vocoder(speech_run, vocoder_ru
     )
     example = plain.test["low"][0]
     (heard,), (again,) = plain.resynthesize([example]), vocoded.resynthesize([example])
-    (alone,) = exported_model.Model(vocoder_run).vocode_clips([example.features])
+    (alone,) = vocoded.vocoder.vocode_clips([example.features])
+    assert (plain.inverter, vocoded.inverter) == ("griffin_lim", f"vocoder:{vocoder_run}")
     np.testing.assert_allclose(again.waveform / np.abs(again.waveform).max(), alone / np.abs(alone).max(), atol=1e-5)
     assert np.abs(heard.waveform - again.waveform).max() > 0.01
     with pytest.raises(ValueError, match="have no source"):
         translation_quality.Evaluator(speech_run, waveform_records, "source_phase")
+
+
+def test_the_default_inverter_is_the_universal_vocoder_where_the_front_end_fits(
+    default_run, default_records, speech_run, speech_records
+):
+    assert translation_quality.Evaluator(speech_run, speech_records).inverter == "auto: griffin_lim"
+    evaluator = translation_quality.Evaluator(default_run, default_records)
+    vocoder = vocoders.load_vocoder("auto", evaluator.spec.features)
+    assert evaluator.inverter == f"auto: {vocoder.name}"
+    example = evaluator.test["low"][0]
+    ((resynthesis,), (wanted,)) = evaluator.resynthesize([example]), vocoder.vocode_clips([example.features])
+    scale = np.abs(wanted).max() / np.abs(resynthesis.waveform).max()
+    np.testing.assert_allclose(resynthesis.waveform * scale, wanted, atol=1e-4 * np.abs(wanted).max())
 
 
 def test_a_speaker_is_represented_by_recordings_or_by_their_inversions(speech_run, speech_records):

@@ -57,3 +57,11 @@ def test_a_card_is_written_into_the_export(tmp_path):
     (tmp_path / "export").mkdir()
     model_card.write_card(str(tmp_path), "text")
     assert (tmp_path / "export" / "README.md").read_text() == "text"
+
+
+@pytest.mark.parametrize("signatures", [["invert"], ["invert", "invert_griffin_lim"]])
+def test_the_vocoder_that_an_export_contains_is_attributed(signatures):
+    card = model_card.render_card(RUN, SPEECH, signatures)
+    sentence = "universal vocoder of 16000 Hz (sha256 "
+    attribution = "trained on LibriSpeech (Panayotov et al. 2015), CC BY 4.0."
+    assert (sentence in card) == (attribution in card) == ("invert_griffin_lim" in signatures)

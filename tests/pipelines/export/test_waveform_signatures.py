@@ -46,3 +46,19 @@ def test_a_dc_offset_does_not_change_the_output(exported):
     translate = exported["translate_ab_waveform"]
     plain, odd = (translate(waveform=tf.constant(y))["waveform"].numpy() for y in (x, x + np.float32(0.3)))
     np.testing.assert_allclose(odd, plain, atol=0.02 * np.abs(plain).max())
+
+
+def test_a_waveform_is_vocoded_as_translate_does_beside_others_and_in_chunks(default_run):
+    x = np.concatenate([voice(VOICES_HZ["low"], 4.0, 8000, seed=n) for n in range(5)])
+    model = exported_model.Model(default_run)
+    assert len(list(inversion.chunks(model.spec.features.frames(len(x))))) == 2
+    source, made = io.BytesIO(), io.BytesIO()
+    soundfile.write(source, x, 8000, format="WAV", subtype="FLOAT")
+    source.seek(0)
+    translator = file_translator.FileTranslator(file_translator.TranslationOptions(default_run, "high"))
+    assert translator.inverter.startswith("auto: universal vocoder of 8000 Hz")
+    translator.translate_files([file_translator.Item(source, lambda: _kept(made))])
+    made.seek(0)
+    batch = np.stack([x[::-1], x])
+    found = model.signatures["translate_ab_waveform"](waveform=tf.constant(batch))["waveform"].numpy()[1]
+    assert_sounds_alike(found, soundfile.read(made)[0])

@@ -70,8 +70,3 @@ def test_warnings_about_a_recording_are_part_of_its_result(converter):
     assert "notes" not in plain
     assert inverted["notes"] == ["channels cancel out when averaged: channel 1 is used"]
     assert len(scaled["notes"]) == 1 and scaled["notes"][0].endswith("read as 16-bit integers")
-
-
-def test_a_run_that_is_no_vocoder_is_refused(converter, speech_run):
-    with pytest.raises(ValueError, match="--inverter=vocoder:.*: plugin cyclegan has no signature vocode"):
-        converter._create_inverter(f"vocoder:{speech_run}")

@@ -26,7 +26,7 @@ def received(tmp_path):
 
 
 def test_good_files_are_converted_and_bad_ones_named(speech_run, translators, received, tmp_path):
-    translator, done = translators(speech_run).translator("high", None, "griffin_lim"), []
+    translator, done = translators(speech_run).translator("high", None, "auto"), []
     output_dir = str(tmp_path / "results")
     outcome = convert_files.convert_files(translator, received, output_dir, Limits(max_seconds=1), done.append)
     assert [row["output"] for row in outcome.translations] == ["s/a.wav", "a.wav", "a.flac.wav"]

@@ -15,7 +15,7 @@ from pipelines.web import converter
 from pipelines.web.converter import Choice, Converter
 from pipelines.web.limits import Limits
 
-HIGH = Choice("high", "low", "griffin_lim")
+HIGH = Choice("high", "low", "auto")
 
 
 def wav(seconds=0.6):
@@ -87,7 +87,9 @@ def test_an_error_is_a_line_and_nothing_is_stored(create, speech_run, put_upload
 def test_wrong_choices_and_missing_files_are_lines(create, speech_run, put_upload):
     answers = create(speech_run)
     assert "choose a recording first" in answers.convert_one(None, HIGH).message
-    assert "wanted one of griffin_lim" in answers.convert_one(put_upload(wav()), Choice("high", "low", "x")).message
+    assert (
+        "wanted one of auto, griffin_lim" in answers.convert_one(put_upload(wav()), Choice("high", "low", "x")).message
+    )
     message = answers.convert_batch([], HIGH, print).message
     assert "choose recordings, or an archive of them, first" in message
 

@@ -74,7 +74,7 @@ def test_a_clip_becomes_a_clip_of_the_same_length_with_each_inverter(speech_addr
     page = open_page(speech_address)
     choose(page, ("clip.wav", wav(0.7)))
     results = []
-    for inverter in ("vocoder:", "griffin_lim", "source_phase"):
+    for inverter in ("vocoder:", "auto", "griffin_lim", "source_phase"):
         page.get_by_label(inverter).check()
         assert convert(page) == "clip.wav: converted from low to high"
         (source, rate_hz), (result, result_rate_hz) = (read_audio(page, name) for name in ("Source", "Result"))
