@@ -135,11 +135,13 @@ class RecognitionSynthesis(base.Plugin):
         x = self.normalize_by_domain(batch["x"], batch["domain"])
         label = tf.one_hot(batch["domain"], len(self.spec.domains))
         y = decoder([features, label])
-        terms = {"l1": reconstruction.l1(x, y)}
-        if self.discriminator:
+        terms, c = {}, self.config
+        if not schedules.is_zero(c.l1):
+            terms["l1"] = reconstruction.l1(x, y)
+        if self.discriminator and not schedules.is_zero(c.adversarial):
             terms["adversarial"] = self.discriminator.generator_loss((y, label), rng)
-            if not schedules.is_zero(self.config.feature_matching):
-                terms["feature_matching"] = waveform.feature_matching(self.taps(x), self.taps(y))
+        if self.discriminator and not schedules.is_zero(c.feature_matching):
+            terms["feature_matching"] = waveform.feature_matching(self.taps(x), self.taps(y))
         return terms, ((x, label), (y, label))
 
     def _features(self, log_mels: tf.Tensor, rng=None) -> tf.Tensor:
