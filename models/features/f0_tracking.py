@@ -2,9 +2,8 @@
 
 The method is that of Boersma 1993 (Proc. Institute of Phonetic Sciences 17, 97-110), of which Praat's tracker is the
 reference: the autocorrelation of a windowed frame is divided by that of the window, its peaks are the candidates, and
-the Viterbi algorithm selects one of them, or "unvoiced", in each frame. Two steps differ. The autocorrelation is the
-generalised one of Tolonen & Karjalainen 2000 (IEEE Trans. Speech and Audio Processing 8(6), Eq. 1), whose compressed
-spectrum mutes the formants; and only frequencies below 2 kHz take part, so that lags finer than a sample are exact.
+the Viterbi algorithm selects one of them, or "unvoiced", in each frame. Here only frequencies below 2 kHz take part:
+the autocorrelation is then a sum of few cosines, exact at any lag, and noise counts less.
 """
 
 from __future__ import annotations
@@ -21,13 +20,12 @@ RANGE_HZ = (60.0, 500.0)  # F0 of speech, including children
 FRAME_RATE_HZ = 100
 FRAME_S = 0.05  # three periods of the lowest F0
 BAND_HZ = (1000.0, 2000.0)  # harmonics fade out between these frequencies
-COMPRESSION = 2 / 3  # exponent of the power spectrum; 1 gives the autocorrelation proper
 LAG_RATE_HZ = 16000  # inverse of the step between lags
 CANDIDATES = 8  # peaks of a frame
 BLOCK_FRAMES = 256  # frames analysed at once, which limits memory
 
 # Strengths and costs of the path, in units of the normalised autocorrelation
-VOICING_THRESHOLD = 0.38  # strength of "unvoiced"
+VOICING_THRESHOLD = 0.5  # strength of "unvoiced"
 SILENCE_THRESHOLD = 0.03  # peak of a frame relative to the loudest one, below which "unvoiced" becomes stronger
 OCTAVE_COST = 0.02  # of an F0 an octave lower: a period of two periods is a period too
 JUMP_COST = 0.5  # of a change of F0 by an octave between two frames
@@ -39,7 +37,7 @@ class Analysis(NamedTuple):
 
     Attributes:
       window: `[samples]`.
-      transform: `[bins, 1 + lags]`, from compressed power spectra to autocorrelations at lag 0 and at `lags_s`, divided
+      transform: `[bins, 1 + lags]`, from power spectra to autocorrelations at lag 0 and at `lags_s`, divided
         by those of the window.
       lags_s: `[lags]` in seconds, equidistant, one more at either end than `RANGE_HZ` needs.
       fft_length: samples to which frames are padded, so that the autocorrelation does not wrap around.
@@ -93,7 +91,7 @@ def _analysis(sample_rate_hz: int) -> Analysis:
     frequencies = np.arange(fft_length // 2 + 1) * sample_rate_hz / fft_length
     cosines = np.cos(2 * np.pi * np.outer(frequencies, np.append(0, lags_s)))
     cosines[0] /= 2  # the other bins stand for the negative frequencies too
-    of_window = np.square(np.abs(scipy.fft.rfft(window, fft_length))) ** COMPRESSION @ cosines
+    of_window = np.square(np.abs(scipy.fft.rfft(window, fft_length))) @ cosines
     fade = np.clip((BAND_HZ[1] - frequencies) / (BAND_HZ[1] - BAND_HZ[0]), 0, 1)
     transform = cosines * np.sin(np.pi / 2 * fade[:, None]) ** 2 / of_window
     return Analysis(np.float32(window), np.float32(transform[fade > 0]), lags_s, fft_length)
@@ -124,7 +122,7 @@ def _candidates(frames: np.ndarray, analysis: Analysis) -> tuple[np.ndarray, np.
       Two arrays `[frames, CANDIDATES]`; the strength is minus infinity where there are fewer peaks.
     """
     spectra = scipy.fft.rfft(frames * analysis.window, analysis.fft_length)[:, : len(analysis.transform)]
-    correlations = (np.square(spectra.real) + np.square(spectra.imag)) ** COMPRESSION @ analysis.transform
+    correlations = (np.square(spectra.real) + np.square(spectra.imag)) @ analysis.transform
     normalised = correlations[:, 1:] / np.maximum(correlations[:, :1], np.finfo(np.float32).tiny)
     before, here, after = normalised[:, :-2], normalised[:, 1:-1], normalised[:, 2:]
     octaves = OCTAVE_COST * np.log2(analysis.lags_s[1:-1] * RANGE_HZ[1])

@@ -23,7 +23,7 @@ def test_the_pitch_of_a_voice_is_found(f0_hz, rate_hz):
 
 
 @pytest.mark.parametrize("noise_db", [None, 20, 5])
-@pytest.mark.parametrize("f0_hz", [63, 70, 85, 110, 220, 480])
+@pytest.mark.parametrize("f0_hz", [63, 70, 85, 110, 220, 330, 480])
 def test_pulses_of_low_and_high_voices_are_found_in_noise(f0_hz, noise_db, rng):
     y, rate_hz, truth = bench_pitch.pulse_voice(f0_hz, noise_db, rng)
     found = f0_tracking.track_f0(y, rate_hz)[: len(truth)]
