@@ -68,9 +68,10 @@ def compare(contours: list[np.ndarray], references: list[np.ndarray]) -> str:
     is_gross = np.abs(x / y - 1)[both] > GROSS
     cents = 1200 * np.abs(np.log2(x / y))[both][~is_gross]
     false = f"{100 * np.mean(voiced[~reference]):.1f} %" if not reference.all() else ""
+    gross = f"{100 * np.mean(is_gross):.2f} %" if len(is_gross) else ""
     fine = f"{np.median(cents):.1f}" if len(cents) else ""
     return (
-        f"{100 * np.mean(is_gross):.2f} % | {fine} | {100 * np.mean(voiced[reference]):.1f} % | {false} | "
+        f"{gross} | {fine} | {100 * np.mean(voiced[reference]):.1f} % | {false} | "
         f"{100 * np.mean(voiced == reference):.1f} %"
     )
 
