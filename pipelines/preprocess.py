@@ -46,7 +46,7 @@ def define_flags() -> None:
     flags.DEFINE_bool("shared_paths", False, "Declare that local paths are the same on all workers of a remote runner.")
     flags.DEFINE_integer("seed", 0, "Random seed of the split.")
     flags.DEFINE_bool("keep_waveforms", False, "Store waveforms beside the features of speech, to train vocoders.")
-    flags.DEFINE_bool("pitch", False, "Track the F0 of speech, for translate --pitch=mean_variance; slow.")
+    flags.DEFINE_bool("pitch", False, "Track the F0 of speech, for translate --pitch=mean_variance.")
 
 
 def main(argv: list[str]) -> int:

@@ -6,7 +6,7 @@
 
 Prints the relative similarity of each row beside the same share by `speaker_similarity`, the order of the rows by both,
 and the correlations of the content error with `phones_lost`. All numbers are means over the files of a row. `evaluate`
-computes external metrics on a sample; with `--run`, both encoders embed all held-out files of the run, and the same
+computes external metrics on a sample; with `--run`, both encoders embed all evaluated files of the run, and the same
 recordings of the target.
 """
 

@@ -12,11 +12,12 @@ def script(name: str, *arguments: str) -> tuple[float, float]:
     Raises:
       subprocess.CalledProcessError: it failed; what it said is on the error stream.
     """
-    began, used = time.monotonic(), _used()
+    began, used = time.monotonic(), used_seconds()
     subprocess.run([sys.executable, "-m", f"pipelines.{name}", *arguments], check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - began, _used() - used
+    return time.monotonic() - began, used_seconds() - used
 
 
-def _used() -> float:
+def used_seconds() -> float:
+    """Seconds of all cores that ended child processes took."""
     found = resource.getrusage(resource.RUSAGE_CHILDREN)
     return found.ru_utime + found.ru_stime

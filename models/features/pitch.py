@@ -1,49 +1,19 @@
-"""Pitch of speech: F0 tracking every 10 ms, log-F0 moments, and conversion to another voice's F0 distribution."""
+"""Pitch of speech: F0 of recordings of any length, log-F0 moments, conversion to another voice's distribution."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-import librosa
 import numpy as np
 
 from models.features import psola, recording
+from models.features.f0_tracking import RANGE_HZ, hop_length, track_f0
 from models.features.highpass import highpass
 from models.features.stats import Moments, merge
 
-RANGE_HZ = (60.0, 500.0)  # F0 of speech, including children
-FRAME_RATE_HZ = 100
-FRAME_S = 0.064  # two periods of the lowest F0, and the lag to compare them
-STEP_SEMITONES = 0.2  # resolution of the tracker; 0.1 takes three times as long
 PIECE_FRAMES = 1000  # frames tracked at once
 CONTEXT_FRAMES = 50  # frames of context on either side of a piece
-
-
-def hop_length(sample_rate_hz: int) -> int:
-    """Samples between consecutive frames.
-
-    >>> hop_length(22050)
-    220
-    """
-    return max(1, sample_rate_hz // FRAME_RATE_HZ)
-
-
-def track_f0(y: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """F0 of mono speech in Hz, by probabilistic YIN (Mauch & Dixon 2014); NaN in unvoiced frames.
-
-    Args:
-      y: `[samples]`; a signal shorter than `FRAME_S` is unvoiced.
-      sample_rate_hz: sample rate of `y` in Hz, at least 1000.
-
-    Returns:
-      `[1 + samples // hop_length]`; frame `t` is centred on sample `t * hop_length`.
-    """
-    hop, frame = hop_length(sample_rate_hz), 2 * int(np.ceil(FRAME_S * sample_rate_hz / 2))
-    if len(y) < frame or not np.any(y):
-        return np.full(1 + len(y) // hop, np.nan)
-    lengths = {"frame_length": frame, "hop_length": hop, "resolution": STEP_SEMITONES}
-    return librosa.pyin(y, fmin=RANGE_HZ[0], fmax=RANGE_HZ[1], sr=sample_rate_hz, **lengths)[0]
 
 
 def split_with_f0(parts: Iterable[np.ndarray], sample_rate_hz: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -56,8 +26,8 @@ def split_with_f0(parts: Iterable[np.ndarray], sample_rate_hz: int) -> Iterator[
       sample_rate_hz: sample rate of the parts in Hz.
 
     Yields:
-      Samples, which concatenate to the recording, and their F0 in Hz as in :func:`track_f0`, one frame for each
-      `hop_length` samples, rounded up.
+      Samples, which concatenate to the recording, and their F0 in Hz as in
+      :func:`models.features.f0_tracking.track_f0`, one frame for each `hop_length` samples, rounded up.
     """
     hop, buffer, start = hop_length(sample_rate_hz), np.zeros(0, np.float32), 0
     for part in parts:

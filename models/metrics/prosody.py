@@ -1,7 +1,7 @@
 """Distances between the F0 contours of two recordings of the same words.
 
-F0 in Hz is NaN in unvoiced frames, see :func:`models.features.pitch.track_f0`. Contours are paired in one of two ways:
-:func:`f0_by_frame` for time-aligned recordings, :func:`f0_along_path` for recordings of different timing.
+F0 in Hz is NaN in unvoiced frames, see :func:`models.features.f0_tracking.track_f0`. Contours are paired in one of two
+ways: :func:`f0_by_frame` for time-aligned recordings, :func:`f0_along_path` for recordings of different timing.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from models.errors import UserError
-from models.features import audio, pitch
+from models.features import audio, f0_tracking
 from models.features.audio import AudioSpec
 from models.metrics import speech
 
 
 def f0_by_frame(x: np.ndarray, y: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
     """F0 in Hz of time-aligned waveforms `[samples]`, every 10 ms, `[frames]` each; the longer one is truncated."""
-    f0_x, f0_y = (pitch.track_f0(waveform, sample_rate_hz) for waveform in (x, y))
+    f0_x, f0_y = (f0_tracking.track_f0(waveform, sample_rate_hz) for waveform in (x, y))
     frames = min(len(f0_x), len(f0_y))
     return f0_x[:frames], f0_y[:frames]
 
@@ -33,7 +33,8 @@ def f0_along_path(x: np.ndarray, y: np.ndarray, spec: AudioSpec) -> tuple[np.nda
       spec: the front end.
     """
     log_mels = [audio.log_mel(waveform, spec) for waveform in (x, y)]
-    return pair_contours(*(pitch.track_f0(waveform, spec.sample_rate_hz) for waveform in (x, y)), *log_mels, spec)
+    contours = (f0_tracking.track_f0(waveform, spec.sample_rate_hz) for waveform in (x, y))
+    return pair_contours(*contours, *log_mels, spec)
 
 
 def pair_contours(
@@ -46,7 +47,7 @@ def pair_contours(
 
 
 def _f0_of_frames(f0_hz: np.ndarray, frames: np.ndarray, spec: AudioSpec) -> np.ndarray:
-    nearest = np.round(frames * spec.hop_length / pitch.hop_length(spec.sample_rate_hz)).astype(int)
+    nearest = np.round(frames * spec.hop_length / f0_tracking.hop_length(spec.sample_rate_hz)).astype(int)
     return f0_hz[np.minimum(nearest, len(f0_hz) - 1)]
 
 

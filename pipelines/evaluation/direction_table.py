@@ -38,7 +38,7 @@ def score_files(
     scores = {name: _file_scores(name, row, evidence, sources, targets, spec) for name, row in rows.items()}
     for name, values in evidence.is_neither.items():
         scores[name]["neither_rate"] = values
-    for name, errors in distances.prosody_errors(rows, targets, spec).items():
+    for name, errors in distances.prosody_errors(rows, spec).items():
         scores[name] |= errors
     return scores
 

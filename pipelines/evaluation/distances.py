@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from models.errors import UserError
-from models.features import pitch
+from models.features import f0_tracking
 from models.features.spec import Spec
 from models.metrics import (
     density_coverage,
@@ -20,9 +20,8 @@ from models.metrics import (
     speech,
 )
 from models.metrics import image as image_metrics
-from pipelines.evaluation.examples import Example, sample_examples
+from pipelines.evaluation.examples import Example
 
-MAX_PROSODY_PAIRS = 8  # of each row; selected by a stable hash
 MIN_SET_SIZE = 16  # examples for distances of sets
 
 
@@ -43,22 +42,20 @@ def parallel_distortions(
     return {name: scores["mcd_db"] for name, scores in scored.items() if scores}
 
 
-def prosody_errors(
-    rows: Mapping[str, Sequence[Example]], targets: Sequence[Example], spec: Spec
-) -> dict[str, dict[str, np.ndarray]]:
+def prosody_errors(rows: Mapping[str, Sequence[Example]], spec: Spec) -> dict[str, dict[str, np.ndarray]]:
     """Return log-F0 RMSE and voicing error of speech results to their parallel targets, by row and name.
 
-    Of at most `MAX_PROSODY_PAIRS` results of each row, because F0 is slow to track; NaN for the others, and for the
-    RMSE of a result that shares no voiced frame with its target. Empty without parallels or waveforms.
+    NaN for results without a parallel target, and for the RMSE of a result that shares no voiced frame with it. Empty
+    without parallels or waveforms.
     """
     if any(x.waveform is None for row in rows.values() for x in row):
         return {}
-    rate_hz, selected = spec.features.sample_rate_hz, {x.id for x in sample_examples(targets, MAX_PROSODY_PAIRS)}
-    parallel = [x for x in rows["copy_synthesis"] if x.id in selected]
-    target_f0 = {x.stem: pitch.track_f0(x.waveform, rate_hz) for x in parallel}
+    rate_hz, sources = spec.features.sample_rate_hz, {x.stem for x in rows["model"]}
+    parallel = [x for x in rows["copy_synthesis"] if x.stem in sources]
+    target_f0 = {x.stem: f0_tracking.track_f0(x.waveform, rate_hz) for x in parallel}
 
     def prosody_error(x: Example, y: Example) -> dict[str, float]:
-        f0 = pitch.track_f0(x.waveform, rate_hz), target_f0[y.stem]
+        f0 = f0_tracking.track_f0(x.waveform, rate_hz), target_f0[y.stem]
         contours = prosody.pair_contours(*f0, x.features, y.features, spec.features)
         if not len(contours[0]):
             return {}

@@ -1,4 +1,4 @@
-"""File lists of a report: the held-out files of a direction, each as source, conversion, closed form and target."""
+"""File lists of a report: the evaluated files of a direction, each as source, conversion, closed form and target."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def _selection_order(direction: Direction) -> list[int]:
 def _describe(shown: int, direction: Direction) -> str:
     number = len(direction.examples["model"])
     if shown == number:
-        return f"All {number} held-out files of {direction.source}."
+        return f"All {number} evaluated files of {direction.source}."
     heading = glossary.heading(decisive_score(direction))
     return (
-        f"{shown} of {number} held-out files of {direction.source}: half of them a random sample, half those of the "
-        f"lowest {heading}. The table above is about all files."
+        f"{shown} of {number} evaluated files of {direction.source}: half of them a random sample, half those of the "
+        f"lowest {heading}. The table above is about all of them."
     )
 
 

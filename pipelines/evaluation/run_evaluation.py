@@ -62,6 +62,7 @@ def evaluate(
     evaluator = Evaluator(run_dir, data_dir, inverter, extractor)
     run = evaluator.model.facts["run"]
     metrics: dict = {"run": run, "records": data_dir, "inverter": evaluator.inverter, "features": extractor}
+    metrics["held_out"] = evaluator.held_out
     outputs, definitions = {}, list(glossary.DEFINITIONS)
     if evaluator.model.directions():
         directions = _evaluate_directions(evaluator, seed, metrics)
@@ -76,7 +77,7 @@ def evaluate(
     sections += [_update_card(evaluator, run_dir, metrics)]
     page = html_report.render_page(
         title=f"{run['plugin']}: {' and '.join(evaluator.spec.domains)}",
-        summary=_format_summary(metrics),
+        summary=" ".join(filter(None, [_format_summary(metrics), evaluator.describe_sample()])),
         sections=sections,
         metrics=metrics_log.read_metrics(run_dir),
         configuration=run,

@@ -20,7 +20,7 @@ import numpy as np
 from models.errors import UserError
 from models.features import audio, stats, transport
 from models.metrics import feature_extractors
-from pipelines.data import dataset, fingerprint
+from pipelines.data import dataset, fingerprint, source_features
 from pipelines.evaluation import (
     classifier_augmentation,
     classifier_evaluation,
@@ -34,6 +34,7 @@ from pipelines.evaluation.verdict import Evidence, TranslationVerdict, translati
 from pipelines.inference.exported_model import Model
 from pipelines.inference.vocoders import describe, load_vocoder
 
+MAX_RECORDINGS = 48  # held-out ones per domain, of a run that translates; selected by a stable hash of their names
 MAX_CLASSIFIER_IMAGES = 2000  # per domain, to which the domain classifier is fitted; selected by a stable hash
 MAX_SPEAKER_RECORDINGS = 16  # of the training split that represent a speaker; selected by a stable hash
 ROWS = ("no_op", "mean_variance", "transport", "model", "copy_synthesis")
@@ -70,6 +71,13 @@ class Evaluator:
       data_dir: records with a held-out test split, and with the run's front end and domains.
       inverter: how log-mels become waveforms: "auto", "griffin_lim" or "vocoder:RUN".
       extractor: name of the feature extractor of distances between sets.
+
+    Attributes:
+      model: the export of the run.
+      spec: of the records that the run was trained on.
+      data: the records.
+      test: the examples to evaluate, by domain; of recordings a sample if the run translates.
+      held_out: number of held-out files with sound by domain, of which the examples are a sample.
 
     Raises:
       UserError: records with another front end or other domains, no test split, an unknown inverter or extractor.
@@ -112,10 +120,17 @@ class Evaluator:
         return (data.spec.features, data.spec.domains) == (self.spec.features, self.spec.domains)
 
     def _read_test_examples(self, run_dir: str) -> dict[str, list[Example]]:
-        """Test examples by domain, without files that the run was trained on; warns of these on stderr."""
+        """Test examples by domain, without files that the run was trained on; warns of these on stderr.
+
+        Of the recordings for a run that translates, a sample of `MAX_RECORDINGS`, because each of its rows inverts all
+        of them. Parallel recordings are selected together, so that rows can be compared with their targets.
+        """
         test_sources = (source for source in self.data.sources if source.split == "test")
         training_data = fingerprint.TrainingParts.from_run(run_dir, self.model.facts["run"]["data_dir"], test_sources)
         test = {name: read_examples(self.data, "test", name, exclude=training_data) for name in self.spec.domains}
+        self.held_out = {name: self._count_held_out(name, training_data) for name in self.spec.domains}
+        if self.spec.kind == "audio" and self.model.directions():
+            test = {name: sample_examples(examples, MAX_RECORDINGS) for name, examples in test.items()}
         for name in self.spec.domains:
             excluded = [s.id for s in self.data.sources_of("test", name) if s in training_data]
             if excluded:
@@ -127,6 +142,16 @@ class Evaluator:
                 advice = "set --test_fraction of preprocess, and train again"
                 raise UserError(f"{self.data.data_dir}: domain {name} has no test files{kind}; {advice}")
         return test
+
+    def _count_held_out(self, domain: str, training_data: fingerprint.TrainingParts) -> int:
+        usable = source_features.sources_with_sound(self.data, "test", domain)
+        return sum(source not in training_data for source in usable)
+
+    def describe_sample(self) -> str:
+        """Return a sentence with the numbers of evaluated and held-out files; empty if all are evaluated."""
+        numbers = {name: (len(examples), self.held_out[name]) for name, examples in self.test.items()}
+        parts = [f"{shown} of {number} of {name}" for name, (shown, number) in numbers.items() if shown < number]
+        return f"A sample of the held-out files is evaluated: {', '.join(parts)}." if parts else ""
 
     def train_classifier(self, seed: int = 0) -> tuple[domain_classifier.DomainClassifier, dict]:
         """Fit a domain classifier to the run's training split.

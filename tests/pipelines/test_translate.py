@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testbed import DATAFLOW, VOICES_HZ, laws, voice
 
-from models.features import audio, inversion, pitch, recording, stats
+from models.features import audio, f0_tracking, inversion, recording, stats
 from pipelines import config
 from pipelines.beam import filesystem, rows
 from pipelines.data.local_walk import TRANSLATIONS
@@ -203,7 +203,7 @@ def test_pitch_is_moved_to_the_targets_before_the_model_hears_it(speech_run, spe
     source = speech_folder / "low" / "clip_01.wav"
     translate(speech_run, source, tmp_path / "out", pitch="mean_variance", inverter="source_phase")
     here, there = (soundfile.read(path)[0] for path in (source, tmp_path / "out" / source.name))
-    moved = pitch.track_f0(there, RATE_HZ) / pitch.track_f0(here, RATE_HZ)
+    moved = f0_tracking.track_f0(there, RATE_HZ) / f0_tracking.track_f0(here, RATE_HZ)
     assert len(there) == len(here) and abs(np.nanmedian(moved) / VOICES_HZ["high"] * VOICES_HZ["low"] - 1) < 0.03
 
 

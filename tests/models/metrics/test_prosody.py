@@ -62,7 +62,7 @@ def test_alignment_undoes_a_change_of_timing(voices):
     low, high, delayed = voices
     aligned, by_frame = prosody.f0_along_path(low, delayed, SMALL), prosody.f0_by_frame(low, delayed, 8000)
     assert prosody.log_f0_rmse(*aligned) < 0.01 < prosody.log_f0_rmse(*by_frame)
-    assert prosody.voicing_error(*aligned) < 0.02 < prosody.voicing_error(*by_frame)
+    assert prosody.voicing_error(*aligned) < 0.05 < prosody.voicing_error(*by_frame)
     assert prosody.log_f0_rmse(*prosody.f0_along_path(delayed, high, SMALL)) == pytest.approx(0.2 * np.log(2), rel=0.15)
 
 

@@ -44,13 +44,23 @@ def resynthesize(values):
 def test_a_file_and_its_inversion_are_on_the_same_side_of_the_split(fitted):
     test = examples(3, offset=100)
     inversion = {"resynthesize": resynthesize, "inverted_test": {name: resynthesize(x) for name, x in test.items()}}
-    classifier_evaluation.fit_and_score(examples(40), test, None, **inversion)
+    classifier_evaluation.fit_and_score(examples(36), test, None, **inversion)
     for name in DOMAINS:
         sides = [fitted.training[name], fitted.validation[name]]
         numbers = [{int(x) for x in side} for side in sides]
-        assert not numbers[0] & numbers[1] and len(numbers[0] | numbers[1]) == 40
+        assert not numbers[0] & numbers[1] and len(numbers[0] | numbers[1]) == 36
         assert all({n, n + 0.5} <= set(side) for side, files in zip(sides, numbers, strict=True) for n in files)
     assert fitted.plain["a"] == [100, 101, 102] and fitted.inverted["a"] == [100.5, 101.5, 102.5]
+
+
+def test_a_sample_is_inverted_and_weighs_as_much_as_all_files(fitted, monkeypatch):
+    monkeypatch.setattr(classifier_evaluation, "MAX_INVERTED", 4)
+    classifier_evaluation.fit_and_score(examples(40), examples(3), None, resynthesize=resynthesize)
+    for side in (fitted.training["a"], fitted.validation["a"]):
+        originals, inverted = np.split(np.array(side), 2)
+        assert np.all(originals % 1 == 0) and np.all(inverted % 1 == 0.5)
+        values, counts = np.unique(inverted, return_counts=True)
+        assert len(values) == 4 and np.ptp(counts) <= 1 and set(values - 0.5) <= set(originals)
 
 
 def test_images_have_no_inversion_and_a_single_one_serves_both_purposes(fitted):

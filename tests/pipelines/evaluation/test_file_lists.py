@@ -43,7 +43,7 @@ def _list(direction, max_bytes=10**7, targets=None):
 def test_all_files_are_shown_if_they_fit(direction):
     shown = _list(direction)
     assert [file.name for file in shown.files] == [x.id for x in direction.examples["model"]]
-    assert shown.selection == "All 12 held-out files of a."
+    assert shown.selection == "All 12 evaluated files of a."
     assert [score.key for score in shown.scores] == ["target_log_odds", "content_error"]
     assert shown.files[0].scores == {"target_log_odds": 0} and shown.files[5].scores["content_error"] == 0.25
 
@@ -53,7 +53,7 @@ def test_a_small_page_shows_the_worst_files_and_a_sample_of_the_others(direction
     shown = _list(direction, max_bytes=6.5 * size)
     names = {file.name for file in shown.files}
     assert len(names) == 6 and {"a/00.png", "a/01.png"} < names != {f"a/{n:02}.png" for n in range(6)}
-    assert shown.selection.startswith("6 of 12 held-out files of a: half of them a random sample")
+    assert shown.selection.startswith("6 of 12 evaluated files of a: half of them a random sample")
 
 
 def test_one_file_is_shown_in_any_case(direction):

@@ -6,7 +6,7 @@ from testbed import preprocess
 
 from pipelines.data import dataset
 from pipelines.evaluation import translation_quality
-from pipelines.evaluation.examples import read_waveform
+from pipelines.evaluation.examples import read_waveform, sample_examples
 from pipelines.inference import vocoders
 
 
@@ -58,6 +58,20 @@ def test_files_that_the_run_was_trained_on_are_left_out(speech_run, speech_folde
         trained_on = dataset.open_records(speech_records).sources_of("train", name)
         assert len(test[name]) == 12 - len(trained_on) < 12
         assert f"{len(trained_on)} test files of {name} are left out" in stderr
+
+
+def test_a_sample_of_the_recordings_is_evaluated(speech_run, speech_folder, tmp_path, monkeypatch):
+    pairs = ["n_fft=256", "n_mels=32"]
+    (tmp_path / "voices").symlink_to(speech_folder)
+    preprocess(tmp_path / "voices", tmp_path / "out", ("low", "high"), pairs=pairs, fractions=(0.0, 1.0))
+    whole = translation_quality.Evaluator(speech_run, str(tmp_path / "out"))
+    assert whole.describe_sample() == ""
+    monkeypatch.setattr(translation_quality, "MAX_RECORDINGS", 2)
+    evaluator = translation_quality.Evaluator(speech_run, str(tmp_path / "out"))
+    for name, examples in evaluator.test.items():
+        assert [x.id for x in examples] == [x.id for x in sample_examples(whole.test[name], 2)]
+    assert evaluator.held_out == {name: len(x) for name, x in whole.test.items()}
+    assert f"2 of {evaluator.held_out['low']} of low" in evaluator.describe_sample()
 
 
 def test_an_unknown_feature_extractor_is_refused(speech_run, held_out):
