@@ -18,7 +18,7 @@ EXAMPLE = "python -m pipelines.demo --output_dir=demo"
 VOICES = {"low": "en-us+m3", "high": "en-us+f2"}
 TRAINING_SENTENCES = 160  # of each voice, different ones
 HELD_OUT_SENTENCES = 10  # the same of both voices
-STEPS = 1000
+STEPS = 500
 
 
 def define_flags() -> None:
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
     run_script(
         "preprocess", *domains("held_out"), f"--data_dir={held_out}", "--val_fraction=0", "--test_fraction=1", seed
     )
-    training = ["--plugin=cyclegan", "--preset=small", f"--steps={FLAGS.steps}", seed]
+    training = [f"--steps={FLAGS.steps}", seed]
     run_script("train", f"--data_dir={records}", f"--run_dir={run_dir}", *training)
     for source, target in (("low", "high"), ("high", "low")):
         folder = os.path.join(corpus, "held_out", source)

@@ -103,6 +103,7 @@ class Plugin(tf.Module):
         name), "mixed" ({"x", "domain"} of any number of domains), or "waveforms" (the same of speech, and "waveform"
         `[batch, (crop_frames - 1) * hop_length]`: from the centre of the first frame to that of the last).
       MONITOR: validation metric that selects the best checkpoint (the lowest value), or None.
+      ANY_SOURCE: whether `translate_to` translates any source, in whatever domain, and ignores its index.
       context: receptive field: frames on either side that one output frame of a translation, or of a vocoder, depends
         on.
 
@@ -116,6 +117,7 @@ class Plugin(tf.Module):
     KINDS: ClassVar[tuple[str, ...]] = ("audio", "image")
     BATCHES: ClassVar[Literal["unpaired", "paired", "mixed", "waveforms"]] = "mixed"
     MONITOR: ClassVar[str | None] = None
+    ANY_SOURCE: ClassVar[bool] = False
     context: int = 0
 
     def __init__(self, config: Config, spec: Spec):

@@ -29,8 +29,8 @@ PITCH_WINDOW_S = 1.6  # on either side, over which F0 is averaged
 class Config(adversarial.Config):
     """Keys of `recognition_synthesis`. A weight is a number, or points ``[[step, weight], ...]``."""
 
-    crop_frames: int = 256
-    batch_size: int = 8
+    crop_frames: int = 128
+    batch_size: int = 12
     decay: Literal["linear", "cosine", "constant"] = "cosine"
     learning_rate_g: float = 1e-3
     learning_rate_d: float = 2e-4
@@ -68,6 +68,7 @@ class RecognitionSynthesis(base.Plugin):
     }
     BATCHES = "mixed"
     MONITOR = "l1"
+    ANY_SOURCE = True
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)

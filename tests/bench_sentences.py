@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--pair", action="append", metavar="A,B", help="default: all pairs of the folder")
     parser.add_argument("--seed", action="append", type=int, help="default: 0, 1 and 2")
     parser.add_argument("--listener", default="", metavar="COMMAND")
-    parser.add_argument("--plugin", default="cyclegan")
+    parser.add_argument("--plugin", default="recognition_synthesis")
     parser.add_argument("training", nargs="*", help="flags of train, after --")
     flags = parser.parse_args()
     names = sorted(path.name for path in (flags.speakers / "train").iterdir())

@@ -28,6 +28,7 @@ class ExportModule(tf.Module):
         self.vocoder_weights = [v.value for v in self.vocoder.network.variables] if self.vocoder else []
         self.averages = [o.average for o in plugin.optimizers() if o.average is not None]
         description = {"run": config.to_json(run), "spec": config.spec_to_json(plugin.spec), "context": plugin.context}
+        description["any_source"] = plugin.ANY_SOURCE
         description["inverter"] = self.vocoder.name_and_hash if self.vocoder else "griffin_lim"
         self.description = json.dumps(description)
 

@@ -28,6 +28,7 @@ class Model:
       facts: the description that is stored in the SavedModel: the run's configuration, its spec, its context.
       spec: of the records that the run was trained on.
       context: frames on either side of a frame on which its translation depends.
+      any_source: whether it translates any source, also of none of its domains.
 
     Raises:
       UserError: there is no export, or it is incomplete.
@@ -47,6 +48,7 @@ class Model:
         self.facts = json.loads(self.signatures["describe"]()["json"].numpy())
         self.spec: Spec = config.spec_from_json(self.facts["spec"])
         self.context: int = self.facts["context"]
+        self.any_source: bool = self.facts.get("any_source", False)  # exports of earlier versions lack it
 
     def directions(self) -> list[tuple[str, str]]:
         """Return the (source, target) domains between which the model translates."""
@@ -64,12 +66,14 @@ class Model:
             raise UserError(f"plugin {self.facts['run']['plugin']} does not translate; it offers {', '.join(offered)}")
         return directions
 
-    def translation(self, target: str, source: str | None = None) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+    def translation(
+        self, target: str, source: str | None = None
+    ) -> tuple[str | None, Callable[[np.ndarray], np.ndarray]]:
         """Return the source domain, and the function that translates features from it to `target`.
 
         Args:
           target: the target domain.
-          source: the source domain; may be None if only one domain can be translated to `target`.
+          source: the source domain; may be None if only one domain can be translated to `target`, or any source.
 
         Raises:
           UserError: an unknown or ambiguous domain, or a model that does not translate between the two.
@@ -78,6 +82,10 @@ class Model:
         for flag, domain in (("target", target), ("source", source)):
             if domain is not None and domain not in domains:
                 raise UserError(f"--{flag}={domain}: the model has no such domain; {config.suggest(domain, domains)}")
+        if self.any_source:
+            others = [domain for domain in domains if domain != target]
+            known = source or (others[0] if len(others) == 1 else None)
+            return known, self._translate_function(known or target, target)
         if source == target:
             raise UserError(f"--source and --target are both {target}")
         plugin, directions = self.facts["run"]["plugin"], self.require_directions()

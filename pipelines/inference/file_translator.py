@@ -68,7 +68,7 @@ class FileTranslator:
       load_model: function from a run to its model, for callers that keep loaded models.
 
     Attributes:
-      source: domain of the files.
+      source: domain of the files; None if unknown, for a model that translates any source.
       suffix: of results, ".wav" or ".png".
       context: frames on either side of a frame on which its translated waveform depends.
       inverter: what the inverter is, for logs; empty for images.
@@ -204,6 +204,8 @@ class FileTranslator:
             return lambda parts: parts
         if self.spec.kind == "image":
             raise UserError(f"--pitch={rule}: the run was trained on images")
+        if self.source is None:
+            raise UserError(f"--pitch={rule}: from the F0 of which of {', '.join(self.spec.domains)}? give --source")
         rate_hz, empty = self.spec.features.sample_rate_hz, Moments.empty(1)
         f0_moments = {name: self.spec.pitch.get(name, empty) for name in (self.source, self.target)}
         for name in (name for name, moments in f0_moments.items() if not moments.count):

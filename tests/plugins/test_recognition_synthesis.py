@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from testbed import train
 
+from models.errors import UserError
 from models.recognition import content_encoder
 from pipelines.data import dataset, input_pipeline
+from pipelines.inference import exported_model
 from plugins import recognition_synthesis
 from plugins.recognition_synthesis import Config, RecognitionSynthesis
 
@@ -69,3 +72,17 @@ def test_the_source_domain_does_not_matter_and_the_target_does(data):
 def test_configurations_that_mean_nothing_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         Config(**changes)
+
+
+def test_any_voice_is_a_source(data, speech_records, tmp_path, features_only):
+    run_dir = str(tmp_path / "run")
+    train(run_dir, speech_records, "recognition_synthesis", steps=1, **SIZES).fit()
+    model, (first, second) = exported_model.Model(run_dir), data.spec.domains
+    assert model.any_source
+    assert model.translation(second)[0] == first  # the only other one
+    x = first_batch(data, RecognitionSynthesis(Config(**SIZES), data.spec))["x"].numpy()
+    results = [model.translation(second, source)[1](x) for source in (None, first, second)]
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+    with pytest.raises(UserError, match="no such domain"):
+        model.translation("nobody")
