@@ -81,7 +81,9 @@ def test_a_clip_becomes_a_clip_of_the_same_length_with_each_inverter(speech_addr
         assert len(source) == len(result) == 5600 and rate_hz == result_rate_hz == 8000
         results.append(result)
         assert not stored_files()
-    assert not np.array_equal(results[0], results[1]) and not np.array_equal(results[1], results[2])
+    of_vocoder, of_auto, of_griffin_lim, of_source_phase = results
+    np.testing.assert_array_equal(of_auto, of_griffin_lim)  # the package has no vocoder for this front end
+    assert not np.array_equal(of_vocoder, of_auto) and not np.array_equal(of_griffin_lim, of_source_phase)
     assert page.locator("figure img").count() == 2
 
 
