@@ -62,6 +62,7 @@ def test_the_export_describes_itself(exported, speech_run):
 def test_an_unknown_signature_is_refused_at_export(speech_run, speech_records):
     class Strange:
         spec, context = exported_model.Model(speech_run).spec, 0
+        ANY_SOURCE = False
 
         def networks(self):
             return []
