@@ -53,7 +53,7 @@ def test_the_keys_of_every_command_exist(page, name, arguments):
     given = [(flag.partition("=")[0], flag.partition("=")[2]) for flag in arguments]
     pairs = [value for flag, value in given if flag == "--set"]
     if name == "train":
-        plugin = plugins.load(dict(given)["--plugin"])
+        plugin = plugins.load(dict(given).get("--plugin", plugins.default("audio", 2)))
         config.override(plugin.Config(), pairs)
     elif pairs:
         known = [config.KINDS[kind] for kind in ("audio", "image")]

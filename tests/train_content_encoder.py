@@ -4,7 +4,7 @@
         --output=models/recognition/content_encoder.npz
 
 The folders hold files of LibriSpeech: the name of a file begins with its speaker. Every N-th speaker is held out. The
-teacher (`tests.phone_recogniser`) hears each recording as it is, the student its log-mels with another voice, filter,
+teacher (`tests.phone_recogniser`) gets each recording as it is, the student its log-mels with another voice, filter,
 level, noise and band width. The first convolution starts as the teacher's after a linear map from this project's
 log-mels to the teacher's. `--examples` names a file that keeps the log-mels and the teacher's log-probabilities for
 the next stage. Then prints how far the student is from the teacher on the held-out speakers: frames whose most
