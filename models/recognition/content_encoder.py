@@ -52,12 +52,9 @@ def content_vectors(log_probabilities: tf.Tensor, weights: conformer.Weights) ->
 
 def encode(log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """Content `[batch, frames, 64]` of log-mels `[batch, frames, mels]` of a front end, of recordings at its level."""
-    content = content_vectors(logits(to_encoder_log_mels(log_mels, spec), encoder_weights()), encoder_weights())
-    return (
-        content
-        if spec == SPEC
-        else resample_frames(content, SPEC.frame_rate_hz / spec.frame_rate_hz, tf.shape(log_mels)[1])
-    )
+    weights = read_weights(WEIGHTS)
+    content = content_vectors(logits(to_encoder_log_mels(log_mels, spec), weights), weights)
+    return to_frames(content, spec, tf.shape(log_mels)[1])
 
 
 def to_encoder_log_mels(log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
@@ -72,6 +69,12 @@ def to_encoder_log_mels(log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
         return bands
     frames = tf.cast(tf.math.ceil(tf.cast(tf.shape(log_mels)[1], tf.float32) / ratio), tf.int32)
     return resample_frames(bands, ratio, frames)
+
+
+def to_frames(x: tf.Tensor, spec: AudioSpec, frames: tf.Tensor) -> tf.Tensor:
+    """Frames of the encoder `[batch, any, size]` interpolated to as many frames of a front end."""
+    ratio = SPEC.frame_rate_hz / spec.frame_rate_hz
+    return x if ratio == 1 else resample_frames(x, ratio, frames)
 
 
 def resample_frames(x: tf.Tensor, ratio: float, frames: tf.Tensor) -> tf.Tensor:
@@ -93,7 +96,7 @@ def band_interpolation(spec: AudioSpec) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.cache
-def encoder_weights() -> dict[str, np.ndarray]:
-    """Weights of the package, float32."""
-    with (importlib.resources.files(__package__) / WEIGHTS).open("rb") as file, np.load(file) as weights:
-        return {name: weights[name].astype(np.float32) for name in weights.files}
+def read_weights(name: str) -> dict[str, np.ndarray]:
+    """Weights of a file of this package, float32."""
+    with (importlib.resources.files(__package__) / name).open("rb") as file, np.load(file) as weights:
+        return {key: weights[key].astype(np.float32) for key in weights.files}

@@ -8,9 +8,6 @@ stretched at random, which moves F0 by a known factor.
 
 from __future__ import annotations
 
-import functools
-import importlib.resources
-
 import numpy as np
 import tensorflow as tf
 
@@ -53,11 +50,9 @@ def decode(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def track(log_mels: tf.Tensor, spec: AudioSpec) -> tuple[tf.Tensor, tf.Tensor]:
     """Log-F0 and probability of voicing, both `[batch, frames]`, for log-mels of a front end, of any length."""
-    values = logits(content_encoder.to_encoder_log_mels(log_mels, spec), encoder_weights())
-    if spec.frame_rate_hz != content_encoder.SPEC.frame_rate_hz:
-        ratio = content_encoder.SPEC.frame_rate_hz / spec.frame_rate_hz
-        values = content_encoder.resample_frames(values, ratio, tf.shape(log_mels)[1])
-    return decode(values)
+    x = content_encoder.to_encoder_log_mels(log_mels, spec)
+    values = logits(x, content_encoder.read_weights(WEIGHTS))
+    return decode(content_encoder.to_frames(values, spec, tf.shape(log_mels)[1]))
 
 
 def relative(log_f0: tf.Tensor, voicing: tf.Tensor, width: int) -> tf.Tensor:
@@ -71,10 +66,3 @@ def relative(log_f0: tf.Tensor, voicing: tf.Tensor, width: int) -> tf.Tensor:
 def context(spec: AudioSpec) -> int:
     """Frames on either side on which F0 depends, at the rate of a front end."""
     return int(np.ceil(CONTEXT_FRAMES * spec.frame_rate_hz / content_encoder.SPEC.frame_rate_hz)) + 2
-
-
-@functools.cache
-def encoder_weights() -> dict[str, np.ndarray]:
-    """Weights of the package, float32."""
-    with (importlib.resources.files(__package__) / WEIGHTS).open("rb") as file, np.load(file) as weights:
-        return {name: weights[name].astype(np.float32) for name in weights.files}

@@ -73,6 +73,6 @@ def test_resampled_frames_are_interpolated():
 
 
 def test_weights_are_in_the_package_and_small():
-    weights = content_encoder.encoder_weights()
+    weights = content_encoder.read_weights(content_encoder.WEIGHTS)
     assert weights["components"].shape == (190, content_encoder.COMPONENTS)
     assert 1.5e6 < sum(value.size for value in weights.values()) < 3e6
