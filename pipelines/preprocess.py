@@ -38,7 +38,11 @@ def define_flags() -> None:
     flags.DEFINE_float("val_fraction", 0.05, "Fraction of the sources in the validation split, 0 to 1.", 0.0, 1.0)
     flags.DEFINE_float("test_fraction", 0.05, "Fraction of the sources in the test split, 0 to 1.", 0.0, 1.0)
     flags.DEFINE_enum(
-        "split_by", "file", ["file", "parent"], "Unit of the split: single files, or all files of a parent folder."
+        "split_by",
+        "file",
+        ["file", "parent", "prefix"],
+        "Unit of the split: single files, all files of a parent folder, or all files whose names are equal up to the "
+        "first hyphen or underscore, such as the speakers of LibriSpeech.",
     )
     flags.DEFINE_string(
         "reject_outliers_with", "", "RUN with an outlier detector of explore --do=outliers; its outliers are left out."

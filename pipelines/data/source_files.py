@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import posixpath
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -132,17 +133,24 @@ def recording_id(identifier: str) -> str:
 
 
 def split_key(relative: str, folder: str, split_by: str, seed: int) -> str:
-    """Return the key that decides on the split of a file: its path without extension, or its folder.
+    """Return the key that decides on the split of a file: its path without extension, its folder, or its prefix.
 
     Parallel files that differ only in extension, or in the Unicode form of accents, have the same key.
 
     Args:
       relative: path relative to the root of the domain.
       folder: name of the root folder.
-      split_by: "file" or "parent".
+      split_by: "file", "parent", or "prefix": the name up to the first hyphen or underscore, whatever the folder.
       seed: random seed of the split.
+
+    >>> split_key("f/103-1240-0000.flac", "f", "prefix", 0)
+    '0:103'
     """
-    group = posixpath.splitext(relative)[0] if split_by == "file" else posixpath.dirname(relative) or folder
+    group = posixpath.splitext(relative)[0]
+    if split_by == "parent":
+        group = posixpath.dirname(relative) or folder
+    elif split_by == "prefix":
+        group = re.split("[-_]", posixpath.basename(group))[0]
     return f"{seed}:{unicodedata.normalize('NFC', group)}"
 
 

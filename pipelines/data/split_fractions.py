@@ -24,7 +24,7 @@ def adjust_fractions(
     Args:
       domains: the domains.
       requested: requested fractions for validation and test; 0 stays 0.
-      split_by: "file" or "parent".
+      split_by: "file", "parent" or "prefix".
       seed: random seed of the split.
     """
     val, test = requested

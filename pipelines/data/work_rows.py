@@ -18,7 +18,7 @@ def work_rows(
       domains: the domains.
       kind: "audio" or "image".
       fractions: fractions of the sources for validation and test.
-      split_by: "file" or "parent".
+      split_by: "file", "parent" or "prefix".
       seed: random seed of the split.
     """
     for domain in domains:

@@ -35,7 +35,7 @@ class PreprocessJob:
       domains: input files by domain.
       data_dir: output directory of the shards.
       fractions: fractions of the sources for validation and test.
-      split_by: "file", or "parent" to keep the files of a folder in one split.
+      split_by: unit of the split: "file", "parent" (folder) or "prefix" (of the file name).
       seed: random seed of the split.
       reject: run whose outlier detector refuses files; empty for none.
       waveforms: whether records of speech also store the samples.

@@ -59,3 +59,12 @@ def test_files_of_one_folder_share_a_split_with_split_by_parent(tree, tmp_path):
         for row in survey(folder, split_by):
             splits.setdefault(pathlib.Path(row.path).parent, set()).add(row.split)
         assert (max(map(len, splits.values())) == 1) is together
+
+
+def test_files_of_one_prefix_share_a_split_with_split_by_prefix(tree):
+    places = (("a", "-1"), ("b", "_2"), ("a", "_3"), ("b", ""))
+    splits = {}
+    for row in survey(tree(*(f"{folder}/{n}{rest}.wav" for n in range(10, 40) for folder, rest in places)), "prefix"):
+        splits.setdefault(pathlib.Path(row.path).name[:2], set()).add(row.split)
+    assert len(splits) == 30 and max(map(len, splits.values())) == 1
+    assert set().union(*splits.values()) == {"train", "val", "test"}
