@@ -69,3 +69,8 @@ def test_links_between_pages_lead_somewhere(page):
 
 def test_the_readme_is_short():
     assert (pathlib.Path(ROOT) / "README.md").read_text().count("\n") <= LONGEST_README
+
+
+@pytest.mark.parametrize("page", [*PAGES, pathlib.Path(ROOT) / "BUILD_NOTES.md"], ids=lambda page: page.name)
+def test_no_page_has_marks_of_an_unresolved_merge(page):
+    assert not re.findall(r"^(?:<{7}|={7}|>{7})(?: |$)", page.read_text(), re.MULTILINE)
