@@ -44,7 +44,12 @@ def stretch(log_mels: tf.Tensor, index: tf.Tensor, spec: AudioSpec, *, largest: 
 
 def random_filter(log_mels: tf.Tensor, rng: StatelessRng, *, deviation: float) -> tf.Tensor:
     """Log-mels through a random smooth filter with that standard deviation of its log gain at each knot."""
-    bands = log_mels.shape[-1]
+    gains = deviation * rng.stream("filter").normal(1, FILTER_KNOTS)
+    return log_mels + tf.matmul(gains, filter_knots(log_mels.shape[-1]))
+
+
+@functools.lru_cache(maxsize=8)
+def filter_knots(bands: int) -> np.ndarray:
+    """Matrix `[FILTER_KNOTS, bands]` that interpolates log gains at the knots to the bands."""
     position = np.linspace(0, FILTER_KNOTS - 1, bands)
-    knots = np.float32([np.interp(position, np.arange(FILTER_KNOTS), row) for row in np.eye(FILTER_KNOTS)])
-    return log_mels + deviation * tf.matmul(rng.stream("filter").normal(1, FILTER_KNOTS), knots)
+    return np.float32([np.interp(position, np.arange(FILTER_KNOTS), row) for row in np.eye(FILTER_KNOTS)])

@@ -10,19 +10,31 @@ import tensorflow as tf
 from models import augment
 from models.features import broken_images
 from models.features.spec import Spec
+from models.recognition import voice_perturbation
 from models.stateless_random import StatelessRng
 
 CROP_FRAMES = 96  # maximum length of a training example
 MAX_LEVEL_SHIFT = 0.7  # nepers; random gain, so that loudness does not identify a domain
+FILTER_DEVIATION = 0.3  # nepers; random smooth filter, so that a microphone or an inverter does not identify one
+NOISE_PROBABILITY, NOISE_RANGE = 0.3, (2.0, 5.0)  # and levels in nepers below the loud frames
 MAX_SIDE = 128  # pixels; larger images are averaged over cells before they are classified
 
 Examples = Mapping[str, Sequence[np.ndarray]]  # domain to features: log-mels of any length, or images in [-1, 1]
 
 
 def speech_view(x: np.ndarray, spec: Spec, rng: np.random.Generator) -> np.ndarray:
-    """Return normalised log-mels of `CROP_FRAMES` frames: an excerpt of `x`, or its repetition, with a random gain."""
+    """Return normalised log-mels of `CROP_FRAMES` frames: an excerpt of `x`, or its repetition, altered at random.
+
+    The alterations are a gain, a smooth filter and stationary noise.
+    """
     start = rng.integers(max(1, len(x) - CROP_FRAMES + 1))
     crop = tile(x[start : start + CROP_FRAMES])
+    knots = voice_perturbation.filter_knots(crop.shape[1])
+    crop = crop + rng.normal(0, FILTER_DEVIATION, len(knots)) @ knots
+    if rng.random() < NOISE_PROBABILITY:
+        level = np.quantile(crop.mean(axis=1), 0.9) - rng.uniform(*NOISE_RANGE)
+        noise = level + rng.normal(0, 1, len(knots)) @ knots + 0.45 * rng.normal(size=crop.shape)
+        crop = 0.5 * np.logaddexp(2 * crop, 2 * noise)
     shifted = np.maximum(crop + rng.uniform(-MAX_LEVEL_SHIFT, MAX_LEVEL_SHIFT), spec.features.log_floor)
     return normalise(shifted, spec)
 

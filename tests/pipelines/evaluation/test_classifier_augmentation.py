@@ -3,6 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+from models.features.audio_spec import AudioSpec
+from models.features.spec import Spec
+from models.features.stats import Moments
 from pipelines.evaluation import classifier_augmentation
 
 
@@ -28,3 +31,20 @@ def test_augmented_images_depend_on_step_and_seed_only(rng):
     np.testing.assert_array_equal(first, again)
     for other in (x.numpy(), other_step, other_seed):
         assert np.abs(first - other).max() > 0.1
+
+
+def test_views_of_a_recording_differ_in_level_spectrum_and_noise():
+    features = AudioSpec.at(16000)
+    rng = np.random.default_rng(0)
+    recording = rng.normal(-2.0, 1.0, (150, features.n_mels)) - 4.0 * (np.arange(150) % 40 < 10)[:, None]
+    spec = Spec(features, ("a",), {"a": Moments.of(recording)})
+    moments = spec.moments["a"]
+    views = [classifier_augmentation.speech_view(recording, spec, rng) * moments.std + moments.mean for _ in range(40)]
+    assert {view.shape for view in views} == {(classifier_augmentation.CROP_FRAMES, features.n_mels)}
+    spectra = np.array([view.mean(axis=0) for view in views])
+    assert spectra.mean(axis=1).std() > 0.2  # gains
+    tilts = spectra[:, :20].mean(axis=1) - spectra[:, -20:].mean(axis=1)
+    assert tilts.std() > 0.2  # filters
+    ranges = np.array([np.ptp(view.mean(axis=1)) for view in views])
+    assert ranges.min() < 0.8 * ranges.max()  # noise fills the pauses of some
+    assert min(view.min() for view in views) >= features.log_floor - 1e-6
