@@ -10,9 +10,10 @@ MAX_TALL_FILTERS = 4  # convolutions with fewer filters are computed as :class:`
 NORM_EPSILON = 1e-5  # with a smaller one, near-constant input (silence, flat colour) gives NaN gradients
 
 
-def gated_conv1d(x, channels: int, kernel: int, *, dilation: int = 1, strides: int = 1):
+def gated_conv1d(x, channels: int, kernel: int, *, dilation: int = 1, strides: int = 1, name: str | None = None):
     """Convolution over time with a gated linear unit."""
-    return gated(keras.layers.Conv1D(2 * channels, kernel, strides=strides, dilation_rate=dilation, padding="same")(x))
+    options = {"strides": strides, "dilation_rate": dilation, "padding": "same", "name": name}
+    return gated(keras.layers.Conv1D(2 * channels, kernel, **options)(x))
 
 
 def gated(x):
@@ -52,13 +53,13 @@ class Gain(keras.layers.Layer):
         return x * tf.cast(self.gain, x.dtype)
 
 
-def frame_norm(x):
+def frame_norm(x, name: str | None = None):
     """Layer normalisation of every frame over its channels.
 
     Unlike with instance normalisation over time, the result for a frame does not depend on the length of the clip or
     on the silence in it, so that the chunks of a long recording are consistent.
     """
-    return keras.layers.LayerNormalization(epsilon=NORM_EPSILON)(x)
+    return keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name=name)(x)
 
 
 class InstanceNorm(keras.layers.Layer):
@@ -110,10 +111,11 @@ def log_sigma_network(latent: int) -> keras.Model:
     return keras.Model(code, LearnedLogSigma(dtype="float32")(code), name="log_deviation")
 
 
-def film(x, condition):
+def film(x, condition, name: str | None = None):
     """Feature-wise linear modulation by a condition `[batch, n]` (FiLM, Eq. 2 of arXiv:1709.07871)."""
     shape = [-1, *[1] * (len(x.shape) - 2), x.shape[-1]]
-    scale, shift = (keras.ops.reshape(keras.layers.Dense(x.shape[-1])(condition), shape) for _ in range(2))
+    names = [name and f"{name}_{part}" for part in ("scale", "shift")]
+    scale, shift = (keras.ops.reshape(keras.layers.Dense(x.shape[-1], name=each)(condition), shape) for each in names)
     return x * (1 + scale) + shift
 
 

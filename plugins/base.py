@@ -104,6 +104,8 @@ class Plugin(tf.Module):
         `[batch, (crop_frames - 1) * hop_length]`: from the centre of the first frame to that of the last).
       MONITOR: validation metric that selects the best checkpoint (the lowest value), or None.
       ANY_SOURCE: whether `translate_to` translates any source, in whatever domain, and ignores its index.
+      DOMAIN_NETWORKS: attributes that are networks with weights of each domain; with a warm start from a run of other
+        domains they keep their initial weights.
       context: receptive field: frames on either side that one output frame of a translation, or of a vocoder, depends
         on.
 
@@ -118,6 +120,7 @@ class Plugin(tf.Module):
     BATCHES: ClassVar[Literal["unpaired", "paired", "mixed", "waveforms"]] = "mixed"
     MONITOR: ClassVar[str | None] = None
     ANY_SOURCE: ClassVar[bool] = False
+    DOMAIN_NETWORKS: ClassVar[tuple[str, ...]] = ()
     context: int = 0
 
     def __init__(self, config: Config, spec: Spec):
@@ -164,6 +167,10 @@ class Plugin(tf.Module):
                 if isinstance(value, keras.Model):
                     networks.setdefault(id(value), value)
         return list(networks.values())
+
+    def statistics(self) -> list[tf.Variable]:
+        """Variables beside the networks on which the signatures depend, such as running means; none by default."""
+        return []
 
     def optimizers(self) -> list[Optimizer]:
         """The plugin's optimizers of class :class:`Optimizer`; Keras optimizers are not among them."""

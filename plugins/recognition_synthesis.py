@@ -2,8 +2,9 @@
 
 A recogniser of phonemes, which is part of the package and not trained here, gives the content of every frame, another
 network F0 and voicing (phonetic posteriorgrams as in Sun et al. 2016, doi:10.1109/ICME.2016.7552917). A decoder learns
-from recordings of each domain to give their log-mels from content, relative F0, voicing and level. As the content
-depends little on the speaker, any voice can be the source.
+from recordings of each domain to give their log-mels from content, F0, voicing and level; it is also given the log-mels
+of the harmonics of F0. In a translation, F0 is moved to the mean of the domain. As the content depends little on the
+speaker, any voice can be the source.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from typing import Literal
 
 import tensorflow as tf
 
-from models import layers, schedules
+from models import layers, replicas, schedules
 from models.config_fields import option
 from models.losses import reconstruction, reduction, waveform
-from models.networks import speech_decoder, stargan
+from models.networks import speech_decoder
 from models.recognition import content_encoder, pitch_encoder, voice_perturbation
+from models.synthesis import harmonics, trained_decoder
 from plugins import adversarial, base
 
-PITCH_SCALE = 5.0  # of relative log-F0: a few semitones are about 1
+CENTRAL_LOG_F0, PITCH_SCALE = 5.1, 2.0  # of the voices of men and women: 164 Hz, and half an octave about 1
 LEVEL_SCALE = 0.5
-PITCH_WINDOW_S = 1.6  # on either side, over which F0 is averaged
+PITCH_WINDOW_S = 1.6  # on either side, over which the source's F0 is averaged
+PITCH_DECAY = 0.999  # of a step's share in the mean F0 of a domain
+PITCH_PRIOR_FRAMES = 0.1  # at `CENTRAL_LOG_F0`, before anything was heard
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,10 @@ class Config(adversarial.Config):
     channels: int = option(256, "channels of the decoder")
     blocks: int = option(8, "residual blocks of the decoder")
     kernel: int = option(5, "kernel size in frames of the decoder's convolutions; odd")
+    embedding: int = option(64, "length of the vector that tells the decoder which domain to speak as")
+    pretrained: bool = option(
+        True, "whether decoder and discriminator start from trained weights that are part of the package, if sizes fit"
+    )
     stretch: float = option(
         1.2, "largest factor by which pitch and formants are altered before recognition during training; 1 for none"
     )
@@ -53,7 +61,7 @@ class Config(adversarial.Config):
 
     def __post_init__(self):
         super().__post_init__()
-        base.require_at_least(self, channels=1, blocks=0, kernel=1, stretch=1)
+        base.require_at_least(self, channels=1, blocks=0, kernel=1, embedding=1, stretch=1)
         base.require_at_least(self, below=1, dropout=0)
 
 
@@ -69,31 +77,38 @@ class RecognitionSynthesis(base.Plugin):
     BATCHES = "mixed"
     MONITOR = "l1"
     ANY_SOURCE = True
+    DOMAIN_NETWORKS = ("voices",)
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
-        c = config
+        c, domains = config, len(spec.domains)
+        sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
         self.decoder = speech_decoder.speech_decoder(
-            content_encoder.COMPONENTS + 3,
-            spec.bins,
-            domains=len(spec.domains),
-            channels=c.channels,
-            blocks=c.blocks,
-            kernel=c.kernel,
+            content_encoder.COMPONENTS + 3, spec.bins, embedding=c.embedding, **sizes
         )
-        self.generator_optimizer = adversarial.generator_optimizer(self, [self.decoder])
+        self.voices = speech_decoder.domain_embedding(domains, c.embedding)
         self.discriminator = self.taps = None
+        network = None
         if not schedules.is_zero(c.adversarial):
             network = speech_decoder.mel_patch_discriminator(
-                spec.bins,
-                channels=c.discriminator_channels,
-                outputs=len(spec.domains),
-                spectral_norm=c.spectral_norm,
+                spec.bins, channels=c.discriminator_channels, spectral_norm=c.spectral_norm
             )
             self.taps = layers.FeatureTaps(network)
-            network = stargan.select_by_domain_label(network, len(spec.domains))
+        if c.pretrained:
+            networks = [self.decoder, self.voices, *([network] if network else [])]
+            trained_decoder.initialize(networks, spec.features)
+        self.generator_optimizer = adversarial.generator_optimizer(self, [self.decoder, self.voices])
+        if network:
             shape = spec.feature_shape(c.crop_frames)
             self.discriminator = adversarial.build_discriminator(self, network, "discriminator", shape)
+        prior = tf.tile([[CENTRAL_LOG_F0 * PITCH_PRIOR_FRAMES, PITCH_PRIOR_FRAMES]], [domains, 1])
+        self.pitch_sums = tf.Variable(  # of log-F0 over the voiced frames of each domain, and their number
+            prior, trainable=False, name="pitch_sums", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+        )
+
+    def statistics(self) -> list[tf.Variable]:
+        """The sums from which the mean F0 of each domain is computed."""
+        return [self.pitch_sums]
 
     @property
     def context(self) -> int:
@@ -115,9 +130,11 @@ class RecognitionSynthesis(base.Plugin):
         2. Update the discriminator on recorded and decoded log-mels.
         """
         step, rng = batch["step"][0], self.rng(batch, global_batch_size)
-        features = self._features(batch["x"], rng)
+        pitch = pitch_encoder.track(batch["x"], self.spec.features)
+        self._add_pitch(*pitch, batch["domain"])
+        features = self._features(batch["x"], *pitch, rng)
         with tf.GradientTape() as tape:
-            terms, examples = self._terms(self.decoder, features, batch, rng)
+            terms, examples = self._terms((self.decoder, self.voices), features, batch, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
             weights = {name: schedules.at_step(getattr(self.config, name), step) for name in values}
             total = reduction.total(values, weights)
@@ -126,27 +143,45 @@ class RecognitionSynthesis(base.Plugin):
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """The losses of :meth:`train_step` with the averaged decoder and unaltered examples, without an update."""
-        rng, decoder = self.rng(batch, global_batch_size), self.generator_optimizer.averaged(self.decoder)
-        terms, examples = self._terms(decoder, self._features(batch["x"]), batch, rng)
+        rng, pitch = self.rng(batch, global_batch_size), pitch_encoder.track(batch["x"], self.spec.features)
+        terms, examples = self._terms(self._averaged(), self._features(batch["x"], *pitch), batch, rng)
         values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
         return values | (self.discriminator.losses(*examples, rng) if self.discriminator else {})
 
-    def _terms(self, decoder, features: tf.Tensor, batch: base.Batch, rng) -> tuple[dict, tuple]:
-        """Losses `[batch]` of the decoder by name; recorded and decoded log-mels with their domain labels."""
+    def _averaged(self) -> tuple:
+        """Decoder and domain embedding with the moving averages of their weights, if these are kept."""
+        return tuple(self.generator_optimizer.averaged(network) for network in (self.decoder, self.voices))
+
+    def _decode(self, networks: tuple, features: list[tf.Tensor], domain: tf.Tensor) -> tf.Tensor:
+        """Normalised log-mels `[batch, frames, mels]` of what :meth:`_features` returns, as each domain's speaker."""
+        decoder, voices = networks
+        return decoder([*features, voices(tf.one_hot(domain, len(self.spec.domains)))])
+
+    def _terms(self, networks: tuple, features: list[tf.Tensor], batch: base.Batch, rng) -> tuple[dict, tuple]:
+        """Losses `[batch]` of the decoder by name; recorded and decoded log-mels, normalised."""
         x = self.normalize_by_domain(batch["x"], batch["domain"])
-        label = tf.one_hot(batch["domain"], len(self.spec.domains))
-        y = decoder([features, label])
+        y = self._decode(networks, features, batch["domain"])
         terms, c = {}, self.config
         if not schedules.is_zero(c.l1):
             terms["l1"] = reconstruction.l1(x, y)
         if self.discriminator and not schedules.is_zero(c.adversarial):
-            terms["adversarial"] = self.discriminator.generator_loss((y, label), rng)
+            terms["adversarial"] = self.discriminator.generator_loss(y, rng)
         if self.discriminator and not schedules.is_zero(c.feature_matching):
             terms["feature_matching"] = waveform.feature_matching(self.taps(x), self.taps(y))
-        return terms, ((x, label), (y, label))
+        return terms, (x, y)
 
-    def _features(self, log_mels: tf.Tensor, rng=None) -> tf.Tensor:
-        """Content, relative log-F0, voicing and level of every frame `[batch, frames, 67]`; altered with `rng`."""
+    def _features(self, log_mels: tf.Tensor, log_f0: tf.Tensor, voicing: tf.Tensor, rng=None) -> list[tf.Tensor]:
+        """What the decoder is given of every frame.
+
+        Args:
+          log_mels: whose content and level they are, `[batch, frames, mels]`.
+          log_f0: F0 to speak at (natural logarithm, Hz), `[batch, frames]`.
+          voicing: probability that a frame is voiced, likewise.
+          rng: alters the content at random, in training.
+
+        Returns:
+          Content, log-F0, voicing and level `[batch, frames, 67]`, and the log-mels of the harmonics.
+        """
         spec, altered = self.spec.features, log_mels
         if rng is not None and self.config.stretch > 1:
             altered = voice_perturbation.stretch(
@@ -156,21 +191,37 @@ class RecognitionSynthesis(base.Plugin):
         if rng is not None and self.config.dropout:
             kept = rng.stream("dropout").uniform(1, content.shape[-1]) >= self.config.dropout
             content *= tf.cast(kept, content.dtype)
-        log_f0, voicing = pitch_encoder.track(log_mels, spec)
-        pitch = PITCH_SCALE * pitch_encoder.relative(log_f0, voicing, self._pitch_window())
+        pitch = PITCH_SCALE * voicing * (log_f0 - CENTRAL_LOG_F0)
         level = LEVEL_SCALE * (0.5 * tf.reduce_logsumexp(2 * log_mels, axis=-1))
-        return tf.concat([content, tf.stack([pitch, voicing, level], axis=-1)], axis=-1)
+        features = tf.concat([content, tf.stack([pitch, voicing, level], axis=-1)], axis=-1)
+        return [features, voicing[..., None] * harmonics.log_mels(log_f0, spec)]
+
+    def _add_pitch(self, log_f0: tf.Tensor, voicing: tf.Tensor, domain: tf.Tensor) -> None:
+        """Count the voiced frames of a training step in the mean F0 of their domains."""
+        sums = tf.stack([tf.reduce_sum(voicing * log_f0, axis=1), tf.reduce_sum(voicing, axis=1)], axis=-1)
+        sums = replicas.all_reduce_sum(tf.math.unsorted_segment_sum(sums, domain, len(self.spec.domains)))
+        self.pitch_sums.assign(PITCH_DECAY * self.pitch_sums + sums)
+
+    def _pitch_in_domain(self, log_f0: tf.Tensor, voicing: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
+        """Log-F0 moved so that its local mean is the mean of a domain (mean-variance transformation, without variance).
+
+        The mean is over `PITCH_WINDOW_S` on either side, so that chunks of a long recording agree.
+        """
+        sums = tf.gather(self.pitch_sums, domain)
+        return log_f0 + (sums[:, :1] / sums[:, 1:]) - pitch_encoder.local_mean(log_f0, voicing, self._pitch_window())
 
     def signatures(self) -> dict:
         """`translate_to`, from any voice to a domain given by its index, at any length."""
-        decoder, count = self.generator_optimizer.averaged(self.decoder), len(self.spec.domains)
+        networks = self._averaged()
         source, target = (tf.TensorSpec([], tf.int32, name) for name in ("source", "target"))
 
         @tf.function(input_signature=[self.features_in(), source, target], autograph=False)
         def translate_to(features, source, target):
             del source  # any voice
             domain = tf.zeros([tf.shape(features)[0]], tf.int32) + target
-            y = decoder([self._features(features), tf.one_hot(domain, count)])
+            log_f0, voicing = pitch_encoder.track(features, self.spec.features)
+            log_f0 = self._pitch_in_domain(log_f0, voicing, domain)
+            y = self._decode(networks, self._features(features, log_f0, voicing), domain)
             return self.denormalize_by_domain(y, domain)
 
         return {"translate_to": translate_to}

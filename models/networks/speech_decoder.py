@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 
 from models import layers
 from models.spectral_norm import SpectralConv2D
 
 
-def speech_decoder(features: int, bins: int, *, domains: int, channels: int, blocks: int, kernel: int) -> keras.Model:
-    """Gated residual convolutions over time, conditioned on a domain label by FiLM.
+def domain_embedding(domains: int, size: int) -> keras.Model:
+    """Embeddings `[batch, size]` of domain labels `[batch, domains]`, zero at first."""
+    label = keras.Input((domains,), name="domain")
+    table = keras.layers.Dense(size, use_bias=False, kernel_initializer="zeros", name="table")
+    return keras.Model(label, table(label), name="domain_embedding")
+
+
+def speech_decoder(features: int, bins: int, *, embedding: int, channels: int, blocks: int, kernel: int) -> keras.Model:
+    """Gated residual convolutions over time, conditioned on the embedding of a voice by FiLM.
+
+    Every layer has a name of its own, by which trained weights are found. `harmonics` and `log_mels` depend on the
+    front end, all others on the sizes only.
 
     Args:
-      features: of a frame of the input `[batch, frames, features]`.
-      bins: mel bands of the output `[batch, frames, bins]`.
-      domains: length of the label `[batch, domains]`.
+      features: of a frame of the first input `[batch, frames, features]`.
+      bins: mel bands of the second input, the log-mels of the harmonics of F0, and of the output
+        `[batch, frames, bins]`.
+      embedding: length of the third input, `[batch, embedding]`.
       channels: width.
       blocks: residual blocks, each of one gated convolution.
       kernel: width of a convolution, in frames.
     """
-    x, label = keras.Input((None, features), name="features"), keras.Input((domains,), name="domain")
-    h = keras.layers.Conv1D(channels, kernel, padding="same")(x)
-    for _ in range(blocks):
-        h = h + layers.gated_conv1d(layers.film(layers.frame_norm(h), label), channels, kernel)
-    last = keras.layers.Conv1D(bins, kernel, padding="same", dtype="float32")
-    return keras.Model([x, label], last(layers.film(layers.frame_norm(h), label)), name="speech_decoder")
+    x, tones = keras.Input((None, features), name="features"), keras.Input((None, bins), name="tones")
+    voice = keras.Input((embedding,), name="voice")
+    conv = functools.partial(keras.layers.Conv1D, kernel_size=kernel, padding="same")
+    h = conv(channels, name="input")(x) + conv(channels, use_bias=False, name="harmonics")(tones)
+    for n in range(blocks):
+        name = f"block_{n}"
+        inner = layers.film(layers.frame_norm(h, f"{name}_norm"), voice, f"{name}_film")
+        h = h + layers.gated_conv1d(inner, channels, kernel, name=name)
+    h = layers.film(layers.frame_norm(h, "output_norm"), voice, "output_film")
+    return keras.Model([x, tones, voice], conv(bins, dtype="float32", name="log_mels")(h), name="speech_decoder")
 
 
 def speech_decoder_context(*, blocks: int, kernel: int) -> int:
@@ -32,11 +49,14 @@ def speech_decoder_context(*, blocks: int, kernel: int) -> int:
     return (blocks + 2) * (kernel // 2)
 
 
-def mel_patch_discriminator(bins: int, *, channels: int, outputs: int, spectral_norm: bool = False) -> keras.Model:
-    """Logits `[batch, frames / 4, bins / 8, outputs]` of patches of log-mels, the features of each layer tapped."""
+def mel_patch_discriminator(bins: int, *, channels: int, spectral_norm: bool = False) -> keras.Model:
+    """Logits `[batch, frames / 4, bins / 8, 1]` of patches of log-mels, the features of each layer tapped."""
     conv = SpectralConv2D if spectral_norm else keras.layers.Conv2D
     x = keras.Input((None, bins), name="mels")
     h = keras.ops.expand_dims(x, -1)
-    for width, kernel, strides in ((1, (3, 5), (1, 2)), (2, (3, 5), (2, 2)), (4, (3, 5), (2, 2)), (4, (3, 3), (1, 1))):
-        h = layers.FeatureTap()(layers.leaky_relu(conv(width * channels, kernel, strides, padding="same")(h)))
-    return keras.Model(x, conv(outputs, 3, padding="same", dtype="float32")(h), name="mel_patch_discriminator")
+    sizes = ((1, (3, 5), (1, 2)), (2, (3, 5), (2, 2)), (4, (3, 5), (2, 2)), (4, (3, 3), (1, 1)))
+    for n, (width, kernel, strides) in enumerate(sizes):
+        layer = conv(width * channels, kernel, strides, padding="same", name=f"conv_{n}")
+        h = layers.FeatureTap()(layers.leaky_relu(layer(h)))
+    logits = conv(1, 3, padding="same", dtype="float32", name="logits")
+    return keras.Model(x, logits(h), name="mel_patch_discriminator")

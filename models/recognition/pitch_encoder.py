@@ -55,12 +55,12 @@ def track(log_mels: tf.Tensor, spec: AudioSpec) -> tuple[tf.Tensor, tf.Tensor]:
     return decode(content_encoder.to_frames(values, spec, tf.shape(log_mels)[1]))
 
 
-def relative(log_f0: tf.Tensor, voicing: tf.Tensor, width: int) -> tf.Tensor:
-    """Log-F0 `[batch, frames]` less its mean over the voiced frames up to `width` away; 0 where unvoiced."""
+def local_mean(log_f0: tf.Tensor, voicing: tf.Tensor, width: int) -> tf.Tensor:
+    """Mean of log-F0 `[batch, frames]` up to `width` away, weighted by `voicing`; the frame's own if none is voiced."""
     weighted = tf.stack([voicing * log_f0, voicing], axis=-1)
     sums = tf.cumsum(tf.pad(weighted, [[0, 0], [width + 1, width], [0, 0]]), axis=1)
     totals = sums[:, 2 * width + 1 :] - sums[:, : -2 * width - 1]
-    return voicing * (log_f0 - totals[..., 0] / (totals[..., 1] + 1e-3))
+    return (totals[..., 0] + 1e-3 * log_f0) / (totals[..., 1] + 1e-3)
 
 
 def context(spec: AudioSpec) -> int:

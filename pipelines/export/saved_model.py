@@ -26,6 +26,7 @@ class ExportModule(tf.Module):
         self.kept = [v.value for network in plugin.networks() for v in network.variables]
         self.vocoder = universal.find(plugin.spec.features) if plugin.spec.kind == "audio" else None
         self.vocoder_weights = [v.value for v in self.vocoder.network.variables] if self.vocoder else []
+        self.statistics = plugin.statistics()
         self.averages = [o.average for o in plugin.optimizers() if o.average is not None]
         description = {"run": config.to_json(run), "spec": config.spec_to_json(plugin.spec), "context": plugin.context}
         description["any_source"] = plugin.ANY_SOURCE

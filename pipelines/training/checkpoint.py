@@ -111,19 +111,24 @@ class Checkpointer:
 def warm_start(plugin: base.Plugin, run_dir: str) -> None:
     """Load the networks of another run into a plugin and reset its optimizers.
 
+    If the other run has other domains, `DOMAIN_NETWORKS` of the plugin are not loaded.
+
     Raises:
       UserError: the other run has no checkpoint, or networks of other names or sizes.
     """
     newest = tf.train.latest_checkpoint(posixpath.join(run_dir, "checkpoints"))
     if newest is None:
         raise UserError(f"{run_dir} has no checkpoint for --warm_start")
+    other = run_directory.read_run(run_dir)
+    same_domains = other is None or list(other.spec["domains"]) == list(plugin.spec.domains)
+    excluded = () if same_domains else plugin.DOMAIN_NETWORKS
     try:
         with _as_os_error(newest):
             names = version_0_1.former_names if version_0_1.is_version_0_1(newest) else lambda _: {}
-            status = tf.train.Checkpoint(plugin=checkpoint_tree(plugin, NETWORKS, names)).restore(newest)
+            tree = checkpoint_tree(plugin, NETWORKS, names, excluded=excluded)
+            status = tf.train.Checkpoint(plugin=tree).restore(newest)
             status.expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError) as error:
-        other = run_directory.read_run(run_dir)
         origin = f"plugin {other.plugin}" if other else "no config.json"
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{run_dir} ({origin}) has other networks than this run: {reason}") from None
@@ -139,6 +144,8 @@ def to_single_precision(plugin: base.Plugin, run: run_directory.Run) -> base.Plu
     for old, new in zip(plugin.networks(), twin.networks(), strict=True):
         for ours, theirs in zip(new.variables, old.variables, strict=True):
             ours.assign(theirs)
+    for old, new in zip(plugin.statistics(), twin.statistics(), strict=True):
+        new.assign(old)
     for old, new in zip(plugin.optimizers(), twin.optimizers(), strict=True):
         if old.average is not None:
             new.average.assign(old.average)

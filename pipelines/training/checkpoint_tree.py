@@ -5,7 +5,7 @@ TensorFlow identifies a variable in a checkpoint by the path of attributes that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import keras
 import tensorflow as tf
@@ -15,13 +15,20 @@ NETWORKS = (keras.Model,)
 EVERYTHING = (tf.Variable, keras.layers.Layer, keras.optimizers.Optimizer)
 
 
-def checkpoint_tree(value, leaves: tuple[type, ...], names: Callable[[type], Mapping[str, str]] = lambda _: {}):
+def checkpoint_tree(
+    value,
+    leaves: tuple[type, ...],
+    names: Callable[[type], Mapping[str, str]] = lambda _: {},
+    *,
+    excluded: Collection[str] = (),
+):
     """The leaves in a module, mapping or sequence, under the paths that they have in a checkpoint.
 
     Args:
       value: a `tf.Module`, a mapping, a sequence, or a leaf.
       leaves: types of the objects to restore, such as `NETWORKS`.
       names: for a class of modules, its attributes whose names in the checkpoint are others.
+      excluded: attributes of `value` to leave out.
 
     Returns:
       An object for `tf.train.Checkpoint`; None where there are no leaves.
@@ -40,7 +47,7 @@ def checkpoint_tree(value, leaves: tuple[type, ...], names: Callable[[type], Map
     trees = {
         name: checkpoint_tree(child, leaves, names)
         for name, child in children.items()
-        if isinstance(name, str) and not name.startswith(TF_INTERNAL_PREFIXES)
+        if isinstance(name, str) and not name.startswith(TF_INTERNAL_PREFIXES) and name not in excluded
     }
     trees = {name: tree for name, tree in trees.items() if tree is not None}
     return tf.train.Checkpoint(**trees) if trees else None

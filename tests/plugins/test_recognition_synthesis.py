@@ -6,9 +6,11 @@ import tensorflow as tf
 from testbed import train
 
 from models.errors import UserError
-from models.recognition import content_encoder
+from models.features.spec import Spec
+from models.recognition import content_encoder, pitch_encoder
 from pipelines.data import dataset, input_pipeline
 from pipelines.inference import exported_model
+from pipelines.training import checkpoint
 from plugins import recognition_synthesis
 from plugins.recognition_synthesis import Config, RecognitionSynthesis
 
@@ -24,20 +26,29 @@ def first_batch(data, plugin):
     return next(iter(input_pipeline.batches(data, RecognitionSynthesis, plugin.config, batch_size=4)))
 
 
+def decoder_input(plugin, log_mels, rng=None):
+    return plugin._features(log_mels, *pitch_encoder.track(log_mels, plugin.spec.features), rng)
+
+
 def test_only_decoder_and_discriminator_are_trained(data):
     plugin = RecognitionSynthesis(Config(**SIZES), data.spec)
-    assert {network.name for network in plugin.networks()} == {"speech_decoder", "mel_patch_discriminator"}
+    assert {network.name for network in plugin.networks()} == {
+        "speech_decoder",
+        "domain_embedding",
+        "mel_patch_discriminator",
+    }
     alone = RecognitionSynthesis(Config(**SIZES, adversarial=0.0), data.spec)
-    assert alone.networks() == [alone.decoder]
+    assert alone.networks() == [alone.decoder, alone.voices]
     assert set(alone.eval_step(first_batch(data, alone), 4)) == {"l1"}
 
 
 def test_features_are_content_pitch_voicing_and_level(data):
     plugin = RecognitionSynthesis(Config(**SIZES), data.spec)
     batch = first_batch(data, plugin)
-    features = plugin._features(batch["x"]).numpy()
+    features, tones = (x.numpy() for x in decoder_input(plugin, batch["x"]))
     assert features.shape == (4, 32, content_encoder.COMPONENTS + 3)
-    louder = plugin._features(batch["x"] + 1.0).numpy()
+    assert tones.shape == batch["x"].shape
+    louder = decoder_input(plugin, batch["x"] + 1.0)[0].numpy()
     np.testing.assert_allclose(louder[..., -1] - features[..., -1], recognition_synthesis.LEVEL_SCALE, atol=1e-4)
     assert (features[..., -2] >= 0).all() and (features[..., -2] <= 1).all()
 
@@ -45,7 +56,11 @@ def test_features_are_content_pitch_voicing_and_level(data):
 def test_alterations_change_the_content_but_neither_pitch_nor_level(data):
     plugin = RecognitionSynthesis(Config(**SIZES), data.spec)
     batch = first_batch(data, plugin)
-    plain, altered = (plugin._features(batch["x"], rng).numpy() for rng in (None, plugin.rng(batch, 4)))
+    (plain, tones), (altered, same_tones) = (
+        decoder_input(plugin, batch["x"], rng) for rng in (None, plugin.rng(batch, 4))
+    )
+    plain, altered = plain.numpy(), altered.numpy()
+    np.testing.assert_array_equal(tones, same_tones)
     np.testing.assert_allclose(plain[..., -3:], altered[..., -3:], atol=1e-5)
     assert np.abs(plain - altered)[..., :-3].mean() > 0.01
 
@@ -68,6 +83,30 @@ def test_the_source_domain_does_not_matter_and_the_target_does(data):
     assert np.abs(results[0] - results[2]).mean() > 0.01
 
 
+def test_pitch_is_moved_to_the_mean_of_the_domain(data):
+    plugin = RecognitionSynthesis(Config(**SIZES), data.spec)
+    batch = first_batch(data, plugin)
+    for _ in range(3):
+        plugin.train_step(batch, 4)
+    log_f0, voicing = pitch_encoder.track(batch["x"], data.spec.features)
+    moved = plugin._pitch_in_domain(log_f0, voicing, batch["domain"]).numpy()
+    for domain in set(batch["domain"].numpy()):
+        rows = batch["domain"].numpy() == domain
+        frames, weights = log_f0.numpy()[rows], voicing.numpy()[rows]
+        mean = np.average(frames, weights=weights)  # the prior of one frame counts a little
+        total, count = plugin.pitch_sums[int(domain)].numpy()
+        assert total / count == pytest.approx(mean, abs=0.02)
+        for row, weight in zip(moved[rows], weights, strict=True):
+            assert np.average(row, weights=weight) == pytest.approx(mean, abs=0.05)  # windows cover the crop
+
+
+def test_pitch_of_another_register_gives_the_same_pitch(data):
+    plugin = RecognitionSynthesis(Config(**SIZES), data.spec)
+    log_f0, voicing = tf.constant([[5.0, 5.1, 5.2]]), tf.ones([1, 3])
+    low, high = (plugin._pitch_in_domain(log_f0 + shift, voicing, tf.constant([0])) for shift in (0.0, 0.7))
+    np.testing.assert_allclose(low, high, atol=1e-3)
+
+
 @pytest.mark.parametrize("changes", [{"stretch": 0.5}, {"dropout": 1.0}, {"channels": 0}])
 def test_configurations_that_mean_nothing_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
@@ -86,3 +125,18 @@ def test_any_voice_is_a_source(data, speech_records, tmp_path, features_only):
     np.testing.assert_array_equal(results[0], results[2])
     with pytest.raises(UserError, match="no such domain"):
         model.translation("nobody")
+
+
+def test_a_warm_start_adds_a_domain(data, speech_records, tmp_path):
+    train(str(tmp_path), speech_records, "recognition_synthesis", steps=1, **SIZES).fit()
+    wider = Spec(data.spec.features, (*data.spec.domains, "third"), data.spec.moments | {"third": data.spec.overall})
+    plugin = RecognitionSynthesis(Config(**SIZES, seed=7), wider)
+    kernel = plugin.decoder.get_layer("input").kernel.numpy()
+    checkpoint.warm_start(plugin, str(tmp_path))
+    loaded = plugin.decoder.get_layer("input").kernel.numpy()
+    assert np.abs(loaded - kernel).max() > 0.01
+    assert plugin.voices.get_layer("table").kernel.shape == (3, Config().embedding)
+
+    same = RecognitionSynthesis(Config(**SIZES, seed=7), data.spec)
+    checkpoint.warm_start(same, str(tmp_path))
+    assert np.abs(same.voices.get_layer("table").kernel).max() > 0

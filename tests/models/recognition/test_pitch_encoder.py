@@ -36,18 +36,24 @@ def test_noise_and_silence_are_unvoiced():
         assert voicing.mean() < 0.3
 
 
-def test_relative_f0_has_no_mean_in_its_window():
+def test_the_local_mean_is_of_voiced_frames():
     log_f0 = tf.constant([[5.0, 5.2, 5.4, 0.0]])
     voicing = tf.constant([[1.0, 1.0, 1.0, 0.0]])
-    y = pitch_encoder.relative(log_f0, voicing, 10).numpy()[0]
-    np.testing.assert_allclose(y, [-0.2, 0.0, 0.2, 0.0], atol=3e-3)
+    y = pitch_encoder.local_mean(log_f0, voicing, 10).numpy()[0]
+    np.testing.assert_allclose(y, [5.2] * 4, atol=3e-3)
 
 
-def test_relative_f0_depends_on_its_window_only():
+def test_without_voiced_frames_the_local_mean_is_the_frames_own():
+    log_f0 = tf.constant([[5.0, 5.2, 5.4]])
+    y = pitch_encoder.local_mean(log_f0, tf.zeros_like(log_f0), 1).numpy()
+    np.testing.assert_allclose(y, log_f0, atol=1e-4)
+
+
+def test_the_local_mean_depends_on_its_window_only():
     rng = np.random.default_rng(0)
     log_f0, voicing = rng.uniform(4, 6, (1, 50)), rng.random((1, 50))
     a, b = (
-        pitch_encoder.relative(tf.constant(x, tf.float32), tf.constant(voicing, tf.float32), 5).numpy()
+        pitch_encoder.local_mean(tf.constant(x, tf.float32), tf.constant(voicing, tf.float32), 5).numpy()
         for x in (log_f0, log_f0 + 3 * (np.arange(50) < 10))
     )
     np.testing.assert_allclose(a[:, 16:], b[:, 16:], atol=1e-4)

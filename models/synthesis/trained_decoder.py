@@ -1,0 +1,79 @@
+"""Trained initial weights of the decoder of `recognition_synthesis` and of its discriminator.
+
+`python -m tests.train_speech_decoder` trained them on LibriSpeech (Panayotov et al. 2015, CC BY 4.0) with the front end
+`AudioSpec.at(16000)`. From them, the decoder of a new voice learns in what it differs from the average of many voices,
+instead of learning from minutes of speech how phonemes sound. Other front ends get all weights but those of the layers
+that read or write bands of the log-mels.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import keras
+import numpy as np
+
+from models.features.audio_spec import AudioSpec
+
+SPEC = AudioSpec.at(16000)
+WEIGHTS = "speech_decoder.npz"
+FRONT_END_LAYERS = ("harmonics", "log_mels")  # of the decoder
+EMBEDDING = "domain_embedding/table/kernel"  # of which the mean over the trained voices is stored
+
+
+Weights = dict[str, np.ndarray]  # by network, layer and name, such as `speech_decoder/block_0/kernel`
+
+
+def initialize(networks: list[keras.Model], spec: AudioSpec) -> None:
+    """Assign the trained weights of the package; a network of other sizes than the trained one stays as it is.
+
+    Args:
+      networks: of `models.networks.speech_decoder`: decoder, domain embedding, all of whose rows begin as the average
+        voice, and perhaps the discriminator.
+      spec: their front end.
+    """
+    assign(networks, _package_weights(), spec)
+
+
+def assign(networks: list[keras.Model], weights: Weights, spec: AudioSpec) -> None:
+    """As :func:`initialize`, with any weights."""
+    for network in networks:
+        trained = {path: value for path, value in weights.items() if path.startswith(f"{network.name}/")}
+        variables = dict(_variables(network))
+        if variables.keys() == trained.keys() and all(_fits(variables[path], trained[path]) for path in trained):
+            for path, variable in variables.items():
+                if spec == SPEC or path.split("/")[1] not in FRONT_END_LAYERS:
+                    variable.assign(np.broadcast_to(trained[path], variable.shape))
+
+
+def write_weights(file: BinaryIO, networks: list[keras.Model]) -> None:
+    """Write the weights of all three networks in half precision."""
+    arrays = {path: variable.numpy() for network in networks for path, variable in _variables(network)}
+    arrays[EMBEDDING] = arrays[EMBEDDING].mean(axis=0, keepdims=True)
+    np.savez_compressed(file, **{path: np.float16(value) for path, value in arrays.items()})
+
+
+def read_weights(file: BinaryIO) -> Weights:
+    """Read what :func:`write_weights` has written; float32."""
+    with np.load(file) as arrays:
+        return {path: np.float32(arrays[path]) for path in arrays.files}
+
+
+@functools.cache
+def _package_weights() -> Weights:
+    with (importlib.resources.files(__package__) / WEIGHTS).open("rb") as file:
+        return read_weights(file)
+
+
+def _variables(network: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
+    """Paths and variables of a network."""
+    for layer in network.layers:
+        yield from ((f"{network.name}/{layer.name}/{v.name}", v) for v in layer.weights)
+
+
+def _fits(variable: keras.Variable, value: np.ndarray) -> bool:
+    """Whether the shapes are equal, or broadcast: of the mean embedding to all domains."""
+    return all(trained in (1, size) for trained, size in zip(value.shape, variable.shape, strict=True))
