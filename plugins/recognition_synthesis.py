@@ -14,19 +14,19 @@ from typing import Literal
 
 import tensorflow as tf
 
-from models import layers, replicas, schedules
+from models import layers, schedules
 from models.config_fields import option
 from models.losses import reconstruction, reduction, waveform
 from models.networks import speech_decoder
 from models.recognition import content_encoder, pitch_encoder, voice_perturbation
+from models.running_moments import RunningMoments
 from models.synthesis import harmonics, trained_decoder
 from plugins import adversarial, base
 
 CENTRAL_LOG_F0, PITCH_SCALE = 5.1, 2.0  # of the voices of men and women: 164 Hz, and half an octave about 1
 LEVEL_SCALE = 0.5
 PITCH_WINDOW_S = 1.6  # on either side, over which the source's F0 is averaged
-PITCH_DECAY = 0.999  # of a step's share in the mean F0 of a domain
-PITCH_PRIOR_FRAMES = 0.1  # at `CENTRAL_LOG_F0`, before anything was heard
+MAX_VARIANCE_SCALE = 1.2  # of decoded log-mels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,14 +101,14 @@ class RecognitionSynthesis(base.Plugin):
         if network:
             shape = spec.feature_shape(c.crop_frames)
             self.discriminator = adversarial.build_discriminator(self, network, "discriminator", shape)
-        prior = tf.tile([[CENTRAL_LOG_F0 * PITCH_PRIOR_FRAMES, PITCH_PRIOR_FRAMES]], [domains, 1])
-        self.pitch_sums = tf.Variable(  # of log-F0 over the voiced frames of each domain, and their number
-            prior, trainable=False, name="pitch_sums", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+        self.pitch = RunningMoments(domains, 1, mean=CENTRAL_LOG_F0, name="pitch")
+        self.decoded, self.recorded = (
+            RunningMoments(domains, spec.bins, name=name) for name in ("decoded", "recorded")
         )
 
     def statistics(self) -> list[tf.Variable]:
-        """The sums from which the mean F0 of each domain is computed."""
-        return [self.pitch_sums]
+        """Of log-F0, and of decoded and recorded log-mels, of each domain."""
+        return [moments.sums for moments in (self.pitch, self.decoded, self.recorded)]
 
     @property
     def context(self) -> int:
@@ -131,7 +131,7 @@ class RecognitionSynthesis(base.Plugin):
         """
         step, rng = batch["step"][0], self.rng(batch, global_batch_size)
         pitch = pitch_encoder.track(batch["x"], self.spec.features)
-        self._add_pitch(*pitch, batch["domain"])
+        self.pitch.add(pitch[0][..., None], batch["domain"], pitch[1])
         features = self._features(batch["x"], *pitch, rng)
         with tf.GradientTape() as tape:
             terms, examples = self._terms((self.decoder, self.voices), features, batch, rng)
@@ -139,6 +139,8 @@ class RecognitionSynthesis(base.Plugin):
             weights = {name: schedules.at_step(getattr(self.config, name), step) for name in values}
             total = reduction.total(values, weights)
         self.generator_optimizer.minimize(tape, total)
+        for moments, log_mels in zip((self.recorded, self.decoded), examples, strict=True):
+            moments.add(log_mels, batch["domain"])
         return values | (self.discriminator.train(*examples, rng, step=step) if self.discriminator else {})
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
@@ -196,19 +198,22 @@ class RecognitionSynthesis(base.Plugin):
         features = tf.concat([content, tf.stack([pitch, voicing, level], axis=-1)], axis=-1)
         return [features, voicing[..., None] * harmonics.log_mels(log_f0, spec)]
 
-    def _add_pitch(self, log_f0: tf.Tensor, voicing: tf.Tensor, domain: tf.Tensor) -> None:
-        """Count the voiced frames of a training step in the mean F0 of their domains."""
-        sums = tf.stack([tf.reduce_sum(voicing * log_f0, axis=1), tf.reduce_sum(voicing, axis=1)], axis=-1)
-        sums = replicas.all_reduce_sum(tf.math.unsorted_segment_sum(sums, domain, len(self.spec.domains)))
-        self.pitch_sums.assign(PITCH_DECAY * self.pitch_sums + sums)
-
     def _pitch_in_domain(self, log_f0: tf.Tensor, voicing: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
         """Log-F0 moved so that its local mean is the mean of a domain (mean-variance transformation, without variance).
 
         The mean is over `PITCH_WINDOW_S` on either side, so that chunks of a long recording agree.
         """
-        sums = tf.gather(self.pitch_sums, domain)
-        return log_f0 + (sums[:, :1] / sums[:, 1:]) - pitch_encoder.local_mean(log_f0, voicing, self._pitch_window())
+        mean = self.pitch.mean(domain)[..., 0]
+        return log_f0 + mean - pitch_encoder.local_mean(log_f0, voicing, self._pitch_window())
+
+    def _with_recorded_variance(self, y: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
+        """Decoded log-mels, each band's deviation raised to that of recordings, by at most `MAX_VARIANCE_SCALE`.
+
+        A decoder that minimises an error gives less variance than speech has; see Silén et al., "Ways to implement
+        global variance in statistical speech synthesis", Interspeech 2012.
+        """
+        mean, scale = self.decoded.mean(domain), self.recorded.std(domain) / self.decoded.std(domain)
+        return mean + (y - mean) * tf.clip_by_value(scale, 1.0, MAX_VARIANCE_SCALE)
 
     def signatures(self) -> dict:
         """`translate_to`, from any voice to a domain given by its index, at any length."""
@@ -222,6 +227,6 @@ class RecognitionSynthesis(base.Plugin):
             log_f0, voicing = pitch_encoder.track(features, self.spec.features)
             log_f0 = self._pitch_in_domain(log_f0, voicing, domain)
             y = self._decode(networks, self._features(features, log_f0, voicing), domain)
-            return self.denormalize_by_domain(y, domain)
+            return self.denormalize_by_domain(self._with_recorded_variance(y, domain), domain)
 
         return {"translate_to": translate_to}
