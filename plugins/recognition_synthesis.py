@@ -71,7 +71,7 @@ class RecognitionSynthesis(base.Plugin):
     Config = Config
     KINDS = ("audio",)
     PRESETS = {
-        "small": {"audio": {"steps": 1500}},
+        "small": {"audio": {"steps": 1000}},
         "full": {"audio": {"steps": 50000, "channels": 512, "batch_size": 32}},
     }
     BATCHES = "mixed"
