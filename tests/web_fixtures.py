@@ -14,6 +14,7 @@ from pipelines.web import server, workspace
 from pipelines.web.run_translators import RunTranslators
 
 HAS_GRADIO = importlib.util.find_spec("gradio") is not None
+MAX_SHUTDOWN_S = 20.0
 
 
 @pytest.fixture(scope="session")
@@ -83,10 +84,11 @@ def serve(temporary_files):
             bound = stack.enter_context(server.bind("127.0.0.1", 0))
             app = server.create_app(server.ServerOptions(run_dir=run_dir, **options), temporary_files)
             running = server.create_server(app)
-            thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})
+            thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)
             thread.start()
-            stack.callback(thread.join)
-            stack.callback(setattr, running, "should_exit", True)
+            stack.callback(thread.join, MAX_SHUTDOWN_S)
+            for flag in ("should_exit", "force_exit"):  # a browser may hold a connection open without end
+                stack.callback(setattr, running, flag, True)
             return server.page_address(bound)
 
         yield start
