@@ -70,6 +70,9 @@ def test_an_unknown_signature_is_refused_at_export(speech_run, speech_records):
         def optimizers(self):
             return []
 
+        def statistics(self):
+            return []
+
         def signatures(self):
             return {"translate_a": None}
 
