@@ -127,7 +127,8 @@ class RecognitionSynthesis(base.Plugin):
 
         1. Decode the content of altered examples with their own domain's label; update the decoder by the gradient of
            the weighted losses: L1, adversarial, feature matching (Sec. 2.3 of arXiv:2010.05646).
-        2. Update the discriminator on recorded and decoded log-mels.
+        2. Add F0 and the recorded and decoded log-mels to the moments of their domains.
+        3. Update the discriminator on recorded and decoded log-mels.
         """
         step, rng = batch["step"][0], self.rng(batch, global_batch_size)
         pitch = pitch_encoder.track(batch["x"], self.spec.features)

@@ -28,7 +28,7 @@ import PIL.Image
 
 from pipelines.evaluation import translation_quality
 from pipelines.evaluation.examples import Example
-from tests.jobs import script
+from tests.jobs import all_pairs, script
 
 GRID_COLUMNS, GRID_SIDE = 12, 96
 
@@ -84,8 +84,7 @@ def main() -> None:
     parser.add_argument("--plugin", default="")
     parser.add_argument("training", nargs="*", help="flags of train, after --")
     flags = parser.parse_args()
-    names = sorted(path.name for path in (flags.photographs / "train").iterdir())
-    pairs = [pair.split(",") for pair in flags.pair or ()] or list(itertools.combinations(names, 2))
+    pairs = all_pairs(flags.photographs / "train", flags.pair)
     plugin = [f"--plugin={flags.plugin}"] if flags.plugin else []
     for pair, seed in itertools.product(pairs, flags.seed or (0, 1, 2)):
         out = flags.output_dir / "_".join(pair) / f"seed_{seed}"

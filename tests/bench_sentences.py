@@ -31,6 +31,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tests import bench_voices
+from tests.jobs import all_pairs
 
 COLUMNS = ("target_rate", "relative_similarity", "content_error", "mcd_db")
 
@@ -93,8 +94,7 @@ def main() -> None:
     parser.add_argument("--plugin", default="recognition_synthesis")
     parser.add_argument("training", nargs="*", help="flags of train, after --")
     flags = parser.parse_args()
-    names = sorted(path.name for path in (flags.speakers / "train").iterdir())
-    pairs = [tuple(pair.split(",")) for pair in flags.pair or ()] or list(itertools.combinations(names, 2))
+    pairs = all_pairs(flags.speakers / "train", flags.pair)
     tables = collections.defaultdict(list)
     for pair, seed in itertools.product(pairs, flags.seed or (0, 1, 2)):
         out = flags.output_dir / "_".join(pair) / f"seed_{seed}"

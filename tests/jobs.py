@@ -1,5 +1,7 @@
 """What the benches share: the scripts, run as a user would, and what they took."""
 
+import itertools
+import pathlib
 import resource
 import subprocess
 import sys
@@ -15,6 +17,13 @@ def script(name: str, *arguments: str) -> tuple[float, float]:
     began, used = time.monotonic(), used_seconds()
     subprocess.run([sys.executable, "-m", f"pipelines.{name}", *arguments], check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began, used_seconds() - used
+
+
+def all_pairs(folder: pathlib.Path, chosen: list[str] | None) -> list[tuple[str, ...]]:
+    """The pairs of `--pair=A,B` flags; without any, all pairs of the names of subfolders."""
+    if chosen:
+        return [tuple(pair.split(",")) for pair in chosen]
+    return list(itertools.combinations(sorted(path.name for path in folder.iterdir()), 2))
 
 
 def used_seconds() -> float:

@@ -128,9 +128,9 @@ def main() -> None:
     plugin = RecognitionSynthesis(config, make_spec(speakers))
     if options.initial:
         with open(options.initial, "rb") as file:
-            trained_decoder.assign(
-                [plugin.decoder, plugin.discriminator.network], trained_decoder.read_weights(file), SPEC
-            )
+            fitting = trained_decoder.assign(networks(plugin), trained_decoder.read_weights(file), SPEC)
+        if len(fitting) < len(networks(plugin)):
+            parser.error(f"{options.initial} fits {', '.join(fitting) or 'no network'} only")
         plugin.generator_optimizer.reset()
     train(plugin, Batches(speakers, config), options.output)
 

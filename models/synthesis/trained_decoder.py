@@ -1,9 +1,9 @@
 """Trained initial weights of the decoder of `recognition_synthesis` and of its discriminator.
 
-`python -m tests.train_speech_decoder` trained them on LibriSpeech (Panayotov et al. 2015, CC BY 4.0) with the front end
-`AudioSpec.at(16000)`. From them, the decoder of a new voice learns in what it differs from the average of many voices,
-instead of learning from minutes of speech how phonemes sound. Other front ends get all weights but those of the layers
-that read or write bands of the log-mels.
+They were trained on LibriSpeech (Panayotov et al. 2015, CC BY 4.0) with the front end `AudioSpec.at(16000)`, by an
+earlier form of `python -m tests.train_speech_decoder` (docs/results.md lists the differences). From them, the decoder
+of a new voice learns in what it differs from the average of many voices, instead of learning from minutes of speech
+how phonemes sound. Other front ends get all weights but those of the layers that read or write bands of the log-mels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ WEIGHTS = "speech_decoder.npz"
 FRONT_END_LAYERS = ("harmonics", "log_mels")  # of the decoder
 EMBEDDING = "domain_embedding/table/kernel"  # of which the mean over the trained voices is stored
 
-
 Weights = dict[str, np.ndarray]  # by network, layer and name, such as `speech_decoder/block_0/kernel`
 
 
@@ -38,15 +37,18 @@ def initialize(networks: list[keras.Model], spec: AudioSpec) -> None:
     assign(networks, _package_weights(), spec)
 
 
-def assign(networks: list[keras.Model], weights: Weights, spec: AudioSpec) -> None:
-    """As :func:`initialize`, with any weights."""
+def assign(networks: list[keras.Model], weights: Weights, spec: AudioSpec) -> list[str]:
+    """As :func:`initialize`, with any weights; return the names of the networks that they fit."""
+    fitting = []
     for network in networks:
         trained = {path: value for path, value in weights.items() if path.startswith(f"{network.name}/")}
         variables = dict(_variables(network))
         if variables.keys() == trained.keys() and all(_fits(variables[path], trained[path]) for path in trained):
+            fitting.append(network.name)
             for path, variable in variables.items():
                 if spec == SPEC or path.split("/")[1] not in FRONT_END_LAYERS:
                     variable.assign(np.broadcast_to(trained[path], variable.shape))
+    return fitting
 
 
 def write_weights(file: BinaryIO, networks: list[keras.Model]) -> None:

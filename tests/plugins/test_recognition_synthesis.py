@@ -156,3 +156,12 @@ def test_a_warm_start_adds_a_domain(data, speech_records, tmp_path):
     same = RecognitionSynthesis(config, data.spec)
     checkpoint.warm_start(same, str(tmp_path))
     assert np.abs(same.voices.get_layer("table").kernel).max() > 0
+
+
+def test_single_precision_keeps_the_moments_of_the_domains(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "recognition_synthesis", precision="mixed_bfloat16", **SIZES)
+    made.plugin.train_step(next(made.loader.batches("train", 0)), 4)
+    twin = checkpoint.to_single_precision(made.plugin, made.run)
+    for old, new in zip(made.plugin.statistics(), twin.statistics(), strict=True):
+        np.testing.assert_array_equal(old, new)
+        assert float(tf.reduce_max(new[:, 0])) > 1  # frames, not only the prior
