@@ -18,7 +18,7 @@ from models.errors import UserError
 NEIGHBOURS = 10
 FOLDS = 10  # of cross-validation over held-out examples
 MAX_CODES = 5000  # training codes stored for the nearest-neighbour search
-TWO_SIDED = ("sharpness",)  # scores for which low values are outliers, too
+TWO_SIDED = ("sharpness", "content_change", "phoneme_entropy")  # scores for which low values are outliers, too
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

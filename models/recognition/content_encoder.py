@@ -57,6 +57,26 @@ def encode(log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     return to_frames(content, spec, tf.shape(log_mels)[1])
 
 
+def change_and_entropy(log_mels: tf.Tensor, spec: AudioSpec) -> tuple[tf.Tensor, tf.Tensor]:
+    """How phonemes follow each other and how well they are recognised, by which speech differs from other sounds.
+
+    Args:
+      log_mels: `[batch, frames, mels]` of a front end.
+      spec: the front end.
+
+    Returns:
+      Mean absolute change of the content from a frame to the next, at the encoder's frame rate, and mean entropy of the
+      tokens in nats, each `[batch]`.
+    """
+    weights = read_weights(WEIGHTS)
+    values = logits(to_encoder_log_mels(log_mels, spec), weights)
+    content, tokens = content_vectors(values, weights), tf.nn.log_softmax(values)
+    pairs = tf.maximum(tf.shape(content)[1] - 1, 1)  # of adjacent frames; a single frame changes by 0
+    change = tf.reduce_sum(tf.reduce_mean(tf.abs(content[:, 1:] - content[:, :-1]), axis=2), axis=1)
+    change /= tf.cast(pairs, tf.float32)
+    return change, -tf.reduce_mean(tf.reduce_sum(tf.exp(tokens) * tokens, axis=-1), axis=1)
+
+
 def to_encoder_log_mels(log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """Log-mels of a front end interpolated to bands and frames of `SPEC`; the floor above its highest band."""
     if spec == SPEC:
@@ -87,9 +107,9 @@ def resample_frames(x: tf.Tensor, ratio: float, frames: tf.Tensor) -> tf.Tensor:
 
 
 @functools.lru_cache(maxsize=8)
-def band_interpolation(spec: AudioSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Matrix `[mels, 80]` from the bands of a front end to those of `SPEC`, and which of the latter it covers."""
-    centres, targets = band_centres(spec), band_centres(SPEC)
+def band_interpolation(spec: AudioSpec, target: AudioSpec = SPEC) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix `[mels, target mels]` from the bands of a front end to another's, and which of the latter it covers."""
+    centres, targets = band_centres(spec), band_centres(target)
     eye = np.eye(len(centres))
     matrix = np.stack([np.interp(targets, centres, row) for row in eye])
     return matrix.astype(np.float32), targets <= spec.fmax_hz

@@ -20,6 +20,8 @@ import tensorflow as tf
 from models import outliers
 from models.errors import UserError
 from models.features import audio, image
+from models.features.audio_spec import AudioSpec
+from models.recognition import content_encoder
 from pipelines import files, stable_hash
 from pipelines.data import fingerprint
 
@@ -140,9 +142,17 @@ class UnitEncoder:
         scores = {"reconstruction": error, "mahalanobis": reference.mahalanobis(codes), "knn": reference.knn(codes)}
         if "negative_elbo" in self.model.signatures:
             scores["negative_elbo"] = self.call("negative_elbo", units)
-        return scores | {
-            "sharpness": outliers.sharpness(units / self.feature_scale, reconstructed / self.feature_scale)
-        }
+        scores["sharpness"] = outliers.sharpness(units / self.feature_scale, reconstructed / self.feature_scale)
+        if self.spec.kind == "audio":
+            batches = (units[n : n + BATCH_SIZE].astype(np.float32) for n in range(0, len(units), BATCH_SIZE))
+            values = [_change_and_entropy(batch, self.spec.features) for batch in batches]
+            scores["content_change"], scores["phoneme_entropy"] = map(np.concatenate, zip(*values, strict=True))
+        return scores
+
+
+@functools.partial(tf.function, autograph=False, reduce_retracing=True)
+def _change_and_entropy(log_mels: tf.Tensor, spec: AudioSpec) -> tuple[tf.Tensor, tf.Tensor]:
+    return content_encoder.change_and_entropy(log_mels, spec)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -76,3 +76,19 @@ def test_weights_are_in_the_package_and_small():
     weights = content_encoder.read_weights(content_encoder.WEIGHTS)
     assert weights["components"].shape == (190, content_encoder.COMPONENTS)
     assert 1.5e6 < sum(value.size for value in weights.values()) < 3e6
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050])
+def test_content_changes_more_in_a_varying_sound_than_in_noise(rate):
+    spec = AudioSpec.at(rate)
+    noise = audio.log_mel(audio.normalize_level(np.random.default_rng(0).normal(size=3 * rate), spec), spec)
+    varying, frames = log_mels(spec), 100
+    both = np.stack([varying[0, :frames], np.float32(noise[:frames])])
+    change, entropy = content_encoder.change_and_entropy(tf.constant(both), spec)
+    assert change.shape == entropy.shape == (2,)
+    assert change[0] > 1.3 * change[1] and np.all(entropy > 0) and np.all(entropy < np.log(191))
+
+
+def test_the_content_of_a_single_frame_does_not_change():
+    change, entropy = content_encoder.change_and_entropy(tf.constant(log_mels(SPEC)[:, :1]), SPEC)
+    assert change == 0 and np.isfinite(entropy)

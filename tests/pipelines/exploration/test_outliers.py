@@ -47,6 +47,7 @@ def test_speech_is_separated_from_noise_and_from_given_files(run_job, low_thresh
     numbers, rows, page = run_job("outliers", "speech", count=1, **options)
     assert set(numbers["detection"]) == {"noise", "tones", "other"}
     assert "negative_elbo" not in rows[0] and page.count("<audio") == 2
+    assert {"content_change", "phoneme_entropy"} <= set(rows[0])
 
 
 def test_too_few_held_out_files_set_no_threshold(run_job):
