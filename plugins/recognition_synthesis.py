@@ -2,9 +2,9 @@
 
 A recogniser of phonemes, which is part of the package and not trained here, gives the content of every frame, another
 network F0 and voicing (phonetic posteriorgrams as in Sun et al. 2016, doi:10.1109/ICME.2016.7552917). A decoder learns
-from recordings of each domain to give their log-mels from content, F0, voicing and level; it is also given the log-mels
-of the harmonics of F0. In a translation, F0 is moved to the mean of the domain. As the content depends little on the
-speaker, any voice can be the source.
+from recordings of each domain to give their log-mels from content, relative F0, voicing and level; to its output are
+added the log-mels of the harmonics of F0. In a translation, F0 gets mean and deviation of the domain. As the content
+depends little on the speaker, any voice can be the source.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from models import layers, schedules
 from models.config_fields import option
 from models.losses import reconstruction, reduction, waveform
 from models.networks import speech_decoder
-from models.recognition import content_encoder, pitch_encoder, voice_perturbation
+from models.recognition import content_encoder, voice_perturbation
 from models.running_moments import RunningMoments
-from models.synthesis import harmonics, trained_decoder
+from models.synthesis import harmonics, intonation, trained_decoder
 from plugins import adversarial, base
 
-CENTRAL_LOG_F0, PITCH_SCALE = 5.1, 2.0  # of the voices of men and women: 164 Hz, and half an octave about 1
+PITCH_SCALE = 5.0  # of relative log-F0: a few semitones are about 1
 LEVEL_SCALE = 0.5
-PITCH_WINDOW_S = 1.6  # on either side, over which the source's F0 is averaged
 MAX_VARIANCE_SCALE = 1.2  # of decoded log-mels
 
 
@@ -66,7 +65,7 @@ class Config(adversarial.Config):
 
 
 class RecognitionSynthesis(base.Plugin):
-    """A decoder of content, F0, voicing and level for any number of domains."""
+    """A decoder of content, intonation and level for any number of domains."""
 
     Config = Config
     KINDS = ("audio",)
@@ -101,26 +100,21 @@ class RecognitionSynthesis(base.Plugin):
         if network:
             shape = spec.feature_shape(c.crop_frames)
             self.discriminator = adversarial.build_discriminator(self, network, "discriminator", shape)
-        self.pitch = RunningMoments(domains, 1, mean=CENTRAL_LOG_F0, name="pitch")
+        self.intonation = intonation.Intonation(domains)
         self.decoded, self.recorded = (
             RunningMoments(domains, spec.bins, name=name) for name in ("decoded", "recorded")
         )
 
     def statistics(self) -> list[tf.Variable]:
-        """Of log-F0, and of decoded and recorded log-mels, of each domain."""
-        return [moments.sums for moments in (self.pitch, self.decoded, self.recorded)]
+        """Of F0, and of decoded and recorded log-mels, of each domain."""
+        return [*self.intonation.statistics(), self.decoded.sums, self.recorded.sums]
 
     @property
     def context(self) -> int:
         """Frames on either side that one output frame of a translation depends on."""
         c, front_end = self.config, self.spec.features
         decoder = speech_decoder.speech_decoder_context(blocks=c.blocks, kernel=c.kernel)
-        return decoder + max(
-            content_encoder.context(front_end), self._pitch_window() + pitch_encoder.context(front_end)
-        )
-
-    def _pitch_window(self) -> int:
-        return round(PITCH_WINDOW_S * self.spec.features.frame_rate_hz)
+        return decoder + max(content_encoder.context(front_end), intonation.context(front_end))
 
     def train_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """One step.
@@ -131,9 +125,9 @@ class RecognitionSynthesis(base.Plugin):
         3. Update the discriminator on recorded and decoded log-mels.
         """
         step, rng = batch["step"][0], self.rng(batch, global_batch_size)
-        pitch = pitch_encoder.track(batch["x"], self.spec.features)
-        self.pitch.add(pitch[0][..., None], batch["domain"], pitch[1])
-        features = self._features(batch["x"], *pitch, rng)
+        pitch = intonation.track(batch["x"], self.spec.features)
+        self.intonation.add(pitch, batch["domain"])
+        features = self._features(batch["x"], pitch, rng)
         with tf.GradientTape() as tape:
             terms, examples = self._terms((self.decoder, self.voices), features, batch, rng)
             values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
@@ -146,8 +140,8 @@ class RecognitionSynthesis(base.Plugin):
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
         """The losses of :meth:`train_step` with the averaged decoder and unaltered examples, without an update."""
-        rng, pitch = self.rng(batch, global_batch_size), pitch_encoder.track(batch["x"], self.spec.features)
-        terms, examples = self._terms(self._averaged(), self._features(batch["x"], *pitch), batch, rng)
+        rng, pitch = self.rng(batch, global_batch_size), intonation.track(batch["x"], self.spec.features)
+        terms, examples = self._terms(self._averaged(), self._features(batch["x"], pitch), batch, rng)
         values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
         return values | (self.discriminator.losses(*examples, rng) if self.discriminator else {})
 
@@ -173,17 +167,16 @@ class RecognitionSynthesis(base.Plugin):
             terms["feature_matching"] = waveform.feature_matching(self.taps(x), self.taps(y))
         return terms, (x, y)
 
-    def _features(self, log_mels: tf.Tensor, log_f0: tf.Tensor, voicing: tf.Tensor, rng=None) -> list[tf.Tensor]:
+    def _features(self, log_mels: tf.Tensor, pitch: intonation.Pitch, rng=None) -> list[tf.Tensor]:
         """What the decoder is given of every frame.
 
         Args:
           log_mels: whose content and level they are, `[batch, frames, mels]`.
-          log_f0: F0 to speak at (natural logarithm, Hz), `[batch, frames]`.
-          voicing: probability that a frame is voiced, likewise.
+          pitch: F0 to speak at.
           rng: alters the content at random, in training.
 
         Returns:
-          Content, log-F0, voicing and level `[batch, frames, 67]`, and the log-mels of the harmonics.
+          Content, relative log-F0, voicing and level `[batch, frames, 67]`, and the log-mels of the harmonics.
         """
         spec, altered = self.spec.features, log_mels
         if rng is not None and self.config.stretch > 1:
@@ -194,18 +187,10 @@ class RecognitionSynthesis(base.Plugin):
         if rng is not None and self.config.dropout:
             kept = rng.stream("dropout").uniform(1, content.shape[-1]) >= self.config.dropout
             content *= tf.cast(kept, content.dtype)
-        pitch = PITCH_SCALE * voicing * (log_f0 - CENTRAL_LOG_F0)
+        voicing, relative = pitch.voicing, PITCH_SCALE * pitch.voicing * pitch.relative
         level = LEVEL_SCALE * (0.5 * tf.reduce_logsumexp(2 * log_mels, axis=-1))
-        features = tf.concat([content, tf.stack([pitch, voicing, level], axis=-1)], axis=-1)
-        return [features, voicing[..., None] * harmonics.log_mels(log_f0, spec)]
-
-    def _pitch_in_domain(self, log_f0: tf.Tensor, voicing: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
-        """Log-F0 moved so that its local mean is the mean of a domain (mean-variance transformation, without variance).
-
-        The mean is over `PITCH_WINDOW_S` on either side, so that chunks of a long recording agree.
-        """
-        mean = self.pitch.mean(domain)[..., 0]
-        return log_f0 + mean - pitch_encoder.local_mean(log_f0, voicing, self._pitch_window())
+        features = tf.concat([content, tf.stack([relative, voicing, level], axis=-1)], axis=-1)
+        return [features, voicing[..., None] * harmonics.log_mels(pitch.log_f0, spec)]
 
     def _with_recorded_variance(self, y: tf.Tensor, domain: tf.Tensor) -> tf.Tensor:
         """Decoded log-mels, each band's deviation raised to that of recordings, by at most `MAX_VARIANCE_SCALE`.
@@ -225,9 +210,8 @@ class RecognitionSynthesis(base.Plugin):
         def translate_to(features, source, target):
             del source  # any voice
             domain = tf.zeros([tf.shape(features)[0]], tf.int32) + target
-            log_f0, voicing = pitch_encoder.track(features, self.spec.features)
-            log_f0 = self._pitch_in_domain(log_f0, voicing, domain)
-            y = self._decode(networks, self._features(features, log_f0, voicing), domain)
+            pitch = self.intonation.in_domain(intonation.track(features, self.spec.features), domain)
+            y = self._decode(networks, self._features(features, pitch), domain)
             return self.denormalize_by_domain(self._with_recorded_variance(y, domain), domain)
 
         return {"translate_to": translate_to}

@@ -9,6 +9,8 @@ import keras
 from models import layers
 from models.spectral_norm import SpectralConv2D
 
+INITIAL_GAIN = 0.3  # of harmonics in the normalised log-mels
+
 
 def domain_embedding(domains: int, size: int) -> keras.Model:
     """Embeddings `[batch, size]` of domain labels `[batch, domains]`, zero at first."""
@@ -18,9 +20,13 @@ def domain_embedding(domains: int, size: int) -> keras.Model:
 
 
 def speech_decoder(features: int, bins: int, *, embedding: int, channels: int, blocks: int, kernel: int) -> keras.Model:
-    """Gated residual convolutions over time, conditioned on the embedding of a voice by FiLM.
+    """Gated residual convolutions over time, conditioned on the embedding of a voice by FiLM; harmonics are added last.
 
-    Every layer has a name of its own, by which trained weights are found. `harmonics` and `log_mels` depend on the
+    The output is a spectral envelope plus the log-mels of the harmonics of F0, each band of these scaled by what the
+    network takes for the share of the harmonics in it. The network itself does not see F0, so that phonemes cannot be
+    guessed from it.
+
+    Every layer has a name of its own, by which trained weights are found. `log_mels` and `harmonic_gain` depend on the
     front end, all others on the sizes only.
 
     Args:
@@ -35,13 +41,16 @@ def speech_decoder(features: int, bins: int, *, embedding: int, channels: int, b
     x, tones = keras.Input((None, features), name="features"), keras.Input((None, bins), name="tones")
     voice = keras.Input((embedding,), name="voice")
     conv = functools.partial(keras.layers.Conv1D, kernel_size=kernel, padding="same")
-    h = conv(channels, name="input")(x) + conv(channels, use_bias=False, name="harmonics")(tones)
+    h = conv(channels, name="input")(x)
     for n in range(blocks):
         name = f"block_{n}"
         inner = layers.film(layers.frame_norm(h, f"{name}_norm"), voice, f"{name}_film")
         h = h + layers.gated_conv1d(inner, channels, kernel, name=name)
     h = layers.film(layers.frame_norm(h, "output_norm"), voice, "output_film")
-    return keras.Model([x, tones, voice], conv(bins, dtype="float32", name="log_mels")(h), name="speech_decoder")
+    bias = keras.initializers.Constant(INITIAL_GAIN)
+    gain = conv(bins, kernel_initializer="zeros", bias_initializer=bias, dtype="float32", name="harmonic_gain")(h)
+    y = conv(bins, dtype="float32", name="log_mels")(h) + gain * tones
+    return keras.Model([x, tones, voice], y, name="speech_decoder")
 
 
 def speech_decoder_context(*, blocks: int, kernel: int) -> int:

@@ -20,6 +20,7 @@ KERNEL = 5
 CHANNELS = 96
 LOWEST_HZ, BINS_PER_OCTAVE, BINS = 55.0, 24, 78  # up to 520 Hz
 REFINED_BINS = 3  # on either side of the most probable one, whose mean is the F0
+CENTRAL_LOG_F0 = 5.1  # of the voices of men and women: 164 Hz
 CONTEXT_FRAMES = LAYERS * (KERNEL // 2)
 WEIGHTS = "pitch_encoder.npz"
 
@@ -55,12 +56,19 @@ def track(log_mels: tf.Tensor, spec: AudioSpec) -> tuple[tf.Tensor, tf.Tensor]:
     return decode(content_encoder.to_frames(values, spec, tf.shape(log_mels)[1]))
 
 
-def local_mean(log_f0: tf.Tensor, voicing: tf.Tensor, width: int) -> tf.Tensor:
-    """Mean of log-F0 `[batch, frames]` up to `width` away, weighted by `voicing`; the frame's own if none is voiced."""
-    weighted = tf.stack([voicing * log_f0, voicing], axis=-1)
+def local_moments(log_f0: tf.Tensor, voicing: tf.Tensor, width: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and standard deviation of log-F0 up to `width` frames away, weighted by `voicing`; all `[batch, frames]`.
+
+    Where nothing is voiced, the mean is the frame's own log-F0 and the deviation 0.
+    """
+    x = log_f0 - CENTRAL_LOG_F0  # sums of small numbers are more exact
+    weighted = tf.stack([voicing * x * x, voicing * x, voicing], axis=-1)
     sums = tf.cumsum(tf.pad(weighted, [[0, 0], [width + 1, width], [0, 0]]), axis=1)
-    totals = sums[:, 2 * width + 1 :] - sums[:, : -2 * width - 1]
-    return (totals[..., 0] + 1e-3 * log_f0) / (totals[..., 1] + 1e-3)
+    totals = (
+        sums[:, 2 * width + 1 :] - sums[:, : -2 * width - 1] + 1e-3 * tf.stack([x * x, x, tf.ones_like(x)], axis=-1)
+    )
+    squares, mean = (totals[..., n] / totals[..., 2] for n in (0, 1))
+    return mean + CENTRAL_LOG_F0, tf.sqrt(tf.maximum(squares - mean * mean, 0.0))
 
 
 def context(spec: AudioSpec) -> int:

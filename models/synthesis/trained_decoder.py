@@ -3,7 +3,7 @@
 They were trained on LibriSpeech (Panayotov et al. 2015, CC BY 4.0) with the front end `AudioSpec.at(16000)`, by an
 earlier form of `python -m tests.train_speech_decoder` (docs/results.md lists the differences). From them, the decoder
 of a new voice learns in what it differs from the average of many voices, instead of learning from minutes of speech
-how phonemes sound. Other front ends get all weights but those of the layers that read or write bands of the log-mels.
+how phonemes sound. For other front ends, the layers whose outputs are bands are interpolated.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import keras
 import numpy as np
 
 from models.features.audio_spec import AudioSpec
+from models.recognition import content_encoder
 
 SPEC = AudioSpec.at(16000)
 WEIGHTS = "speech_decoder.npz"
-FRONT_END_LAYERS = ("harmonics", "log_mels")  # of the decoder
+BAND_LAYERS = ("speech_decoder/log_mels/", "speech_decoder/harmonic_gain/")  # whose outputs are bands of log-mels
 EMBEDDING = "domain_embedding/table/kernel"  # of which the mean over the trained voices is stored
 
 Weights = dict[str, np.ndarray]  # by network, layer and name, such as `speech_decoder/block_0/kernel`
@@ -28,6 +29,8 @@ Weights = dict[str, np.ndarray]  # by network, layer and name, such as `speech_d
 
 def initialize(networks: list[keras.Model], spec: AudioSpec) -> None:
     """Assign the trained weights of the package; a network of other sizes than the trained one stays as it is.
+
+    The number of mel bands may differ.
 
     Args:
       networks: of `models.networks.speech_decoder`: decoder, domain embedding, all of whose rows begin as the average
@@ -41,14 +44,24 @@ def assign(networks: list[keras.Model], weights: Weights, spec: AudioSpec) -> li
     """As :func:`initialize`, with any weights; return the names of the networks that they fit."""
     fitting = []
     for network in networks:
-        trained = {path: value for path, value in weights.items() if path.startswith(f"{network.name}/")}
+        trained = {
+            path: interpolate_bands(path, value, spec)
+            for path, value in weights.items()
+            if path.startswith(f"{network.name}/")
+        }
         variables = dict(_variables(network))
         if variables.keys() == trained.keys() and all(_fits(variables[path], trained[path]) for path in trained):
             fitting.append(network.name)
             for path, variable in variables.items():
-                if spec == SPEC or path.split("/")[1] not in FRONT_END_LAYERS:
-                    variable.assign(np.broadcast_to(trained[path], variable.shape))
+                variable.assign(np.broadcast_to(trained[path], variable.shape))
     return fitting
+
+
+def interpolate_bands(path: str, value: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    """Weights for the bands of a front end: those of `BAND_LAYERS` are interpolated linearly between the bands."""
+    if path.startswith(BAND_LAYERS):
+        return value @ content_encoder.band_interpolation(SPEC, spec)[0]
+    return value
 
 
 def write_weights(file: BinaryIO, networks: list[keras.Model]) -> None:

@@ -32,7 +32,7 @@ DEFINITIONS = (
     ("knn", "mean distance of the code to the 10 nearest training codes, whitened by the same covariance"),
     ("negative_elbo", "-log p(x|z) + KL(q(z|x) || p(z)) in nats, z being the mean of q(z|x); of variational plugins"),
     ("sharpness", "difference in sharpness of the file and its reconstruction, in either direction"),
-    ("content_change", "mean change of the phonemes' log-probabilities from frame to frame, in either direction; audio"),
+    ("content_change", "mean change of what the phoneme recogniser gives per frame, in either direction; audio"),
     ("phoneme_entropy", "mean entropy of the phonemes in nats, in either direction; audio"),
     (
         "combined",

@@ -7,7 +7,8 @@ from testbed import train
 
 from models.errors import UserError
 from models.features.spec import Spec
-from models.recognition import content_encoder, pitch_encoder
+from models.recognition import content_encoder
+from models.synthesis import intonation
 from pipelines.data import dataset, input_pipeline
 from pipelines.inference import exported_model
 from pipelines.training import checkpoint
@@ -27,7 +28,7 @@ def first_batch(data, plugin):
 
 
 def decoder_input(plugin, log_mels, rng=None):
-    return plugin._features(log_mels, *pitch_encoder.track(log_mels, plugin.spec.features), rng)
+    return plugin._features(log_mels, intonation.track(log_mels, plugin.spec.features), rng)
 
 
 def test_only_decoder_and_discriminator_are_trained(data):
@@ -83,27 +84,17 @@ def test_the_source_domain_does_not_matter_and_the_target_does(data):
     assert np.abs(results[0] - results[2]).mean() > 0.01
 
 
-def test_pitch_is_moved_to_the_mean_of_the_domain(data):
+def test_f0_of_every_domain_is_counted(data):
     plugin = RecognitionSynthesis(Config(**SIZES), data.spec)
     batch = first_batch(data, plugin)
     for _ in range(3):
         plugin.train_step(batch, 4)
-    log_f0, voicing = pitch_encoder.track(batch["x"], data.spec.features)
-    moved = plugin._pitch_in_domain(log_f0, voicing, batch["domain"]).numpy()
+    pitch = intonation.track(batch["x"], data.spec.features)
     for domain in set(batch["domain"].numpy()):
         rows = batch["domain"].numpy() == domain
-        frames, weights = log_f0.numpy()[rows], voicing.numpy()[rows]
-        mean = np.average(frames, weights=weights)  # the prior of one frame counts a little
-        assert plugin.pitch.mean(tf.constant([domain])).numpy().item() == pytest.approx(mean, abs=0.02)
-        for row, weight in zip(moved[rows], weights, strict=True):
-            assert np.average(row, weights=weight) == pytest.approx(mean, abs=0.05)  # windows cover the crop
-
-
-def test_pitch_of_another_register_gives_the_same_pitch(data):
-    plugin = RecognitionSynthesis(Config(**SIZES), data.spec)
-    log_f0, voicing = tf.constant([[5.0, 5.1, 5.2]]), tf.ones([1, 3])
-    low, high = (plugin._pitch_in_domain(log_f0 + shift, voicing, tf.constant([0])) for shift in (0.0, 0.7))
-    np.testing.assert_allclose(low, high, atol=1e-3)
+        mean = np.average(pitch.log_f0.numpy()[rows], weights=pitch.voicing.numpy()[rows])
+        found = plugin.intonation.level.mean(tf.constant([domain])).numpy().item()
+        assert found == pytest.approx(mean, abs=0.02)  # the prior counts a little
 
 
 def test_the_variance_of_decoded_bands_is_raised_to_that_of_recordings_within_a_limit(data):

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from models.features.audio_spec import AudioSpec
+from models.features.audio_spec import AudioSpec, band_centres
 from models.networks import speech_decoder
 from models.recognition import content_encoder
 from models.synthesis import trained_decoder
@@ -47,11 +47,20 @@ def test_every_layer_is_loaded_for_the_default_front_end():
         assert not equal_layers(network, before)
 
 
-def test_other_front_ends_get_the_layers_that_do_not_depend_on_bands():
-    decoder, *_ = networks()
-    before = snapshot(decoder)
-    trained_decoder.initialize([decoder], AudioSpec.at(8000))
-    assert equal_layers(decoder, before) == set(trained_decoder.FRONT_END_LAYERS)
+@pytest.mark.parametrize("spec", [AudioSpec.at(8000), AudioSpec.at(22050), AudioSpec.at(16000, n_mels=40)])
+def test_bands_of_other_front_ends_are_interpolated(spec):
+    sizes = [content_encoder.COMPONENTS + 3, spec.n_mels]
+    known, other = networks()[0], speech_decoder.speech_decoder(*sizes, **SIZES)
+    for network, front_end in ((known, trained_decoder.SPEC), (other, spec)):
+        trained_decoder.initialize([network], front_end)
+    rng = np.random.default_rng(0)
+    features, voice = (np.float32(rng.normal(size=(1, *shape))) for shape in ((20, sizes[0]), (SIZES["embedding"],)))
+    silent = [np.zeros((1, 20, bins), np.float32) for bins in (80, spec.n_mels)]
+    y, z = (net([features, tones, voice]).numpy()[0, 10] for net, tones in zip((known, other), silent, strict=True))
+    inside = band_centres(spec) <= band_centres(trained_decoder.SPEC)[-1]
+    wanted = np.interp(band_centres(spec), band_centres(trained_decoder.SPEC), y)
+    np.testing.assert_allclose(z[inside], wanted[inside], atol=1e-3)
+    assert np.abs(z).max() > 0.1
 
 
 @pytest.mark.parametrize("changes", [{"channels": 128}, {"blocks": 7}, {"blocks": 9}, {"embedding": 32}])

@@ -1,0 +1,40 @@
+"""The decoder of speech and its discriminator."""
+
+import numpy as np
+import pytest
+
+from models.networks import speech_decoder
+
+FEATURES, BINS, EMBEDDING = 10, 24, 4
+SIZES = {"embedding": EMBEDDING, "channels": 16, "kernel": 3}
+
+
+def random(rng, *shape):
+    return np.float32(rng.normal(size=shape))
+
+
+def test_harmonics_are_scaled_and_added_and_change_nothing_else(rng):
+    network = speech_decoder.speech_decoder(FEATURES, BINS, blocks=2, **SIZES)
+    gain = network.get_layer("harmonic_gain")
+    gain.set_weights([random(rng, *weights.shape) for weights in gain.get_weights()])
+    x, voice, tones = random(rng, 2, 20, FEATURES), random(rng, 2, EMBEDDING), random(rng, 2, 20, BINS)
+    envelope, once, twice = (network([x, k * tones, voice]).numpy() for k in (0.0, 1.0, 2.0))
+    assert np.abs(once - envelope).mean() > 0.01
+    np.testing.assert_allclose(twice - envelope, 2 * (once - envelope), atol=1e-4)
+
+
+def test_a_frame_depends_on_no_frame_beyond_the_context(rng):
+    blocks = 2
+    network = speech_decoder.speech_decoder(FEATURES, BINS, blocks=blocks, **SIZES)
+    reach = speech_decoder.speech_decoder_context(blocks=blocks, kernel=SIZES["kernel"])
+    x, voice, tones = random(rng, 1, 40, FEATURES), random(rng, 1, EMBEDDING), random(rng, 1, 40, BINS)
+    altered = x + np.float32(np.arange(40) < 10)[None, :, None]
+    first, second = (network([value, tones, voice]).numpy()[0] for value in (x, altered))
+    np.testing.assert_allclose(first[9 + reach + 1 :], second[9 + reach + 1 :], atol=1e-5)
+    assert np.abs(first - second)[9].max() > 1e-3
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_the_discriminator_judges_patches(rng, spectral_norm):
+    network = speech_decoder.mel_patch_discriminator(BINS, channels=4, spectral_norm=spectral_norm)
+    assert network(random(rng, 2, 32, BINS)).shape == (2, 8, 3, 1)
