@@ -68,6 +68,10 @@ class TranslatorConfig(Config):
     generator_num_downsamples: int = option(
         2, "images: stride-2 convolutions of the generator; 2 as in the papers, 1 keeps small structures"
     )
+    generator_skip: bool = option(
+        False,
+        "images: whether the generator's output is added to its input, so that it starts near the identity",
+    )
     discriminator_num_downsamples: int = option(
         3, "images: stride-2 convolutions of the discriminator; 3 give a receptive field of 70 x 70 pixels"
     )

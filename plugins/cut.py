@@ -94,7 +94,7 @@ class CUT(base.Plugin):
         sizes_d = {"channels": c.discriminator_channels, "spectral_norm": c.spectral_norm}
         if spec.kind == "image":
             sizes = {"channels": c.channels, "blocks": c.blocks, "num_downsamples": c.generator_num_downsamples}
-            self.generator = images.resnet_generator(spec.features, **sizes)
+            self.generator = images.resnet_generator(spec.features, **sizes, skip=c.generator_skip)
             discriminator = images.patch_discriminator(
                 spec.features, num_downsamples=c.discriminator_num_downsamples, **sizes_d
             )

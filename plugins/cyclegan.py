@@ -92,7 +92,7 @@ class CycleGAN(base.Plugin):
         c = self.config
         if self.spec.kind == "image":
             sizes = {"channels": c.channels, "blocks": c.blocks, "num_downsamples": c.generator_num_downsamples}
-            return images.resnet_generator(self.spec.features, **sizes)
+            return images.resnet_generator(self.spec.features, **sizes, skip=c.generator_skip)
         sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
         return mels.mel_generator(self.spec.bins, **sizes, transport=getattr(self, f"transport_{direction}"))
 

@@ -85,6 +85,7 @@ class StarGAN(base.Plugin):
                 "blocks": c.blocks,
                 "num_downsamples": c.generator_num_downsamples,
                 "labels": 2 * count,
+                "skip": c.generator_skip,
             }
             self.generator = images.resnet_generator(spec.features, **size)
             network = images.patch_discriminator(

@@ -14,9 +14,11 @@ from models import layers
 from models.features.image import ImageSpec
 from models.spectral_norm import SpectralConv2D
 
+SKIP_LIMIT = 0.98  # of the pixels whose inverse tanh is taken
+
 
 def resnet_generator(
-    spec: ImageSpec, *, channels: int, blocks: int, num_downsamples: int = 2, labels: int = 0
+    spec: ImageSpec, *, channels: int, blocks: int, num_downsamples: int = 2, labels: int = 0, skip: bool = False
 ) -> keras.Model:
     """c7s1-k, d2k, d4k, R4k x blocks, u2k, uk, c7s1-3 (Sec. 7.2 of arXiv:1703.10593), resized instead of transposed.
 
@@ -29,6 +31,8 @@ def resnet_generator(
       labels: size of a second input `[batch, labels]`, domain labels that scale and shift normalised features
         (adaptive instance normalisation, Eq. 8 of arXiv:1703.06868); 0 for none. Labels as constant channels beside
         the image would be removed by instance normalisation.
+      skip: whether the output is a change of the input: it is added to the inverse tanh of the input, before the last
+        tanh, so that the generator starts near the identity and need not learn to draw what stays.
     """
     x = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
     label = keras.Input((labels,), name="code") if labels else None
@@ -45,6 +49,8 @@ def resnet_generator(
         h = layers.instance_norm(layers.resize_conv2d(h, channels * 2**n))
         h = keras.ops.relu(layers.film(h, label) if labels else h)
     last = layers.reflect_conv2d(h, spec.channels, 7, dtype="float32")
+    if skip:
+        last = last + keras.ops.arctanh(keras.ops.clip(x, -SKIP_LIMIT, SKIP_LIMIT))
     return keras.Model([x, label] if labels else x, keras.ops.tanh(last), name="resnet_generator")
 
 

@@ -19,6 +19,18 @@ def test_a_resnet_generator_keeps_the_image_size_and_range(spec, num_downsamples
 
 
 @each_spec
+@pytest.mark.parametrize("labels", [0, 2])
+def test_a_generator_with_a_skip_starts_near_the_identity(spec, labels, rng):
+    x = np.clip(pictures(spec, rng), -0.9, 0.9)
+    inputs = [x, np.eye(2, labels, dtype=np.float32)] if labels else x
+    errors = {
+        skip: np.abs(images.resnet_generator(spec, channels=2, blocks=1, labels=labels, skip=skip)(inputs) - x).mean()
+        for skip in (False, True)
+    }
+    assert errors[True] < 0.5 * errors[False]
+
+
+@each_spec
 def test_a_patch_discriminator_has_patches_at_any_image_size(spec, rng):
     for num_downsamples in (1, 2, 3):
         discriminator = images.patch_discriminator(spec, channels=2, num_downsamples=num_downsamples)
