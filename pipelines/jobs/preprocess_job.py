@@ -14,7 +14,7 @@ from models.errors import UserError
 from models.features import pitch, stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
-from pipelines.beam import filesystem, rows
+from pipelines.beam import blas, filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import source_files, tfrecord
 from pipelines.data.domains import Domain
@@ -114,6 +114,7 @@ class _Survey(beam.DoFn):
         self.job, self.shared = job, shared
 
     def setup(self):
+        blas.use_one_thread()
         if run_dir := self.job.reject:
             from pipelines.inference import exported_model, outlier_detector
 
@@ -148,6 +149,9 @@ class _WriteShard(beam.DoFn):
 
     def __init__(self, job: PreprocessJob):
         self.job = job
+
+    def setup(self):
+        blas.use_one_thread()
 
     def process(self, element):
         job, ((domain, split, shard, shards), surveyed) = self.job, element

@@ -4,6 +4,8 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import PIL.Image
@@ -360,3 +362,14 @@ def test_preprocess_help_shows_its_flags_and_an_example():
     shown = re.findall(r"^  --(\w+)", done.stdout, re.MULTILINE)
     assert {"domain", "data_dir", "kind", "set", "val_fraction", "split_by", "seed"} <= set(shown)
     assert not {"runner", "verbosity", "pdb"} & set(shown)
+
+
+def test_the_number_of_threads_changes_no_byte(tmp_path):
+    for n in range(2):
+        soundfile.write(tmp_path / f"{n}.wav", voice(120.0, 4.0, 22050, seed=n), 22050)
+    flags = [f"--domain=voice={tmp_path}/*.wav", "--val_fraction=0", "--test_fraction=0"]
+    for threads in (1, 2):
+        command = [sys.executable, "-m", "pipelines.preprocess", *flags, f"--data_dir={tmp_path / str(threads)}"]
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": str(threads)}
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
