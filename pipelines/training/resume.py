@@ -19,7 +19,8 @@ def resolve_resume(run_dir: str, run: run_directory.Run) -> run_directory.Run:
     """Return the run to train: the requested one, with the warm start of the run that is resumed.
 
     The number of steps and the versions of packages may change; all else, the records included, must be the same.
-    Keys that have been renamed since count as the same. A run without a checkpoint is replaced, not resumed.
+    Keys that have been renamed since count as the same; a key that was added since has its default in the older run,
+    which is what was done without it. A run without a checkpoint is replaced, not resumed.
 
     Args:
       run_dir: the run directory.
@@ -57,7 +58,8 @@ def _differences(old: run_directory.Run, new: run_directory.Run) -> list[str]:
 def _fixed_fields(run: run_directory.Run) -> dict:
     """Return what may not change, under the current names of the keys."""
     fields = {key: value for key, value in config.to_json(run).items() if key not in MAY_CHANGE}
-    keys = config.rename_keys(plugins.load(run.plugin).Config, fields["config"])
+    cls = plugins.load(run.plugin).Config
+    keys = config.to_json(cls()) | config.rename_keys(cls, fields["config"])
     fields["config"] = {key: value for key, value in keys.items() if key != "steps"}
     if run.spec:
         features = config.rename_keys(config.KINDS[run.spec["kind"]], run.spec["features"])

@@ -48,3 +48,16 @@ def test_a_run_with_the_old_name_of_a_key_is_resumed(speech_records, tmp_path, m
     other = dataclasses.replace(made.run, config={**made.run.config, "latent": 5})
     with pytest.raises(ValueError, match=r"another run \(config.latent: 32 -> 5\)"):
         resume.resolve_resume(str(tmp_path), other)
+
+
+def test_a_run_without_a_key_that_was_added_since_has_its_default(speech_records, tmp_path):
+    made = train(str(tmp_path), speech_records, "ae")
+    made.checkpoints.latest.save(0)
+    keys = {key: value for key, value in made.run.config.items() if key != "latent"}
+    run_directory.write_run(str(tmp_path), dataclasses.replace(made.run, config=keys))
+    default = type(made.plugin.config)().latent
+    values = default, default + 1
+    same, other = (dataclasses.replace(made.run, config={**made.run.config, "latent": value}) for value in values)
+    assert resume.resolve_resume(str(tmp_path), same) == same
+    with pytest.raises(ValueError, match=rf"another run \(config.latent: {default} -> {default + 1}\)"):
+        resume.resolve_resume(str(tmp_path), other)
