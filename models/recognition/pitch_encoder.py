@@ -62,11 +62,9 @@ def local_moments(log_f0: tf.Tensor, voicing: tf.Tensor, width: int) -> tuple[tf
     Where nothing is voiced, the mean is the frame's own log-F0 and the deviation 0.
     """
     x = log_f0 - CENTRAL_LOG_F0  # sums of small numbers are more exact
-    weighted = tf.stack([voicing * x * x, voicing * x, voicing], axis=-1)
-    sums = tf.cumsum(tf.pad(weighted, [[0, 0], [width + 1, width], [0, 0]]), axis=1)
-    totals = (
-        sums[:, 2 * width + 1 :] - sums[:, : -2 * width - 1] + 1e-3 * tf.stack([x * x, x, tf.ones_like(x)], axis=-1)
-    )
+    terms = tf.stack([x * x, x, tf.ones_like(x)], axis=-1)
+    sums = tf.cumsum(tf.pad(voicing[..., None] * terms, [[0, 0], [width + 1, width], [0, 0]]), axis=1)
+    totals = sums[:, 2 * width + 1 :] - sums[:, : -2 * width - 1] + 1e-3 * terms
     squares, mean = (totals[..., n] / totals[..., 2] for n in (0, 1))
     return mean + CENTRAL_LOG_F0, tf.sqrt(tf.maximum(squares - mean * mean, 0.0))
 

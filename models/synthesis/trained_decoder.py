@@ -45,7 +45,7 @@ def assign(networks: list[keras.Model], weights: Weights, spec: AudioSpec) -> li
     fitting = []
     for network in networks:
         trained = {
-            path: interpolate_bands(path, value, spec)
+            path: _interpolate_bands(path, value, spec)
             for path, value in weights.items()
             if path.startswith(f"{network.name}/")
         }
@@ -57,7 +57,7 @@ def assign(networks: list[keras.Model], weights: Weights, spec: AudioSpec) -> li
     return fitting
 
 
-def interpolate_bands(path: str, value: np.ndarray, spec: AudioSpec) -> np.ndarray:
+def _interpolate_bands(path: str, value: np.ndarray, spec: AudioSpec) -> np.ndarray:
     """Weights for the bands of a front end: those of `BAND_LAYERS` are interpolated linearly between the bands."""
     if path.startswith(BAND_LAYERS):
         return value @ content_encoder.band_interpolation(SPEC, spec)[0]

@@ -20,6 +20,7 @@ from models.features import audio, image, inversion, pitch, recording
 from models.features.audio import AudioSpec
 from models.features.highpass import highpass
 from models.features.stats import Moments
+from pipelines.beam import blas
 from pipelines.inference import outlier_detector
 from pipelines.inference.exported_model import BATCH_FILES, Model
 from pipelines.inference.open_recording import OpenRecording
@@ -81,6 +82,7 @@ class FileTranslator:
     """
 
     def __init__(self, options: TranslationOptions, *, load_model: Callable[[str], Model] = Model):
+        blas.use_one_thread()
         self.load_model = load_model
         self.model = load_model(options.run_dir)
         self.spec = self.model.spec

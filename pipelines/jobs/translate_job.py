@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
-from pipelines.beam import blas, filesystem, rows
+from pipelines.beam import filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import source_files
 
@@ -82,8 +82,6 @@ class _Convert(beam.DoFn):
 
     def setup(self):
         from pipelines.inference.file_translator import FileTranslator
-
-        blas.use_one_thread()
 
         self.translator = self.shared.acquire(lambda: FileTranslator(self.job.options))
 

@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 import soundfile
+import threadpoolctl
 from testbed import voice
 
 from models.features import audio, inversion
@@ -70,3 +71,10 @@ def test_warnings_about_a_recording_are_part_of_its_result(converter):
     assert "notes" not in plain
     assert inverted["notes"] == ["channels cancel out when averaged: channel 1 is used"]
     assert len(scaled["notes"]) == 1 and scaled["notes"][0].endswith("read as 16-bit integers")
+
+
+def test_a_translator_computes_in_one_thread_so_that_results_do_not_depend_on_the_number_of_cores(speech_run):
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):  # restored afterwards
+        file_translator.FileTranslator(file_translator.TranslationOptions(speech_run, "high"))
+        pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    assert pools and {pool["num_threads"] for pool in pools} == {1}
