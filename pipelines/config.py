@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 KINDS = {"audio": AudioSpec, "image": ImageSpec}
+UNIVERSAL_PRESETS = ("small", "full")
 POINTS = tuple[tuple[float, float], ...]
 SCHEDULE = float | POINTS  # as `models.schedules`, which needs TensorFlow
 
@@ -227,14 +228,22 @@ def spec_from_json(fields: Mapping) -> Spec:
 
 
 def preset(plugin: type[base.Plugin], name: str, kind: str):
-    """Return the plugin's configuration of a preset, for speech ("audio") or images ("image").
+    """Return the plugin's configuration of a preset, for speech ("audio"), images ("image") or "photograph".
+
+    A preset without changes for photographs has those for images. Presets small and full are for every kind, others
+    for the kinds that the plugin lists.
 
     Raises:
-      UserError: the plugin has no such preset.
+      UserError: the plugin has no such preset, or not for this kind.
     """
     if name not in plugin.PRESETS:
         raise UserError(f"--preset={name}; {suggest(name, plugin.PRESETS)}")
-    return plugin.Config(**plugin.PRESETS[name].get(kind, {}))
+    kinds = plugin.PRESETS[name]
+    if kind == "photograph" and kind not in kinds:
+        kind = "image"
+    if name not in UNIVERSAL_PRESETS and kind not in kinds:
+        raise UserError(f"--preset={name} is for {' and '.join(kinds)} only, and these records hold {kind}")
+    return plugin.Config(**kinds.get(kind, {}))
 
 
 def describe(cls: type) -> list[tuple[str, str, str, str]]:

@@ -126,7 +126,7 @@ def new_run(data):
     from pipelines.data import fingerprint, sample_weights
 
     plugin_class = plugins.load(FLAGS.plugin)
-    plugin_config = config.preset(plugin_class, FLAGS.preset, data.spec.kind)
+    plugin_config = config.preset(plugin_class, FLAGS.preset, _preset_kind(data.spec))
     pairs = [*FLAGS.set, f"seed={FLAGS.seed}"]
     pairs += [f"{key}={FLAGS[key].value}" for key in ("steps", "batch_size") if FLAGS[key].value is not None]
     plugin_config = config.override(plugin_config, pairs)
@@ -144,6 +144,16 @@ def new_run(data):
         versions=run_directory.versions(),
         records=fingerprint.records_fingerprint(data.spec, data.sources, getattr(plugin_config, "mels_from", "")),
     )
+
+
+def _preset_kind(spec) -> str:
+    """Kind of the records for the preset; presets for photographs need the weights of a pretrained network."""
+    from models.networks import efficientnet_lite
+
+    if spec.preset_kind == "photograph" and not efficientnet_lite.is_available():
+        print(f"preset for images instead of photographs: {efficientnet_lite.INSTALL_HINT}", flush=True)
+        return "image"
+    return spec.preset_kind
 
 
 def run() -> None:

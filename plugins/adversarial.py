@@ -11,10 +11,12 @@ import keras
 from models import discriminator, image_pool, schedules
 from models.config_fields import option
 from models.discriminator import Discriminator
+from models.networks import images, mels, projected_discriminator
 from models.optimizer import Optimizer
 from plugins import base
 
 AdversarialLoss = Literal["lsgan", "hinge", "non_saturating", "wgan"]  # keys of `ADVERSARIAL_LOSSES`
+DiscriminatorFeatures = Literal["none", "efficientnet_lite0"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,65 @@ class TranslatorConfig(Config):
     def __post_init__(self):
         super().__post_init__()
         base.require_at_least(self, below=3, generator_num_downsamples=1)  # sizes of images are multiples of 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairTranslatorConfig(TranslatorConfig):
+    """Keys that plugins share which have one discriminator for each target domain."""
+
+    discriminator_features: DiscriminatorFeatures = option(
+        "none",
+        "images: pretrained network on whose features the discriminators work (projected GAN, arXiv:2111.01007); "
+        "needs its package",
+    )
+    discriminator_input_size: int = option(
+        128, "images: pixels of the longer side to which smaller images are enlarged for the pretrained network"
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        base.require_at_least(self, discriminator_input_size=32)
+        if self.discriminator_features != "none" and (self.r1 or self.gradient_penalty):
+            raise ValueError("r1 and gradient_penalty are for discriminators with discriminator_features=none only")
+
+
+PHOTOGRAPHS = {  # changes of the defaults for small photographs
+    "generator_skip": True,
+    "generator_num_downsamples": 1,
+    "channels": 24,
+    "ema": 0.99,
+    "pool_size": 0,
+    "augment": True,
+    "adversarial_loss": "hinge",
+    "discriminator_features": "efficientnet_lite0",
+    "learning_rate_g": 8e-4,
+    "learning_rate_d": 2e-4,
+}
+
+
+MEDIUM_PHOTOGRAPHS = {  # about an hour of a GPU with 128 x 128 pixels, by calculation
+    **PHOTOGRAPHS,
+    "generator_num_downsamples": 2,
+    "channels": 64,
+    "blocks": 6,
+    "batch_size": 8,
+    "ema": 0.999,
+    "discriminator_input_size": 224,
+    "learning_rate_g": 4e-4,
+}
+
+
+def discriminator_network(config: PairTranslatorConfig, spec: base.Spec) -> keras.Model:
+    """A discriminator of speech or images, by the plugin's configuration."""
+    c, sizes = config, {"channels": config.discriminator_channels}
+    if spec.kind == "audio":
+        return mels.mel_discriminator(spec.bins, spectral_norm=c.spectral_norm, **sizes)
+    if c.discriminator_features != "none":
+        size = c.discriminator_input_size
+        return projected_discriminator.projected_discriminator(spec.features, size=size, **sizes)
+    num_downsamples = c.discriminator_num_downsamples
+    sizes |= {"num_downsamples": num_downsamples, "spectral_norm": c.spectral_norm}
+    return images.patch_discriminator(spec.features, **sizes)
 
 
 def discriminator_config(config: Config) -> discriminator.DiscriminatorConfig:

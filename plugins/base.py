@@ -97,7 +97,8 @@ class Plugin(tf.Module):
 
     Attributes:
       Config: a frozen dataclass derived from :class:`Config`; ``Config()`` trains.
-      PRESETS: preset name to kind ("audio", "image") to changes of the defaults.
+      PRESETS: preset name to kind ("audio", "image", "photograph") to changes of the defaults. Images in colour of at
+        least 48 pixels are photographs where the preset lists these. Every plugin has presets small and full.
       KINDS: the kinds of data that the plugin supports.
       BATCHES: content of a batch: "unpaired" ({"a", "b"} of two domains), "paired" (the same, from files of the same
         name), "mixed" ({"x", "domain"} of any number of domains), or "waveforms" (the same of speech, and "waveform"

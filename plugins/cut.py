@@ -25,7 +25,7 @@ from plugins import adversarial, base
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(adversarial.TranslatorConfig):
+class Config(adversarial.PairTranslatorConfig):
     """Keys of `cut`. A weight is a number, or points ``[[step, weight], ...]``."""
 
     channels: int = 64
@@ -79,6 +79,23 @@ class CUT(base.Plugin):
                 "features": 64,
                 "pool_size": 0,
             },
+            "photograph": {
+                **adversarial.PHOTOGRAPHS,
+                "steps": 3000,
+                "nce": ((0, 0.05), (1000, 0.2)),
+                "nce_identity": 0.0,
+                "invert_channels": True,
+                "features": 64,
+            },
+        },
+        "medium": {
+            "photograph": {
+                **adversarial.MEDIUM_PHOTOGRAPHS,
+                "steps": 40000,
+                "nce": ((0, 0.05), (1000, 0.2)),
+                "nce_identity": 0.0,
+                "invert_channels": True,
+            },
         },
         "full": {
             "audio": {"steps": 200000, "channels": 256, "blocks": 6, "discriminator_channels": 384, "crop_frames": 64},
@@ -91,24 +108,20 @@ class CUT(base.Plugin):
         super().__init__(config, spec)
         c = config
         self.a, self.b = (spec.moments[name] for name in spec.domains[:2])
-        sizes_d = {"channels": c.discriminator_channels, "spectral_norm": c.spectral_norm}
         if spec.kind == "image":
             sizes = {"channels": c.channels, "blocks": c.blocks, "num_downsamples": c.generator_num_downsamples}
             self.generator = images.resnet_generator(spec.features, **sizes, skip=c.generator_skip)
-            discriminator = images.patch_discriminator(
-                spec.features, num_downsamples=c.discriminator_num_downsamples, **sizes_d
-            )
         else:
             target = self.b if c.transport else self.a
             self.filter = transport.kernel(self.a, target, spec.features).astype(np.float32)
             sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
             self.generator = mels.mel_generator(spec.bins, **sizes, transport=self.filter)
-            discriminator = mels.mel_discriminator(spec.bins, **sizes_d)
         self.taps = layers.FeatureTaps(self.generator)
         self.heads = images.patch_heads(self.taps.channels, features=c.features)
         self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator, self.heads])
         shape = spec.feature_shape(c.crop_frames)
-        self.discriminator = adversarial.build_discriminator(self, discriminator, "discriminator", shape)
+        network = adversarial.discriminator_network(c, spec)
+        self.discriminator = adversarial.build_discriminator(self, network, "discriminator", shape)
 
     @property
     def context(self) -> int:

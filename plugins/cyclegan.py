@@ -21,7 +21,7 @@ from plugins import adversarial, base
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(adversarial.TranslatorConfig):
+class Config(adversarial.PairTranslatorConfig):
     """Keys of `cyclegan`. A weight is a number, or points ``[[step, weight], ...]`` between which it is linear."""
 
     cycle: schedules.Schedule = option(10.0, "weight of the cycle-consistency loss, |a - aba| + |b - bab|")
@@ -58,7 +58,9 @@ class CycleGAN(base.Plugin):
                 "discriminator_num_downsamples": 2,
                 "discriminator_channels": 32,
             },
+            "photograph": {**IMAGES, **adversarial.PHOTOGRAPHS, "steps": 1500},
         },
+        "medium": {"photograph": {**IMAGES, **adversarial.MEDIUM_PHOTOGRAPHS, "steps": 25000}},
         "full": {
             "audio": {"steps": 200000, "channels": 256, "blocks": 6, "discriminator_channels": 384, "crop_frames": 64},
             "image": {
@@ -84,7 +86,9 @@ class CycleGAN(base.Plugin):
         self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator_ab, self.generator_ba])
         shape = spec.feature_shape(config.crop_frames)
         self.discriminator_a, self.discriminator_b = (
-            adversarial.build_discriminator(self, self._discriminator_network(), f"discriminator_{domain}", shape)
+            adversarial.build_discriminator(
+                self, adversarial.discriminator_network(config, spec), f"discriminator_{domain}", shape
+            )
             for domain in "ab"
         )
 
@@ -95,15 +99,6 @@ class CycleGAN(base.Plugin):
             return images.resnet_generator(self.spec.features, **sizes, skip=c.generator_skip)
         sizes = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
         return mels.mel_generator(self.spec.bins, **sizes, transport=getattr(self, f"transport_{direction}"))
-
-    def _discriminator_network(self):
-        c = self.config
-        options = {"channels": c.discriminator_channels, "spectral_norm": c.spectral_norm}
-        if self.spec.kind == "image":
-            return images.patch_discriminator(
-                self.spec.features, num_downsamples=c.discriminator_num_downsamples, **options
-            )
-        return mels.mel_discriminator(self.spec.bins, **options)
 
     @property
     def context(self) -> int:

@@ -202,7 +202,7 @@ def full_size(only: list[str], steps: int = 5) -> None:
 def shares(name: str, data: dataset.Records, most: int = 6) -> str:
     """Where the time of two full-size steps goes, by the profiler: the kinds of operations that take the most."""
     plugin_class = plugins.load(name)
-    made = config.preset(plugin_class, "full", data.spec.kind)
+    made = config.preset(plugin_class, "full", data.spec.preset_kind)
     plugin = plugin_class(made, data.spec)
     step = tf.function(plugin.train_step, autograph=False)
     batches = list(input_pipeline.batches(data, plugin_class, made, batch_size=made.batch_size).take(3))
@@ -226,7 +226,7 @@ def shares(name: str, data: dataset.Records, most: int = 6) -> str:
 def trained(name: str, data: dataset.Records, steps: int, *, preset: str = "small", **changes) -> tuple:
     """Steps a second, share of waiting, batch size, seconds of all cores a step."""
     plugin_class = plugins.load(name)
-    made = dataclasses.replace(config.preset(plugin_class, preset, data.spec.kind), steps=steps, **changes)
+    made = dataclasses.replace(config.preset(plugin_class, preset, data.spec.preset_kind), steps=steps, **changes)
     plugin = plugin_class(made, data.spec)
     step = tf.function(plugin.train_step, autograph=False)
     batches = iter(input_pipeline.batches(data, plugin_class, made, batch_size=made.batch_size))

@@ -2,6 +2,8 @@
 
   pip install torch && python tests/bench_pytorch.py [mask_cyclegan] [cyclegan]
 
+`tests/bench_pytorch_photographs.py` trains the published CycleGAN and CUT on photographs.
+
 Built here from the papers and the sizes of the public implementations (24.5 and 16.7 million parameters; 11.4 and
 2.8), with the passes of the public training loops but for fakes, which are made once and not again for the
 discriminators. PyTorch is no dependency of this project: install it somewhere else.

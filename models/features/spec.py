@@ -11,6 +11,8 @@ from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 from models.features.stats import Moments, merge
 
+MIN_PHOTOGRAPH_SIZE = 48  # pixels of the shorter side
+
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
@@ -32,6 +34,14 @@ class Spec:
     def kind(self) -> Literal["audio", "image"]:
         """Kind of the data: "audio" (speech) or "image" (images)."""
         return "audio" if isinstance(self.features, AudioSpec) else "image"
+
+    @property
+    def preset_kind(self) -> Literal["audio", "image", "photograph"]:
+        """Kind by which presets differ: images of at least 48 pixels in colour are "photograph"."""
+        if self.kind == "image" and self.features.channels == 3:
+            shorter = min(self.features.height, self.features.width)
+            return "photograph" if shorter >= MIN_PHOTOGRAPH_SIZE else "image"
+        return self.kind
 
     @property
     def bins(self) -> int:

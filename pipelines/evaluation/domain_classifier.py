@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from models.features.spec import Spec
 from models.metrics import image_embedding
+from models.networks import efficientnet_lite
 from pipelines.evaluation import classifier_augmentation, classifier_calibration, classifier_networks, classifier_scores
 from pipelines.evaluation.classifier_augmentation import Examples
 from pipelines.evaluation.classifier_calibration import Calibration
@@ -168,7 +169,7 @@ def _image_classifiers(
     """Yield the kinds of image classifiers and their logits, each fitted when it is asked for."""
     data = (examples, validation, spec, seed, steps)
     yield "network", _fit_image_network(*data, is_augmented=True)
-    if image_embedding.is_available():
+    if efficientnet_lite.is_available():
         yield "efficientnet_lite0", _fit_embeddings(examples, spec, seed)
     yield "network_unaugmented", _fit_image_network(*data, is_augmented=False)
 

