@@ -5,12 +5,12 @@
 
 `--speakers` is a folder with `train/NAME/*` and `test/NAME/*`, the same sentences by all speakers. Of each pair, the
 first speaker trains on the first half of the sentences and the second on the other half, so that no sentence is spoken
-by both. For every pair and seed the script preprocesses, trains (`--plugin`, and flags after `--`), translates the
-held-out sentences in both directions, and leaves one folder for each row: `no_op`, `mean_variance`, `transport`,
-`model`, `copy_target` (the target's own sentences through front end and inverter). It prints the verdict and the table
-of `evaluate` for each direction, and what the command of `--listener` prints, whose fields are the training folders of
-both speakers and all rows as NAME=FOLDER, with the held-out files themselves as row `source`. Means over the seeds come
-last.
+by both. `--together` trains one run of all speakers, half of them on the first half of the sentences. For every group
+and seed the script preprocesses, trains (`--plugin`, and flags after `--`), translates the held-out sentences in all
+directions, and leaves one folder for each row: `no_op`, `mean_variance`, `transport`, `model`, `copy_target` (the
+target's own sentences through front end and inverter). It prints the verdict and the table of `evaluate` for each
+direction, and what the command of `--listener` prints, whose fields are the training folders of both speakers and all
+rows as NAME=FOLDER, with the held-out files themselves as row `source`. Means over the seeds come last.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from tests.jobs import all_pairs
 COLUMNS = ("target_rate", "relative_similarity", "content_error", "mcd_db")
 
 
-def link_halves(speakers: pathlib.Path, pair: Sequence[str], out: pathlib.Path) -> dict[str, tuple[str, str]]:
-    """Folders of links to the training sentences of two speakers, no sentence in both, and of held-out sentences."""
+def link_halves(speakers: pathlib.Path, group: Sequence[str], out: pathlib.Path) -> dict[str, tuple[str, str]]:
+    """Folders of links to one half of the training sentences of each speaker, and of held-out sentences."""
     folders = {}
-    for half, name in enumerate(pair):
+    for n, name in enumerate(group):
         paths = sorted((speakers / "train" / name).iterdir())
         folder = out / "training" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for path in paths[: len(paths) // 2] if half == 0 else paths[len(paths) // 2 :]:
+        for path in paths[: len(paths) // 2] if n < len(group) // 2 else paths[len(paths) // 2 :]:
             (folder / path.name).symlink_to(path.resolve())
         folders[name] = (str(folder), str(speakers / "test" / name))
     return folders
@@ -89,16 +89,19 @@ def main() -> None:
     parser.add_argument("--speakers", type=pathlib.Path, required=True)
     parser.add_argument("--output_dir", type=pathlib.Path, required=True)
     parser.add_argument("--pair", action="append", metavar="A,B", help="default: all pairs of the folder")
+    parser.add_argument("--together", action="store_true", help="one run of all speakers of the folder or of the pairs")
     parser.add_argument("--seed", action="append", type=int, help="default: 0, 1 and 2")
     parser.add_argument("--listener", default="", metavar="COMMAND")
     parser.add_argument("--plugin", default="recognition_synthesis")
     parser.add_argument("training", nargs="*", help="flags of train, after --")
     flags = parser.parse_args()
-    pairs = all_pairs(flags.speakers / "train", flags.pair)
+    groups = all_pairs(flags.speakers / "train", flags.pair)
+    if flags.together:
+        groups = [tuple(sorted({name for group in groups for name in group}))]
     tables = collections.defaultdict(list)
-    for pair, seed in itertools.product(pairs, flags.seed or (0, 1, 2)):
-        out = flags.output_dir / "_".join(pair) / f"seed_{seed}"
-        folders = link_halves(flags.speakers, pair, out)
+    for group, seed in itertools.product(groups, flags.seed or (0, 1, 2)):
+        out = flags.output_dir / "_".join(group) / f"seed_{seed}"
+        folders = link_halves(flags.speakers, group, out)
         wall, cpu = bench_voices.converted(
             out, folders, [f"--plugin={flags.plugin}", f"--seed={seed}", *flags.training]
         )
