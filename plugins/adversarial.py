@@ -118,6 +118,7 @@ PHOTOGRAPHS = {  # changes of the defaults for small photographs
     "generator_skip": True,
     "generator_num_downsamples": 1,
     "channels": 24,
+    "blocks": 3,
     "ema": 0.99,
     "pool_size": 0,
     "augment": True,

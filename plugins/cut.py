@@ -81,7 +81,7 @@ class CUT(base.Plugin):
             },
             "photograph": {
                 **adversarial.PHOTOGRAPHS,
-                "steps": 3000,
+                "steps": 1500,
                 "nce": ((0, 0.05), (1000, 0.2)),
                 "nce_identity": 0.0,
                 "invert_channels": True,
