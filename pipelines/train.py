@@ -37,8 +37,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "preset",
         "small",
-        "Model size: small trains on a laptop's CPU in minutes, medium (photographs, cut and cyclegan) on a GPU in about "
-        "an hour; full has the size of the paper.",
+        "Model size: small trains on a laptop's CPU in minutes; medium, of cut and cyclegan for photographs, on a GPU "
+        "in about an hour; full has the size of the paper.",
     )
     flags.DEFINE_enum("strategy", "auto", config.STRATEGIES, "Distribution strategy of tf.distribute.")
     flags.DEFINE_enum("precision", "float32", config.PRECISIONS, "Dtype policy of the networks; weights stay float32.")

@@ -11,6 +11,7 @@ import keras
 from models import discriminator, image_pool, schedules
 from models.config_fields import option
 from models.discriminator import Discriminator
+from models.errors import UserError
 from models.networks import images, mels, projected_discriminator
 from models.optimizer import Optimizer
 from plugins import base
@@ -111,7 +112,7 @@ class PairTranslatorConfig(TranslatorConfig):
         super().__post_init__()
         base.require_at_least(self, discriminator_input_size=32)
         if self.discriminator_features != "none" and (self.r1 or self.gradient_penalty):
-            raise ValueError("r1 and gradient_penalty are for discriminators with discriminator_features=none only")
+            raise UserError("r1 and gradient_penalty are for discriminators with discriminator_features=none only")
 
 
 PHOTOGRAPHS = {  # changes of the defaults for small photographs

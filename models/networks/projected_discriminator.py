@@ -3,7 +3,7 @@
 The pretrained network knows what animals and textures look like, so that only small networks on its features have to be
 trained. As in Sec. 3.2 of the paper, the features of four scales are mixed by fixed random convolutions, first across
 channels, then across scales, so that no discriminator can rely on a few of them. Unlike in the paper, the
-discriminators judge patches.
+discriminators have a logit for each patch.
 """
 
 from __future__ import annotations
