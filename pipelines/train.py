@@ -25,7 +25,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "plugin",
         None,
-        "Model to train; by default recognition_synthesis for speech, cyclegan for images (vae for one domain). "
+        "Model to train; by default recognition_synthesis for speech, cut for photographs (from the first domain to "
+        "the second), cyclegan for other images (vae for one domain). "
         "--plugin=help lists all, --plugin=NAME --help its keys.",
     )
     flags.DEFINE_string("run_dir", None, "Run directory: output of configuration, checkpoints, logs and export.")
@@ -94,10 +95,11 @@ def main(argv: list[str]) -> int:
     data = dataset.open_records(FLAGS.data_dir)
     if FLAGS.sample_weights:
         data = dataclasses.replace(data, weights=sample_weights.read_weights(FLAGS.sample_weights, data.sources))
+    kind = _preset_kind(data.spec)
     if FLAGS.plugin is None:
-        FLAGS.plugin = plugins.default(data.spec.kind, len(data.spec.domains))
+        FLAGS.plugin = plugins.default(kind, len(data.spec.domains))
         print(f"plugin: {FLAGS.plugin}, the default for these records; --plugin=help lists others", flush=True)
-    run = resume.resolve_resume(FLAGS.run_dir, new_run(data))
+    run = resume.resolve_resume(FLAGS.run_dir, new_run(data, kind))
     if plugins.load(run.plugin).BATCHES == "paired":
         print(pairs.describe_pairs(data), flush=True)
     if run.config["steps"] == 0:
@@ -123,13 +125,13 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def new_run(data):
-    """Return the `Run` that the flags describe, with a fingerprint of the records `data`."""
+def new_run(data, kind: str):
+    """Return the `Run` that the flags describe, with a fingerprint of the records `data` of a kind of presets."""
     from pipelines import run_directory
     from pipelines.data import fingerprint, sample_weights
 
     plugin_class = plugins.load(FLAGS.plugin)
-    plugin_config = config.preset(plugin_class, FLAGS.preset, _preset_kind(data.spec))
+    plugin_config = config.preset(plugin_class, FLAGS.preset, kind)
     pairs = [*FLAGS.set, f"seed={FLAGS.seed}"]
     pairs += [f"{key}={FLAGS[key].value}" for key in ("steps", "batch_size") if FLAGS[key].value is not None]
     plugin_config = config.override(plugin_config, pairs)

@@ -30,15 +30,15 @@ BUILT_IN = {
     "wgan_gp": "plugins.gan:WGANGP",
 }
 
-DEFAULTS = {"audio": "recognition_synthesis", "image": "cyclegan"}  # by the kind of the records
-DEFAULT_OF_ONE_DOMAIN = {"audio": "recognition_synthesis", "image": "vae"}
+DEFAULTS = {"audio": "recognition_synthesis", "image": "cyclegan", "photograph": "cut"}  # by `Spec.preset_kind`
+DEFAULT_OF_ONE_DOMAIN = {"audio": "recognition_synthesis", "image": "vae", "photograph": "vae"}
 
 
 def default(kind: str, num_domains: int) -> str:
-    """The plugin for records of a kind, "audio" or "image", if none is named.
+    """The plugin for records of a kind, "audio", "image" or "photograph", if none is named.
 
-    >>> default("audio", 2), default("image", 2), default("image", 1)
-    ('recognition_synthesis', 'cyclegan', 'vae')
+    >>> default("audio", 2), default("image", 2), default("photograph", 2), default("image", 1)
+    ('recognition_synthesis', 'cyclegan', 'cut', 'vae')
     """
     return (DEFAULTS if num_domains > 1 else DEFAULT_OF_ONE_DOMAIN)[kind]
 
