@@ -45,5 +45,5 @@ def resize(images: np.ndarray) -> tf.Tensor:
     height, width, channels = images.shape[1:]
     x = tf.repeat(tf.constant(images, tf.float32), 3 // channels, axis=-1)
     scale = SIZE / max(height, width)
-    size = [max(efficientnet_lite.MIN_SIZE, round(scale * side)) for side in (height, width)]
+    size = efficientnet_lite.scaled_size(height, width, scale)
     return tf.image.resize(x, size, method="bicubic" if scale > 1 else "area") * efficientnet_lite.PIXEL_SCALE

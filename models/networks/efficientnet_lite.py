@@ -50,6 +50,11 @@ def layers() -> dict[str, Layer]:
         return fold_batch_norms(weights)
 
 
+def scaled_size(height: int, width: int, scale: float) -> list[int]:
+    """Height and width in pixels after scaling, at least `MIN_SIZE`."""
+    return [max(MIN_SIZE, round(scale * side)) for side in (height, width)]
+
+
 def embedding(images: tf.Tensor, layers: Mapping[str, Layer]) -> tf.Tensor:
     """Return embeddings `[n, 1280]` of images `[n, height, width, 3]` in the network's range."""
     h = feature_maps(images, layers)[-1]

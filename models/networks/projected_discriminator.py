@@ -34,8 +34,7 @@ class PretrainedFeatures(keras.layers.Layer):
     def call(self, x):
         """Features of `models.networks.efficientnet_lite`, from the finest to the coarsest scale."""
         height, width, channels = x.shape[1:]
-        scale = max(1.0, self.size / max(height, width))
-        size = [max(efficientnet_lite.MIN_SIZE, round(scale * side)) for side in (height, width)]
+        size = efficientnet_lite.scaled_size(height, width, max(1.0, self.size / max(height, width)))
         if size != [height, width]:
             x = tf.image.resize(x, size)
         x = tf.repeat(x, 3 // channels, axis=-1) * efficientnet_lite.PIXEL_SCALE
