@@ -37,6 +37,22 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "flag_outliers_with", "", "RUN with an outlier detector of explore --do=outliers; its outliers are marked."
     )
+    flags.DEFINE_enum(
+        "format",
+        "",
+        ["", "wav", "flac", "ogg", "png", "jpg"],
+        "Format of the output files: wav (16-bit), flac (16-bit), ogg (Vorbis); png, jpg. By default wav or png.",
+    )
+    flags.DEFINE_bool("keep_rate", False, "Resample the results to the sample rate of their source.")
+    flags.DEFINE_bool("keep_channels", False, "Translate every channel, instead of the average of all channels.")
+    flags.DEFINE_enum(
+        "image_size",
+        "records",
+        ["records", "residual", "tiles"],
+        "Size of translated images: that of the records; or that of their source, by adding the enlarged difference "
+        "that the model makes, or by translating overlapping tiles of the records' size.",
+    )
+    flags.DEFINE_bool("reuse", True, "Leave results of an earlier run of this command that are up to date.")
     flags.DEFINE_bool("shared_paths", False, "Declare that local paths are the same on all workers of a remote runner.")
     flags.DEFINE_integer("seed", 0, "Without effect, as translation is deterministic; every script accepts it.")
 
@@ -55,12 +71,18 @@ def main(argv: list[str]) -> int:
         inverter=FLAGS.inverter,
         pitch=FLAGS.pitch,
         screen=FLAGS.flag_outliers_with,
+        file_format=FLAGS.format,
+        keep_rate=FLAGS.keep_rate,
+        keep_channels=FLAGS.keep_channels,
+        image_size=FLAGS.image_size,
+        reuse=FLAGS.reuse,
         beam_arguments=argv[1:],
         shared_paths=FLAGS.shared_paths,
     )
     if counts:
         translations, failures = counts["translations"], counts["failures"]
-        print(f"{translations} translated to {FLAGS.target}, {failures} failures in {FLAGS.output_dir}")
+        up_to_date = f" ({counts['reused']} of them were up to date)" if counts["reused"] else ""
+        print(f"{translations} translated to {FLAGS.target}{up_to_date}, {failures} failures in {FLAGS.output_dir}")
     return 0
 
 

@@ -131,18 +131,25 @@ def read(file: str | BinaryIO, spec: AudioSpec, *, channel: int = -1) -> np.ndar
     return np.concatenate(list(blocks(file, spec, channel=channel)))
 
 
-def measure_level(file: str | BinaryIO, spec: AudioSpec) -> LevelMeter:
+def measure_level(file: str | BinaryIO, spec: AudioSpec, *, channel: int = -1) -> LevelMeter:
     """Measure length, peak and level of a recording, and note anything unusual, in constant memory.
 
     If the channels cancel when averaged, the recording is read a second time, from its loudest channel alone.
 
-    Arguments and errors as :func:`models.features.recording.blocks`.
+    Args:
+      file: as in :func:`models.features.recording.blocks`, which also states the errors.
+      spec: the front end.
+      channel: index of the channel to measure; -1 for the average of all, or the loudest if they cancel.
     """
     channel_meter = ChannelMeter()
-    level_meter = _meter_parts(blocks(file, spec, meter=channel_meter), spec)
-    if (channel := channel_meter.selected_channel()) >= 0:
-        level_meter = _meter_parts(blocks(file, spec, channel=channel), spec)
-    level_meter.describe(channel=channel, scale=channel_meter.scale(), notes=channel_meter.notes())
+    level_meter = _meter_parts(blocks(file, spec, channel=channel, meter=channel_meter), spec)
+    notes = channel_meter.scale_notes()
+    if channel < 0:
+        notes = channel_meter.channel_notes() + notes
+        if (channel := channel_meter.selected_channel()) >= 0:
+            level_meter = _meter_parts(blocks(file, spec, channel=channel), spec)
+    seconds = channel_meter.seconds
+    level_meter.describe(channel=channel, scale=channel_meter.scale(), source_seconds=seconds, notes=notes)
     return level_meter
 
 

@@ -12,16 +12,20 @@ BLOCK_S = 0.05  # the offset is removed per block of this length
 
 
 class ChannelMeter:
-    """Peak of all samples, power of each channel, and the power lost when channels are averaged, without offsets."""
+    """Duration, peak of all samples, power of each channel, and the power lost when channels are averaged.
+
+    Powers are those without offsets.
+    """
 
     def __init__(self):
-        self.peak = 0.0
+        self.seconds, self.peak = 0.0, 0.0
         self.powers = np.zeros(0)  # of each channel
         self.uncorrelated = 0.0  # power that the average would have if the channels were uncorrelated
         self.cancelled = 0.0  # the part of `uncorrelated` in blocks in which the channels cancel
 
     def add(self, block: np.ndarray, rate_hz: int) -> None:
         """Add the next samples `[samples, channels]`; the number of channels may change."""
+        self.seconds += len(block) / rate_hz
         self.peak = max(self.peak, float(block.max(initial=0.0)), -float(block.min(initial=0.0)))
         count = block.shape[1]
         if count == 1 or not len(block):
@@ -53,12 +57,14 @@ class ChannelMeter:
         exponent = np.frexp(self.peak)[1] if depth < 0 else max(0, depth - 1)
         return float(2.0 ** -int(exponent))
 
-    def notes(self) -> tuple[str, ...]:
-        """Return notes for users on unusual channels and how they are handled; channels are counted from 1."""
-        notes = []
-        if self.selected_channel() >= 0:
-            notes.append(f"channels cancel out when averaged: channel {self.selected_channel() + 1} is used")
-        if self.depth():
-            read = f"read as {self.depth()}-bit integers" if self.depth() > 0 else "scaled down to full scale"
-            notes.append(f"float samples reach {self.peak:.0f}: {read}")
-        return tuple(notes)
+    def channel_notes(self) -> tuple[str, ...]:
+        """Return notes for users on channels that cancel; channels are counted from 1."""
+        channel = self.selected_channel()
+        return (f"channels cancel out when averaged: channel {channel + 1} is used",) if channel >= 0 else ()
+
+    def scale_notes(self) -> tuple[str, ...]:
+        """Return notes for users on samples in other units than full scale."""
+        if not self.depth():
+            return ()
+        read = f"read as {self.depth()}-bit integers" if self.depth() > 0 else "scaled down to full scale"
+        return (f"float samples reach {self.peak:.0f}: {read}",)

@@ -105,18 +105,26 @@ def read(file: str | BinaryIO, spec: ImageSpec) -> np.ndarray:
 
 
 def read_with_notes(file: str | BinaryIO, spec: ImageSpec) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read an image file as uint8 `[height, width, channels]`, with notes on anything unusual.
+    """Read an image file as uint8 `[height, width, channels]`, with notes; see :func:`read_upright`.
+
+    It is resized with an antialiasing filter (Lanczos).
+    """
+    picture, notes = read_upright(file, spec)
+    return resize(picture, spec), notes
+
+
+def read_upright(file: str | BinaryIO, spec: ImageSpec) -> tuple[PIL.Image.Image, tuple[str, ...]]:
+    """Read an image file at its own size, in mode L or RGB.
 
     Applies the EXIF orientation, converts an embedded colour profile to sRGB, composites transparency over white,
-    scales deeper samples to 8 bits by the value of white, takes the first frame of an animation, and resizes with an
-    antialiasing filter (Lanczos).
+    scales deeper samples to 8 bits by the value of white, and takes the first frame of an animation.
 
     Args:
       file: a path or a seekable binary file in any format of `SUFFIXES`.
-      spec: the target size and channels, and the value of white.
+      spec: the channels, and the value of white.
 
     Returns:
-      The pixels, and notes for users: what is unusual about the file and how it is handled.
+      The image, and notes for users: what is unusual about the file and how it is handled.
 
     Raises:
       UserError: the file is not an image, is too large, damaged or truncated.
@@ -134,8 +142,19 @@ def read_with_notes(file: str | BinaryIO, spec: ImageSpec) -> tuple[np.ndarray, 
         notes += colour_notes + orientation_notes
         if (frames := image_file.count_frames(picture, file)) > 1:
             notes += (f"the first of {frames} frames is taken",)
-        resized = flat.resize((spec.width, spec.height), PIL.Image.Resampling.LANCZOS)
-        return np.asarray(resized, np.uint8).reshape(spec.height, spec.width, spec.channels), notes
+        flat.load()
+        return flat, notes
+
+
+def resize(picture: PIL.Image.Image, spec: ImageSpec) -> np.ndarray:
+    """Resize an image of mode L or RGB (Lanczos); return uint8 `[height, width, channels]` of the spec."""
+    with _memory_errors():
+        return pixels(picture.resize((spec.width, spec.height), PIL.Image.Resampling.LANCZOS))
+
+
+def pixels(picture: PIL.Image.Image) -> np.ndarray:
+    """Return the pixels of an image of mode L or RGB, uint8 `[height, width, channels]`."""
+    return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, -1)
 
 
 @contextlib.contextmanager

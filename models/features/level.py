@@ -61,12 +61,13 @@ class LevelMeter:
       peak: the largest absolute value, scaled.
       scale: factor that brings the samples to units of full scale; 1 for nearly all files.
       channel: the channel measured; -1 for the average of all.
+      source_seconds: duration in seconds before resampling.
       notes: notes for users on what is unusual about the recording and how it is handled.
     """
 
     def __init__(self, spec):
         self.spec, self.samples, self.peak = spec, 0, 0.0
-        self.scale, self.channel, self.notes = 1.0, -1, ()
+        self.scale, self.channel, self.source_seconds, self.notes = 1.0, -1, 0.0, ()
         self.partial_block, self.powers = np.zeros(0, np.float32), []
 
     def add(self, part: np.ndarray) -> None:
@@ -78,10 +79,10 @@ class LevelMeter:
         self.powers.append(block_powers(self.partial_block[:end], self.spec.sample_rate_hz))
         self.partial_block = self.partial_block[end:]
 
-    def describe(self, *, channel: int, scale: float, notes: tuple[str, ...]) -> None:
-        """Set the channel and the scale of the samples added, and notes on the recording; adds notes on its level."""
+    def describe(self, *, channel: int, scale: float, source_seconds: float, notes: tuple[str, ...]) -> None:
+        """Set the attributes of the same names; adds notes on the level."""
         self.peak *= scale / self.scale
-        self.channel, self.scale = channel, scale
+        self.channel, self.scale, self.source_seconds = channel, scale, source_seconds
         self.notes = (*notes, *self._level_notes())
 
     def _level_notes(self) -> tuple[str, ...]:

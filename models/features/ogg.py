@@ -1,8 +1,9 @@
-"""Links of a chained Ogg file (RFC 3533); libsndfile reads only the first one."""
+"""Links of a chained Ogg file (RFC 3533), of which libsndfile reads only the first one; serial numbers of streams."""
 
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -11,6 +12,8 @@ from models.errors import UserError
 HEADER_BYTES = 27  # of a page, before its segment table
 FIRST, LAST = 2, 4  # page flags: first and last page of a stream
 SEARCH_BYTES = 1 << 16
+SERIAL, CHECKSUM = slice(14, 18), slice(22, 26)  # bytes of a page
+REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def find_links(file: BinaryIO) -> list[tuple[int, int]]:
@@ -40,6 +43,23 @@ def find_links(file: BinaryIO) -> list[tuple[int, int]]:
         spans[-1][1] = end
     _check_complete(complete)
     return [(start, end) for start, end in spans]
+
+
+def set_serial_number(file: BinaryIO, number: int) -> None:
+    """Give every page of a file with one stream this serial number; the file is open for reading and writing."""
+    for start, end, *_ in list(_pages(file)):
+        file.seek(start)
+        page = bytearray(file.read(end - start))
+        page[SERIAL], page[CHECKSUM] = number.to_bytes(4, "little"), bytes(4)
+        page[CHECKSUM] = _checksum(page)
+        file.seek(start)
+        file.write(page)
+
+
+def _checksum(page: bytes) -> bytes:
+    """CRC of a page, the most significant bit first and without inversion, by that of zlib with all bits reversed."""
+    reflected = zlib.crc32(page.translate(REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return reflected.to_bytes(4, "big").translate(REVERSED_BITS)
 
 
 def _check_complete(complete: dict[bytes, bool]) -> None:

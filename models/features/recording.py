@@ -79,7 +79,15 @@ def _open_binary(file: str | BinaryIO) -> Iterator[BinaryIO]:
 
 
 def probe(file: str | BinaryIO) -> int:
-    """Read the sample rate of a recording in Hz from its header; of the first stream if several are joined.
+    """Read the sample rate of a recording in Hz from its header; arguments and errors as :func:`read_format`."""
+    return read_format(file)[0]
+
+
+def read_format(file: str | BinaryIO) -> tuple[int, int]:
+    """Read sample rate in Hz and number of channels from a header; those of the first stream if several are joined.
+
+    Args:
+      file: a path or a seekable binary file.
 
     Raises:
       UserError: the file is not a recording, or its rate or number of channels is out of range.
@@ -90,7 +98,7 @@ def probe(file: str | BinaryIO) -> int:
         except soundfile.LibsndfileError:  # for example a tag before the header
             info = soundfile.info(streams.find_streams(opened)[0].open(opened))
         _check_format(info.samplerate, info.channels)
-        return info.samplerate
+        return info.samplerate, info.channels
 
 
 def durations(file: str | BinaryIO) -> Iterator[float]:
@@ -171,7 +179,7 @@ def blocks(
             with _ForwardOnly(file if unchanged else stream.open(opened)) as source:
                 _check_format(source.samplerate, source.channels)
                 parts = _mono(source, _announced_samples(source, stream), channel, meter)
-                for part in _resample(parts, source.samplerate, sample_rate_hz):
+                for part in resample(parts, source.samplerate, sample_rate_hz):
                     any_samples = any_samples or len(part) > 0
                     yield part
     if not any_samples:
@@ -224,7 +232,8 @@ def _read_block(source: soundfile.SoundFile, num_read: int, announced: int) -> n
         raise UserError(f"cut short or damaged after {num_read} samples: {error.error_string}") from None
 
 
-def _resample(parts: Iterable[np.ndarray], rate_hz: int, target_hz: int) -> Iterator[np.ndarray]:
+def resample(parts: Iterable[np.ndarray], rate_hz: int, target_hz: int) -> Iterator[np.ndarray]:
+    """Resample float32 samples `[samples]` that arrive in parts, in constant memory."""
     if rate_hz == target_hz:
         yield from parts
         return

@@ -67,6 +67,13 @@ def export_hash(run_dir: str) -> str:
     return hashlib.sha256(files.read(path)).hexdigest()
 
 
+def model_hash(run_dir: str) -> str:
+    """Return a hash of graph and weights of a run's export, 16 hex digits; raises as :func:`export_hash`."""
+    weights = export_hash(run_dir)
+    graph = files.read(posixpath.join(files.current_folder(posixpath.join(run_dir, "export")), "saved_model.pb"))
+    return hashlib.blake2b(weights.encode() + graph, digest_size=8).hexdigest()
+
+
 def differences(old: Mapping, new: Mapping) -> list[str]:
     """Return the differences between two fingerprints, in words for the user.
 

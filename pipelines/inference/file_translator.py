@@ -1,30 +1,35 @@
-"""Translation of files by an exported model: speech of any length in constant memory, images of any size.
+"""Translation of files by an exported model, each with its provenance.
 
 Only the SavedModel is needed and no plugin code: the SavedModel holds its configuration, its domains and its context.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import json
+import posixpath
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from typing import BinaryIO, Literal
 
-import numpy as np
-import soundfile
-
 from models.errors import UserError
-from models.features import audio, image, inversion, pitch, recording
-from models.features.audio import AudioSpec
-from models.features.highpass import highpass
-from models.features.stats import Moments
+from pipelines import files
 from pipelines.beam import blas
-from pipelines.inference import outlier_detector
-from pipelines.inference.exported_model import BATCH_FILES, Model
-from pipelines.inference.open_recording import OpenRecording
-from pipelines.inference.vocoders import describe, load_vocoder
+from pipelines.data import fingerprint
+from pipelines.inference import outlier_detector, parallel, result_formats
+from pipelines.inference.exported_model import Model
+from pipelines.inference.image_translator import ImageTranslator
+from pipelines.inference.inverters import Inverter
+from pipelines.inference.speech_translator import SpeechTranslator, create_pitch_shift
+
+HASH_BYTES = 8
+OPTIONS_OF_OTHER_KIND = {"audio": ("image_size",), "image": ("pitch", "keep_rate", "keep_channels")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +43,10 @@ class TranslationOptions:
       inverter: "auto", "griffin_lim", "source_phase", or "vocoder:RUN"; without effect on images.
       pitch: "keep", or "mean_variance" to move F0 from the source's distribution to the target's before the model.
       screen: run whose outlier detector annotates the results; empty for none.
+      file_format: a format of `pipelines.inference.result_formats`; empty for WAV or PNG.
+      keep_rate: whether recordings keep their sample rate.
+      keep_channels: whether recordings keep their channels, each of which is translated.
+      image_size: size of translated images, of `pipelines.inference.image_translator.SIZES`.
     """
 
     run_dir: str
@@ -46,6 +55,10 @@ class TranslationOptions:
     inverter: str = "auto"
     pitch: Literal["keep", "mean_variance"] = "keep"
     screen: str = ""
+    file_format: str = ""
+    keep_rate: bool = False
+    keep_channels: bool = False
+    image_size: str = "records"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +75,7 @@ class Item:
 
 
 class FileTranslator:
-    """Translates files.
+    """Translates files, several at a time; the result of a file does not depend on the others.
 
     Args:
       options: model, domains, inverter and so on.
@@ -70,12 +83,9 @@ class FileTranslator:
 
     Attributes:
       source: domain of the files; None if unknown, for a model that translates any source.
-      suffix: of results, ".wav" or ".png".
-      context: frames on either side of a frame on which its translated waveform depends.
+      suffix: of results, such as ".wav" or ".png".
       inverter: what the inverter is, for logs; empty for images.
-      translate_fn: function from features to translated features.
-      invert_fn: inverter, see `_create_inverter`.
-      shift_pitch_fn: function from samples in parts to samples of shifted pitch in parts.
+      settings: what results depend on besides their source: version, hash of the model, options.
 
     Raises:
       UserError: the model, the domains, the inverter or the statistics do not match the options.
@@ -83,188 +93,104 @@ class FileTranslator:
 
     def __init__(self, options: TranslationOptions, *, load_model: Callable[[str], Model] = Model):
         blas.use_one_thread()
-        self.load_model = load_model
-        self.model = load_model(options.run_dir)
-        self.spec = self.model.spec
-        self.source, self.translate_fn = self.model.translation(options.target, options.source)
-        self.target = options.target
-        inverter_context, self.invert_fn = self._create_inverter(options.inverter)
-        self.context = self.model.context + inverter_context
-        self.shift_pitch_fn = self._create_pitch_shift(options.pitch)
-        self.suffix = ".wav" if self.spec.kind == "audio" else ".png"
-        run_dir = options.screen
-        self.detector = (
-            outlier_detector.Detector.load(run_dir, load_model(run_dir), kind=self.spec.kind) if run_dir else None
+        parallel.use_one_thread_per_operation()
+        self.model = model = load_model(options.run_dir)
+        self.spec, self.target = model.spec, options.target
+        self.source, translate_fn = model.translation(options.target, options.source)
+        self.format = result_formats.choose(self.spec.kind, options.file_format)
+        self.suffix = f".{self.format}"
+        _check_kind(options, self.spec.kind)
+        self.file_executor, chunk_executor = (
+            concurrent.futures.ThreadPoolExecutor(parallel.core_count()) for _ in range(2)
         )
+        if self.spec.kind == "audio":
+            inverter = Inverter(options.inverter, model, load_model)
+            self.inverter = inverter.description
+            shift = create_pitch_shift(options.pitch, self.spec, self.source, self.target)
+            keep = {"keep_rate": options.keep_rate, "keep_channels": options.keep_channels}
+            self.translator = SpeechTranslator(
+                self.spec, translate_fn, model.context, inverter, shift, chunk_executor, **keep
+            )
+        else:
+            self.inverter = ""
+            self.translator = ImageTranslator(self.spec.features, translate_fn, options.image_size)
+        self.detector = None
+        if run_dir := options.screen:
+            self.detector = outlier_detector.Detector.load(run_dir, load_model(run_dir), kind=self.spec.kind)
+        self.settings = _settings(options, self)
 
     def translate_files(self, items: list[Item]) -> list[dict | Exception]:
-        """Translate files; short recordings and images are batched.
+        """Translate files, as many at a time as there are cores.
 
         Returns:
           For each item its entries for `translations.jsonl`, or the error that prevented its translation.
         """
-        outcomes: dict[int, dict | Exception] = {}
-        batched: dict[int, object] = {}
-        for index, item in enumerate(items):
-            loaded = _result_or_error(self._load, item.source)
-            if isinstance(loaded, Exception):
-                outcomes[index] = loaded
-            elif isinstance(loaded, OpenRecording) and loaded.frames > inversion.CHUNK_FRAMES:
-                outcomes[index] = _result_or_error(self._write, item, loaded, self._translate_long(loaded))
-            else:
-                batched[index] = loaded
-        for index, translated in self._translate_batch(batched).items():
-            if isinstance(translated, Exception):
-                outcomes[index] = translated
-            else:
-                outcomes[index] = _result_or_error(self._write, items[index], batched[index], translated)
-        return [_result_or_error(self._annotate_outlier, item, outcomes[index]) for index, item in enumerate(items)]
+        return list(self.file_executor.map(functools.partial(_result_or_error, self._translate_file), items))
 
-    def _translate_batch(self, batched: dict[int, object]) -> dict[int, object]:
-        """Translate loaded files in one batch, or one by one if the batch fails.
+    def provenance(self, source: BinaryIO) -> dict:
+        """Return what the result of a file depends on: the hash of its bytes, and the settings."""
+        source.seek(0)
+        digest = hashlib.file_digest(source, lambda: hashlib.blake2b(digest_size=HASH_BYTES)).hexdigest()
+        source.seek(0)
+        return {"hash": digest, **self.settings}
+
+    def reusable(self, result: BinaryIO, source: BinaryIO) -> dict | None:
+        """Return the entries for `translations.jsonl` of an earlier result, or None if it would be another one now.
 
         Args:
-          batched: loaded files by index.
-
-        Returns:
-          By index the translation, or the error of a file that cannot be translated.
+          result: binary file of the earlier result.
+          source: its source, open and seekable.
         """
-        translate = self._translate_short if self.spec.kind == "audio" else self._translate_images
-        translated = _result_or_error(translate, list(batched.values()))
-        if not isinstance(translated, Exception):
-            return dict(zip(batched, translated, strict=True))
-        if len(batched) == 1:
-            return dict.fromkeys(batched, translated)
-        return {index: self._translate_batch({index: loaded})[index] for index, loaded in batched.items()}
+        found = result_formats.read_provenance(result, self.spec.kind)  # empty if it is cut short
+        wanted = self.provenance(source)
+        return found["entries"] if wanted.items() <= found.items() else None
 
-    def _annotate_outlier(self, item: Item, outcome: dict | Exception) -> dict | Exception:
-        """Add the reason why the source is an outlier to an outcome, if there is a detector and it is one."""
-        if self.detector is None or isinstance(outcome, Exception):
-            return outcome
-        reason = self.detector.outlier_reason(item.source)
-        return {**outcome, "unlike": reason} if reason else outcome
+    def _translate_file(self, item: Item) -> dict:
+        """Translate a file and write the result; return its entries for `translations.jsonl`."""
+        provenance = self.provenance(item.source)
+        common = {key: provenance[key] for key in ("hash", "model")}
+        common["options"] = _hash(json.dumps(provenance["options"], sort_keys=True).encode())
+        if self.detector and (reason := self.detector.outlier_reason(item.source)):
+            common["unlike"] = reason
+        with tempfile.TemporaryFile() as complete:
 
-    def _load(self, source: BinaryIO):
-        if self.spec.kind == "image":
-            pixels, notes = image.read_with_notes(source, self.spec.features)
-            return _Image(image.to_unit(pixels), notes)
-        return OpenRecording(source, audio.measure_level(source, self.spec.features), self.shift_pitch_fn)
+            def write(content, *arguments) -> None:
+                *shape, facts = arguments
+                write_fn = result_formats.write_sound if self.spec.kind == "audio" else result_formats.write_image
+                write_fn(complete, self.format, content, *shape, {**provenance, "entries": {**facts, **common}})
 
-    def _write(self, item: Item, loaded, translated) -> dict:
-        """Write a translation; of speech at the level of its source, reduced where it would clip."""
-        if self.spec.kind == "image":
+            facts = self.translator.translate(item.source, write)
+            complete.seek(0)
             with item.create() as out:
-                image.write(out, image.to_pixels(translated))
-            row = {"height": translated.shape[0], "width": translated.shape[1]}
-            return {**row, "notes": list(loaded.notes)} if loaded.notes else row
-        spec = self.spec.features
-        with tempfile.TemporaryFile() as raw, tempfile.TemporaryFile() as wav_file:
-            meter = _write_samples(translated, raw, spec)
-            gain = (loaded.power / max(meter.power(), 1e-20)) ** 0.5
-            gain = min(gain, 1 / max(meter.peak, 1e-9))  # avoids clipping
-            with soundfile.SoundFile(wav_file, "w", spec.sample_rate_hz, 1, "PCM_16", format="WAV") as wave:
-                while len(part := np.frombuffer(raw.read(4 * recording.BLOCK_FRAMES), np.float32)):
-                    wave.write(part * gain)
-            wav_file.seek(0)
-            with item.create() as out:
-                shutil.copyfileobj(wav_file, out)
-        notes = {"notes": list(loaded.notes)} if loaded.notes else {}
-        seconds = round(loaded.samples / spec.sample_rate_hz, 6)
-        return {"seconds": seconds, "sample_rate_hz": spec.sample_rate_hz, **notes}
+                shutil.copyfileobj(complete, out)
+        return {**facts, **common}
 
-    def _translate_images(self, images: list[_Image]) -> np.ndarray:
-        return self.translate_fn(np.stack([loaded.pixels for loaded in images])) if images else np.zeros(0)
 
-    # ---------------------------------------------------------------- speech
+def _check_kind(options: TranslationOptions, kind: str) -> None:
+    """Raise UserError for options that are not of this kind of files."""
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    for flag in OPTIONS_OF_OTHER_KIND[kind]:
+        if (value := getattr(options, flag)) != defaults[flag]:
+            given = f"--{flag}" if value is True else f"--{flag}={value}"
+            raise UserError(f"{given}: the run was trained on files of the kind {kind}")
 
-    def _create_inverter(self, name: str) -> tuple[int, Callable | None]:
-        """Return the context of an inverter in frames, and the inverter as a function; None for images.
 
-        The function takes log-mels `[batch, frames + 2 * context, mels]`, the frames of each without context `[batch]`,
-        the index of the first frame, and the source's complex spectrogram `[batch, frames + 2 * context, bins]`. It
-        returns the samples of each, without those of the context.
-        """
-        if self.spec.kind == "image":
-            self.inverter = ""
-            return 0, None
-        if name == "source_phase":
-            self.inverter = name
-            return 0, lambda mels, frames, _, source: self.model.call(
-                "invert_from_phase", features=mels, frames=frames, phase=np.float32(np.angle(source))
-            )
-        vocoder = load_vocoder(name, self.spec.features, self.load_model)
-        self.inverter = describe(name, vocoder)
-        if vocoder:
-            return vocoder.context, lambda mels, frames, *_: vocoder.vocode(mels, frames)
-        return 0, lambda mels, frames, first, _: self.model.call(
-            self.model.griffin_lim, features=mels, frames=frames, first_frame=np.int32(first)
-        )
+def _settings(options: TranslationOptions, translator: FileTranslator) -> dict:
+    """What results depend on besides their source; no paths, so that another copy of a run gives equal results."""
+    named = dataclasses.asdict(options)
+    for flag in ("run_dir", "inverter", "screen"):
+        del named[flag]
+    named |= {"source": translator.source, "file_format": translator.format, "inverter": translator.inverter}
+    if options.inverter.startswith("vocoder:"):
+        named["inverter"] = f"vocoder:{fingerprint.model_hash(options.inverter.partition(':')[2])}"
+    if options.screen:
+        named["screen"] = _hash(files.read(posixpath.join(options.screen, outlier_detector.JSON_FILE)))
+    model = fingerprint.model_hash(options.run_dir)
+    return {"crossfade": importlib.metadata.version("crossfade"), "model": model, "options": named}
 
-    def _create_pitch_shift(self, rule: str) -> Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]]:
-        """Return a function from samples in parts to samples of shifted pitch in parts; the identity for "keep"."""
-        if rule == "keep":
-            return lambda parts: parts
-        if self.spec.kind == "image":
-            raise UserError(f"--pitch={rule}: the run was trained on images")
-        if self.source is None:
-            raise UserError(f"--pitch={rule}: from the F0 of which of {', '.join(self.spec.domains)}? give --source")
-        rate_hz, empty = self.spec.features.sample_rate_hz, Moments.empty(1)
-        f0_moments = {name: self.spec.pitch.get(name, empty) for name in (self.source, self.target)}
-        for name in (name for name, moments in f0_moments.items() if not moments.count):
-            reason = f"no frame of {name} is voiced" if self.spec.pitch else "preprocess with --pitch and train again"
-            raise UserError(f"--pitch={rule}: the run's records have no pitch of {name}; {reason}")
-        return lambda parts: pitch.convert_pitch(parts, rate_hz, f0_moments[self.source], f0_moments[self.target])
 
-    def _translate_frames(self, spectrogram: np.ndarray, frames: list[int], first: int) -> Sequence[np.ndarray]:
-        """Translate complex spectrograms to waveforms.
-
-        Args:
-          spectrogram: `[batch, max(frames) + 2 * context, bins]`.
-          frames: of each, without context.
-          first: index of the first frame.
-
-        Returns:
-          Samples of each, at least `[(frames - 1) * hop_length]`.
-        """
-        inside = slice(self.model.context, spectrogram.shape[1] - self.model.context)
-        mels = audio.log_mel_from_stft(spectrogram, self.spec.features)
-        translated = self.translate_fn(mels)[:, inside]
-        return self.invert_fn(translated, np.int32(frames), first, spectrogram[:, inside])
-
-    def _translate_short(self, recordings: list[OpenRecording]) -> list[list[np.ndarray]]:
-        """Translate recordings that fit into one chunk to samples, in batches of similar length."""
-        waveforms: dict[int, list[np.ndarray]] = {}
-        order = sorted(range(len(recordings)), key=lambda n: recordings[n].frames)
-        for start in range(0, len(order), BATCH_FILES):
-            batch = order[start : start + BATCH_FILES]
-            waveforms |= {n: [np.zeros(recordings[n].samples, np.float32)] for n in batch}
-            if audible := [n for n in batch if not recordings[n].silent]:
-                frames = [recordings[n].frames + 1 for n in audible]  # one more, to invert up to the last sample
-                max_frames = max(frames) + 2 * self.context
-                spectrograms = [recordings[n].frame_buffer(self.context).frames(0, max_frames) for n in audible]
-                translated = self._translate_frames(np.stack(spectrograms), frames, 0)
-                for n, y in zip(audible, translated, strict=True):
-                    waveforms[n] = [y[: recordings[n].samples]]
-        return [waveforms[n] for n in range(len(recordings))]
-
-    def _translate_long(self, source: OpenRecording) -> Iterator[np.ndarray]:
-        """Translate a recording of any length to samples, which are yielded in parts, in constant memory."""
-        overlap = inversion.OVERLAP_FRAMES * self.spec.features.hop_length
-        remaining = source.samples
-        for part in inversion.crossfade(self._translate_chunks(source), overlap):
-            yield part[:remaining]
-            remaining -= len(part[:remaining])
-
-    def _translate_chunks(self, source: OpenRecording) -> Iterator[np.ndarray]:
-        """Yield the waveforms of overlapping chunks.
-
-        Each chunk is translated with `context` frames on either side (zeros beyond the ends of the recording), so
-        that the position of chunk boundaries does not affect the result.
-        """
-        buffer = source.frame_buffer(self.context)
-        for first, count in inversion.chunks(source.frames):
-            frames = count + 1  # one more, to invert up to the last sample
-            yield self._translate_frames(buffer.frames(first, frames + 2 * self.context)[None], [frames], first)[0]
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=HASH_BYTES).hexdigest()
 
 
 def _result_or_error(function: Callable, *arguments):
@@ -273,26 +199,3 @@ def _result_or_error(function: Callable, *arguments):
         return function(*arguments)
     except Exception as error:
         return error
-
-
-def _write_samples(parts: Iterable[np.ndarray], raw: BinaryIO, spec: AudioSpec) -> audio.LevelMeter:
-    """Write high-passed float32 samples to a temporary file; return a meter of their level and peak."""
-    meter = audio.LevelMeter(spec)
-    for part in highpass(parts, spec.sample_rate_hz):
-        raw.write(np.float32(part).tobytes())
-        meter.add(part)
-    raw.seek(0)
-    return meter
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Image:
-    """A loaded image.
-
-    Attributes:
-      pixels: `[height, width, channels]` in [-1, 1].
-      notes: remarks on the file for `translations.jsonl`.
-    """
-
-    pixels: np.ndarray
-    notes: tuple[str, ...]

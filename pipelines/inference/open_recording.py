@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from models.features import audio
+from models.features.audio_spec import AudioSpec
 
 
 class OpenRecording:
@@ -22,8 +23,14 @@ class OpenRecording:
     def __init__(self, source: BinaryIO, meter: audio.LevelMeter, shift_pitch: Callable):
         self.source, self.spec, self.shift_pitch = source, meter.spec, shift_pitch
         self.samples, self.gain, self.power = meter.samples, meter.gain(), meter.power()
+        self.source_seconds = meter.source_seconds
         self.silent, self.channel, self.notes = meter.peak == 0, meter.channel, meter.notes
         self.frames = self.spec.frames(meter.samples)
+
+    @classmethod
+    def measure(cls, source: BinaryIO, spec: AudioSpec, shift_pitch: Callable, *, channel: int = -1) -> OpenRecording:
+        """Survey a recording, or one of its channels; arguments and errors as `models.features.audio.measure_level`."""
+        return cls(source, audio.measure_level(source, spec, channel=channel), shift_pitch)
 
     def frame_buffer(self, context: int) -> FrameBuffer:
         """Open the complex spectrogram, preceded by `context` frames of zeros."""

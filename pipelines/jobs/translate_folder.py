@@ -24,7 +24,13 @@ MAX_WARNINGS = 20  # maximum number of outliers named on stderr; `translations.j
 
 
 def translate(
-    *, pattern: str, output_dir: str, beam_arguments: Sequence[str] = (), shared_paths: bool = False, **fields
+    *,
+    pattern: str,
+    output_dir: str,
+    beam_arguments: Sequence[str] = (),
+    shared_paths: bool = False,
+    reuse: bool = True,
+    **fields,
 ) -> dict | None:
     """Translate the files of a glob or folder.
 
@@ -33,10 +39,11 @@ def translate(
       output_dir: output directory, also of `translations.jsonl` and `failures.jsonl`.
       beam_arguments: pipeline options of Beam.
       shared_paths: whether local paths are the same on every worker of a distributed runner.
+      reuse: whether results that are up to date are left as they are: of the same input, model and options.
       fields: the fields of a :class:`TranslationOptions`.
 
     Returns:
-      The numbers of translations and failures, by name; None for a dry run.
+      The numbers of translations, of those that were up to date, and of failures, by name; None for a dry run.
 
     Raises:
       UserError: an option is wrong, or no file can be translated.
@@ -52,7 +59,7 @@ def translate(
     plan = list(result_names.plan_results(listing.paths, listing.root, translator.suffix, output_dir))
     _refuse_overwriting(plan, listing.paths, output_dir)
     batches = list(translate_job.make_batches(plan, {entry.path: entry.size for entry in listing.files}))
-    job = translate_job.TranslateJob(options, translator.source, output_dir, len(batches))
+    job = translate_job.TranslateJob(options, translator.source, output_dir, len(batches), reuse)
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
         return None
@@ -67,9 +74,9 @@ def translate(
         )
         rows.write_work(output_dir, translate_job.WORK_NAME, batches)
         progress, counters = Progress(f"translate to {options.target}", len(plan), "files"), JobCounters()
-        with poll_progress(progress, lambda: counters.total(translate_job.TRANSLATED, translate_job.FAILED)):
+        with poll_progress(progress, lambda: counters.total(*translate_job.OUTCOMES)):
             runner.run(job.build, parsed, counters=counters)
-        return _write_results(output_dir)
+        return _write_results(output_dir) | {"reused": counters.total(translate_job.REUSED) or 0}
 
 
 def _worker_paths(options: TranslationOptions, pattern: str, output_dir: str) -> dict[str, str]:

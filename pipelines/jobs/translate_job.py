@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.inference.file_translator import TranslationOptions
 
 WORK_NAME = "plan"
-TRANSLATED, FAILED = "files_translated", "files_failed"  # counters of files
+OUTCOMES = TRANSLATED, REUSED, FAILED = "files_translated", "files_reused", "files_failed"  # counters of files
 SORT_KEYS = ("path",)
 BATCH_FILES = 16  # maximum number of files in a batch
 BATCH_BYTES = 16 << 20  # maximum size of a batch; a larger file is a batch of its own
@@ -53,19 +53,20 @@ class TranslateJob:
       source: domain of the input files.
       output_dir: output directory.
       batch_count: number of batches in the plan.
+      reuse: whether results that are up to date are left as they are.
     """
 
     options: TranslationOptions
     source: str
     output_dir: str
     batch_count: int
+    reuse: bool = True
 
     def build(self, pipeline: beam.Pipeline) -> None:
         """Add the transforms to a pipeline.
 
-        The batches are read from the work folder, where `rows.write_work` has written them. They are fixed before the
-        job starts, because the last digits of a result depend on which files are computed together. Each worker process
-        loads the model once.
+        The batches are read from the work folder, where `rows.write_work` has written them. Each worker process loads
+        the model once and translates the files of a batch in threads.
         """
         converted = rows.read_work(pipeline, self.output_dir, WORK_NAME, self.batch_count) | "Convert" >> beam.ParDo(
             _Convert(self, Shared())
@@ -95,21 +96,32 @@ class _Convert(beam.DoFn):
                     if "reason" in row:
                         raise OSError(row["reason"])
                     source = stack.enter_context(filesystem.open_file(row["path"]))
+                    target = posixpath.join(self.job.output_dir, row["output"])
+                    entries = self._reused(target, source)
                 except Exception as error:  # file systems raise errors of many types
                     yield self._failure(row, error)
                     continue
-                target = posixpath.join(self.job.output_dir, row["output"])
+                if entries is not None:
+                    yield self._success(row, entries, REUSED)
+                    continue
                 items.append(Item(source, functools.partial(filesystem.new_file, target)))
                 ready.append(row)
             for row, outcome in zip(ready, self.translator.translate_files(items), strict=True):
-                yield from self._outcome(row, outcome)
+                if isinstance(outcome, Exception):
+                    yield self._failure(row, outcome)
+                else:
+                    yield self._success(row, outcome, TRANSLATED)
 
-    def _outcome(self, row: dict, outcome: dict | Exception) -> Iterator:
-        if isinstance(outcome, Exception):
-            yield self._failure(row, outcome)
-            return
-        yield {**row, "source": self.job.source, "target": self.job.options.target, **outcome}
-        counter(TRANSLATED).inc()
+    def _reused(self, target: str, source: BinaryIO) -> dict | None:
+        """Entries for `translations.jsonl` of an earlier result that is up to date; None if there is none."""
+        if not self.job.reuse or not filesystem.exists(target):
+            return None
+        with filesystem.open_file(target) as result:
+            return self.translator.reusable(result, source)
+
+    def _success(self, row: dict, entries: dict, outcome: str) -> dict:
+        counter(outcome).inc()
+        return {**row, "source": self.job.source, "target": self.job.options.target, **entries}
 
     def _failure(self, row: dict, error: Exception):
         counter(FAILED).inc()

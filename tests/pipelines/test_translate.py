@@ -18,8 +18,9 @@ from testbed import DATAFLOW, VOICES_HZ, laws, voice
 from models.features import audio, f0_tracking, inversion, recording, stats
 from pipelines import config
 from pipelines.beam import filesystem, rows
+from pipelines.data import fingerprint
 from pipelines.data.local_walk import TRANSLATIONS
-from pipelines.inference import exported_model, file_translator
+from pipelines.inference import exported_model, file_translator, result_formats, speech_translator
 from pipelines.jobs import translate_folder, translate_job
 from pipelines.jobs.translate_folder import FAILURES
 
@@ -59,7 +60,7 @@ def odd_folder(tmp_path):
 
 def test_good_files_are_converted_and_bad_ones_named(speech_run, odd_folder, tmp_path):
     out = tmp_path / "out"
-    assert translate(speech_run, odd_folder, out) == {"translations": 6, "failures": 3}
+    assert translate(speech_run, odd_folder, out) == {"translations": 6, "failures": 3, "reused": 0}
     failures = {row["path"].rpartition("/")[2]: row["reason"] for row in lines(out / "failures.jsonl")}
     assert set(failures) == {"text.wav", "empty.wav", "cut.flac"} and all(failures.values())
     rows = {row["path"].removeprefix(f"{odd_folder}/"): row for row in lines(out / "translations.jsonl")}
@@ -100,7 +101,7 @@ def test_results_of_an_attempt_that_did_not_end_are_replaced(speech_run, tmp_pat
     soundfile.write(tmp_path / "in" / "000.wav", voice(110.0, 0.5, RATE_HZ, seed=0), RATE_HZ)
     rows.mark_owned(str(tmp_path / "out"), [])
     (tmp_path / "out" / "000.wav").write_text("of the first attempt")
-    assert translate(speech_run, tmp_path / "in", tmp_path / "out") == {"translations": 1, "failures": 0}
+    assert translate(speech_run, tmp_path / "in", tmp_path / "out") == {"translations": 1, "failures": 0, "reused": 0}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000.wav", FAILURES, TRANSLATIONS]
 
 
@@ -178,13 +179,88 @@ def test_a_long_recording_in_chunks_equals_the_whole(speech_run, tmp_path, monke
     assert np.abs(found - wanted)[sounds].mean() < 0.1
 
 
-def test_neighbours_in_a_batch_make_no_difference(speech_run, tmp_path):
+def test_a_result_depends_on_its_file_alone(speech_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(inversion, "CHUNK_FRAMES", 64)
     for n, seconds in enumerate((0.3, 0.9, 1.5)):
         soundfile.write(tmp_path / f"{n}.wav", voice(110.0, seconds, RATE_HZ, seed=n), RATE_HZ)
     translate(speech_run, tmp_path / "*.wav", tmp_path / "together")
-    translate(speech_run, tmp_path / "0.wav", tmp_path / "alone")
-    together, alone = (soundfile.read(tmp_path / name / "0.wav")[0] for name in ("together", "alone"))
-    assert np.abs(together - alone).max() < 1e-3 * np.abs(alone).max()
+    for n in range(3):
+        translate(speech_run, tmp_path / f"{n}.wav", tmp_path / "alone")
+        together, alone = ((tmp_path / name / f"{n}.wav").read_bytes() for name in ("together", "alone"))
+        assert together == alone
+
+
+def test_results_that_are_up_to_date_are_left_and_others_made_again(speech_run, tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for n in range(4):
+        soundfile.write(source / f"{n}.wav", voice(110.0, 0.4, RATE_HZ, seed=n), RATE_HZ)
+    assert translate(speech_run, source, out) == {"translations": 4, "failures": 0, "reused": 0}
+    listed, wanted = (out / TRANSLATIONS).read_bytes(), {path.name: path.read_bytes() for path in out.glob("*.wav")}
+    written = {path.name: path.stat().st_mtime_ns for path in out.glob("*.wav")}
+    assert translate(speech_run, source, out)["reused"] == 4
+    assert (out / TRANSLATIONS).read_bytes() == listed
+    (out / "0.wav").unlink()
+    soundfile.write(out / "1.wav", np.zeros(100), RATE_HZ)  # somebody's edit, without provenance
+    (out / "2.wav").write_bytes(wanted["2.wav"][:500])
+    (out / TRANSLATIONS).unlink()  # as after a job that was killed
+    rows.mark_owned(str(out), [])
+    assert translate(speech_run, source, out) == {"translations": 4, "failures": 0, "reused": 1}
+    assert {path.name: path.read_bytes() for path in out.glob("*.wav")} == wanted
+    assert (out / TRANSLATIONS).read_bytes() == listed
+    assert (out / "3.wav").stat().st_mtime_ns == written["3.wav"]
+    soundfile.write(source / "3.wav", voice(110.0, 0.4, RATE_HZ, seed=9), RATE_HZ)
+    assert translate(speech_run, source, out)["reused"] == 3
+    assert translate(speech_run, source, out, reuse=False)["reused"] == 0
+    assert translate(speech_run, source, out, inverter="source_phase")["reused"] == 0
+
+
+def test_another_model_makes_results_anew(speech_run, tmp_path):
+    soundfile.write(tmp_path / "0.wav", voice(110.0, 0.4, RATE_HZ, seed=0), RATE_HZ)
+    translate(speech_run, tmp_path / "0.wav", tmp_path / "out")
+    copy = shutil.copytree(speech_run, tmp_path / "run")
+    assert translate(copy, tmp_path / "0.wav", tmp_path / "out")["reused"] == 1, "a copy of the run is the same model"
+    index = copy / "export" / "variables" / "variables.index"
+    before = index.read_bytes()
+    translator = file_translator.FileTranslator(file_translator.TranslationOptions(str(copy), "high"))
+    index.write_bytes(before + b"\0")
+    assert fingerprint.model_hash(str(copy)) != translator.settings["model"]
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "ogg"])
+def test_recordings_are_written_in_the_format_that_is_asked_for_with_their_provenance(speech_run, tmp_path, name):
+    soundfile.write(tmp_path / "a.mp3", voice(110.0, 0.9, RATE_HZ, seed=0), RATE_HZ, format="MP3")
+    for out in ("first", "second"):
+        translate(speech_run, tmp_path / "a.mp3", tmp_path / out, file_format=name)
+    first, second = (tmp_path / out / f"a.{name}" for out in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+    (row,) = lines(tmp_path / "first" / TRANSLATIONS)
+    info = soundfile.info(first)
+    assert (info.format, info.subtype) == result_formats.SOUND_FORMATS[name] and info.samplerate == RATE_HZ
+    with open(first, "rb") as file:
+        origin = result_formats.read_provenance(file, "audio")
+    assert origin["options"]["target"] == "high" and origin["options"]["inverter"] == "auto: griffin_lim"
+    assert (origin["hash"], origin["model"]) == (row["hash"], row["model"]) and len(row["options"]) == 16
+    assert translate(speech_run, tmp_path / "a.mp3", tmp_path / "first", file_format=name)["reused"] == 1
+
+
+@pytest.mark.parametrize("rate_hz", [6000, 22050, 44100])
+def test_rate_and_channels_of_the_source_may_be_kept(speech_run, tmp_path, rate_hz):
+    left = voice(110.0, 0.777, rate_hz, seed=1)
+    stereo = np.stack([left, 0.25 * voice(130.0, 0.777, rate_hz, seed=2), np.zeros(len(left))], axis=1)
+    soundfile.write(tmp_path / "a.wav", stereo, rate_hz, subtype="FLOAT")
+    soundfile.write(tmp_path / "left.wav", left, rate_hz, subtype="FLOAT")
+    keep = {"keep_rate": True, "keep_channels": True, "inverter": "griffin_lim"}
+    assert translate(speech_run, tmp_path / "*.wav", tmp_path / "out", **keep)["translations"] == 2
+    made, made_rate_hz = soundfile.read(tmp_path / "out" / "a.wav")
+    assert made.shape == stereo.shape and made_rate_hz == rate_hz
+    assert not made[:, 2].any() and np.abs(made).max() <= 1
+    alone = soundfile.read(tmp_path / "out" / "left.wav")[0]
+    np.testing.assert_allclose(made[:, 0], alone, atol=2**-14)
+    powers = [[audio.active_power(audio.block_powers(y[:, n], rate_hz)) for n in (0, 1)] for y in (stereo, made)]
+    assert powers[1][0] / powers[1][1] == pytest.approx(powers[0][0] / powers[0][1], rel=0.2)
+    row = next(row for row in lines(tmp_path / "out" / TRANSLATIONS) if row["output"] == "a.wav")
+    assert row["sample_rate_hz"] == rate_hz and row["channels"] == 3
 
 
 def test_the_phases_of_the_source_may_be_kept(speech_run, speech_folder, tmp_path):
@@ -213,6 +289,11 @@ def test_pitch_is_moved_to_the_targets_before_the_model_hears_it(speech_run, spe
         ({"target": "hihg"}, "did you mean high"),
         ({"target": "high", "source": "high"}, "both high"),
         ({"target": "high", "inverter": "griffin"}, "--inverter=griffin; wanted one of"),
+        ({"target": "high", "file_format": "png"}, "--format=png: .*wanted one of wav, flac, ogg"),
+        (
+            {"target": "high", "image_size": "tiles"},
+            "--image_size=tiles: the run was trained on files of",
+        ),
         ({"target": "high", "pitch": "mean_variance"}, "records have no pitch of low; preprocess with --pitch"),
     ],
 )
@@ -260,13 +341,33 @@ def test_pictures_of_any_size_and_a_bad_one(picture_run, picture_folder, tmp_pat
     (folder / "bad.png").write_text("no picture")
     PIL.Image.fromarray(np.float32([[0, 0.5], [1, np.nan]])).save(folder / "odd.tif")
     done = translate(picture_run, folder, tmp_path / "out", target="tinted")
-    assert done == {"translations": 18, "failures": 1}
+    assert done == {"translations": 18, "failures": 1, "reused": 0}
     said = lines(tmp_path / "out" / "translations.jsonl")
     notes = {os.path.basename(row["path"]): row.get("notes") for row in said}
     assert notes.pop("odd.tif") == ["1 of 4 samples are not a number or infinite: read as black"]
     assert set(notes.values()) == {None}
     with PIL.Image.open(tmp_path / "out" / "grey.png") as made:
         assert made.size == (16, 16) and made.mode == "RGB"
+
+
+@pytest.mark.parametrize("size", ["residual", "tiles"])
+def test_images_may_keep_their_size(picture_run, tmp_path, size, monkeypatch):
+    monkeypatch.setattr(exported_model.Model, "_translate_function", lambda *_: lambda pixels: pixels + np.float32(0.2))
+    x = np.random.default_rng(0).integers(0, 200, (75, 41, 3)).astype(np.uint8)
+    for name, pixels in (("large", x), ("small", x[:9, :12])):
+        PIL.Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    translate(picture_run, tmp_path / "*.png", tmp_path / "out", target="tinted", image_size=size, file_format="png")
+    for name, pixels in (("large", x), ("small", x[:9, :12])):
+        with PIL.Image.open(tmp_path / "out" / f"{name}.png") as made:
+            np.testing.assert_allclose(np.float32(made), pixels + 25.5, atol=0.51)
+
+
+def test_images_are_written_as_jpeg_with_their_provenance(picture_run, picture_folder, tmp_path):
+    for expected in (0, 16):
+        done = translate(picture_run, picture_folder / "plain", tmp_path / "out", target="tinted", file_format="jpg")
+        assert done == {"translations": 16, "failures": 0, "reused": expected}
+    with PIL.Image.open(next((tmp_path / "out").glob("*.jpg"))) as made:
+        assert made.format == "JPEG" and json.loads(made.info["comment"])["options"]["target"] == "tinted"
 
 
 def test_the_job_is_built_for_dataflow_without_a_network(speech_run, speech_folder, tmp_path, dataflow_jobs):
@@ -294,24 +395,25 @@ def test_a_file_that_cannot_be_written_is_a_failure_and_its_neighbours_are_not(p
     (out / "other").write_text("a file where a folder of results would be")
     done = translate(picture_run, inputs, out, target="tinted")
     count = len(list((picture_folder / "plain").iterdir()))
-    assert done == {"translations": count, "failures": count}
+    assert done == {"translations": count, "failures": count, "reused": 0}
     assert all("/other/" in row["path"] and row["reason"] for row in lines(out / "failures.jsonl"))
     assert (out / "other").read_text().startswith("a file")
 
 
-def test_one_that_spoils_a_batch_fails_alone(speech_run, speech_folder, tmp_path, monkeypatch):
-    together = file_translator.FileTranslator._translate_short
+def test_a_file_on_which_the_model_fails_fails_alone(speech_run, speech_folder, tmp_path, monkeypatch):
+    translated = speech_translator.SpeechTranslator._translated
 
-    def spoilt(self, recordings):
-        if any(recording.samples == 4000 for recording in recordings):
+    def spoilt(self, opened):
+        if opened.samples == 4000:
             raise RuntimeError("out of memory")
-        return together(self, recordings)
+        return translated(self, opened)
 
-    monkeypatch.setattr(file_translator.FileTranslator, "_translate_short", spoilt)
+    monkeypatch.setattr(speech_translator.SpeechTranslator, "_translated", spoilt)
     shutil.copytree(speech_folder / "low", tmp_path / "in")
     soundfile.write(tmp_path / "in" / "bad.wav", voice(110.0, 0.5, RATE_HZ, seed=1), RATE_HZ)
     count = len(list((speech_folder / "low").iterdir()))
-    assert translate(speech_run, tmp_path / "in", tmp_path / "out") == {"translations": count, "failures": 1}
+    done = translate(speech_run, tmp_path / "in", tmp_path / "out")
+    assert done == {"translations": count, "failures": 1, "reused": 0}
     (failure,) = lines(tmp_path / "out" / "failures.jsonl")
     assert failure["path"].endswith("bad.wav") and failure["reason"] == "RuntimeError: out of memory"
 
@@ -321,7 +423,7 @@ def test_results_inside_the_input_folder_are_no_input_the_next_time(picture_run,
     first, again = (
         translate(picture_run, tmp_path / "photos", tmp_path / "photos" / "new", "tinted") for _ in range(2)
     )
-    assert first == again
+    assert again == {**first, "reused": first["translations"]}
     other = translate(picture_run, tmp_path / "photos", tmp_path / "other", "tinted")
     assert other == first, "nor of another command"
 

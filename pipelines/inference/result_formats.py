@@ -1,0 +1,107 @@
+"""Formats of results, and the provenance that is stored in each of them.
+
+Every result says which input, model and options it was made from, in a text field of its format: the comment of a WAV,
+FLAC or Ogg file (INFO chunk or Vorbis comment), the text chunk `Comment` of a PNG file, the comment of a JPEG file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from typing import BinaryIO
+
+import numpy as np
+import PIL.Image
+import PIL.PngImagePlugin
+import soundfile
+
+from models.errors import UserError
+from models.features import ogg
+
+SOUND_FORMATS = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS")}  # of libsndfile
+IMAGE_FORMATS = {"png": "PNG", "jpg": "JPEG"}  # of Pillow
+JPEG_QUALITY = 95
+OGG_SERIAL = 1  # libsndfile draws a random number, so that two files of the same samples would differ
+
+
+def choose(kind: str, name: str) -> str:
+    """Return the format of results.
+
+    Args:
+      kind: "audio" or "image".
+      name: value of `--format`; empty for WAV or PNG.
+
+    Raises:
+      UserError: it is no format of this kind.
+    """
+    formats = SOUND_FORMATS if kind == "audio" else IMAGE_FORMATS
+    if name and name not in formats:
+        raise UserError(f"--format={name}: the run was trained on {kind}; wanted one of {', '.join(formats)}")
+    return name or next(iter(formats))
+
+
+def write_sound(
+    out: BinaryIO, name: str, parts: Iterable[np.ndarray], shape: tuple[int, int], sample_rate_hz: int, provenance: dict
+) -> None:
+    """Write a recording.
+
+    Args:
+      out: seekable binary file.
+      name: format, of `SOUND_FORMATS`.
+      parts: arrays `[samples, channels]` in [-1, 1].
+      shape: number of samples and of channels.
+      sample_rate_hz: sample rate in Hz.
+      provenance: see :func:`read_provenance`.
+
+    Raises:
+      UserError: the format does not have this rate or this number of channels.
+    """
+    (container, subtype), (samples, channels) = SOUND_FORMATS[name], shape
+    try:
+        file = soundfile.SoundFile(out, "w", sample_rate_hz, channels, subtype, format=container)
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"not writable as {name}: {channels} channels at {sample_rate_hz} Hz ({error})") from None
+    with file:
+        file.comment = _encode({**provenance, "samples": samples})
+        for part in parts:
+            file.write(part)
+    if container == "OGG":
+        ogg.set_serial_number(out, OGG_SERIAL)
+
+
+def write_image(out: BinaryIO, name: str, pixels: np.ndarray, provenance: dict) -> None:
+    """Write uint8 pixels `[height, width, channels]` in a format of `IMAGE_FORMATS`."""
+    picture = PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    comment = _encode(provenance)
+    if name == "png":
+        text = PIL.PngImagePlugin.PngInfo()
+        text.add_text("Comment", comment)
+        picture.save(out, format="PNG", pnginfo=text)
+    else:
+        picture.save(out, format=IMAGE_FORMATS[name], quality=JPEG_QUALITY, subsampling=0, comment=comment.encode())
+
+
+def read_provenance(file: BinaryIO, kind: str) -> dict:
+    """Return what a result says about its origin; empty if it says nothing, is no result, or is cut short.
+
+    Args:
+      file: seekable binary file.
+      kind: "audio" or "image".
+    """
+    with contextlib.suppress(Exception):  # decoders raise errors of many types
+        if kind == "audio":
+            with soundfile.SoundFile(file) as opened:
+                provenance = json.loads(opened.comment)
+                opened.seek(opened.frames - 1)
+                whole = len(opened.read(1)) and opened.frames == provenance["samples"]
+        else:
+            with PIL.Image.open(file) as picture:
+                provenance = json.loads(picture.info.get("Comment") or picture.info["comment"])
+                whole = picture.load()  # fails if it is not
+        return provenance if whole else {}
+    return {}
+
+
+def _encode(provenance: dict) -> str:
+    return json.dumps(provenance, sort_keys=True, separators=(",", ":"))
