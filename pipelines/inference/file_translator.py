@@ -16,7 +16,7 @@ import posixpath
 import shutil
 import tempfile
 from collections.abc import Callable
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from models.errors import UserError
 from pipelines import files
@@ -26,39 +26,11 @@ from pipelines.inference import outlier_detector, parallel, result_formats
 from pipelines.inference.exported_model import Model
 from pipelines.inference.image_translator import ImageTranslator
 from pipelines.inference.inverters import Inverter
-from pipelines.inference.speech_translator import SpeechTranslator, create_pitch_shift
+from pipelines.inference.speech_translator import SpeechTranslator
+from pipelines.inference.translation_options import TranslationOptions
 
 HASH_BYTES = 8
 OPTIONS_OF_OTHER_KIND = {"audio": ("image_size",), "image": ("pitch", "keep_rate", "keep_channels")}
-
-
-@dataclasses.dataclass(frozen=True)
-class TranslationOptions:
-    """Options of a translation.
-
-    Attributes:
-      run_dir: the run whose export is used.
-      target: target domain.
-      source: domain of the files; None if only one domain can be translated to the target.
-      inverter: "auto", "griffin_lim", "source_phase", or "vocoder:RUN"; without effect on images.
-      pitch: "keep", or "mean_variance" to move F0 from the source's distribution to the target's before the model.
-      screen: run whose outlier detector annotates the results; empty for none.
-      file_format: a format of `pipelines.inference.result_formats`; empty for WAV or PNG.
-      keep_rate: whether recordings keep their sample rate.
-      keep_channels: whether recordings keep their channels, each of which is translated.
-      image_size: size of translated images, of `pipelines.inference.image_translator.SIZES`.
-    """
-
-    run_dir: str
-    target: str
-    source: str | None = None
-    inverter: str = "auto"
-    pitch: Literal["keep", "mean_variance"] = "keep"
-    screen: str = ""
-    file_format: str = ""
-    keep_rate: bool = False
-    keep_channels: bool = False
-    image_size: str = "records"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,10 +78,8 @@ class FileTranslator:
         if self.spec.kind == "audio":
             inverter = Inverter(options.inverter, model, load_model)
             self.inverter = inverter.description
-            shift = create_pitch_shift(options.pitch, self.spec, self.source, self.target)
-            keep = {"keep_rate": options.keep_rate, "keep_channels": options.keep_channels}
             self.translator = SpeechTranslator(
-                self.spec, translate_fn, model.context, inverter, shift, chunk_executor, **keep
+                self.spec, translate_fn, model.context, inverter, chunk_executor, options, self.source
             )
         else:
             self.inverter = ""
@@ -141,9 +111,8 @@ class FileTranslator:
           result: binary file of the earlier result.
           source: its source, open and seekable.
         """
-        found = result_formats.read_provenance(result, self.spec.kind)  # empty if it is cut short
-        wanted = self.provenance(source)
-        return found["entries"] if wanted.items() <= found.items() else None
+        earlier = result_formats.read_provenance(result, self.spec.kind)  # empty if it is cut short
+        return earlier["entries"] if self.provenance(source).items() <= earlier.items() else None
 
     def _translate_file(self, item: Item) -> dict:
         """Translate a file and write the result; return its entries for `translations.jsonl`."""
@@ -171,8 +140,8 @@ def _check_kind(options: TranslationOptions, kind: str) -> None:
     defaults = {field.name: field.default for field in dataclasses.fields(options)}
     for flag in OPTIONS_OF_OTHER_KIND[kind]:
         if (value := getattr(options, flag)) != defaults[flag]:
-            given = f"--{flag}" if value is True else f"--{flag}={value}"
-            raise UserError(f"{given}: the run was trained on files of the kind {kind}")
+            text = f"--{flag}" if value is True else f"--{flag}={value}"
+            raise UserError(f"{text}: the run was trained on files of the kind {kind}")
 
 
 def _settings(options: TranslationOptions, translator: FileTranslator) -> dict:

@@ -64,9 +64,9 @@ class ImageTranslator:
     def _tiles(self, picture: PIL.Image.Image) -> np.ndarray:
         x, tile = image.to_unit(image.pixels(picture)), (self.spec.height, self.spec.width)
         size = x.shape[:2]
-        missing = [(0, max(0, wanted - length)) for wanted, length in zip(tile, size, strict=True)]
+        missing = [(0, max(0, side - length)) for side, length in zip(tile, size, strict=True)]
         x = np.pad(x, [*missing, (0, 0)], mode="edge")
-        rows, columns = (_tile_starts(length, wanted) for wanted, length in zip(tile, x.shape[:2], strict=True))
+        rows, columns = (_tile_starts(length, side) for side, length in zip(tile, x.shape[:2], strict=True))
         fades = (inversion.fade_in(length // 2) for length in tile)
         weight = np.outer(*(np.concatenate([fade, fade[::-1]]) for fade in fades))[..., None] + np.float32(1e-6)
         total, weights = np.zeros_like(x), np.zeros((*x.shape[:2], 1), np.float32)

@@ -89,6 +89,7 @@ def read_provenance(file: BinaryIO, kind: str) -> dict:
       file: seekable binary file.
       kind: "audio" or "image".
     """
+    file.seek(0)
     with contextlib.suppress(Exception):  # decoders raise errors of many types
         if kind == "audio":
             with soundfile.SoundFile(file) as opened:

@@ -18,6 +18,7 @@ from models.features.stats import Moments
 from pipelines.inference import parallel
 from pipelines.inference.inverters import Inverter
 from pipelines.inference.open_recording import OpenRecording
+from pipelines.inference.translation_options import TranslationOptions
 
 SAMPLE_BYTES = 4  # of float32
 
@@ -32,10 +33,12 @@ class SpeechTranslator:
       translate_fn: function from log-mels `[1, frames, mels]` to translated log-mels.
       context: frames on either side of a frame on which `translate_fn` depends.
       inverter: from log-mels to waveforms.
-      shift_pitch_fn: function from samples in parts to samples of shifted pitch in parts.
       executor: computes the chunks of a recording.
-      keep_rate: whether results have the sample rate of their source, else that of the model.
-      keep_channels: whether each channel is translated, else their average.
+      options: `pitch`, `keep_rate` and `keep_channels` are used.
+      source: domain of the files; None if unknown.
+
+    Raises:
+      UserError: F0 cannot be converted from this source.
     """
 
     def __init__(
@@ -44,16 +47,14 @@ class SpeechTranslator:
         translate_fn: Callable[[np.ndarray], np.ndarray],
         context: int,
         inverter: Inverter,
-        shift_pitch_fn: Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]],
         executor: concurrent.futures.Executor,
-        *,
-        keep_rate: bool,
-        keep_channels: bool,
+        options: TranslationOptions,
+        source: str | None,
     ):
         self.front_end, self.translate_fn, self.model_context = spec.features, translate_fn, context
         self.context, self.inverter = context + inverter.context, inverter
-        self.shift_pitch_fn, self.executor = shift_pitch_fn, executor
-        self.keep_rate, self.keep_channels = keep_rate, keep_channels
+        self.executor, self.options = executor, options
+        self.shift_pitch_fn = _create_pitch_shift(options.pitch, spec, source, options.target)
 
     def translate(self, source: BinaryIO, write: Callable) -> dict:
         """Translate a recording, at the level of its source, reduced where it would clip.
@@ -70,12 +71,12 @@ class SpeechTranslator:
           UserError: the file cannot be read.
         """
         rate_hz, channels = self.front_end.sample_rate_hz, [-1]
-        if self.keep_rate or self.keep_channels:
+        if self.options.keep_rate or self.options.keep_channels:
             source_rate_hz, count = recording.read_format(source)
-            rate_hz = source_rate_hz if self.keep_rate else rate_hz
-            channels = range(count) if self.keep_channels and count > 1 else channels
+            rate_hz = source_rate_hz if self.options.keep_rate else rate_hz
+            channels = range(count) if self.options.keep_channels and count > 1 else channels
         opened = [OpenRecording.measure(source, self.front_end, self.shift_pitch_fn, channel=n) for n in channels]
-        samples = round(opened[0].source_seconds * rate_hz) if self.keep_rate else opened[0].samples
+        samples = round(opened[0].source_seconds * rate_hz) if self.options.keep_rate else opened[0].samples
         seconds = round(opened[0].samples / self.front_end.sample_rate_hz, 6)
         facts = {"seconds": seconds, "sample_rate_hz": rate_hz}
         if len(opened) > 1:
@@ -129,7 +130,7 @@ class SpeechTranslator:
         return self.inverter.invert(translated, frames, first, spectrogram[inside])
 
 
-def create_pitch_shift(
+def _create_pitch_shift(
     rule: str, spec: Spec, source: str | None, target: str
 ) -> Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]]:
     """Return a function from samples in parts to samples of shifted pitch in parts; the identity for "keep".

@@ -55,10 +55,7 @@ def translate(
     translator = FileTranslator(options)  # raises before any work begins
     if translator.inverter:
         print(f"inverter: {translator.inverter}")
-    listing = _list_inputs(pattern, translator.spec.kind, output_dir)
-    plan = list(result_names.plan_results(listing.paths, listing.root, translator.suffix, output_dir))
-    _refuse_overwriting(plan, listing.paths, output_dir)
-    batches = list(translate_job.make_batches(plan, {entry.path: entry.size for entry in listing.files}))
+    plan, batches = _plan(pattern, translator, output_dir)
     job = translate_job.TranslateJob(options, translator.source, output_dir, len(batches), reuse)
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
@@ -67,16 +64,27 @@ def translate(
     filesystem.create_output_folder("output_dir", output_dir)
     with filesystem.folder_lock("output_dir", output_dir):
         _refuse_foreign_files(plan, output_dir)
-        rows.mark_owned(output_dir, [])
-        rows.clear(output_dir, keep_mark=True)
-        filesystem.delete_partial_files(
-            output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row)
-        )
-        rows.write_work(output_dir, translate_job.WORK_NAME, batches)
+        _begin(plan, batches, output_dir)
         progress, counters = Progress(f"translate to {options.target}", len(plan), "files"), JobCounters()
         with poll_progress(progress, lambda: counters.total(*translate_job.OUTCOMES)):
             runner.run(job.build, parsed, counters=counters)
         return _write_results(output_dir) | {"reused": counters.total(translate_job.REUSED) or 0}
+
+
+def _plan(pattern: str, translator: FileTranslator, output_dir: str) -> tuple[list[dict], list[dict]]:
+    """Return the plan, a row for each file, and its rows in batches."""
+    listing = _list_inputs(pattern, translator.spec.kind, output_dir)
+    plan = list(result_names.plan_results(listing.paths, listing.root, translator.suffix, output_dir))
+    _refuse_overwriting(plan, listing.paths, output_dir)
+    return plan, list(translate_job.make_batches(plan, {entry.path: entry.size for entry in listing.files}))
+
+
+def _begin(plan: Iterable[dict], batches: Iterable[dict], output_dir: str) -> None:
+    """Mark the folder as ours, delete what an interrupted job left, and write the work."""
+    rows.mark_owned(output_dir, [])
+    rows.clear(output_dir, keep_mark=True)
+    filesystem.delete_partial_files(output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row))
+    rows.write_work(output_dir, translate_job.WORK_NAME, batches)
 
 
 def _worker_paths(options: TranslationOptions, pattern: str, output_dir: str) -> dict[str, str]:
