@@ -21,8 +21,18 @@ from models.errors import UserError
 from pipelines import path_patterns
 
 USER_ERRORS = (UserError, OSError)
-PATH_FLAGS = {"data_dir", "run_dir", "output_dir", "input", "inverter", "sample_weights", "warm_start", "labels"}
-PATH_FLAGS |= {"weights", "reject_outliers_with", "flag_outliers_with", "keep"}
+PATH_FLAGS = {
+    "cache_dir",
+    "data_dir",
+    "run_dir",
+    "output_dir",
+    "input",
+    "inverter",
+    "sample_weights",
+    "warm_start",
+    "labels",
+}
+PATH_FLAGS |= {"cache_dir", "weights", "reject_outliers_with", "flag_outliers_with", "keep"}
 TF_FILE_MODULE = "tensorflow/python/lib/io/file_io.py"
 VOCODER_PREFIX = "vocoder:"  # a value of --inverter: the prefix and a path
 

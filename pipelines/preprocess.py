@@ -47,6 +47,9 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "reject_outliers_with", "", "RUN with an outlier detector of explore --do=outliers; its outliers are left out."
     )
+    flags.DEFINE_string(
+        "cache_dir", "", "Folder in which features are kept: later runs decode only files that are new or changed."
+    )
     flags.DEFINE_bool("shared_paths", False, "Declare that local paths are the same on all workers of a remote runner.")
     flags.DEFINE_integer("seed", 0, "Random seed of the split.")
     flags.DEFINE_bool("keep_waveforms", False, "Store waveforms beside the features of speech, to train vocoders.")
@@ -65,9 +68,9 @@ def main(argv: list[str]) -> int:
     from pipelines.jobs import dataset_writer
     from pipelines.jobs.preprocess_job import PreprocessJob
 
-    data_dir, reject = FLAGS.data_dir, FLAGS.reject_outliers_with
+    data_dir, cache_dir, reject = FLAGS.data_dir, FLAGS.cache_dir, FLAGS.reject_outliers_with
     parsed = runner.parse_options(argv[1:])
-    paths = {"--data_dir": data_dir, "--reject_outliers_with": reject}
+    paths = {"--data_dir": data_dir, "--cache_dir": cache_dir, "--reject_outliers_with": reject}
     paths |= {f"--domain={name}": path for name, path in _read_paths(FLAGS.domain)}
     _warn(runner.check_paths(parsed, paths, shared=FLAGS.shared_paths))
     dataset_writer.check_output(data_dir, parsed)
@@ -92,6 +95,7 @@ def main(argv: list[str]) -> int:
         waveforms=FLAGS.keep_waveforms,
         pitch=FLAGS.pitch,
         reject=reject,
+        cache_dir=cache_dir,
     )
     report = dataset_writer.write_dataset(job, parsed)
     if report is None:
@@ -121,7 +125,8 @@ def _print_report(job: PreprocessJob, report: dict) -> None:
     _warn(report["warnings"])
     counts = ", ".join(f"{report[name]} {name}" for name in ("sources", "examples", "failures"))
     hint = f"; see {job.data_dir}/failures.jsonl" if report["failures"] else ""
-    print(f"{counts} in {job.data_dir}{hint}")
+    reused = f"; features of {report['reused']} files were there" if report["reused"] else ""
+    print(f"{counts} in {job.data_dir}{hint}{reused}")
 
 
 def run() -> None:

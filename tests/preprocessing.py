@@ -3,11 +3,12 @@
 import json
 import os
 import pathlib
+import tempfile
 
 import tensorflow as tf
 
 from pipelines.beam import runner
-from pipelines.data import cropping, dataset, front_end, tfrecord
+from pipelines.data import cropping, dataset, feature_store, front_end, source_files, tfrecord
 from pipelines.data.domains import read_domains
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer, preprocess_job
@@ -16,23 +17,33 @@ RATE_HZ = 8000
 JSON_FILES = {"dataset_info.json", "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl"}
 
 
-def job(data_dir, pairs=(), **domains):
+def job(data_dir, pairs=(), cache_dir="", **domains):
     """The job on domains of these names and patterns."""
     files = read_domains(f"{name}={pattern}" for name, pattern in domains.items())
     kind = front_end.infer_kind(files, None)
-    options = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file"}
+    options = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file", "cache_dir": str(cache_dir)}
     spec = front_end.infer_spec(kind, files, list(pairs))
     return preprocess_job.PreprocessJob(kind=kind, spec=spec, domains=files, **options)
 
 
-def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), **domains):
+def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), cache_dir="", **domains):
     """The numbers of the job; sources are counted by their splits as well. Its warnings are in `prepare.warnings`."""
-    done = dataset_writer.write_dataset(job(data_dir, pairs, **domains), runner.parse_options(list(beam)))
+    done = dataset_writer.write_dataset(job(data_dir, pairs, cache_dir, **domains), runner.parse_options(list(beam)))
     if done is not None:
-        splits, prepare.warnings = done.pop("splits"), done.pop("warnings")
+        splits, prepare.warnings, prepare.reused = (done.pop(name) for name in ("splits", "warnings", "reused"))
         assert set(splits) == set(domains)
         assert sum(sum(each.values()) for each in splits.values()) == done["sources"]
     return done
+
+
+def survey_file(file, row, spec, fractions, *, waveforms=False):
+    """Sources, moments and serialised records of a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        store, may_cut = feature_store.FeatureStore(folder, spec, waveforms, fractions), row.get("cut", False)
+        store.write("x", lambda: source_files.extract(file, store, may_cut=may_cut))
+        with store.read("x") as parts:
+            found = list(source_files.survey(parts, row, spec, {"hash": source_files.digest(file), "features": "x"}))
+        return [(source, moments, list(source_files.serialized_examples(store, source))) for source, moments in found]
 
 
 def contents(folder):

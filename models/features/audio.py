@@ -10,7 +10,9 @@ and librosa agree to 1e-4.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import tempfile
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
@@ -22,6 +24,8 @@ from models.features.audio_spec import AudioSpec, mel_matrix, window
 from models.features.channels import ChannelMeter
 from models.features.highpass import highpass
 from models.features.level import LevelMeter, active_power, block_powers, level_gain  # noqa: F401 (all of the front end)
+
+MAX_IN_MEMORY_BYTES = 32 << 20  # of a recording between the passes of `analysis`; more is kept on disk
 
 
 def normalize_level(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
@@ -143,13 +147,12 @@ def measure_level(file: str | BinaryIO, spec: AudioSpec, *, channel: int = -1) -
     """
     channel_meter = ChannelMeter()
     level_meter = _meter_parts(blocks(file, spec, channel=channel, meter=channel_meter), spec)
-    notes = channel_meter.scale_notes()
+    notes = ()
     if channel < 0:
-        notes = channel_meter.channel_notes() + notes
+        notes = channel_meter.channel_notes()
         if (channel := channel_meter.selected_channel()) >= 0:
             level_meter = _meter_parts(blocks(file, spec, channel=channel), spec)
-    seconds = channel_meter.seconds
-    level_meter.describe(channel=channel, scale=channel_meter.scale(), source_seconds=seconds, notes=notes)
+    _describe(level_meter, channel_meter, channel, notes)
     return level_meter
 
 
@@ -158,6 +161,71 @@ def _meter_parts(parts: Iterable[np.ndarray], spec: AudioSpec) -> LevelMeter:
     for part in parts:
         meter.add(part)
     return meter
+
+
+@contextlib.contextmanager
+def analysis(
+    file: str | BinaryIO, spec: AudioSpec, frames: int
+) -> Iterator[tuple[LevelMeter, Iterator[tuple[np.ndarray, np.ndarray]]]]:
+    """Level, log-mels and samples of a recording at the level of the front end, decoded once, in constant memory.
+
+    The mel magnitudes are kept in a temporary file until the level is known; they are proportional to the gain. If the
+    channels cancel when averaged, the recording is decoded a second time.
+
+    Args:
+      file: as in :func:`models.features.recording.blocks`, which also states the errors.
+      spec: the front end.
+      frames: maximum number of frames of a segment.
+
+    Yields:
+      The meter, see :func:`measure_level`, and the segments as :func:`segments_with_samples` yields them.
+    """
+    with (
+        tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES) as magnitudes,
+        tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES) as samples,
+    ):
+
+        def analyze(channel: int, channel_meter: ChannelMeter | None = None) -> LevelMeter:
+            meter = LevelMeter(spec)
+            for stored in (magnitudes, samples):
+                stored.seek(0)
+                stored.truncate()
+            parts = _stored_samples(blocks(file, spec, channel=channel, meter=channel_meter), meter, samples)
+            for spectrogram in stft_stream(parts, spec):
+                magnitudes.write((np.abs(spectrogram) @ mel_matrix(spec).T).tobytes())
+            return meter
+
+        channel_meter = ChannelMeter()
+        meter = analyze(-1, channel_meter)
+        if (channel := channel_meter.selected_channel()) >= 0:
+            meter = analyze(channel)
+        _describe(meter, channel_meter, channel, channel_meter.channel_notes())
+        yield meter, _scaled_segments(magnitudes, samples, spec, np.float32(meter.gain()), frames)
+
+
+def _stored_samples(parts: Iterable[np.ndarray], meter: LevelMeter, samples: BinaryIO) -> Iterator[np.ndarray]:
+    for part in parts:
+        meter.add(part)
+        samples.write(part.tobytes())
+        yield part
+
+
+def _scaled_segments(
+    magnitudes: BinaryIO, samples: BinaryIO, spec: AudioSpec, gain: np.float32, frames: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    magnitudes.seek(0)
+    samples.seek(0)
+    while block := magnitudes.read(4 * frames * spec.n_mels):
+        scaled = gain * np.frombuffer(block, np.float32).reshape(-1, spec.n_mels)
+        size = len(scaled) * spec.hop_length
+        waveform = gain * np.frombuffer(samples.read(4 * size), np.float32)
+        yield np.log(np.maximum(scaled, np.float32(spec.floor))), np.pad(waveform, (0, size - len(waveform)))
+
+
+def _describe(meter: LevelMeter, channel_meter: ChannelMeter, channel: int, channel_notes: tuple[str, ...]) -> None:
+    """Set what the meter of all channels says about the recording."""
+    facts = {"scale": channel_meter.scale(), "source_seconds": channel_meter.seconds}
+    meter.describe(channel=channel, notes=channel_notes + channel_meter.scale_notes(), **facts)
 
 
 def segments(

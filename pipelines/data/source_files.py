@@ -7,8 +7,10 @@ import hashlib
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
+
+import numpy as np
 
 from models.errors import UserError
 from models.features import audio, image, stats
@@ -16,6 +18,7 @@ from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 from pipelines import stable_hash
 from pipelines.data import splits, tfrecord
+from pipelines.data.feature_store import FeatureStore, Part, Segment
 
 MARGIN_S = 1.0  # left out between two splits of one recording
 MIN_PART_S = 2.0  # minimum duration of a split of a recording
@@ -41,6 +44,7 @@ class Source:
       part: start and end in seconds of a part of a recording that is divided among splits; else empty.
       notes: remarks for people on how an unusual file was read.
       shard: number of the shard that holds the records.
+      features: name of the file of its features; not in the manifest.
     """
 
     id: str
@@ -56,6 +60,13 @@ class Source:
     part: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     shard: int = 0
+    features: str = ""
+
+    def to_json(self) -> dict:
+        """Return the line of the manifest."""
+        row = dataclasses.asdict(self)
+        del row["features"]
+        return row
 
     @classmethod
     def from_json(cls, row: dict) -> Source:
@@ -63,36 +74,86 @@ class Source:
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
 
 
-def survey(
-    file: BinaryIO, row: dict, spec: AudioSpec | ImageSpec, fractions: tuple[float, float]
-) -> Iterator[tuple[Source, stats.Moments]]:
-    """Read a file and yield its line of the manifest and its moments; one pair for each part of a divided recording.
+def digest(file: BinaryIO) -> str:
+    """Return the hash of a file's bytes, 16 hex digits."""
+    file.seek(0)
+    found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+    file.seek(0)
+    return found
+
+
+def extract(file: BinaryIO, store: FeatureStore, *, may_cut: bool) -> Iterator[Part]:
+    """Read a file and yield its features; the segments of a part have to be read before the next part.
 
     Args:
       file: open and seekable.
-      row: `id`, `path`, `domain` and `split` of the file; `cut`, if a long recording is divided among the splits.
-      spec: the front end.
-      fractions: fractions of a divided recording for validation and test.
+      store: holds front end, fractions, and whether samples are stored.
+      may_cut: whether a recording that is long enough is divided among the splits.
 
     Raises:
       UserError: the file cannot be read.
     """
-    digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
-    file.seek(0)
-    common = {"path": row["path"], "domain": row["domain"], "hash": digest}
+    spec = store.spec
     if isinstance(spec, ImageSpec):
-        facts = _survey_image(file, spec)
-        moments = facts.pop("moments")
-        yield Source(**common, id=row["id"], split=row["split"], **facts), moments
+        pixels, notes = image.read_with_notes(file, spec)
+        facts = {"length": float(pixels.size), "gain": 1.0, "frames": len(pixels), "notes": notes}
+        yield Part(facts, [(pixels, None)])
         return
-    meter = audio.measure_level(file, spec)
-    spans = split_spans(meter.samples, spec, fractions) if row.get("cut") else {}
-    for split, span in (spans or {row["split"]: (0, None)}).items():
-        facts = _survey_audio(file, spec, meter, span)
-        moments = facts.pop("moments")
-        name = f"{row['id']}{PART_SEPARATOR}{split}" if spans else row["id"]
-        part = tuple(round(sample / spec.sample_rate_hz, 6) for sample in span) if spans else ()
-        yield Source(**common, id=name, split=split, part=part, **facts), moments
+    meter = audio.measure_level(file, spec) if may_cut else None
+    spans = split_spans(meter.samples, spec, store.fractions) if meter else {}
+    if not spans:
+        with audio.analysis(file, spec, tfrecord.SEGMENT_FRAMES) as (meter, segments):
+            yield Part(_facts(meter, (0, meter.samples)), _stored(segments, store))
+    for split, span in spans.items():
+        part = tuple(round(sample / spec.sample_rate_hz, 6) for sample in span)
+        segments = audio.segments_with_samples(
+            file, spec, meter.gain(), tfrecord.SEGMENT_FRAMES, channel=meter.channel, span=span
+        )
+        yield Part({**_facts(meter, span), "split": split, "part": part}, _stored(segments, store))
+
+
+def _facts(meter: audio.LevelMeter, span: tuple[int, int]) -> dict:
+    """Entries of the manifest that follow from the level and the length of a recording."""
+    samples = span[1] - span[0]
+    facts = {"gain": meter.gain(), "channel": meter.channel, "notes": meter.notes}
+    return {"length": samples / meter.spec.sample_rate_hz, "frames": meter.spec.frames(samples), **facts}
+
+
+def _stored(segments: Iterable[tuple[np.ndarray, np.ndarray]], store: FeatureStore) -> Iterator[Segment]:
+    """Yield segments in the type of the records, with samples if they are stored."""
+    for log_mels, samples in segments:
+        yield log_mels.astype(np.float16), samples.astype(np.float16) if store.waveforms else None
+
+
+def survey(parts: Iterable[Part], row: dict, spec: AudioSpec | ImageSpec, identity: dict) -> Iterator[tuple]:
+    """Yield the line of the manifest and the moments of each part of a source.
+
+    Args:
+      parts: its features.
+      row: `id`, `path`, `domain` and `split` of the file.
+      spec: the front end.
+      identity: `hash` of the file, and `features`, the name of its file of features.
+    """
+    for part in parts:
+        facts = {key: tuple(value) if isinstance(value, list) else value for key, value in part.facts.items()}
+        split = facts.pop("split", None)
+        active, moments = [], None
+        for array, _ in part.segments:
+            count, found = _moments(array, spec)
+            active.append(count)
+            moments = found if moments is None else stats.merge(moments, found)
+        name = f"{row['id']}{PART_SEPARATOR}{split}" if split else row["id"]
+        common = {"path": row["path"], "domain": row["domain"], "split": split or row["split"]}
+        yield Source(id=name, active=tuple(active), **common, **facts, **identity), moments
+
+
+def _moments(array: np.ndarray, spec: AudioSpec | ImageSpec) -> tuple[int, stats.Moments]:
+    """Number of active frames of a segment, 1 for an image, and the moments of its features."""
+    if isinstance(spec, ImageSpec):
+        return 1, stats.Moments.of(image.to_unit(array))
+    log_mels = array.astype(np.float32)
+    active = audio.active_frames(log_mels, spec)
+    return int(active.sum()), stats.Moments.of(log_mels, active=active, lags=stats.LAGS)
 
 
 def split_spans(samples: int, spec: AudioSpec, fractions: tuple[float, float]) -> dict[str, tuple[int, int]]:
@@ -154,25 +215,6 @@ def split_key(relative: str, folder: str, split_by: str, seed: int) -> str:
     return f"{seed}:{unicodedata.normalize('NFC', group)}"
 
 
-def _survey_audio(file: BinaryIO, spec: AudioSpec, meter: audio.LevelMeter, span: tuple[int, int | None]) -> dict:
-    moments, active, frames = stats.Moments.empty(spec.n_mels, stats.LAGS), [], 0
-    for segment in audio.segments(file, spec, meter.gain(), tfrecord.SEGMENT_FRAMES, channel=meter.channel, span=span):
-        is_active = audio.active_frames(segment, spec)
-        moments = stats.merge(moments, stats.Moments.of(segment, active=is_active, lags=stats.LAGS))
-        active.append(int(is_active.sum()))
-        frames += len(segment)
-    end = meter.samples if span[1] is None else span[1]
-    level_facts = {"gain": meter.gain(), "channel": meter.channel, "notes": meter.notes}
-    length = (end - span[0]) / spec.sample_rate_hz
-    return {"length": length, "frames": frames, "active": tuple(active), "moments": moments, **level_facts}
-
-
-def _survey_image(file: BinaryIO, spec: ImageSpec) -> dict:
-    pixels, notes = image.read_with_notes(file, spec)
-    facts = {"length": float(pixels.size), "gain": 1.0, "frames": len(pixels), "active": (1,), "notes": notes}
-    return facts | {"moments": stats.Moments.of(image.to_unit(pixels))}
-
-
 def assign_shard(source: Source, sizes: dict, example_shape: tuple[int | None, ...]) -> tuple[tuple, Source]:
     """Return a source, keyed by its domain, split, shard and number of shards."""
     shards = tfrecord.shard_count(sizes[source.domain, source.split], example_shape)
@@ -184,24 +226,14 @@ def assign_shard(source: Source, sizes: dict, example_shape: tuple[int | None, .
     ), source
 
 
-def serialized_examples(
-    file: BinaryIO, source: Source, spec: AudioSpec | ImageSpec, waveforms: bool
-) -> Iterator[bytes]:
-    """Yield the serialised records of a surveyed file, with the samples of speech if requested."""
+def serialized_examples(store: FeatureStore, source: Source) -> Iterator[bytes]:
+    """Yield the serialised records of a surveyed source."""
     texts = {"id": source.id, "domain": source.domain, "label": posixpath.basename(posixpath.dirname(source.path))}
-    if isinstance(spec, AudioSpec):
-        rate_hz = spec.sample_rate_hz
-        span = tuple(round(seconds * rate_hz) for seconds in source.part) or (0, None)
-        selection = {"channel": source.channel, "span": span}
-        kind, parts = (
-            "audio",
-            audio.segments_with_samples(file, spec, source.gain, tfrecord.SEGMENT_FRAMES, **selection),
-        )
-    else:
-        kind, parts = "image", iter([(image.read(file, spec), None)])
-    for segment, ((part, samples), active) in enumerate(zip(parts, source.active, strict=True)):
-        waveform = samples if waveforms else None
-        yield tfrecord.encode_example(kind, part, texts, segment, active, waveform=waveform)
+    kind = "audio" if isinstance(store.spec, AudioSpec) else "image"
+    with store.read(source.features) as parts:
+        (part,) = (part for part in parts if tuple(part.facts.get("part", ())) == source.part)
+        for segment, ((array, samples), active) in enumerate(zip(part.segments, source.active, strict=True)):
+            yield tfrecord.encode_example(kind, array, texts, segment, active, waveform=samples)
 
 
 def example_shape(spec: AudioSpec | ImageSpec, *, waveforms: bool) -> tuple[int | None, ...]:

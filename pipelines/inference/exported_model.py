@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import posixpath
@@ -15,6 +16,16 @@ from models.features.spec import Spec
 from pipelines import config, files
 
 BATCH_FILES = 16  # short files per batch
+
+
+def use_one_thread_per_operation() -> None:
+    """Let every operation of TensorFlow use one thread, if TensorFlow has not started yet in this process.
+
+    With several, the rounding of results depends on the number of cores. Files, and the chunks of a long recording, are
+    computed beside each other instead, which is faster.
+    """
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 class Model:

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from models.errors import UserError
-from pipelines import files
+from pipelines import files, parallel
 from pipelines.beam import blas
 from pipelines.data import fingerprint
-from pipelines.inference import outlier_detector, parallel, result_formats
+from pipelines.inference import exported_model, outlier_detector, result_formats
 from pipelines.inference.exported_model import Model
 from pipelines.inference.image_translator import ImageTranslator
 from pipelines.inference.inverters import Inverter
@@ -65,7 +65,7 @@ class FileTranslator:
 
     def __init__(self, options: TranslationOptions, *, load_model: Callable[[str], Model] = Model):
         blas.use_one_thread()
-        parallel.use_one_thread_per_operation()
+        exported_model.use_one_thread_per_operation()
         self.model = model = load_model(options.run_dir)
         self.spec, self.target = model.spec, options.target
         self.source, translate_fn = model.translation(options.target, options.source)

@@ -15,7 +15,7 @@ from models.features import audio, inversion, pitch, recording
 from models.features.highpass import highpass
 from models.features.spec import Spec
 from models.features.stats import Moments
-from pipelines.inference import parallel
+from pipelines import parallel
 from pipelines.inference.inverters import Inverter
 from pipelines.inference.open_recording import OpenRecording
 from pipelines.inference.translation_options import TranslationOptions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import itertools
 import json
 import posixpath
 import re
@@ -18,7 +19,7 @@ from pipelines.beam import rows as job_rows
 from pipelines.beam.job_counters import JobCounters
 from pipelines.data import tfrecord, work_rows
 from pipelines.data.splits import SPLITS
-from pipelines.jobs.preprocess_job import PASSES, SORT_KEYS, WORK_NAME, PreprocessJob
+from pipelines.jobs.preprocess_job import BATCH_FILES, PASSES, REUSED, SORT_KEYS, WORK_NAME, PreprocessJob
 from pipelines.progress import Progress, poll_progress
 
 INFO_FILE = "dataset_info.json"  # written last: its presence means that the directory is complete
@@ -61,23 +62,30 @@ def write_dataset(job: PreprocessJob, parsed) -> dict | None:
         return None
     runner.check_options(parsed)
     filesystem.create_output_folder("data_dir", job.data_dir)
+    if job.cache_dir:
+        filesystem.create_output_folder("cache_dir", job.cache_dir)
     with filesystem.folder_lock("data_dir", job.data_dir):
         begin_dataset(job)
-        _run_job(job, parsed)
-        return finish_dataset(job)
+        reused = _run_job(job, parsed)
+        return finish_dataset(job) | {"reused": reused}
 
 
-def _run_job(job: PreprocessJob, parsed) -> None:
+def _run_job(job: PreprocessJob, parsed) -> int:
+    """Run the job; return the number of files whose features were there, 0 if the runner does not report it."""
     job_rows.write_work(job.data_dir, WORK_NAME, _work_rows(job))
     local = runner.is_local(parsed)
     work_bytes = sum(entry.size for domain in job.domains for entry in domain.files) if local else 0
     progress, counters = Progress(f"preprocess {job.kind}", 2 * job.file_count, "file passes"), JobCounters()
     with poll_progress(progress, lambda: counters.total(*PASSES)):
         runner.run(job.build, parsed, work_bytes=work_bytes, counters=counters)
+    return counters.total(REUSED) or 0
 
 
 def _work_rows(job: PreprocessJob) -> Iterator[dict]:
-    return work_rows.work_rows(job.domains, job.kind, job.fractions, split_by=job.split_by, seed=job.seed)
+    """Yield the batches of files."""
+    files = work_rows.work_rows(job.domains, job.kind, job.fractions, split_by=job.split_by, seed=job.seed)
+    while batch := list(itertools.islice(files, BATCH_FILES)):
+        yield {"files": batch}
 
 
 def begin_dataset(job: PreprocessJob) -> None:
@@ -196,6 +204,8 @@ def finish_dataset(job: PreprocessJob) -> dict:
             _write_lines(job, tfrecord.shard_name(domain, split, shard, len(shard_sizes)), [])
     warnings = _warnings(job, counts)
     _write_lines(job, INFO_FILE, [json.dumps(tfrecord.dataset_info_json(sizes), indent=1)])
+    if not job.cache_dir:
+        job.store.delete_all()
     job_rows.clear(job.data_dir)
     splits = {name: {split: counts.by_split[name, split] for split in SPLITS} for name in names}
     examples = sum(row["examples"] for row in shards)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import functools
 import posixpath
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
@@ -14,14 +16,19 @@ from models.errors import UserError
 from models.features import pitch, stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
+from pipelines import parallel
 from pipelines.beam import blas, filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import source_files, tfrecord
 from pipelines.data.domains import Domain
+from pipelines.data.feature_store import FeatureStore
 
 MOMENT_KEYS = ("domain", "split", "of")  # keys of a row of statistics; "of" is "features" or "pitch"
 WORK_NAME = "listing"
+FEATURES_FOLDER = "features"  # in the work folder
+BATCH_FILES = 16  # files whose survey is one work item
 PASSES = SURVEYED, WRITTEN, FAILED = "files_surveyed", "files_written", "files_failed"  # counters: two for each file
+REUSED = "files_reused"  # counter of files whose features were in the store
 SORT_KEYS = {"sources": ("id",), "failures": ("domain", "path"), "duplicates": ("id",)}  # of each kind of rows
 
 
@@ -40,6 +47,7 @@ class PreprocessJob:
       reject: run whose outlier detector refuses files; empty for none.
       waveforms: whether records of speech also store the samples.
       pitch: whether the pitch of speech is measured for the statistics.
+      cache_dir: folder in which features are kept for later jobs; empty for none.
     """
 
     kind: str
@@ -52,6 +60,13 @@ class PreprocessJob:
     reject: str = ""
     waveforms: bool = False
     pitch: bool = False
+    cache_dir: str = ""
+
+    @property
+    def store(self) -> FeatureStore:
+        """Features between the passes; in the work folder, unless they are kept for later jobs."""
+        folder = self.cache_dir or posixpath.join(rows.work_folder(self.data_dir), FEATURES_FOLDER)
+        return FeatureStore(folder, self.spec, self.waveforms, self.fractions)
 
     @property
     def file_count(self) -> int:
@@ -61,13 +76,13 @@ class PreprocessJob:
     def build(self, pipeline: beam.Pipeline) -> None:
         """Add the transforms to a pipeline.
 
-        The first pass (survey) opens every file once and decodes a recording twice: for its level, then for statistics
-        at the normalised level. An outlier detector and pitch tracking decode it again. The second pass (shards) opens
-        every file, or each part of a divided recording, once more. The list of files, with their splits, is read from
-        the work folder, where `rows.write_work` has written it.
+        The first pass (survey) opens every file once, hashes it, and decodes it if the store does not hold its
+        features. An outlier detector and pitch tracking decode it again. The second pass (shards) reads the features.
+        The list of files, with their splits, is read from the work folder, where `rows.write_work` has written it in
+        batches, whose files are read in threads.
         """
         worker = dataclasses.replace(self, domains=tuple(domain.without_files() for domain in self.domains))
-        work = rows.read_work(pipeline, self.data_dir, WORK_NAME, self.file_count)
+        work = rows.read_work(pipeline, self.data_dir, WORK_NAME, -(-self.file_count // BATCH_FILES))
         survey = beam.ParDo(_Survey(worker, Shared())).with_outputs("moments", "failures", main="sources")
         surveyed = work | "Survey" >> survey
         example_shape = source_files.example_shape(self.spec, waveforms=self.waveforms)
@@ -82,7 +97,7 @@ class PreprocessJob:
         moments = surveyed.moments | "Statistics" >> beam.CombinePerKey(merge)
         by_hash = surveyed.sources | "Hash" >> beam.Map(lambda s: (s.hash, (s.domain, s.split, s.id)))
         outcomes = {
-            "sources": written.sources | beam.Map(dataclasses.asdict),
+            "sources": written.sources | beam.Map(source_files.Source.to_json),
             "shards": written.shards,
             "failures": (surveyed.failures, written.failures) | "Failures" >> beam.Flatten(),
             "duplicates": by_hash | "Same bytes" >> beam.GroupByKey() | "Duplicates" >> beam.FlatMapTuple(_duplicates),
@@ -107,14 +122,33 @@ def _duplicates(digest: str, members: Iterable[tuple[str, str, str]]) -> Iterato
         yield {"id": sources[0][2], "hash": digest, "places": sources}
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Surveyed:
+    """Outcome of the survey of a file.
+
+    Attributes:
+      sources: lines of the manifest.
+      moments: keys and moments.
+      reused: whether the store held the features.
+      failure: the reason why the file cannot be read, or None.
+    """
+
+    sources: list[source_files.Source] = dataclasses.field(default_factory=list)
+    moments: list[tuple] = dataclasses.field(default_factory=list)
+    reused: bool = False
+    failure: dict | None = None
+
+
 class _Survey(beam.DoFn):
-    """Read a file: emit its line of the manifest and its moments, or the reason of the failure."""
+    """Read the files of a batch in threads: emit lines of the manifest and moments, or the reason of a failure."""
 
     def __init__(self, job: PreprocessJob, shared: Shared):
         self.job, self.shared = job, shared
 
     def setup(self):
         blas.use_one_thread()
+        self.executor = concurrent.futures.ThreadPoolExecutor(parallel.core_count())
+        self.detector = None
         if run_dir := self.job.reject:
             from pipelines.inference import exported_model, outlier_detector
 
@@ -122,30 +156,51 @@ class _Survey(beam.DoFn):
                 lambda: outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
             )
 
-    def process(self, row):
-        job = self.job
+    def teardown(self):
+        self.executor.shutdown()
+
+    def process(self, batch):
+        for surveyed in self.executor.map(self._survey_or_failure, batch["files"]):
+            yield from surveyed.sources
+            for keyed_moments in surveyed.moments:
+                yield beam.pvalue.TaggedOutput("moments", keyed_moments)
+            if surveyed.failure:
+                yield beam.pvalue.TaggedOutput("failures", surveyed.failure)
+                counter(FAILED).inc()
+            counter(REUSED).inc(int(surveyed.reused))
+            counter(SURVEYED).inc()
+
+    def _survey_or_failure(self, row: dict) -> _Surveyed:
         try:
             if "reason" in row:
                 raise UserError(row["reason"])
             with filesystem.open_file(row["path"]) as file:
-                surveyed = list(source_files.survey(file, row, job.spec, job.fractions))
-                if job.reject:
-                    self.detector.raise_if_outlier(file)
-                channel = surveyed[0][0].channel
-                tracked = pitch.log_f0_moments(file, job.spec.sample_rate_hz, channel=channel) if job.pitch else None
-            for source, moments in surveyed:
-                yield source
-                yield beam.pvalue.TaggedOutput("moments", ((source.domain, source.split, "features"), moments))
-            if tracked:
-                yield beam.pvalue.TaggedOutput("moments", ((row["domain"], surveyed[0][0].split, "pitch"), tracked))
+                return self._survey(file, row)
         except Exception as error:  # one bad file must not end the job
-            yield beam.pvalue.TaggedOutput("failures", source_files.failure_row(row["domain"], row["path"], error))
-            counter(FAILED).inc()
-        counter(SURVEYED).inc()
+            return _Surveyed(failure=source_files.failure_row(row["domain"], row["path"], error))
+
+    def _survey(self, file: BinaryIO, row: dict) -> _Surveyed:
+        store, may_cut = self.job.store, row.get("cut", False)
+        digest = source_files.digest(file)
+        name = store.name(digest, may_cut=may_cut)
+        surveyed = _Surveyed(reused=store.has(name))
+        if not surveyed.reused:
+            store.write(name, lambda: source_files.extract(file, store, may_cut=may_cut))
+        with store.read(name) as parts:
+            for source, moments in source_files.survey(parts, row, store.spec, {"hash": digest, "features": name}):
+                surveyed.sources.append(source)
+                surveyed.moments.append(((source.domain, source.split, "features"), moments))
+        if self.detector:
+            self.detector.raise_if_outlier(file)
+        if self.job.pitch:
+            first = surveyed.sources[0]
+            tracked = pitch.log_f0_moments(file, store.spec.sample_rate_hz, channel=first.channel)
+            surveyed.moments.append(((row["domain"], first.split, "pitch"), tracked))
+        return surveyed
 
 
 class _WriteShard(beam.DoFn):
-    """Read the files of a shard a second time, in the order of their ids, and write the shard."""
+    """Read the features of the files of a shard, in the order of their ids, and write the shard."""
 
     def __init__(self, job: PreprocessJob):
         self.job = job
@@ -175,17 +230,9 @@ class _WriteShard(beam.DoFn):
         yield beam.pvalue.TaggedOutput("shards", row | {"bytes": size})
 
     def _encoded(self, source: source_files.Source, failures: list[dict]) -> list[bytes] | None:
-        """Return the framed records of a file.
-
-        If the file is missing or has changed since the survey, append a row to `failures` and return None.
-        """
-        job = self.job
+        """Return the framed records of a source; if its features cannot be read, append a row to `failures`."""
         try:
-            with filesystem.open_file(source.path) as file:
-                encoded = [
-                    tfrecord.frame_record(r)
-                    for r in source_files.serialized_examples(file, source, job.spec, job.waveforms)
-                ]
+            encoded = [tfrecord.frame_record(r) for r in source_files.serialized_examples(self.job.store, source)]
         except Exception as error:
             failures.append(source_files.failure_row(source.domain, source.path, error))
             encoded = None

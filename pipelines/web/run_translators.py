@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from models.errors import UserError
-from pipelines.inference import exported_model, parallel
+from pipelines.inference import exported_model
 from pipelines.inference.file_translator import FileTranslator, TranslationOptions
 
 BUILT_IN_INVERTERS = ("auto", "griffin_lim", "source_phase")
@@ -29,7 +29,7 @@ class RunTranslators:
     """
 
     def __init__(self, run_dir: str, inverter: str = "auto"):
-        parallel.use_one_thread_per_operation()  # before the model is loaded: results have the bytes of `translate`
+        exported_model.use_one_thread_per_operation()  # so that results have the bytes of `translate`
         self.run_dir = run_dir
         self.load_model = functools.cache(exported_model.Model)
         model = self.load_model(run_dir)

@@ -236,12 +236,12 @@ def test_a_killed_job_leaves_nothing_that_opens_and_the_next_one_mends_it(tmp_pa
     before = contents(out)
     code = f"""
 import os, signal, sys
-from models.features.audio import AudioSpec
 from pipelines.beam import runner
-from pipelines.data import source_files
+from pipelines.data import front_end, source_files
 from pipelines.data.domains import read_domains
 from pipelines.jobs import dataset_writer, preprocess_job
-spec, files = AudioSpec.at(8000), read_domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
+files = read_domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
+spec = front_end.infer_spec("audio", files, ["n_fft=256", "n_mels=32"])
 left, examples = iter(range(3)), source_files.serialized_examples
 def deadly(*arguments):
     if next(left, None) is None:
@@ -258,7 +258,7 @@ dataset_writer.write_dataset(job, runner.parse_options([]))
     with pytest.raises(ValueError, match="incomplete"):
         dataset.open_records(str(out))
     prepare(out, **names)
-    assert contents(out) == before
+    assert contents(out) == before and prepare.reused == 12, "the survey goes on from where it was"
 
 
 @pytest.mark.parametrize("moment", ["after the job", "in the job"])
@@ -278,14 +278,15 @@ def test_a_directory_opens_only_when_all_is_done(tmp_path, monkeypatch, moment):
         dataset.open_records(str(tmp_path / "out"))
 
 
-def test_a_file_that_changes_between_the_passes_is_a_failure(tmp_path, monkeypatch):
+def test_features_that_are_gone_between_the_passes_are_a_failure(tmp_path, monkeypatch):
     write_voices(tmp_path, 3)
     survey = source_files.survey
 
-    def surveyed(file, row, *arguments):
-        found = list(survey(file, row, *arguments))
+    def surveyed(parts, row, spec, identity):
+        found = list(survey(parts, row, spec, identity))
         if row["path"].endswith("clip_01.wav"):
-            os.remove(row["path"])
+            (path,) = (tmp_path / "out").rglob(f"{identity['hash']}-*")
+            path.unlink()
         return found
 
     monkeypatch.setattr(source_files, "survey", surveyed)
@@ -293,6 +294,42 @@ def test_a_file_that_changes_between_the_passes_is_a_failure(tmp_path, monkeypat
     assert_whole(tmp_path / "out")
     (failure,) = rows(tmp_path / "out", "failures.jsonl")
     assert "clip_01.wav" in failure["path"] and "No such file" in failure["reason"]
+
+
+@pytest.mark.parametrize("kind", ["audio", "image"])
+def test_a_cache_gives_the_same_bytes_and_only_new_or_changed_files_are_decoded(tmp_path, kind, picture_folder):
+    folder, cache = tmp_path / "low", tmp_path / "cache"
+    if kind == "audio":
+        write_voices(tmp_path, 5)
+    else:
+        shutil.copytree(picture_folder / "plain", folder)
+    options = {"pairs": () if kind == "audio" else ("height=16", "width=16")}
+    count, changed = len(list(folder.iterdir())), sorted(folder.iterdir())[-2:]
+    late = changed[1].read_bytes()
+    changed[1].unlink()
+    prepare(tmp_path / "out", a=folder, cache_dir=cache, **options)
+    assert prepare.reused == 0
+    changed[1].write_bytes(late)
+    changed[0].write_bytes(sorted(folder.iterdir())[0].read_bytes())  # bytes that are known under another name
+    prepare(tmp_path / "out", a=folder, cache_dir=cache, **options)
+    assert prepare.reused == count - 1
+    prepare(tmp_path / "new", a=folder, **options)
+    assert contents(tmp_path / "out") == contents(tmp_path / "new")
+    for other in ("height=20", "n_mels=40"):
+        if other.startswith("height") == (kind == "image"):
+            prepare(tmp_path / "out", a=folder, cache_dir=cache, pairs=(*options["pairs"], other))
+            assert prepare.reused <= 1, "another front end"  # the copy, if its source was first
+
+
+def test_a_broken_file_of_the_cache_is_a_failure_that_names_it(tmp_path):
+    write_voices(tmp_path, 3)
+    prepare(tmp_path / "out", a=tmp_path / "low", cache_dir=tmp_path / "cache")
+    broken, cut, _ = sorted(path for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    broken.write_bytes(b"{")
+    cut.write_bytes(cut.read_bytes()[:-100])
+    assert prepare(tmp_path / "out", a=tmp_path / "low", cache_dir=tmp_path / "cache")["failures"] == 2
+    reasons = {row["reason"] for row in rows(tmp_path / "out", "failures.jsonl")}
+    assert reasons == {f"{broken} is broken; delete it", f"{cut} is cut short; delete it"}
 
 
 def test_a_domain_of_which_nothing_can_be_read_ends_the_job_unfinished(tmp_path, capsys):

@@ -5,13 +5,14 @@ import io
 import handmade
 import numpy as np
 import PIL.Image
+import preprocessing
 import pytest
 
 from models.features import image, white_level
 from models.features.image import ImageSpec
 from models.features.white_level import Depth
 from pipelines import config
-from pipelines.data import domains, front_end, source_files, work_rows
+from pipelines.data import domains, front_end, work_rows
 
 RAMP = np.linspace(0, 1, 24 * 32).reshape(24, 32)
 WANTED = np.uint8(RAMP * 255 + 0.5)[..., None]
@@ -148,7 +149,7 @@ def test_a_corpus_is_read_by_one_white_and_its_manifest_says_what_was_odd(tmp_pa
     assert found == spec(4095.0) and front_end.infer_spec("image", made, ["white=1000"]).white == 1000
     row = next(work_rows.work_rows(made, "image", (0.0, 0.0), split_by="file", seed=0))
     with open(row["path"], "rb") as file:
-        ((source, _),) = source_files.survey(file, row, found, (0.0, 0.0))
+        ((source, *_),) = preprocessing.survey_file(file, row, found, (0.0, 0.0))
     assert source.notes == ("16-bit samples reach 898: white is 4095",)
 
 

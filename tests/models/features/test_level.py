@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import preprocessing
 import pytest
 import soundfile
 from hypothesis import given
@@ -12,7 +13,6 @@ from testbed import SMALL, SPECS, each_spec, laws, voice
 from models import spectral
 from models.features import audio, pitch, recording
 from models.features.highpass import highpass
-from pipelines.data import source_files
 from pipelines.export import waveform_signatures
 
 SPEECH = voice(110, 2.0, 8000, 0)
@@ -183,15 +183,8 @@ def test_the_manifest_holds_channel_and_notes_and_its_examples_are_of_that_chann
     names, row = [], {"id": "a/y.wav", "path": "/x/y.wav", "domain": "a", "split": "train"}
     for y in (np.stack([SPEECH, -SPEECH], 1), SPEECH):
         file = file_of(y)
-        ((source, moments),) = source_files.survey(file, row, SMALL, (0.1, 0.1))
-        names.append(
-            (
-                source.channel,
-                len(source.notes),
-                moments.mean,
-                list(source_files.serialized_examples(file, source, SMALL, True)),
-            )
-        )
+        ((source, moments, examples),) = preprocessing.survey_file(file, row, SMALL, (0.1, 0.1), waveforms=True)
+        names.append((source.channel, len(source.notes), moments.mean, examples))
     assert [row[:2] for row in names] == [(0, 1), (-1, 0)]
     np.testing.assert_allclose(names[0][2], names[1][2])
     assert names[0][3] == names[1][3]

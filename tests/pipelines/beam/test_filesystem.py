@@ -3,6 +3,7 @@
 import io
 import os
 
+import preprocessing
 import pytest
 import soundfile
 import store
@@ -10,7 +11,6 @@ from testbed import voice
 
 from models.features.audio import AudioSpec
 from pipelines.beam import filesystem
-from pipelines.data import source_files
 
 RATE_HZ = 8000
 
@@ -59,7 +59,7 @@ def test_a_recording_on_a_store_is_fetched_once(objects, requests):
     objects["store://bucket/x.flac"] = file.getvalue()
     row = {"id": "a/x", "path": "store://bucket/x.flac", "domain": "a", "split": "train"}
     with filesystem.open_file(row["path"]) as opened:
-        ((source, _),) = source_files.survey(opened, row, AudioSpec.at(RATE_HZ), (0.0, 0.0))
+        ((source, *_),) = preprocessing.survey_file(opened, row, AudioSpec.at(RATE_HZ), (0.0, 0.0))
     assert source.length == pytest.approx(1.0) and requests == ["open"]
 
 

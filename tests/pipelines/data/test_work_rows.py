@@ -3,10 +3,11 @@
 import pathlib
 import shutil
 
+import preprocessing
 import pytest
 
 from models.features.audio import AudioSpec
-from pipelines.data import domains, source_files, work_rows
+from pipelines.data import domains, work_rows
 
 
 def ids(*flags):
@@ -37,7 +38,7 @@ def survey(folder, split_by, seed=0):
     found, spec, made = domains.read_domains([f"a={folder}/**.wav"]), AudioSpec.at(8000), []
     for row in work_rows.work_rows(found, "audio", (0.3, 0.3), split_by=split_by, seed=seed):
         with open(row["path"], "rb") as file:
-            ((source, _),) = source_files.survey(file, row, spec, (0.3, 0.3))
+            ((source, *_),) = preprocessing.survey_file(file, row, spec, (0.3, 0.3))
         made.append(source)
     return made
 

@@ -1,6 +1,7 @@
 """The exported model: signatures, and exports that are incomplete."""
 
 import shutil
+import textwrap
 
 import pytest
 
@@ -21,3 +22,17 @@ def test_an_export_that_is_cut_off_is_named_in_one_line(speech_run, tmp_path, na
     with pytest.raises(ValueError, match="corrupt or incomplete|has no export/saved_model.pb") as caught:
         exported_model.Model(str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_operations_get_one_thread_unless_tensorflow_has_started(in_new_process):
+    in_new_process(
+        textwrap.dedent("""
+        import tensorflow as tf
+        from pipelines.inference import exported_model
+        exported_model.use_one_thread_per_operation()
+        assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+        tf.zeros([])
+        tf.config.threading.get_intra_op_parallelism_threads()
+        exported_model.use_one_thread_per_operation()
+    """)
+    )

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-from preprocessing import contents, prepare, rows
+from preprocessing import contents, prepare, rows, survey_file
 from testbed import DATAFLOW, script, voice, write_pictures, write_voices
 
 from models.features.audio import AudioSpec
@@ -158,7 +158,7 @@ def test_what_is_cut_up_follows_from_the_size_of_the_domain(tmp_path, count, sec
     parts = []
     for row in work_rows.work_rows(found, "audio", shares, split_by=options.get("split_by", "file"), seed=0):
         with open(row["path"], "rb") as file:
-            parts += [source.part for source, _ in source_files.survey(file, row, spec, shares)]
+            parts += [source.part for source, *_ in survey_file(file, row, spec, shares)]
     assert len(parts) == (3 * count if cut else count) and all(map(bool, parts)) is cut
 
 

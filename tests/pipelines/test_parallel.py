@@ -1,12 +1,11 @@
 """Threads whose results stay in order."""
 
 import concurrent.futures
-import textwrap
 import threading
 
 import pytest
 
-from pipelines.inference import parallel
+from pipelines import parallel
 
 
 @pytest.fixture
@@ -38,17 +37,3 @@ def test_an_error_is_raised_in_its_turn(executor):
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
-
-
-def test_operations_get_one_thread_unless_tensorflow_has_started(in_new_process):
-    in_new_process(
-        textwrap.dedent("""
-        import tensorflow as tf
-        from pipelines.inference import parallel
-        parallel.use_one_thread_per_operation()
-        assert tf.config.threading.get_intra_op_parallelism_threads() == 1
-        tf.zeros([])
-        tf.config.threading.get_intra_op_parallelism_threads()
-        parallel.use_one_thread_per_operation()
-    """)
-    )

@@ -1,27 +1,14 @@
-"""Work in threads: as many as the process may use cores, results in order, memory bounded.
-
-TensorFlow's operations use one thread each, so that results do not depend on the number of cores. Files, and the chunks
-of a long recording, are computed beside each other instead, which is faster than parallel operations.
-"""
+"""Work in threads: as many as the process may use cores, results in order, memory bounded."""
 
 from __future__ import annotations
 
 import collections
 import concurrent.futures
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-import tensorflow as tf
-
 T, R = TypeVar("T"), TypeVar("R")
-
-
-def use_one_thread_per_operation() -> None:
-    """Let every operation of TensorFlow use one thread, if TensorFlow has not started yet in this process."""
-    with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def core_count() -> int:

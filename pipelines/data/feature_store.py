@@ -1,0 +1,151 @@
+"""Features of source files between the passes of `preprocess`, and from one `preprocess` to the next.
+
+Every source has one file, named by the hash of its bytes and of all settings on which its features depend: a JSON line
+with the parts of the source and the sizes of their segments, then the bytes of the segments as records store them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from models.errors import UserError
+from models.features.audio import AudioSpec
+from models.features.image import ImageSpec
+from pipelines.beam import filesystem
+from pipelines.data import tfrecord
+
+FORMAT = 1  # of the files
+HASH_BYTES = 8
+MAX_IN_MEMORY_BYTES = 8 << 20
+
+Segment = tuple[np.ndarray, np.ndarray | None]  # features, and samples of speech if they are stored
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """A source, or one part of a recording that is divided among the splits.
+
+    Attributes:
+      facts: entries for the manifest; also `split` and `part`, if the recording is divided.
+      segments: features `[frames, mels]` or `[height, width, channels]` in the type of the records, each with samples
+        `[frames * hop_length]` or None.
+    """
+
+    facts: dict
+    segments: Iterable[Segment]
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureStore:
+    """Files of features in a folder.
+
+    Attributes:
+      folder: local or remote.
+      spec: the front end.
+      waveforms: whether samples of speech are stored, too.
+      fractions: of a divided recording for validation and test.
+    """
+
+    folder: str
+    spec: AudioSpec | ImageSpec
+    waveforms: bool = False
+    fractions: tuple[float, float] = (0.0, 0.0)
+
+    def name(self, digest: str, *, may_cut: bool) -> str:
+        """Return the name of the file of a source.
+
+        Args:
+          digest: hash of its bytes.
+          may_cut: whether it may be divided among the splits.
+        """
+        settings = {
+            "format": FORMAT,
+            "crossfade": importlib.metadata.version("crossfade"),
+            "front_end": [type(self.spec).__name__, dataclasses.asdict(self.spec)],
+            "segment_frames": tfrecord.SEGMENT_FRAMES,
+            "waveforms": self.waveforms,
+            "fractions": self.fractions if may_cut else None,
+        }
+        text = json.dumps(settings, sort_keys=True).encode()
+        return posixpath.join(digest[:2], f"{digest}-{hashlib.blake2b(text, digest_size=HASH_BYTES).hexdigest()}")
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        return filesystem.exists(posixpath.join(self.folder, name))
+
+    def write(self, name: str, parts: Callable[[], Iterable[Part]]) -> None:
+        """Write a file, complete or not at all."""
+        with tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES) as body:
+            header = json.dumps([_write_part(body, part) for part in parts()])
+            body.seek(0)
+            with filesystem.new_file(posixpath.join(self.folder, name)) as file:
+                file.write(f"{header}\n".encode())
+                shutil.copyfileobj(body, file)
+
+    @contextlib.contextmanager
+    def read(self, name: str) -> Iterator[list[Part]]:
+        """Open a file; its segments are read one after the other, those of each part once.
+
+        Raises:
+          UserError: it is not such a file, or was cut short.
+        """
+        path = posixpath.join(self.folder, name)
+        with filesystem.open_file(path) as file:
+            try:
+                headers = json.loads(file.readline())
+            except ValueError:
+                raise UserError(f"{path} is broken; delete it") from None
+            offset, parts = file.tell(), []
+            for header in headers:
+                parts.append(Part(header["facts"], self._read_segments(file, path, offset, header["shapes"])))
+                offset += sum(map(self._segment_bytes, header["shapes"]))
+            yield parts
+
+    def delete_all(self) -> None:
+        """Delete the folder with all files."""
+        if filesystem.is_remote(self.folder):
+            filesystem.delete([path for path, _ in filesystem.list_prefix(f"{self.folder}/")])
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _dtype(self) -> np.dtype:
+        return np.dtype(tfrecord.DTYPE["audio" if isinstance(self.spec, AudioSpec) else "image"])
+
+    def _samples(self, shape: list[int]) -> int:
+        return shape[0] * self.spec.hop_length if self.waveforms else 0
+
+    def _segment_bytes(self, shape: list[int]) -> int:
+        return self._dtype.itemsize * (int(np.prod(shape)) + self._samples(shape))
+
+    def _read_segments(self, file: BinaryIO, path: str, offset: int, shapes: list[list[int]]) -> Iterator[Segment]:
+        for shape in shapes:
+            file.seek(offset)
+            content = file.read(self._segment_bytes(shape))
+            if len(content) < self._segment_bytes(shape):
+                raise UserError(f"{path} is cut short; delete it")
+            offset += len(content)
+            values, size = np.frombuffer(content, self._dtype), int(np.prod(shape))
+            yield values[:size].reshape(shape), values[size:] if self.waveforms else None
+
+
+def _write_part(body: BinaryIO, part: Part) -> dict:
+    """Write the segments of a part; return its entry of the header."""
+    shapes = []
+    for array, samples in part.segments:
+        body.write(array.tobytes())
+        if samples is not None:
+            body.write(samples.tobytes())
+        shapes.append(array.shape)
+    return {"facts": part.facts, "shapes": shapes}
