@@ -77,9 +77,9 @@ class Source:
 def digest(file: BinaryIO) -> str:
     """Return the hash of a file's bytes, 16 hex digits."""
     file.seek(0)
-    found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+    value = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
     file.seek(0)
-    return found
+    return value
 
 
 def extract(file: BinaryIO, store: FeatureStore, *, may_cut: bool) -> Iterator[Part]:
@@ -139,9 +139,9 @@ def survey(parts: Iterable[Part], row: dict, spec: AudioSpec | ImageSpec, identi
         split = facts.pop("split", None)
         active, moments = [], None
         for array, _ in part.segments:
-            count, found = _moments(array, spec)
+            count, new = _moments(array, spec)
             active.append(count)
-            moments = found if moments is None else stats.merge(moments, found)
+            moments = new if moments is None else stats.merge(moments, new)
         name = f"{row['id']}{PART_SEPARATOR}{split}" if split else row["id"]
         common = {"path": row["path"], "domain": row["domain"], "split": split or row["split"]}
         yield Source(id=name, active=tuple(active), **common, **facts, **identity), moments

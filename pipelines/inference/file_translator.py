@@ -21,7 +21,7 @@ from typing import BinaryIO
 from models.errors import UserError
 from pipelines import files, parallel
 from pipelines.beam import blas
-from pipelines.data import fingerprint
+from pipelines.data import fingerprint, source_files
 from pipelines.inference import exported_model, outlier_detector, result_formats
 from pipelines.inference.exported_model import Model
 from pipelines.inference.image_translator import ImageTranslator
@@ -99,10 +99,7 @@ class FileTranslator:
 
     def provenance(self, source: BinaryIO) -> dict:
         """Return what the result of a file depends on: the hash of its bytes, and the settings."""
-        source.seek(0)
-        digest = hashlib.file_digest(source, lambda: hashlib.blake2b(digest_size=HASH_BYTES)).hexdigest()
-        source.seek(0)
-        return {"hash": digest, **self.settings}
+        return {"hash": source_files.digest(source), **self.settings}
 
     def reusable(self, result: BinaryIO, source: BinaryIO) -> dict | None:
         """Return the entries for `translations.jsonl` of an earlier result, or None if it would be another one now.

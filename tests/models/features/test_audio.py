@@ -398,3 +398,22 @@ def test_frames_of_a_tone_are_active_and_those_of_the_pause_after_it_are_not(spe
     for gain in (1, 0.1, 10):
         active = audio.active_frames(audio.log_mel(gain * y, spec), spec)
         assert active[: 40 - edge].all() and not active[40 + edge :].any()
+
+
+@pytest.mark.parametrize("channels", [1, 2, -2])
+@pytest.mark.parametrize("frames", [5, 1000])
+def test_an_analysis_decodes_once_what_level_and_segments_decode_twice(channels, frames, monkeypatch):
+    y = 0.1 * voice(110.0, 1.3, 8000, seed=0) + 0.2
+    y = np.stack([y, np.sign(channels) * y], axis=1) if abs(channels) == 2 else y
+    meter, file, calls = audio.measure_level(encoded(y, 8000), SMALL), encoded(y, 8000), []
+    expected = audio.segments_with_samples(file, SMALL, meter.gain(), frames, channel=meter.channel)
+    blocks = recording.blocks
+    monkeypatch.setattr(recording, "blocks", lambda *args, **options: calls.append(1) or blocks(*args, **options))
+    with audio.analysis(encoded(y, 8000), SMALL, frames) as (same_meter, segments):
+        assert same_meter.gain() == meter.gain() and same_meter.notes == meter.notes
+        assert (same_meter.samples, same_meter.channel) == (meter.samples, meter.channel)
+        decoded = len(calls)
+        for (log_mels, samples), (log_mels_0, samples_0) in zip(segments, expected, strict=True):
+            np.testing.assert_allclose(log_mels, log_mels_0, atol=1e-4)
+            np.testing.assert_array_equal(samples, samples_0)
+    assert decoded == (2 if channels == -2 else 1)
