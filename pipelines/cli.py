@@ -32,7 +32,7 @@ PATH_FLAGS = {
     "warm_start",
     "labels",
 }
-PATH_FLAGS |= {"cache_dir", "weights", "reject_outliers_with", "flag_outliers_with", "keep"}
+PATH_FLAGS |= {"cache_dir", "list", "weights", "reject_outliers_with", "flag_outliers_with", "keep"}
 TF_FILE_MODULE = "tensorflow/python/lib/io/file_io.py"
 VOCODER_PREFIX = "vocoder:"  # a value of --inverter: the prefix and a path
 

@@ -30,6 +30,12 @@ def define_flags() -> None:
         "A domain and its files: NAME=GLOB, NAME=FOLDER, NAME=tfds:DATASET/SPLIT or NAME=factors:SET/COUNT. "
         "Give it once for each domain; the globs of one name add up.",
     )
+    flags.DEFINE_multi_string(
+        "list",
+        [],
+        "A CSV or JSONL file with a row for each file: path, relative to the list, and domain; if known label, "
+        "speaker, and split (train, val or test).",
+    )
     flags.DEFINE_string("data_dir", None, "Output directory of the records.")
     flags.DEFINE_enum("kind", None, ["audio", "image"], "Kind of the files; inferred from their endings by default.")
     flags.DEFINE_multi_string(
@@ -40,9 +46,9 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "split_by",
         "file",
-        ["file", "parent", "prefix"],
-        "Unit of the split: single files, all files of a parent folder, or all files whose names are equal up to the "
-        "first hyphen or underscore, such as the speakers of LibriSpeech.",
+        ["file", "parent", "prefix", "speaker"],
+        "Unit of the split: single files, all files of a parent folder, all files whose names are equal up to the "
+        "first hyphen or underscore, such as the speakers of LibriSpeech, or all files of a speaker of --list.",
     )
     flags.DEFINE_string(
         "reject_outliers_with", "", "RUN with an outlier detector of explore --do=outliers; its outliers are left out."
@@ -58,7 +64,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> int:
     """Preprocess; return the exit code."""
-    cli.require_flags(FLAGS, "domain", "data_dir")
+    cli.require_flags(FLAGS, "data_dir", *([] if FLAGS.list else ["domain"]))
     if FLAGS.val_fraction + FLAGS.test_fraction > 1 + 1e-9:
         raise UserError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
     from pipelines.beam import runner
@@ -72,9 +78,10 @@ def main(argv: list[str]) -> int:
     parsed = runner.parse_options(argv[1:])
     paths = {"--data_dir": data_dir, "--cache_dir": cache_dir, "--reject_outliers_with": reject}
     paths |= {f"--domain={name}": path for name, path in _read_paths(FLAGS.domain)}
+    paths |= {f"--list ({n + 1})": path for n, path in enumerate(FLAGS.list)}
     _warn(runner.check_paths(parsed, paths, shared=FLAGS.shared_paths))
     dataset_writer.check_output(data_dir, parsed)
-    domains = read_domains(FLAGS.domain, data_dir)
+    domains = read_domains(FLAGS.domain, data_dir, FLAGS.list)
     kind = front_end.infer_kind(domains, FLAGS.kind)
     for name in ("keep_waveforms", "pitch") if kind == "image" else ():
         if FLAGS[name].value:

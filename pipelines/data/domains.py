@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from models.errors import UserError
-from pipelines.data import file_kinds, file_listing, synthetic_source, tfds_source
+from pipelines.data import file_kinds, file_listing, source_list, synthetic_source, tfds_source
 from pipelines.data.file_listing import FileEntry
 
 
@@ -32,26 +32,40 @@ class Domain:
         return Domain(self.name, self.root)
 
 
-def read_domains(flags: Iterable[str], data_dir: str = ".") -> tuple[Domain, ...]:
+def read_domains(flags: Iterable[str], data_dir: str = ".", lists: Iterable[str] = ()) -> tuple[Domain, ...]:
     """Return the domains of ``NAME=GLOB`` flags with their files; a folder stands for all known files in and below it.
 
     Args:
+      lists: values of `--list`.
       flags: values of `--domain`. ``NAME=tfds:DATASET/SPLIT`` stands for the examples of a TensorFlow dataset,
         ``NAME=factors:SET/COUNT`` for generated examples.
       data_dir: folder in which such examples become files.
 
     Raises:
-      UserError: a flag is not of this form, a name has other characters, or a glob matches no file.
+      UserError: a flag is not of this form, a name has other characters, a glob matches no file, or a domain is in a
+        list and elsewhere.
     """
     globs: dict[str, list[str]] = collections.defaultdict(list)
     for flag in flags:
         name, _, pattern = flag.partition("=")
         if not name or not pattern:
             raise UserError(f"--domain={flag}; wanted NAME=GLOB")
-        if not name.replace("_", "").isalnum() or not name.isascii():
-            raise UserError(f"--domain={flag}: the name {name!r} has other characters; wanted letters, digits and _")
+        _check_name(name, f"--domain={flag}")
         globs[name].append(pattern)
-    return tuple(_list_domain(name, patterns, data_dir) for name, patterns in globs.items())
+    domains = {name: _list_domain(name, patterns, data_dir) for name, patterns in globs.items()}
+    for path in lists:
+        root, files = source_list.read_list(path)
+        for name, entries in files.items():
+            _check_name(name, f"--list={path}")
+            if name in domains:
+                raise UserError(f"--list={path}: the domain {name} is also elsewhere; wanted one list or its globs")
+            domains[name] = Domain(name, root, tuple(entries))
+    return tuple(domains.values())
+
+
+def _check_name(name: str, where: str) -> None:
+    if not name.replace("_", "").isalnum() or not name.isascii():
+        raise UserError(f"{where}: the name {name!r} has other characters; wanted letters, digits and _")
 
 
 def _list_domain(name: str, patterns: list[str], data_dir: str) -> Domain:

@@ -39,11 +39,17 @@ class FileEntry:
 
     Attributes:
       path: its path.
-      size: its size in bytes.
+      size: its size in bytes; 0 if unknown.
+      label: its label by a list of the user; empty for the name of its folder.
+      speaker: its speaker by a list of the user; empty if unknown.
+      split: its split by a list of the user; empty if a hash decides on it.
     """
 
     path: str
     size: int
+    label: str = ""
+    speaker: str = ""
+    split: str = ""
 
 
 @dataclasses.dataclass

@@ -44,6 +44,8 @@ class Source:
       part: start and end in seconds of a part of a recording that is divided among splits; else empty.
       notes: remarks for people on how an unusual file was read.
       shard: number of the shard that holds the records.
+      label: its label by a list; empty for the name of its folder.
+      speaker: its speaker by a list; empty if unknown.
       features: name of the file of its features; not in the manifest.
     """
 
@@ -60,13 +62,15 @@ class Source:
     part: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     shard: int = 0
+    label: str = ""
+    speaker: str = ""
     features: str = ""
 
     def to_json(self) -> dict:
-        """Return the line of the manifest."""
+        """Return the line of the manifest, without an unknown label or speaker."""
         row = dataclasses.asdict(self)
         del row["features"]
-        return row
+        return {key: value for key, value in row.items() if value or key not in ("label", "speaker")}
 
     @classmethod
     def from_json(cls, row: dict) -> Source:
@@ -130,7 +134,7 @@ def survey(parts: Iterable[Part], row: dict, spec: AudioSpec | ImageSpec, identi
 
     Args:
       parts: its features.
-      row: `id`, `path`, `domain` and `split` of the file.
+      row: `id`, `path`, `domain` and `split` of the file; `label` and `speaker` if a list states them.
       spec: the front end.
       identity: `hash` of the file, and `features`, the name of its file of features.
     """
@@ -143,7 +147,8 @@ def survey(parts: Iterable[Part], row: dict, spec: AudioSpec | ImageSpec, identi
             active.append(count)
             moments = new if moments is None else stats.merge(moments, new)
         name = f"{row['id']}{PART_SEPARATOR}{split}" if split else row["id"]
-        common = {"path": row["path"], "domain": row["domain"], "split": split or row["split"]}
+        common = {key: row[key] for key in ("path", "domain", "label", "speaker") if key in row}
+        common["split"] = split or row["split"]
         yield Source(id=name, active=tuple(active), **common, **facts, **identity), moments
 
 
@@ -228,7 +233,8 @@ def assign_shard(source: Source, sizes: dict, example_shape: tuple[int | None, .
 
 def serialized_examples(store: FeatureStore, source: Source) -> Iterator[bytes]:
     """Yield the serialised records of a surveyed source."""
-    texts = {"id": source.id, "domain": source.domain, "label": posixpath.basename(posixpath.dirname(source.path))}
+    label = source.label or posixpath.basename(posixpath.dirname(source.path))
+    texts = {"id": source.id, "domain": source.domain, "label": label}
     kind = "audio" if isinstance(store.spec, AudioSpec) else "image"
     with store.read(source.features) as parts:
         (part,) = (part for part in parts if tuple(part.facts.get("part", ())) == source.part)

@@ -6,6 +6,7 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator
 
+from models.errors import UserError
 from pipelines.beam import filesystem
 from pipelines.data import ignored_files, source_files, splits
 from pipelines.data.domains import Domain
@@ -24,12 +25,19 @@ def adjust_fractions(
     Args:
       domains: the domains.
       requested: requested fractions for validation and test; 0 stays 0.
-      split_by: "file", "parent" or "prefix".
+      split_by: "file", "parent", "prefix" or "speaker".
       seed: random seed of the split.
     """
     val, test = requested
     positions = [
-        sorted({splits.split_position(key) for key in split_keys(domain, split_by, seed)}) for domain in domains
+        sorted(
+            {
+                splits.split_position(key)
+                for key, entry in zip(split_keys(domain, split_by, seed), domain.files, strict=True)
+                if not entry.split
+            }
+        )
+        for domain in domains
     ]
     large_enough = [points for points in positions if len(points) >= MIN_SOURCES]
     if test:
@@ -46,12 +54,21 @@ def _slightly_above(position: float) -> float:
 
 
 def split_keys(domain: Domain, split_by: str, seed: int) -> Iterator[str]:
-    """Yield the key that decides on the split of each file, in the order of the files."""
+    """Yield the key that decides on the split of each file, in the order of the files.
+
+    Raises:
+      UserError: files are to be split by speaker, and the speaker of one is unknown.
+    """
     folder = (
         os.path.basename(os.path.abspath(domain.root or "."))
         if not filesystem.is_remote(domain.root)
         else (posixpath.basename(domain.root.rstrip("/")))
     )
     for entry in domain.files:
+        if split_by == "speaker":
+            if not entry.speaker and not entry.split:
+                raise UserError(f"--split_by=speaker: {entry.path} has no speaker; wanted one in the column of --list")
+            yield f"{seed}:{entry.speaker}"
+            continue
         relative = ignored_files.printable(entry.path.removeprefix(domain.root))
         yield source_files.split_key(relative, folder, split_by, seed)

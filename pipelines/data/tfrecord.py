@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 FEATURE_NAME = {"audio": "log_mel", "image": "image"}
 DTYPE = {"audio": "float16", "image": "uint8"}  # of samples too: quantisation noise at -77 dB, no clipping above 1
-TEXT_FEATURES = ("id", "domain", "label")  # label: name of the folder of the file
+TEXT_FEATURES = ("id", "domain", "label")  # label: by a list, or the name of the folder of the file
 INTEGER_FEATURES = ("segment", "active")  # index of the record in a long recording; active frames
 WAVEFORM_FEATURE = "waveform"  # samples of speech, if stored
 DATASET_NAME = "crossfade"  # in dataset_info.json

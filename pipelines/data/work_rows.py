@@ -18,7 +18,7 @@ def work_rows(
       domains: the domains.
       kind: "audio" or "image".
       fractions: fractions of the sources for validation and test.
-      split_by: "file", "parent" or "prefix".
+      split_by: "file", "parent", "prefix" or "speaker".
       seed: random seed of the split.
     """
     for domain in domains:
@@ -26,9 +26,14 @@ def work_rows(
         may_cut = kind == "audio" and split_by == "file"
         max_bytes = split_fractions.MAX_FRACTION * sum(entry.size for entry in domain.files)
         for entry, key in zip(domain.files, split_fractions.split_keys(domain, split_by, seed), strict=True):
-            split = splits.split_of(key, val_fraction=fractions[0], test_fraction=fractions[1])
+            split = entry.split or splits.split_of(key, val_fraction=fractions[0], test_fraction=fractions[1])
             row = {"domain": domain.name, "path": entry.path, "id": next(ids), "split": split}
-            if may_cut and (len(domain.files) < split_fractions.MIN_SOURCES or entry.size > max_bytes):
+            row |= {name: text for name in ("label", "speaker") if (text := getattr(entry, name))}
+            if (
+                may_cut
+                and not entry.split
+                and (len(domain.files) < split_fractions.MIN_SOURCES or entry.size > max_bytes)
+            ):
                 row["cut"] = True
             yield row | _encoding_error(entry.path)
 

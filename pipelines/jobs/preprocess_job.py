@@ -42,7 +42,7 @@ class PreprocessJob:
       domains: input files by domain.
       data_dir: output directory of the shards.
       fractions: fractions of the sources for validation and test.
-      split_by: unit of the split: "file", "parent" (folder) or "prefix" (of the file name).
+      split_by: unit of the split: "file", "parent" (folder), "prefix" (of the file name) or "speaker".
       seed: random seed of the split.
       reject: run whose outlier detector refuses files; empty for none.
       waveforms: whether records of speech also store the samples.
