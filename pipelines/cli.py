@@ -33,6 +33,7 @@ PATH_FLAGS = {
     "labels",
 }
 PATH_FLAGS |= {"cache_dir", "list", "weights", "reject_outliers_with", "flag_outliers_with", "keep"}
+POLL_S = 1.0  # seconds between two questions for the failure of work that does not end
 TF_FILE_MODULE = "tensorflow/python/lib/io/file_io.py"
 VOCODER_PREFIX = "vocoder:"  # a value of --inverter: the prefix and a path
 
@@ -177,8 +178,12 @@ def _kill_process_tree(code: int) -> None:
     os._exit(code)
 
 
-def run_interruptible(work: Callable[[], None]) -> None:
+def run_interruptible(work: Callable[[], None], *, failure: Callable[[], Exception | None] = lambda: None) -> None:
     """Run `work` in a thread, so that an interrupt ends the caller at once, whatever the work is doing.
+
+    Args:
+      work: what to run.
+      failure: asked from time to time; an error that it returns ends the caller like an interrupt, and is raised.
 
     Raises:
       WorkInterrupted: there was an interrupt; the work runs until the process ends.
@@ -193,6 +198,9 @@ def run_interruptible(work: Callable[[], None]) -> None:
 
     threading.Thread(target=run, daemon=True).start()
     try:
+        while not concurrent.futures.wait([outcome], timeout=POLL_S).done:
+            if error := failure():
+                raise error
         outcome.result()
     except KeyboardInterrupt:
         raise WorkInterrupted from None

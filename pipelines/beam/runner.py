@@ -10,13 +10,12 @@ import os
 import re
 import socket
 import sys
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from models.errors import UserError
 from pipelines import cli, config
-from pipelines.beam import filesystem
+from pipelines.beam import filesystem, local_workers
 from pipelines.beam.job_counters import QUERY_S, JobCounters, LocalRunner, query_counters
 
 with warnings.catch_warnings():
@@ -34,6 +33,7 @@ LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "Swit
 JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
 TRUE_VALUES, FALSE_VALUES = ("true", "yes", "1"), ("", "false", "no", "0")
 DRY_RUNNERS = ("DataflowRunner",)
+WORKER_RETRIES = 2  # of a local job whose worker processes ended
 CONNECT_TIMEOUT_S = 10.0  # timeout for connecting to a job service
 SYSTEM_ERRORS = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
 USER_ERROR = re.compile(rf"\b(?:UserError|{SYSTEM_ERRORS}): (.*?)(?: \[while running '|$)", re.MULTILINE)
@@ -160,22 +160,44 @@ def run(
     Raises:
       UserError: the job cannot be started, or it failed for a reason that the user can change.
     """
-    runner = _local_runner(parsed, work_bytes) if is_local(parsed) else None  # None: the one that the options name
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the errors that it logs are also raised here
-    pipeline = _pipeline(runner, parsed)
-    build(pipeline)
-    if is_dry_run(parsed) and _runner_class(parsed) not in DRY_RUNNERS:
-        return  # other runners ignore the option and would run
-    workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
-    try:
-        with _captured_worker_stderr() if workers else contextlib.nullcontext():
-            cli.run_interruptible(lambda: _execute(pipeline, counters or JobCounters()))
-    except Exception as error:
-        if messages := USER_ERROR.findall(f"{type(error).__name__}: {error}"):  # Beam includes that of a worker
-            raise UserError(messages[-1]) from None
-        if is_local(parsed):
-            raise
-        raise UserError(_remote_failure(parsed, error)) from error
+    for attempt in range(1 + WORKER_RETRIES):
+        runner = _local_runner(parsed, work_bytes) if is_local(parsed) else None  # None: the one that the options name
+        pipeline = _pipeline(runner, parsed)
+        build(pipeline)
+        if is_dry_run(parsed) and _runner_class(parsed) not in DRY_RUNNERS:
+            return  # other runners ignore the option and would run
+        workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
+        try:
+            watched = local_workers.captured_stderr(_is_explained) if workers else contextlib.nullcontext()
+            with watched as watch:
+                failure = watch.failure if watch else lambda: None
+                cli.run_interruptible(lambda p=pipeline: _execute(p, counters or JobCounters()), failure=failure)
+            return
+        except Exception as error:
+            if workers and local_workers.is_lost(error) and attempt < WORKER_RETRIES:
+                print("warning: a worker process was killed or crashed; the job goes on in new ones", file=sys.stderr)
+                continue
+            _raise_reason(parsed, error, workers)
+
+
+def _is_explained(error: Exception) -> bool:
+    """Whether the user gets one line instead of what the worker processes have printed."""
+    return local_workers.is_lost(error) or bool(USER_ERROR.search(f"{type(error).__name__}: {error}"))
+
+
+def _raise_reason(parsed: PipelineOptions, error: Exception, workers: bool) -> None:
+    """Raise why a job failed: in one line, unless it is a fault of this program."""
+    if messages := USER_ERROR.findall(f"{type(error).__name__}: {error}"):  # Beam includes that of a worker
+        raise UserError(messages[-1]) from None
+    if workers and local_workers.is_lost(error):
+        raise UserError(
+            "worker processes were killed or crashed again and again, perhaps out of memory; what is done is kept, and "
+            "the same command goes on from there, with less memory after -- --direct_num_workers=1"
+        ) from None
+    if is_local(parsed):
+        raise error
+    raise UserError(_remote_failure(parsed, error)) from error
 
 
 def _local_runner(parsed: PipelineOptions, work_bytes: int) -> LocalRunner:
@@ -222,30 +244,6 @@ def check_options(parsed: PipelineOptions) -> None:
     jar = values.get(option)
     if jar and not filesystem.is_remote(jar) and not os.path.isfile(jar):
         raise UserError(f"--{option}={jar}: no such file; wanted the job server's jar of Beam {beam.__version__}")
-
-
-@contextlib.contextmanager
-def _captured_worker_stderr() -> Iterator[None]:
-    """Capture the stderr of worker processes; print it if the job fails with an internal error.
-
-    They print Python version warnings when they start, and every traceback that is also raised here. This process still
-    prints to the real stderr.
-    """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as captured, os.fdopen(os.dup(2), "w", buffering=1) as real:
-        previous, sys.stderr = sys.stderr, real
-        os.dup2(captured.fileno(), 2)
-        try:
-            yield
-        except Exception as error:
-            if not USER_ERROR.search(f"{type(error).__name__}: {error}"):
-                captured.seek(0)
-                real.write(captured.read().decode(errors="replace"))
-            raise
-        finally:
-            real.flush()
-            os.dup2(real.fileno(), 2)
-            sys.stderr = previous
 
 
 def _pipeline(runner, parsed: PipelineOptions) -> beam.Pipeline:
