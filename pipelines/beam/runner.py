@@ -11,7 +11,7 @@ import re
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from models.errors import UserError
 from pipelines import cli, config
@@ -218,11 +218,27 @@ def _execute(pipeline: beam.Pipeline, counters: JobCounters) -> None:
     """Run a pipeline to its end. The local runner blocks in `run`, others in `wait_until_finish`."""
     if isinstance(pipeline.runner, LocalRunner):
         counters.connect(pipeline.runner.counters, 0.0)
-    result = pipeline.run()
-    if not isinstance(pipeline.runner, LocalRunner):
-        counters.connect(functools.partial(query_counters, result), QUERY_S)
-    result.wait_until_finish()
+    with _hidden_job_messages():
+        result = pipeline.run()
+        if not isinstance(pipeline.runner, LocalRunner):
+            counters.connect(functools.partial(query_counters, result), QUERY_S)
+        result.wait_until_finish()
     counters.finish(result)
+
+
+@contextlib.contextmanager
+def _hidden_job_messages() -> Iterator[None]:
+    """Hide what Beam logs of the messages of a job service: tracebacks, whose last line is also raised."""
+    root = logging.getLogger()
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        return record.module != "portable_runner"
+
+    root.addFilter(is_shown)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_shown)
 
 
 def check_options(parsed: PipelineOptions) -> None:
@@ -271,4 +287,7 @@ def _remote_failure(parsed: PipelineOptions, error: Exception) -> str:
     option = JOB_SERVER_JARS.get(_runner_class(parsed))
     if option and "job server jar" in lines[-1]:
         lines[-1] += f"; without a network, --{option}=PATH names the jar"
-    return f"the job on {runner} failed: {type(error).__name__}: {lines[-1].strip()[:600]}"
+    reason = f"{type(error).__name__}: {lines[-1].strip()[:600]}"
+    if local_workers.is_lost(error):
+        reason = "a worker was killed, crashed, or is no longer reached"
+    return f"the job on {runner} failed: {reason}; the same command goes on from what is done"

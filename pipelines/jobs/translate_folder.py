@@ -68,7 +68,7 @@ def translate(
         progress, counters = Progress(f"translate to {options.target}", len(plan), "files"), JobCounters()
         with poll_progress(progress, lambda: counters.total(*translate_job.OUTCOMES)):
             runner.run(job.build, parsed, counters=counters)
-        return _write_results(output_dir) | {"reused": counters.total(translate_job.REUSED) or 0}
+        return _write_results(output_dir)
 
 
 def _plan(pattern: str, translator: FileTranslator, output_dir: str) -> tuple[list[dict], list[dict]]:
@@ -159,13 +159,18 @@ def _is_translations_file(path: str) -> bool:
 
 
 def _write_results(output_dir: str) -> dict:
-    """Write `translations.jsonl` and `failures.jsonl` from the rows of the workers; return the number of each."""
-    counts, first = {}, {}
+    """Write `translations.jsonl` and `failures.jsonl` from the rows of the workers.
+
+    Returns:
+      The number of each, and of the results that were up to date.
+    """
+    counts, first = {"reused": 0}, {}
 
     def counted(name: str) -> Iterator[dict]:
         warnings = 0
         for row in rows.read_rows(output_dir, name, order=translate_job.SORT_KEYS):
             counts[name] = counts.get(name, 0) + 1
+            counts["reused"] += row.pop(translate_job.REUSED_KEY, False)
             first.setdefault(name, row)
             if "unlike" in row and (warnings := warnings + 1) <= MAX_WARNINGS:
                 print(f"warning: {row['path']}: {row['unlike']}", file=sys.stderr)
@@ -175,11 +180,11 @@ def _write_results(output_dir: str) -> dict:
         with filesystem.new_file(posixpath.join(output_dir, f"{name}.jsonl")) as file:
             file.writelines(line.encode() for line in tfrecord.json_lines(counted(name)))
     rows.clear(output_dir)
-    if not counts:
+    if not first:
         raise UserError(
             f"--output_dir={output_dir}: the workers wrote no results there; do all workers see the same folder?"
         )
     if not counts.get("translations"):
         failure = first["failures"]
         raise UserError(f"no file could be translated; the first failure: {failure['path']}: {failure['reason']}")
-    return {name: counts.get(name, 0) for name in ("translations", "failures")}
+    return {name: counts.get(name, 0) for name in ("translations", "failures", "reused")}

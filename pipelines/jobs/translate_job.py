@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WORK_NAME = "plan"
 OUTCOMES = TRANSLATED, REUSED, FAILED = "files_translated", "files_reused", "files_failed"  # counters of files
 SORT_KEYS = ("path",)
+REUSED_KEY = "reused"  # of the rows of results that were up to date; not in `translations.jsonl`
 BATCH_FILES = 16  # maximum number of files in a batch
 BATCH_BYTES = 16 << 20  # maximum size of a batch; a larger file is a batch of its own
 
@@ -121,7 +122,8 @@ class _Convert(beam.DoFn):
 
     def _success(self, row: dict, entries: dict, outcome: str) -> dict:
         counter(outcome).inc()
-        return {**row, "source": self.job.source, "target": self.job.options.target, **entries}
+        reused = {REUSED_KEY: True} if outcome == REUSED else {}
+        return {**row, "source": self.job.source, "target": self.job.options.target, **entries, **reused}
 
     def _failure(self, row: dict, error: Exception):
         counter(FAILED).inc()

@@ -1,0 +1,74 @@
+"""Jobs on a job service of one host and workers of another."""
+
+import shutil
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+import soundfile
+import two_hosts
+from preprocessing import contents
+from testbed import script, voice, write_voices
+
+pytestmark = pytest.mark.skipif(bool(two_hosts.unavailable()), reason=two_hosts.unavailable())
+
+
+@pytest.fixture(scope="module")
+def hosts(speech_run):
+    with two_hosts.two_hosts() as made:
+        write_voices(made.folder, 12)
+        shutil.copytree(speech_run, made.folder / "run")
+        yield made
+
+
+def preprocess_flags(hosts, out):
+    domains = [f"--domain={name}={hosts.folder}/{name}" for name in ("low", "high")]
+    return [*domains, f"--data_dir={hosts.folder}/{out}", "--set=n_fft=256", "--set=n_mels=32"]
+
+
+def translate_flags(hosts, folder, out):
+    flags = [f"--run_dir={hosts.folder}/run", f"--input={hosts.folder}/{folder}", "--target=high"]
+    return [*flags, f"--output_dir={hosts.folder}/{out}"]
+
+
+def test_records_and_translations_have_the_bytes_of_a_local_job(hosts):
+    with hosts.engine():
+        flags = {"preprocess": preprocess_flags, "translate": lambda *where: translate_flags(where[0], "low", where[1])}
+        for name in flags:
+            done = hosts.script(name, *flags[name](hosts, f"{name}-far"), "--shared_paths", "--", *two_hosts.BEAM)
+            assert done.returncode == 0, done.stderr
+            near = script(name, *flags[name](hosts, f"{name}-near"))
+            assert near.returncode == 0, near.stderr
+            far, expected = (contents(hosts.folder / f"{name}-{where}") for where in ("far", "near"))
+            assert far == expected and far
+            assert "0/" not in done.stderr, "a runner without metrics shows no count"
+
+
+def test_a_worker_that_is_killed_ends_the_job_in_one_line_and_the_same_command_goes_on(hosts):
+    (hosts.folder / "long").mkdir()
+    y = np.tile(voice(110.0, 1.0, 8000, seed=0), 30)
+    for n in range(32):
+        soundfile.write(hosts.folder / "long" / f"{n}.wav", np.roll(y, 999 * n), 8000)
+    flags = translate_flags(hosts, "long", "killed")
+    beam = ["--shared_paths", "--", *two_hosts.BEAM]
+
+    def kill_worker():
+        while not list((hosts.folder / "killed").glob("*.wav")):
+            time.sleep(0.05)
+        subprocess.run(["pkill", "-9", "-f", r"SdkHarness\("], check=False)
+
+    with hosts.engine():
+        killer = threading.Thread(target=kill_worker, daemon=True)
+        killer.start()
+        done = hosts.script("translate", *flags, *beam)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error"))
+    assert "the same command goes on from what is done" in line
+    with hosts.engine():
+        again = hosts.script("translate", *flags, *beam)
+    assert again.returncode == 0 and "of them were up to date" in again.stdout, again.stderr
+    near = script("translate", *translate_flags(hosts, "long", "near"))
+    assert near.returncode == 0
+    assert contents(hosts.folder / "killed") == contents(hosts.folder / "near")
