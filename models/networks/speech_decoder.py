@@ -10,6 +10,8 @@ from models import layers
 from models.spectral_norm import SpectralConv2D
 
 INITIAL_GAIN = 0.3  # of harmonics in the normalised log-mels
+REFINING_LAYERS, REFINING_CHANNELS = 2, 24  # of 5 x 5 convolutions
+REFINING_OUTPUT = (3, 5)  # frames and bands of the last convolution
 
 
 def domain_embedding(domains: int, size: int) -> keras.Model:
@@ -20,11 +22,11 @@ def domain_embedding(domains: int, size: int) -> keras.Model:
 
 
 def speech_decoder(features: int, bins: int, *, embedding: int, channels: int, blocks: int, kernel: int) -> keras.Model:
-    """Gated residual convolutions over time, conditioned on the embedding of a voice by FiLM; harmonics are added last.
+    """Gated residual convolutions over time, conditioned on the embedding of a voice by FiLM; then harmonics are added.
 
-    The output is a spectral envelope plus the log-mels of the harmonics of F0, each band of these scaled by what the
-    network takes for the share of the harmonics in it. The network itself does not see F0, so that phonemes cannot be
-    guessed from it.
+    Their output is a spectral envelope plus the log-mels of the harmonics of F0, each band of these scaled by what the
+    network takes for the share of the harmonics in it. These convolutions do not see F0, so that phonemes cannot be
+    guessed from it. Then :func:`refine` shapes each harmonic by its neighbours in time and frequency.
 
     Every layer has a name of its own, by which trained weights are found. `log_mels` and `harmonic_gain` depend on the
     front end, all others on the sizes only.
@@ -49,13 +51,34 @@ def speech_decoder(features: int, bins: int, *, embedding: int, channels: int, b
     h = layers.film(layers.frame_norm(h, "output_norm"), voice, "output_film")
     bias = keras.initializers.Constant(INITIAL_GAIN)
     gain = conv(bins, kernel_initializer="zeros", bias_initializer=bias, dtype="float32", name="harmonic_gain")(h)
-    y = conv(bins, dtype="float32", name="log_mels")(h) + gain * tones
-    return keras.Model([x, tones, voice], y, name="speech_decoder")
+    envelope = conv(bins, dtype="float32", name="log_mels")(h)
+    return keras.Model([x, tones, voice], refine(envelope, gain, tones), name="speech_decoder")
+
+
+def refine(envelope, gain, tones):
+    """Sum of the envelope, of the scaled harmonics, and of what local convolutions find missing from both.
+
+    Where two harmonics meet in a band, or F0 moves within a window, the log-mels are no sum of an envelope and of the
+    log-mels of steady harmonics. The last convolution is zero at first.
+
+    Args:
+      envelope: log-mels `[batch, frames, bins]`.
+      gain: factor of the harmonics, of the same shape.
+      tones: log-mels of the harmonics, of the same shape.
+    """
+    total = envelope + gain * tones
+    h = keras.ops.stack([total, envelope, gain * tones, tones], axis=-1)
+    for n in range(REFINING_LAYERS):
+        h = layers.leaky_relu(keras.layers.Conv2D(REFINING_CHANNELS, 5, padding="same", name=f"refine_{n}")(h))
+    last = keras.layers.Conv2D(
+        1, REFINING_OUTPUT, padding="same", kernel_initializer="zeros", dtype="float32", name="refine_output"
+    )
+    return total + keras.ops.squeeze(last(h), -1)
 
 
 def speech_decoder_context(*, blocks: int, kernel: int) -> int:
     """Frames on either side that one output frame of :func:`speech_decoder` depends on."""
-    return (blocks + 2) * (kernel // 2)
+    return (blocks + 2) * (kernel // 2) + 2 * REFINING_LAYERS + REFINING_OUTPUT[0] // 2
 
 
 def mel_patch_discriminator(bins: int, *, channels: int, spectral_norm: bool = False) -> keras.Model:

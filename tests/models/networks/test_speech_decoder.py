@@ -23,6 +23,20 @@ def test_harmonics_are_scaled_and_added_and_change_nothing_else(rng):
     np.testing.assert_allclose(twice - envelope, 2 * (once - envelope), atol=1e-4)
 
 
+def test_local_convolutions_add_to_the_sum_and_only_nearby(rng):
+    network = speech_decoder.speech_decoder(FEATURES, BINS, blocks=1, **SIZES)
+    inputs = [random(rng, 1, 20, FEATURES), random(rng, 1, 20, BINS), random(rng, 1, EMBEDDING)]
+    before = network(inputs).numpy()
+    last = network.get_layer("refine_output")
+    last.set_weights([random(rng, *weights.shape) for weights in last.get_weights()])
+    assert np.abs(network(inputs).numpy() - before).mean() > 0.01
+    first = network(inputs).numpy()
+    inputs[1][0, 10, 12] += 1  # one band of one frame
+    changed = np.abs(network(inputs).numpy() - first)[0] > 1e-5
+    frames, bands = np.nonzero(changed)
+    assert 5 < changed.sum() and np.abs(frames - 10).max() <= 5 and np.abs(bands - 12).max() <= 6
+
+
 def test_a_frame_depends_on_no_frame_beyond_the_context(rng):
     blocks = 2
     network = speech_decoder.speech_decoder(FEATURES, BINS, blocks=blocks, **SIZES)
