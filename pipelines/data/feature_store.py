@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -30,6 +31,10 @@ HASH_BYTES = 8
 MAX_IN_MEMORY_BYTES = 8 << 20
 
 Segment = tuple[np.ndarray, np.ndarray | None]  # features, and samples of speech if they are stored
+
+
+class WriteError(UserError):
+    """A file of features cannot be written, which is no fault of its source: the job has to end."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,13 +90,25 @@ class FeatureStore:
         return filesystem.exists(posixpath.join(self.folder, name))
 
     def write(self, name: str, parts: Callable[[], Iterable[Part]]) -> None:
-        """Write a file, complete or not at all."""
+        """Write a file, complete or not at all.
+
+        Raises:
+          WriteError: it cannot be written, or there is no space for temporary files.
+        """
         with tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES) as body:
-            header = json.dumps([_write_part(body, part) for part in parts()])
+            try:
+                header = json.dumps([_write_part(body, part) for part in parts()])
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise WriteError(f"{tempfile.gettempdir()}: {error.strerror}") from None
+                raise
             body.seek(0)
-            with filesystem.new_file(posixpath.join(self.folder, name)) as file:
-                file.write(f"{header}\n".encode())
-                shutil.copyfileobj(body, file)
+            try:
+                with filesystem.new_file(posixpath.join(self.folder, name)) as file:
+                    file.write(f"{header}\n".encode())
+                    shutil.copyfileobj(body, file)
+            except OSError as error:
+                raise WriteError(f"{posixpath.join(self.folder, name)} cannot be written: {error}") from None
 
     @contextlib.contextmanager
     def read(self, name: str) -> Iterator[list[Part]]:

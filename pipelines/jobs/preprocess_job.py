@@ -21,7 +21,7 @@ from pipelines.beam import blas, filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import source_files, tfrecord
 from pipelines.data.domains import Domain
-from pipelines.data.feature_store import FeatureStore
+from pipelines.data.feature_store import FeatureStore, WriteError
 
 MOMENT_KEYS = ("domain", "split", "of")  # keys of a row of statistics; "of" is "features" or "pitch"
 WORK_NAME = "listing"
@@ -176,6 +176,8 @@ class _Survey(beam.DoFn):
                 raise UserError(row["reason"])
             with filesystem.open_file(row["path"]) as file:
                 return self._survey(file, row)
+        except WriteError as error:  # such as a full disk: the job must end
+            raise UserError(str(error)) from None
         except Exception as error:  # one bad file must not end the job
             return _Surveyed(failure=source_files.failure_row(row["domain"], row["path"], error))
 

@@ -1,5 +1,6 @@
 """Preprocessing of folders: odd files, interrupted jobs, and equal bytes on every runner."""
 
+import errno
 import hashlib
 import os
 import re
@@ -16,10 +17,11 @@ import tensorflow_datasets
 from preprocessing import RATE_HZ, assert_whole, contents, examples, prepare, rows, text
 from testbed import DATAFLOW, script, voice, write_voices
 
+from models.errors import UserError
 from models.features import audio, image
 from pipelines import cli
 from pipelines.beam import filesystem, runner
-from pipelines.data import dataset, source_features, source_files, tfrecord
+from pipelines.data import dataset, feature_store, source_features, source_files, tfrecord
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer
 
@@ -319,6 +321,20 @@ def test_a_cache_gives_the_same_bytes_and_only_new_or_changed_files_are_decoded(
         if other.startswith("height") == (kind == "image"):
             prepare(tmp_path / "out", a=folder, cache_dir=cache, pairs=(*options["pairs"], other))
             assert prepare.reused <= 1, "another front end"  # the copy, if its source was first
+
+
+@pytest.mark.parametrize("where", ["features", "temporary"])
+def test_a_full_disk_ends_the_job_and_is_no_fault_of_a_source(tmp_path, monkeypatch, where):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_voices(tmp_path, 3)
+    place = (feature_store.shutil, "copyfileobj") if where == "features" else (feature_store, "_write_part")
+    monkeypatch.setattr(*place, full)
+    with pytest.raises(UserError, match="No space left on device"):
+        prepare(tmp_path / "out", a=tmp_path / "low")
+    monkeypatch.undo()
+    assert prepare(tmp_path / "out", a=tmp_path / "low")["failures"] == 0
 
 
 def test_a_broken_file_of_the_cache_is_a_failure_that_names_it(tmp_path):
