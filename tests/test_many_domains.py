@@ -62,7 +62,7 @@ def test_untrained_it_begins_at_the_transport_of_the_domains_it_is_told(star, fo
     made = {}
     for target in ("middle", "high"):
         done = translate(star, folder / "low", tmp_path / target, target=target, source="low")
-        assert done == {"translations": 8, "failures": 0}
+        assert done == {"translations": 8, "failures": 0, "reused": 0}
         made[target], _ = soundfile.read(tmp_path / target / "3.wav")
     source, _ = soundfile.read(folder / "low" / "3.wav")
     assert len(made["middle"]) == len(made["high"]) == len(source)

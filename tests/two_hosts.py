@@ -1,7 +1,7 @@
 """Two hosts on one machine: network namespaces that are joined by a cable.
 
-Each has its own host name and its own /tmp; every other folder is shared, as a mounted disk would be. Root and iproute2
-are needed.
+Each has its own host name and its own /tmp (if this checkout lies there, its own TMPDIR instead); every other folder is
+shared, as a mounted disk would be. Root and iproute2 are needed.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-HEAD, WORKER = "cfhead", "cfworker"  # addresses 10.79.0.1 and 10.79.0.2
+HEAD, WORKER = (f"{name}{os.getpid()}" for name in ("cfh", "cfw"))  # addresses 10.79.0.1 and 10.79.0.2
 JOB_PORT, POOL_PORT = 18099, 15000
 BEAM = [
     "--runner=PortableRunner",
@@ -25,7 +25,9 @@ BEAM = [
 ]
 ENTER = """
 hostname "$1"; PATH="$3:$PATH"; export PATH
-mount --bind "$2/hosts" /etc/hosts; mount --bind "$2/$1" /tmp; shift 3; exec "$@"
+mount --bind "$2/hosts" /etc/hosts
+case "$PWD $3" in */tmp/*) TMPDIR="$2/$1"; export TMPDIR;; *) mount --bind "$2/$1" /tmp;; esac
+shift 3; exec "$@"
 """
 
 

@@ -85,4 +85,4 @@ def test_two_processes_go_on_after_one_was_killed_and_do_what_one_does(speech_re
     together.restore(tf.train.latest_checkpoint(str(tmp_path / "run" / "checkpoints"))).expect_partial()
     found = [v.numpy() for network in alone.plugin.networks() for v in network.trainable_variables]
     for a, b in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+        np.testing.assert_allclose(a, b, atol=3e-5)  # sums of two processes round otherwise
