@@ -43,14 +43,14 @@ class Watch:
 
 
 @contextlib.contextmanager
-def captured_stderr(is_explained: Callable[[Exception], bool]) -> Iterator[Watch]:
+def captured_stderr(is_expected: Callable[[Exception], bool]) -> Iterator[Watch]:
     """Capture the stderr of worker processes; print it if the job fails with an internal error.
 
     They print Python version warnings when they start, and every traceback that is also raised here. This process still
     prints to the real stderr, except that threads of Beam are silent that fail with a worker process.
 
     Args:
-      is_explained: whether the user is told the reason of an error in another way.
+      is_expected: whether an error is reported to the user in one line, without what the workers printed.
     """
     sys.stderr.flush()
     watch = Watch()
@@ -61,7 +61,7 @@ def captured_stderr(is_explained: Callable[[Exception], bool]) -> Iterator[Watch
         try:
             yield watch
         except Exception as error:
-            if not is_explained(error):
+            if not is_expected(error):
                 captured.seek(0)
                 real.write(captured.read().decode(errors="replace"))
             raise

@@ -169,7 +169,7 @@ def run(
             return  # other runners ignore the option and would run
         workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
         try:
-            watched = local_workers.captured_stderr(_is_explained) if workers else contextlib.nullcontext()
+            watched = local_workers.captured_stderr(_is_expected) if workers else contextlib.nullcontext()
             with watched as watch:
                 failure = watch.failure if watch else lambda: None
                 cli.run_interruptible(lambda p=pipeline: _execute(p, counters or JobCounters()), failure=failure)
@@ -181,7 +181,7 @@ def run(
             _raise_reason(parsed, error, workers)
 
 
-def _is_explained(error: Exception) -> bool:
+def _is_expected(error: Exception) -> bool:
     """Whether the user gets one line instead of what the worker processes have printed."""
     return local_workers.is_lost(error) or bool(USER_ERROR.search(f"{type(error).__name__}: {error}"))
 

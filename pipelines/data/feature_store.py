@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -76,7 +77,7 @@ class FeatureStore:
         """
         settings = {
             "format": FORMAT,
-            "crossfade": importlib.metadata.version("crossfade"),
+            "crossfade": _version(),
             "front_end": [type(self.spec).__name__, dataclasses.asdict(self.spec)],
             "segment_frames": tfrecord.SEGMENT_FRAMES,
             "waveforms": self.waveforms,
@@ -155,6 +156,12 @@ class FeatureStore:
             offset += len(content)
             values, size = np.frombuffer(content, self._dtype), int(np.prod(shape))
             yield values[:size].reshape(shape), values[size:] if self.waveforms else None
+
+
+@functools.cache
+def _version() -> str:
+    """Version of this package; read once, because every call reads the metadata of the installation."""
+    return importlib.metadata.version("crossfade")
 
 
 def _write_part(body: BinaryIO, part: Part) -> dict:
