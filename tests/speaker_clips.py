@@ -14,7 +14,6 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is loaded: there is a process for each core
 
 import argparse
-import collections
 import concurrent.futures
 import dataclasses
 import functools
@@ -25,22 +24,20 @@ import time
 import librosa
 import numpy as np
 import scipy.ndimage
-import soundfile
 import soxr
 
 from models.features import audio, inversion, stats, transport
 from models.features.audio_spec import AudioSpec
 from models.metrics import speaker_embedding
 from models.metrics.speaker_embedding import RATE_HZ
+from tests.speech_recordings import degrade, list_speakers, read_recording
 
-SUFFIXES = (".flac", ".opus", ".ogg", ".wav")
 MANY_FILES = 6  # of a speaker who may be held out
 CLIP_S = 4.0
 FRONT_ENDS_HZ = (16000, 16000, 22050, 8000)  # drawn at random
 RECORDINGS = 3  # of a speaker, at most, from which the moments of a conversion are estimated
 LOG_RANGE = 0.22  # of factors of pitch and formants: 0.8 to 1.25
 LIFTER = 32  # cepstral coefficients of the spectral envelope at 16 kHz
-NARROW_BAND_HZ = 8000
 ITERATIONS = (8, 33)  # of Griffin-Lim, drawn at random
 PLAIN_CLIPS = 6  # of each voice of a pair, without conversion
 VALIDATION_CLIPS = 6  # of each row of a pair of speakers
@@ -60,15 +57,6 @@ class Voice:
         return y[begin : begin + size]
 
 
-def list_speakers(folders: list[str]) -> dict[str, list[pathlib.Path]]:
-    """Files of each speaker."""
-    speakers = collections.defaultdict(list)
-    for path in sorted(path for folder in folders for path in pathlib.Path(folder).rglob("*")):
-        if path.suffix in SUFFIXES:
-            speakers[path.name.split("-")[0]].append(path)
-    return dict(sorted(speakers.items()))
-
-
 def held_out_speakers(speakers: dict[str, list[pathlib.Path]], every: int) -> list[str]:
     """Every N-th speaker of many files; none for 0."""
     many = [name for name, paths in speakers.items() if len(paths) >= MANY_FILES]
@@ -85,12 +73,6 @@ def read_voice(name: str, paths: list[pathlib.Path], rng: np.random.Generator, *
     return Voice(name, recordings)
 
 
-def read_recording(path: pathlib.Path) -> tuple[np.ndarray, int]:
-    """Mono samples and rate of a file."""
-    y, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    return y.mean(axis=1), rate_hz
-
-
 def alter_voice(y: np.ndarray, pitch: float, formants: float) -> np.ndarray:
     """Multiply the pitch (and the tempo) of a recording, and the frequencies of its spectral envelope, by factors."""
     resampled = soxr.resample(y, RATE_HZ * pitch, RATE_HZ)
@@ -104,22 +86,6 @@ def alter_voice(y: np.ndarray, pitch: float, formants: float) -> np.ndarray:
         envelope, np.meshgrid(position, np.arange(envelope.shape[1]), indexing="ij"), order=1, mode="nearest"
     )
     return librosa.istft(spectrum * np.exp(moved - envelope), length=len(resampled)).astype(np.float32)
-
-
-def degrade(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Apply an equaliser, stationary noise or a narrow band, each sometimes."""
-    if rng.random() < 0.25:
-        gains_db = 3 * np.cumsum(rng.normal(0, 0.7, 12))
-        frequencies = np.fft.rfftfreq(len(y), 1 / RATE_HZ)
-        bands = np.geomspace(80, RATE_HZ / 2, 12)
-        gain = 10 ** (np.interp(np.log(frequencies + 1), np.log(bands), gains_db) / 20)
-        y = np.fft.irfft(np.fft.rfft(y) * gain, len(y))
-    if rng.random() < 0.2:
-        noise = scipy.ndimage.gaussian_filter1d(rng.normal(size=len(y)), rng.uniform(0.1, 2))
-        y = y + noise * np.std(y) / np.std(noise) * 10 ** (-rng.uniform(10, 40) / 20)
-    if rng.random() < 0.12:
-        y = soxr.resample(soxr.resample(y, RATE_HZ, NARROW_BAND_HZ), NARROW_BAND_HZ, RATE_HZ)
-    return y
 
 
 class FrontEnd:

@@ -23,12 +23,10 @@ import functools
 import glob
 import pathlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import scipy.signal
 import soundfile
-import soxr
 import tensorflow as tf
 
 from models import spectral
@@ -39,85 +37,46 @@ from models.vocoders import universal
 from pipelines import config as configs
 from pipelines.evaluation import copy_synthesis
 from plugins.vocoder import Vocoder
+from tests import export_step
 from tests.bench_vocoder import griffin_lim
-from tests.speaker_clips import RATE_HZ, degrade, list_speakers, read_recording
+from tests.speech_recordings import make_moments, read_copies, sample_batch, split_speakers
 
-SPEEDS = {8000: (0.8, 1.35), 16000: (0.8, 1.35), 22050: (0.9, 1.45)}  # of altered copies
-ROOM_SHARE, REVERBERATION_S = 0.2, (0.1, 0.6)  # of altered copies in a room; the time of a decay by 60 dB
-CROP_GAIN_DB = (-12.0, 6.0)  # of a training example: translated log-mels are not at the level of recordings
 LICENCE = "LibriSpeech (Panayotov et al. 2015), CC BY 4.0"
 
 
-def split_speakers(folders: Sequence[str], every: int) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-    """Files of the speakers to train on, and of each `every`-th speaker, who is held out."""
-    speakers = list_speakers(list(folders))
-    held_out = list(speakers)[::every] if every else []
-    training = [path for name, paths in speakers.items() if name not in held_out for path in paths]
-    return training, [path for name in held_out for path in speakers[name]]
+def batch_samples(plugin: Vocoder) -> int:
+    """Samples of a training example."""
+    return (plugin.config.crop_frames - 1) * plugin.spec.features.hop_length
 
 
-def reverberate(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The recording in a room: noise that decays exponentially, after the direct sound."""
-    decay_s, direct_db = rng.uniform(*REVERBERATION_S), rng.uniform(0, 12)
-    t = np.arange(int(decay_s * RATE_HZ)) / RATE_HZ
-    tail = rng.normal(size=len(t)) * 10 ** (-3 * t / decay_s)
-    tail *= 10 ** (-direct_db / 20) / np.sqrt(np.sum(tail**2))
-    return y + scipy.signal.fftconvolve(y, np.concatenate([np.zeros(RATE_HZ // 200), tail]))[: len(y)]
-
-
-def alter(y: np.ndarray, speeds: tuple[float, float], rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """An altered recording at 16 kHz, and the speed at which to play it."""
-    if rng.random() < ROOM_SHARE:
-        y = reverberate(y, rng)
-    return degrade(y, rng), float(np.exp(rng.uniform(*np.log(speeds))))
-
-
-def read_copies(path: pathlib.Path, spec: AudioSpec, copies: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """The recording `[samples]` at the front end's rate and level, and its altered copies, in half precision."""
-    y, rate_hz = read_recording(path)
-    y = soxr.resample(y, rate_hz, RATE_HZ)
-    altered = [alter(y, SPEEDS[spec.sample_rate_hz], rng) for _ in range(copies)]
-    for z, speed in [(y, 1.0), *altered]:
-        resampled = soxr.resample(z, RATE_HZ * speed, spec.sample_rate_hz)
-        yield audio.normalize_level(resampled, spec).astype(np.float16)
-
-
-def make_moments(recordings: Sequence[np.ndarray], spec: AudioSpec) -> stats.Moments:
-    """Moments of the log-mels of recordings."""
-    return functools.reduce(
-        stats.merge, (stats.Moments.of(audio.log_mel(np.float32(y), spec)) for y in recordings[::7])
-    )
-
-
-def sample_batch(recordings: Sequence[np.ndarray], samples: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Random crops `[size, samples]`, each at a random level; zeros after the end of a short recording."""
-    batch = np.zeros((size, samples), np.float32)
-    for row in batch:
-        y = recordings[rng.integers(len(recordings))]
-        begin = rng.integers(max(1, len(y) - samples))
-        crop = y[begin : begin + samples]
-        row[: len(crop)] = crop * 10 ** (rng.uniform(*CROP_GAIN_DB) / 20)
-    return batch
-
-
-def build_step(plugin: Vocoder):
+def train_step(plugin: Vocoder, y: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
     """A training step: waveforms `[batch, samples]` and the number of the step to the losses."""
-    config, spec = plugin.config, plugin.spec.features
-    waveforms = tf.TensorSpec([config.batch_size, (config.crop_frames - 1) * spec.hop_length], tf.float32)
+    size = plugin.config.batch_size
+    index, steps = tf.range(size), tf.fill([size], step)
+    batch = {"waveform": y, "x": spectral.log_mel(y, plugin.spec.features), "index": index, "step": steps}
+    return plugin.train_step(batch, size)
 
-    @tf.function(input_signature=[waveforms, tf.TensorSpec([], tf.int64)], autograph=False)
-    def train_step(y, step):
-        index, steps = tf.range(config.batch_size), tf.fill([config.batch_size], step)
-        batch = {"waveform": y, "x": spectral.log_mel(y, spec), "index": index, "step": steps}
-        return plugin.train_step(batch, config.batch_size)
 
-    return train_step
+def export(plugin: Vocoder, path: str) -> None:
+    """Write the training step for `tests.train_exported_vocoder`."""
+    y = tf.Variable(tf.zeros([plugin.config.batch_size, batch_samples(plugin)]), name="batch")
+    number = tf.Variable(0, dtype=tf.int64, name="number")
+    networks = [plugin.generator, *(d.network for d in plugin.discriminators)]
+    redrawn = [v.value for network in networks for v in network.trainable_variables if len(v.shape) > 1]
+    average = plugin.generator_optimizer.average  # forgets its initial value within a few steps
+
+    def step():
+        return train_step(plugin, y.read_value(), number.read_value())
+
+    export_step.write(path, plugin, step, batch=y, number=number, networks=networks, redrawn=[*redrawn, average])
 
 
 def train(plugin: Vocoder, recordings: Sequence[np.ndarray], rng: np.random.Generator) -> None:
     """All steps; prints the mean loss."""
     config = plugin.config
-    step, samples = build_step(plugin), (config.crop_frames - 1) * plugin.spec.features.hop_length
+    samples = batch_samples(plugin)
+    signature = [tf.TensorSpec([config.batch_size, samples], tf.float32), tf.TensorSpec([], tf.int64)]
+    step = tf.function(functools.partial(train_step, plugin), input_signature=signature, autograph=False)
     began, losses = time.monotonic(), []
     for n in range(config.steps):
         batch = sample_batch(recordings, samples, config.batch_size, rng)
@@ -129,23 +88,48 @@ def train(plugin: Vocoder, recordings: Sequence[np.ndarray], rng: np.random.Gene
             losses = []
 
 
-def trained_vocoder(options, paths: Sequence[pathlib.Path]) -> None:
-    """Train on the files and write the weights."""
-    spec, rng = AudioSpec.at(options.sample_rate_hz), np.random.default_rng(options.seed)
-    recordings = [y for path in paths for y in read_copies(path, spec, options.altered, rng)]
-    hours = sum(map(len, recordings)) / spec.sample_rate_hz / 3600
-    print(f"{len(paths)} files, {len(recordings)} recordings with copies, {hours:.1f} hours", flush=True)
-    moments = make_moments(recordings, spec)
+def build_plugin(options, moments: stats.Moments) -> Vocoder:
+    """The vocoder with initial weights."""
+    spec = AudioSpec.at(options.sample_rate_hz)
     changes = [f"steps={options.steps}", f"seed={options.seed}", *options.set]
     config = configs.override(configs.preset(Vocoder, "small", "audio"), changes)
     plugin = Vocoder(config, Spec(spec, ("speech",), {"speech": moments}))
     if options.initial:
         source = universal.UniversalVocoder(pathlib.Path(options.initial).read_bytes())
         transfer(source.network, plugin.generator)
-    train(plugin, recordings, rng)
+    return plugin
+
+
+def read_recordings(options, paths: Sequence[pathlib.Path]) -> list[np.ndarray]:
+    """Recordings and altered copies, at the rate and the level of the front end."""
+    spec = AudioSpec.at(options.sample_rate_hz)
+    rngs = [np.random.default_rng([options.seed, n]) for n in range(len(paths))]
+    return [y for path, rng in zip(paths, rngs, strict=True) for y in read_copies(path, spec, options.altered, rng)]
+
+
+def make_vocoder(options, paths: Sequence[pathlib.Path]) -> None:
+    """Train on the files, or take weights that were trained elsewhere, and write them."""
+    plugin = build_plugin(options, make_moments(paths, AudioSpec.at(options.sample_rate_hz)))
+    if options.export_step:
+        export(plugin, options.export_step)
+        return
+    if options.average:
+        average = np.load(options.average)
+        parts = np.split(average, np.cumsum([tf.size(v) for v in plugin.generator.trainable_variables])[:-1])
+        for variable, part in zip(plugin.generator.trainable_variables, parts, strict=True):
+            variable.assign(part.reshape(variable.shape))
+    else:
+        train(plugin, read_recordings(options, paths), np.random.default_rng(options.seed))
+    write_vocoder(options, plugin, paths)
+
+
+def write_vocoder(options, plugin: Vocoder, paths: Sequence[pathlib.Path]) -> None:
+    """Write the weights, with how they were made."""
+    config = plugin.config
     sizes = {name: getattr(config, name) for name in (*universal.SIZES, "projections")}
-    made = {"data": LICENCE, "speakers": len({path.name.split("-")[0] for path in paths}), "hours": round(hours, 2)}
+    made = {"data": LICENCE, "speakers": len({path.name.split("-")[0] for path in paths})}
     trained = {name: getattr(config, name) for name in ("steps", "batch_size", "crop_frames", "seed")}
+    moments, spec = plugin.spec.overall, plugin.spec.features
     with open(options.output, "wb") as file:
         universal.write_weights(file, plugin.generator, moments, spec, {**sizes, **made, **trained})
 
@@ -186,19 +170,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", action="append", required=True, metavar="DIR")
     parser.add_argument("--sample_rate_hz", type=int, choices=universal.RATES_HZ, required=True)
-    parser.add_argument("--output", required=True, help="file of the weights")
+    parser.add_argument("--output", help="file of the weights")
     parser.add_argument("--held_out", type=int, default=10, help="every N-th speaker is not trained on; 0 for none")
     parser.add_argument("--altered", type=int, default=3, help="altered copies of each recording")
     parser.add_argument("--initial", help="weights to start from, of any front end")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="key of plugin vocoder")
+    parser.add_argument("--export_step", help="write the training step for tests.train_exported_vocoder, and end")
+    parser.add_argument("--average", help="weights from tests.train_exported_vocoder, instead of training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--copies", type=pathlib.Path, help="folder of copy synthesis")
     parser.add_argument("--also", action="append", default=[], metavar="GLOB", help="further files of --copies")
     options = parser.parse_args()
     training, held_out = split_speakers(options.speech, options.held_out)
     if options.steps:
-        trained_vocoder(options, training)
+        make_vocoder(options, training)
+    if options.export_step:
+        return
     vocoder = universal.UniversalVocoder(pathlib.Path(options.output).read_bytes())
     print(f"{options.output}: sha256 {vocoder.sha256}, {os.path.getsize(options.output)} bytes")
     if options.copies:
