@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from models.features import audio, inversion, level
 from models.features.audio import AudioSpec
-from models.features.highpass import low_pass_kernel
+from models.features.highpass import context as highpass_context
+from models.features.highpass import decimation, low_pass_kernel, ramps
 
 
 def stft(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
@@ -170,25 +171,18 @@ def repeat(step, times: int, *state):
 
 
 def highpass(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """High-pass filter waveforms `[batch, samples]`; the twin of `models.features.highpass`.
-
-    Filters block by block in double precision, so memory stays within a few times that of the waveforms.
-    """
-    kernel = low_pass_kernel(spec.sample_rate_hz)
-    half, length = len(kernel) // 2, 1 << (4 * len(kernel)).bit_length()
-    step, samples = length - 2 * half, tf.shape(y)[1]
-    count = -(-samples // step)
-    index = tf.range(-half, count * step + half) % (2 * samples)  # reflection at the ends
-    padded = tf.gather(y - y[:, :1], tf.minimum(index, 2 * samples - 1 - index), axis=1)
-    transfer = tf.constant(np.fft.rfft(kernel, length))
-
-    def low_pass_block(block_index):
-        block = tf.cast(tf.slice(padded, [0, block_index * step], [-1, length]), tf.float64)
-        return tf.cast(tf.signal.irfft(tf.signal.rfft(block) * transfer, [length])[:, 2 * half :], tf.float32)
-
-    blocks = tf.map_fn(low_pass_block, tf.range(count), parallel_iterations=1, fn_output_signature=tf.float32)
-    low = tf.reshape(tf.transpose(blocks, [1, 0, 2]), [tf.shape(y)[0], -1])[:, :samples]
-    return y - y[:, :1] - low
+    """High-pass filter waveforms `[batch, samples]`; the twin of `models.features.highpass`."""
+    rate_hz = spec.sample_rate_hz
+    kernel, half, size = low_pass_kernel(rate_hz), highpass_context(rate_hz), decimation(rate_hz)
+    samples = tf.shape(y)[1]
+    index = tf.range(-half, samples + half + -samples % size) % (2 * samples)  # reflection at the ends
+    difference = y - y[:, :1]
+    padded = tf.gather(difference, tf.minimum(index, 2 * samples - 1 - index), axis=1)
+    ends = tf.matmul(tf.reshape(padded, [tf.shape(y)[0], -1, size]), ramps(size).T / np.float32(size))
+    values = ends[:, 1:, :1] + ends[:, :-1, 1:]
+    low = tf.nn.conv1d(values, kernel[:, None, None], 1, "VALID")
+    interpolated = tf.matmul(tf.concat([low[:, :-1], low[:, 1:]], axis=-1), ramps(size))
+    return difference - tf.reshape(interpolated, [tf.shape(y)[0], -1])[:, :samples]
 
 
 def active_power(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:

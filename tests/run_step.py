@@ -26,7 +26,7 @@ jax.config.update("jax_enable_x64", True)  # counters are int64
 
 
 def to_stablehlo(program: bytes) -> bytes:
-    """The program in the form that JAX compiles: it has no copies, `erf` only by another name, and no dynamic shapes."""
+    """The program in the form that JAX compiles: without copies and dynamic shapes, `erf` by another name."""
     with make_ir_context(), ir.Location.unknown():
         module, others = ir.Module.parse(_jax.mlir.hlo_to_stablehlo(program)), []
 
