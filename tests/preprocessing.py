@@ -8,7 +8,7 @@ import tempfile
 import tensorflow as tf
 
 from pipelines.beam import runner
-from pipelines.data import cropping, dataset, feature_store, front_end, source_files, tfrecord
+from pipelines.data import cropping, dataset, feature_extraction, feature_store, front_end, source_files, tfrecord
 from pipelines.data.domains import read_domains
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer, preprocess_job
@@ -40,10 +40,14 @@ def survey_file(file, row, spec, fractions, *, waveforms=False):
     """Sources, moments and serialised records of a file."""
     with tempfile.TemporaryDirectory() as folder:
         store, may_cut = feature_store.FeatureStore(folder, spec, waveforms, fractions), row.get("cut", False)
-        store.write("x", lambda: source_files.extract(file, store, may_cut=may_cut))
+        store.write("x", lambda: feature_extraction.extract(file, store, may_cut=may_cut))
         with store.read("x") as parts:
-            found = list(source_files.survey(parts, row, spec, {"hash": source_files.digest(file), "features": "x"}))
-        return [(source, moments, list(source_files.serialized_examples(store, source))) for source, moments in found]
+            found = list(
+                feature_extraction.survey(parts, row, spec, {"hash": source_files.digest(file), "features": "x"})
+            )
+        return [
+            (source, moments, list(feature_extraction.serialized_examples(store, source))) for source, moments in found
+        ]
 
 
 def contents(folder):

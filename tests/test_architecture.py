@@ -169,6 +169,11 @@ def test_help_loads_neither_tensorflow_nor_beam(script, in_new_process):
     in_new_process(f"import sys, {script}; assert not {{'tensorflow', 'apache_beam', 'gradio'}} & set(sys.modules)")
 
 
+@pytest.mark.parametrize("module", ["pipelines.training.trainer", "pipelines.inference.exported_model"])
+def test_training_and_models_are_loaded_without_beam(module, in_new_process):
+    in_new_process(f"import sys, {module}; assert 'apache_beam' not in sys.modules")
+
+
 def test_importing_changes_no_thread_counts(in_new_process):
     in_new_process(
         "import os; before = dict(os.environ)\n"

@@ -12,7 +12,7 @@ from pipelines.data.domains import Domain
 def work_rows(
     domains: Iterable[Domain], kind: str, fractions: tuple[float, float], *, split_by: str, seed: int
 ) -> Iterator[dict]:
-    """Yield a row for each file, see `source_files.survey`, or with the reason why the file cannot be read.
+    """Yield a row for each file, see `feature_extraction.survey`, or with the reason why the file cannot be read.
 
     Args:
       domains: the domains.

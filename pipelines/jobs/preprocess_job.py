@@ -19,7 +19,7 @@ from models.features.image import ImageSpec
 from pipelines import parallel
 from pipelines.beam import blas, filesystem, rows
 from pipelines.beam.job_counters import counter
-from pipelines.data import source_files, tfrecord
+from pipelines.data import feature_extraction, source_files, tfrecord
 from pipelines.data.domains import Domain
 from pipelines.data.feature_store import FeatureStore, WriteError
 
@@ -187,9 +187,10 @@ class _Survey(beam.DoFn):
         name = store.name(digest, may_cut=may_cut)
         surveyed = _Surveyed(reused=store.has(name))
         if not surveyed.reused:
-            store.write(name, lambda: source_files.extract(file, store, may_cut=may_cut))
+            store.write(name, lambda: feature_extraction.extract(file, store, may_cut=may_cut))
         with store.read(name) as parts:
-            for source, moments in source_files.survey(parts, row, store.spec, {"hash": digest, "features": name}):
+            identity = {"hash": digest, "features": name}
+            for source, moments in feature_extraction.survey(parts, row, store.spec, identity):
                 surveyed.sources.append(source)
                 surveyed.moments.append(((source.domain, source.split, "features"), moments))
         if self.detector:
@@ -234,7 +235,7 @@ class _WriteShard(beam.DoFn):
     def _encoded(self, source: source_files.Source, failures: list[dict]) -> list[bytes] | None:
         """Return the framed records of a source; if its features cannot be read, append a row to `failures`."""
         try:
-            encoded = [tfrecord.frame_record(r) for r in source_files.serialized_examples(self.job.store, source)]
+            encoded = [tfrecord.frame_record(r) for r in feature_extraction.serialized_examples(self.job.store, source)]
         except Exception as error:
             failures.append(source_files.failure_row(source.domain, source.path, error))
             encoded = None

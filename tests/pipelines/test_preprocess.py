@@ -21,7 +21,7 @@ from models.errors import UserError
 from models.features import audio, image
 from pipelines import cli
 from pipelines.beam import filesystem, runner
-from pipelines.data import dataset, feature_store, source_features, source_files, tfrecord
+from pipelines.data import dataset, feature_extraction, feature_store, source_features, tfrecord
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer
 
@@ -239,17 +239,17 @@ def test_a_killed_job_leaves_nothing_that_opens_and_the_next_one_mends_it(tmp_pa
     code = f"""
 import os, signal, sys
 from pipelines.beam import runner
-from pipelines.data import front_end, source_files
+from pipelines.data import front_end, feature_extraction
 from pipelines.data.domains import read_domains
 from pipelines.jobs import dataset_writer, preprocess_job
 files = read_domains([{", ".join(repr(f"{n}={p}") for n, p in names.items())}])
 spec = front_end.infer_spec("audio", files, ["n_fft=256", "n_mels=32"])
-left, examples = iter(range(3)), source_files.serialized_examples
+left, examples = iter(range(3)), feature_extraction.serialized_examples
 def deadly(*arguments):
     if next(left, None) is None:
         os.kill(os.getpid(), signal.SIGKILL)
     return examples(*arguments)
-source_files.serialized_examples = deadly
+feature_extraction.serialized_examples = deadly
 job = preprocess_job.PreprocessJob(
     kind="audio", spec=spec, domains=files, data_dir={str(out)!r}, fractions=(0.2, 0.2), split_by="file")
 dataset_writer.write_dataset(job, runner.parse_options([]))
@@ -282,7 +282,7 @@ def test_a_directory_opens_only_when_all_is_done(tmp_path, monkeypatch, moment):
 
 def test_features_that_are_gone_between_the_passes_are_a_failure(tmp_path, monkeypatch):
     write_voices(tmp_path, 3)
-    survey = source_files.survey
+    survey = feature_extraction.survey
 
     def surveyed(parts, row, spec, identity):
         found = list(survey(parts, row, spec, identity))
@@ -291,7 +291,7 @@ def test_features_that_are_gone_between_the_passes_are_a_failure(tmp_path, monke
             path.unlink()
         return found
 
-    monkeypatch.setattr(source_files, "survey", surveyed)
+    monkeypatch.setattr(feature_extraction, "survey", surveyed)
     assert prepare(tmp_path / "out", a=tmp_path / "low") == {"sources": 2, "examples": 2, "failures": 1}
     assert_whole(tmp_path / "out")
     (failure,) = rows(tmp_path / "out", "failures.jsonl")

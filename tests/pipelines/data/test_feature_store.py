@@ -11,7 +11,7 @@ from testbed import SMALL, voice
 
 from models.errors import UserError
 from models.features.image import ImageSpec
-from pipelines.data import source_files, tfrecord
+from pipelines.data import feature_extraction, tfrecord
 from pipelines.data.feature_store import FeatureStore, Part
 
 IMAGES = ImageSpec(height=8, width=12)
@@ -81,7 +81,7 @@ def test_a_source_that_cannot_be_read_leaves_no_file(tmp_path):
     soundfile.write(file := io.BytesIO(), voice(110.0, 0.5, 8000, 0), 8000, format="WAV")
     file = io.BytesIO(file.getvalue()[:3000])
     with pytest.raises(UserError, match="cut short"):
-        store.write("x", lambda: source_files.extract(file, store, may_cut=False))
+        store.write("x", lambda: feature_extraction.extract(file, store, may_cut=False))
     assert not any(tmp_path.iterdir())
 
 
