@@ -13,6 +13,7 @@ from typing import BinaryIO
 import tensorflow as tf
 
 from models.errors import UserError
+from pipelines import json_lines
 
 NEXT_FOLDER = "next_{}"  # the new content of a folder
 SWITCH_FILE = "use_next_{}"  # marks the new content as valid; not a prefix of another name, as stores list by prefixes
@@ -80,16 +81,7 @@ def read_rows(path: str, expected: str) -> Iterator[dict]:
       OSError: it does not exist or cannot be read.
       UserError: a line is not a JSON object, such as a truncated one.
     """
-    for number, line in enumerate(read(path).split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{path}, line {number} is broken ({error}); wanted {expected}") from None
-        if not isinstance(row, dict):
-            raise UserError(f"{path}, line {number} is not a JSON object; wanted {expected}")
-        yield row
+    yield from json_lines.parse(path, read(path), expected)
 
 
 def open_binary(path: str) -> BinaryIO:

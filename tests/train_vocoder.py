@@ -113,21 +113,23 @@ def make_vocoder(options, paths: Sequence[pathlib.Path]) -> None:
     if options.export_step:
         export(plugin, options.export_step)
         return
+    recordings = read_recordings(options, paths)
     if options.average:
         average = np.load(options.average)
         parts = np.split(average, np.cumsum([tf.size(v) for v in plugin.generator.trainable_variables])[:-1])
         for variable, part in zip(plugin.generator.trainable_variables, parts, strict=True):
             variable.assign(part.reshape(variable.shape))
     else:
-        train(plugin, read_recordings(options, paths), np.random.default_rng(options.seed))
-    write_vocoder(options, plugin, paths)
+        train(plugin, recordings, np.random.default_rng(options.seed))
+    hours = sum(map(len, recordings)) / options.sample_rate_hz / 3600
+    made = {"speakers": len({path.name.split("-")[0] for path in paths}), "hours": round(hours, 2)}
+    write_vocoder(options, plugin, {"data": LICENCE, **made})
 
 
-def write_vocoder(options, plugin: Vocoder, paths: Sequence[pathlib.Path]) -> None:
+def write_vocoder(options, plugin: Vocoder, made: dict) -> None:
     """Write the weights, with how they were made."""
     config = plugin.config
     sizes = {name: getattr(config, name) for name in (*universal.SIZES, "projections")}
-    made = {"data": LICENCE, "speakers": len({path.name.split("-")[0] for path in paths})}
     trained = {name: getattr(config, name) for name in ("steps", "batch_size", "crop_frames", "seed")}
     moments, spec = plugin.spec.overall, plugin.spec.features
     with open(options.output, "wb") as file:

@@ -11,10 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import tensorflow as tf
-
 from models.errors import UserError
-from pipelines import files
 
 BYTE_ORDER_MARKS = {  # UTF-32 first: its mark starts with that of UTF-16
     codecs.BOM_UTF8: "utf-8-sig",
@@ -97,24 +94,39 @@ class RowsById:
 
 
 def read_table(path: str, required_columns: Sequence[str]) -> Table:
-    """Read a table.
+    """Read a table; arguments and errors as :func:`parse_table`.
+
+    Raises:
+      UserError: there is no such file.
+      OSError: it cannot be read.
+    """
+    import tensorflow as tf  # which the lists of `preprocess` do not need
+
+    from pipelines import files
+
+    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+        columns = ", ".join(required_columns)
+        raise UserError(f"{path}: no such file; wanted a CSV file with the columns {columns}")
+    return parse_table(path, files.read(path), required_columns)
+
+
+def parse_table(path: str, content: bytes, required_columns: Sequence[str]) -> Table:
+    """Parse a table.
 
     The byte-order mark determines the encoding; without one it is UTF-8, UTF-16 if there are zero bytes, or else
     `FALLBACK_ENCODING`, which is reported on stderr. The delimiter is the one of `DELIMITERS` by which the header
     has most of the required columns, or that of a first line ``sep=;`` as in Excel.
 
     Args:
-      path: the file.
+      path: of the file, for error messages.
+      content: of the file.
       required_columns: columns that the table must have.
 
     Raises:
-      UserError: there is no such file, it is not text, or a required column is missing.
-      OSError: it cannot be read.
+      UserError: it is not text, or a required column is missing.
     """
     columns = ", ".join(required_columns)
-    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
-        raise UserError(f"{path}: no such file; wanted a CSV file with the columns {columns}")
-    lines = _decode(path, files.read(path)).splitlines(keepends=True)
+    lines = _decode(path, content).splitlines(keepends=True)
     first = lines[0].strip('\r\n"') if lines else ""
     declared_delimiter = first[-1] if len(first) == 5 and first.lower().startswith("sep=") else ""
     text = "".join(lines[len(declared_delimiter) :])

@@ -12,9 +12,9 @@ import posixpath
 from collections.abc import Iterator, Mapping
 
 from models.errors import UserError
-from pipelines import path_patterns
+from pipelines import json_lines, path_patterns
 from pipelines.beam import filesystem
-from pipelines.data import splits
+from pipelines.data import csv_table, splits
 from pipelines.data.file_listing import FileEntry
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
@@ -63,16 +63,17 @@ def read_list(path: str) -> tuple[str, dict[str, list[FileEntry]]]:
 
 def _rows(path: str) -> Iterator[tuple[int, Mapping]]:
     """Yield line numbers and rows."""
-    from pipelines import files  # these modules load TensorFlow, which only lists need
-    from pipelines.data import csv_table
-
     suffix = posixpath.splitext(path)[1].lower()
     if suffix not in SUFFIXES:
         raise UserError(f"--list={path}; wanted a file that ends with {', '.join(SUFFIXES)}")
+    if not filesystem.exists(path):
+        raise UserError(f"{path}: no such file; wanted a list with {EXPECTED}")
+    with filesystem.open_file(path) as file:
+        content = file.read()
     if suffix == ".jsonl":
-        yield from enumerate(files.read_rows(path, EXPECTED), start=1)
+        yield from enumerate(json_lines.parse(path, content, EXPECTED), start=1)
         return
-    table = csv_table.read_table(path, ("domain",))
+    table = csv_table.parse_table(path, content, ("domain",))
     if not {"path", *ALIASES} & set(table.columns):
         raise UserError(f"{path}: no column path; it has {', '.join(table.columns)}")
     yield from table.rows

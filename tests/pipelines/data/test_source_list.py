@@ -108,3 +108,19 @@ def test_a_domain_has_one_origin(corpus):
         domains.read_domains([f"low={corpus}/clips"], lists=[path])
     with pytest.raises(UserError, match="the name 'a b' has other characters"):
         domains.read_domains([], lists=[write(corpus / "b.jsonl", [{"path": "x.wav", "domain": "a b"}])])
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_lists_are_read_without_tensorflow(tmp_path, in_new_process, suffix):
+    text = "path,domain\na.wav,a\n" if suffix == "csv" else '{"path": "a.wav", "domain": "a"}\n'
+    (tmp_path / f"list.{suffix}").write_text(text)
+    code = (
+        "import sys; from pipelines.data import source_list; (name,) = source_list.read_list(sys.argv[1])[1]\n"
+        "assert name == 'a' and 'tensorflow' not in sys.modules"
+    )
+    in_new_process(code, tmp_path / f"list.{suffix}")
+
+
+def test_a_list_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere.jsonl: no such file; wanted a list"):
+        source_list.read_list(str(tmp_path / "nowhere.jsonl"))
