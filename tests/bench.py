@@ -1,6 +1,7 @@
 """Speed and fidelity, A against B in one run: `make bench`. Machines are noisy, so read the ratios.
 
 python -m tests.bench [front_end] [inversion] [copy_synthesis[=GLOB]] [training[=PLUGIN,PLUGIN]] [full_size[=PLUGIN]]
+    [throughput[=GLOB,GLOB]]
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pipelines import config
 from pipelines.data import dataset, input_pipeline
 from pipelines.evaluation import copy_synthesis as resynthesis
 from pipelines.training import distribution
-from tests import bench_vocoder, testbed
+from tests import bench_throughput, bench_vocoder, testbed
 
 REPEATS = 5
 FULL_SIZE = (  # the second is what mask_cyclegan does after its first 10,000 steps
@@ -243,9 +244,14 @@ def trained(name: str, data: dataset.Records, steps: int, *, preset: str = "smal
     return steps / spent, waited / spent, made.batch_size, used / steps
 
 
+def throughput(globs: list[str]) -> None:
+    """`preprocess` against a plain loop, with one process and with two; synthetic voices where no files are given."""
+    bench_throughput.run(globs)
+
+
 if __name__ == "__main__":
     distribution.configure_threads()
-    for asked in sys.argv[1:] or ("front_end", "inversion", "copy_synthesis", "training", "full_size"):
+    jobs = {f.__name__: f for f in (front_end, inversion, copy_synthesis, training, full_size, throughput)}
+    for asked in sys.argv[1:] or jobs:
         what, _, only = asked.partition("=")
-        jobs = {f.__name__: f for f in (front_end, inversion, copy_synthesis, training, full_size)}
         jobs[what](only.split(",") if only else [])

@@ -117,25 +117,31 @@ def bench_translate(paths: Sequence[str], run_dir: str) -> None:
         print(f"translate: {text}", flush=True)
 
 
+def run(patterns: Sequence[str], *, rate_hz: int = 16000, run_dir: str = "", translations: int = 100) -> None:
+    """All rows, of synthetic recordings if no patterns are given."""
+    with tempfile.TemporaryDirectory() as folder:
+        for n in range(0 if patterns else SYNTHETIC_FILES):
+            y = testbed.voice(100.0 + n, SYNTHETIC_SECONDS, rate_hz, seed=n)
+            soundfile.write(f"{folder}/{n}.flac", y, rate_hz)
+        patterns = patterns or [f"{folder}/*.flac"]
+        paths = sorted(os.path.realpath(path) for pattern in patterns for path in glob.glob(pattern))
+        seconds = sum(soundfile.info(path).duration for path in paths)
+        print(f"{len(paths)} recordings, {seconds / 3600:.2f} hours")
+        bench_preprocess(paths, seconds, rate_hz)
+        if run_dir:
+            bench_translate(paths[:: max(1, len(paths) // translations)][:translations], run_dir)
+
+
 def main() -> None:
-    """All rows."""
+    """Read the flags."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", action="append", default=[], metavar="GLOB")
     parser.add_argument("--sample_rate_hz", type=int, default=16000)
     parser.add_argument("--run_dir", default="")
     parser.add_argument("--translations", type=int, default=100)
     flags = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        for n in range(0 if flags.speech else SYNTHETIC_FILES):
-            y = testbed.voice(100.0 + n, SYNTHETIC_SECONDS, flags.sample_rate_hz, seed=n)
-            soundfile.write(f"{folder}/{n}.flac", y, flags.sample_rate_hz)
-        patterns = flags.speech or [f"{folder}/*.flac"]
-        paths = sorted(os.path.realpath(path) for pattern in patterns for path in glob.glob(pattern))
-        seconds = sum(soundfile.info(path).duration for path in paths)
-        print(f"{len(paths)} recordings, {seconds / 3600:.2f} hours")
-        bench_preprocess(paths, seconds, flags.sample_rate_hz)
-        if flags.run_dir:
-            bench_translate(paths[:: max(1, len(paths) // flags.translations)][: flags.translations], flags.run_dir)
+    options = {"rate_hz": flags.sample_rate_hz, "run_dir": flags.run_dir, "translations": flags.translations}
+    run(flags.speech, **options)
 
 
 if __name__ == "__main__":

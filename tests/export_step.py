@@ -37,13 +37,18 @@ def write(
       networks: of the module.
       redrawn: variables of which only the standard deviation is written, since random numbers cannot be compressed;
         the runner draws them from a normal distribution.
+
+    Raises:
+      ValueError: XLA has made a constant of the batch.
     """
     for network in networks:  # the optimizer's function of a network would make constants of what it depends on
         network.call = getattr(network.call, "python_function", network.call)
     function = tf.function(step, input_signature=[], autograph=False, jit_compile=True)
     concrete, compiler_ir = function.get_concrete_function(), function.experimental_get_compiler_ir()
-    variables = _captured_variables(concrete, module)
-    aliases = dict(re.findall(r"\{(\d+)\}: \((\d+), \{\}", compiler_ir(stage="hlo").split("\n", 1)[0]))
+    variables, text = _captured_variables(concrete, module), compiler_ir(stage="hlo")
+    if not _is_used(text, next(n for n, v in enumerate(variables) if v is batch)):
+        raise ValueError("the batch is a constant of the program: the shape of some operation depends on its values")
+    aliases = dict(re.findall(r"\{(\d+)\}: \((\d+), \{\}", text.split("\n", 1)[0]))
     outputs = {int(output): int(parameter) for output, parameter in aliases.items()}
     names = sorted(concrete.structured_outputs)  # the order of `tf.nest.flatten`
     drawn = {id(v) for v in redrawn}
@@ -65,3 +70,10 @@ def _captured_variables(concrete, module: tf.Module) -> list[tf.Variable]:
     """The variables in the order of the program's parameters; an operation may have captured the handle alone."""
     by_handle = {id(v.handle): v for v in (*module.variables, *concrete.variables)}
     return [by_handle[id(handle)] for handle in concrete.captured_inputs]
+
+
+def _is_used(text: str, parameter: int) -> bool:
+    """Whether an operation of the main computation uses a parameter."""
+    main = text[text.index("ENTRY") :]
+    (name,) = re.findall(rf"(\S+) = \S+ parameter\({parameter}\)", main)
+    return len(re.findall(rf"{re.escape(name)}\b", main)) > 1

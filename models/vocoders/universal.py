@@ -1,9 +1,10 @@
 """Universal vocoders: log-mels of any voice to waveforms, by trained weights that are part of the package.
 
 There is one for each of the front ends `AudioSpec.at(8000)`, `at(16000)` and `at(22050)`. The network, its losses and
-the alternating projections are those of plugin `vocoder`, preset small. `python -m tests.train_vocoder` trained it on
-recordings of LibriSpeech (Panayotov et al. 2015, CC BY 4.0), with copies at other speeds, in rooms, with noise and
-through equalisers. Weights are stored in half precision and run in single precision.
+the alternating projections are those of plugin `vocoder`: preset small at 8 and 22.05 kHz; at 16 kHz a larger network
+that was trained with discriminators. `python -m tests.train_vocoder` trained them on recordings of LibriSpeech
+(Panayotov et al. 2015, CC BY 4.0), with copies at other speeds, in rooms, with noise and through equalisers. Weights
+are stored in half precision and run in single precision.
 """
 
 from __future__ import annotations
