@@ -48,8 +48,8 @@ def test_records_and_translations_have_the_bytes_of_a_local_job(hosts):
 
 def test_a_worker_that_is_killed_ends_the_job_in_one_line_and_the_same_command_goes_on(hosts):
     (hosts.folder / "long").mkdir()
-    y = np.tile(voice(110.0, 1.0, 8000, seed=0), 30)
-    for n in range(32):
+    y = np.tile(voice(110.0, 1.0, 8000, seed=0), 12)
+    for n in range(24):
         soundfile.write(hosts.folder / "long" / f"{n}.wav", np.roll(y, 999 * n), 8000)
     flags = translate_flags(hosts, "long", "killed")
     beam = ["--shared_paths", "--", *two_hosts.BEAM]

@@ -5,8 +5,10 @@ import pytest
 JOB = """
 import os, signal, sys, textwrap
 import apache_beam as beam
-from pipelines.beam import runner
+from pipelines.beam import local_workers, runner
 from models.errors import UserError
+
+local_workers.GRACE_S = 3.0
 
 marker, deaths = sys.argv[1], int(sys.argv[2])
 
