@@ -7,8 +7,9 @@ import tempfile
 
 import tensorflow as tf
 
+from pipelines import stable_hash
 from pipelines.beam import runner
-from pipelines.data import cropping, dataset, feature_extraction, feature_store, front_end, source_files, tfrecord
+from pipelines.data import cropping, dataset, feature_extraction, feature_store, front_end, tfrecord
 from pipelines.data.domains import read_domains
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer, preprocess_job
@@ -43,7 +44,7 @@ def survey_file(file, row, spec, fractions, *, waveforms=False):
         store.write("x", lambda: feature_extraction.extract(file, store, may_cut=may_cut))
         with store.read("x") as parts:
             found = list(
-                feature_extraction.survey(parts, row, spec, {"hash": source_files.digest(file), "features": "x"})
+                feature_extraction.survey(parts, row, spec, {"hash": stable_hash.file_digest(file), "features": "x"})
             )
         return [
             (source, moments, list(feature_extraction.serialized_examples(store, source))) for source, moments in found

@@ -90,9 +90,7 @@ def _filter_block(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     inside = samples[half : len(samples) - half]
     if not samples.any():
         return np.zeros(len(inside), np.float32)
-    ends = samples.reshape(-1, size) @ (
-        ramps(size).T / np.float32(size)
-    )  # what each row adds to the values at its ends
+    ends = samples.reshape(-1, size) @ (ramps(size).T / np.float32(size))  # of each row, for the values at its ends
     low = np.convolve(ends[1:, 0] + ends[:-1, 1], low_pass_kernel(sample_rate_hz), mode="valid")
     interpolated = np.stack([low[:-1], low[1:]], axis=1) @ ramps(size)
     return inside - interpolated.ravel()

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import errno
 import functools
-import hashlib
 import importlib.metadata
 import json
 import posixpath
@@ -24,11 +23,11 @@ import numpy as np
 from models.errors import UserError
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
+from pipelines import stable_hash
 from pipelines.beam import filesystem
 from pipelines.data import tfrecord
 
-FORMAT = 1  # of the files
-HASH_BYTES = 8
+FORMAT = 2  # of the files, and of the features in them
 MAX_IN_MEMORY_BYTES = 8 << 20
 
 Segment = tuple[np.ndarray, np.ndarray | None]  # features, and samples of speech if they are stored
@@ -84,7 +83,7 @@ class FeatureStore:
             "fractions": self.fractions if may_cut else None,
         }
         text = json.dumps(settings, sort_keys=True).encode()
-        return posixpath.join(digest[:2], f"{digest}-{hashlib.blake2b(text, digest_size=HASH_BYTES).hexdigest()}")
+        return posixpath.join(digest[:2], f"{digest}-{stable_hash.digest(text)}")
 
     def has(self, name: str) -> bool:
         """Whether there is a file of this name."""

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from models.errors import UserError
 from models.features.spec import Spec
-from pipelines import files
+from pipelines import files, stable_hash
 from pipelines.data import dataset, source_files, splits
 
 TRAINING_FILES = "training_files.txt"  # in the run directory
@@ -39,19 +39,12 @@ def records_fingerprint(spec: Spec, manifest: Iterable[source_files.Source], mel
     for source in manifest:
         lines[source.split].append(json.dumps([getattr(source, name) for name in HASHED_FIELDS]))
     fingerprint: dict = {
-        split: {"files": len(split_lines), "hash": _hash_lines(sorted(split_lines))}
+        split: {"files": len(split_lines), "hash": stable_hash.lines_digest(sorted(split_lines))}
         for split, split_lines in lines.items()
     }
     sums = {name: [float(np.sum(m.mean)), float(np.sum(m.std))] for name, m in spec.moments.items()}
     fingerprint["statistics"] = {name: [float(f"{value:.9g}") for value in pair] for name, pair in sums.items()}
     return fingerprint | ({"mels_from": export_hash(mels_from)} if mels_from else {})
-
-
-def _hash_lines(lines: Iterable[str]) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for line in lines:
-        digest.update(line.encode() + b"\n")
-    return digest.hexdigest()
 
 
 def export_hash(run_dir: str) -> str:
@@ -71,7 +64,7 @@ def model_hash(run_dir: str) -> str:
     """Return a hash of graph and weights of a run's export, 16 hex digits; raises as :func:`export_hash`."""
     weights = export_hash(run_dir)
     graph = files.read(posixpath.join(files.current_folder(posixpath.join(run_dir, "export")), "saved_model.pb"))
-    return hashlib.blake2b(weights.encode() + graph, digest_size=8).hexdigest()
+    return stable_hash.digest(weights.encode() + graph)
 
 
 def differences(old: Mapping, new: Mapping) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.errors import UserError
-from pipelines import files
+from pipelines import files, stable_hash
 from pipelines.data import csv_table, source_files
 
 FILE_NAME = "weights.csv"  # default name, in DATA_DIR
@@ -30,7 +29,7 @@ def config_entry(path: str) -> dict[str, str]:
         return {}
     if not tf.io.gfile.exists(path):
         raise UserError(f"--sample_weights={path}: no such file; explore --do=debias writes one")
-    return {"file": path, "hash": hashlib.blake2b(files.read(path), digest_size=8).hexdigest()}
+    return {"file": path, "hash": stable_hash.digest(files.read(path))}
 
 
 def read_weights(path: str, manifest: Iterable[source_files.Source]) -> dict[tuple[str, int], float]:

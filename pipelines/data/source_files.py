@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import posixpath
 import re
 import unicodedata
-from typing import BinaryIO
 
 from models.errors import UserError
 from models.features.audio import AudioSpec
@@ -68,14 +66,6 @@ class Source:
     def from_json(cls, row: dict) -> Source:
         """Return the source of a line of the manifest; lists become tuples."""
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
-
-
-def digest(file: BinaryIO) -> str:
-    """Return the hash of a file's bytes, 16 hex digits."""
-    file.seek(0)
-    value = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
-    file.seek(0)
-    return value
 
 
 def recording_id(identifier: str) -> str:

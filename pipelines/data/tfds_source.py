@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
 import io
 import itertools
 import logging
@@ -22,7 +21,7 @@ import numpy as np
 import scipy.io.wavfile
 
 from models.errors import UserError
-from pipelines import config, path_patterns
+from pipelines import config, path_patterns, stable_hash
 from pipelines.beam import filesystem
 from pipelines.data import file_listing, generated_sources
 from pipelines.progress import Progress
@@ -66,7 +65,7 @@ def _fingerprint(dataset: str) -> str:
     """Return a hash of the metadata of a prepared dataset, which changes if it is prepared again; empty for a name."""
     path = posixpath.join(dataset, INFO_FILE)
     info = filesystem.read_text(path) if filesystem.exists(path) else ""
-    return hashlib.blake2b(info.encode(), digest_size=8).hexdigest() if info else ""
+    return stable_hash.digest(info.encode()) if info else ""
 
 
 def _existing_suffix(folder: str, request: dict) -> str | None:

@@ -9,7 +9,6 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import importlib.metadata
 import json
 import posixpath
@@ -19,9 +18,9 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from models.errors import UserError
-from pipelines import files, parallel
+from pipelines import files, parallel, stable_hash
 from pipelines.beam import blas
-from pipelines.data import fingerprint, source_files
+from pipelines.data import fingerprint
 from pipelines.inference import exported_model, outlier_detector, result_formats
 from pipelines.inference.exported_model import Model
 from pipelines.inference.image_translator import ImageTranslator
@@ -29,7 +28,6 @@ from pipelines.inference.inverters import Inverter
 from pipelines.inference.speech_translator import SpeechTranslator
 from pipelines.inference.translation_options import TranslationOptions
 
-HASH_BYTES = 8
 OPTIONS_OF_OTHER_KIND = {"audio": ("image_size",), "image": ("pitch", "keep_rate", "keep_channels")}
 
 
@@ -99,7 +97,7 @@ class FileTranslator:
 
     def provenance(self, source: BinaryIO) -> dict:
         """Return what the result of a file depends on: the hash of its bytes, and the settings."""
-        return {"hash": source_files.digest(source), **self.settings}
+        return {"hash": stable_hash.file_digest(source), **self.settings}
 
     def reusable(self, result: BinaryIO, source: BinaryIO) -> dict | None:
         """Return the entries for `translations.jsonl` of an earlier result, or None if it would be another one now.
@@ -115,7 +113,7 @@ class FileTranslator:
         """Translate a file and write the result; return its entries for `translations.jsonl`."""
         provenance = self.provenance(item.source)
         common = {key: provenance[key] for key in ("hash", "model")}
-        common["options"] = _hash(json.dumps(provenance["options"], sort_keys=True).encode())
+        common["options"] = stable_hash.digest(json.dumps(provenance["options"], sort_keys=True).encode())
         if self.detector and (reason := self.detector.outlier_reason(item.source)):
             common["unlike"] = reason
         with tempfile.TemporaryFile() as complete:
@@ -148,15 +146,11 @@ def _settings(options: TranslationOptions, translator: FileTranslator) -> dict:
         del named[flag]
     named |= {"source": translator.source, "file_format": translator.format, "inverter": translator.inverter}
     if options.inverter.startswith("vocoder:"):
-        named["inverter"] = f"vocoder:{fingerprint.model_hash(options.inverter.partition(':')[2])}"
+        named["inverter"] = f"vocoder:{fingerprint.modelstable_hash.digest(options.inverter.partition(':')[2])}"
     if options.screen:
-        named["screen"] = _hash(files.read(posixpath.join(options.screen, outlier_detector.JSON_FILE)))
-    model = fingerprint.model_hash(options.run_dir)
+        named["screen"] = stable_hash.digest(files.read(posixpath.join(options.screen, outlier_detector.JSON_FILE)))
+    model = fingerprint.modelstable_hash.digest(options.run_dir)
     return {"crossfade": importlib.metadata.version("crossfade"), "model": model, "options": named}
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=HASH_BYTES).hexdigest()
 
 
 def _result_or_error(function: Callable, *arguments):

@@ -16,7 +16,7 @@ from models.errors import UserError
 from models.features import pitch, stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
-from pipelines import parallel
+from pipelines import parallel, stable_hash
 from pipelines.beam import blas, filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import feature_extraction, source_files, tfrecord
@@ -183,7 +183,7 @@ class _Survey(beam.DoFn):
 
     def _survey(self, file: BinaryIO, row: dict) -> _Surveyed:
         store, may_cut = self.job.store, row.get("cut", False)
-        digest = source_files.digest(file)
+        digest = stable_hash.file_digest(file)
         name = store.name(digest, may_cut=may_cut)
         surveyed = _Surveyed(reused=store.has(name))
         if not surveyed.reused:
