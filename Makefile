@@ -1,5 +1,5 @@
 # make demo   all steps on a synthetic corpus, offline
-# make test   the test suite
+# make test   the test suite; make test-all also its slow tests
 # Both set up .venv first. requirements.txt lists every package, so pip has nothing to resolve. Installing and compiling
 # take two minutes each on one core, so two processes share them. First imports (numba's part of librosa) are compiled too.
 # With another interpreter: make PYTHON=/path/to/python3.12 demo
@@ -10,7 +10,7 @@ BIN := .venv/bin
 QUIETLY := --quiet --disable-pip-version-check
 DEMO := out/demo
 
-.PHONY: setup demo test lint bench fuzz kill-jobs compare pins clean
+.PHONY: setup demo test test-all lint bench fuzz kill-jobs compare pins clean
 
 setup: .venv/installed
 
@@ -32,6 +32,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2
+
+test-all: setup
+	$(BIN)/python -m pytest -n 2 --slow
 
 lint: setup
 	$(BIN)/ruff check .

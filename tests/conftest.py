@@ -28,7 +28,12 @@ HERE = pathlib.Path(__file__).parent
 collect_ignore = [path.name for path in HERE.glob("*.py") if not path.name.startswith("test_")]  # imported by tests
 
 
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run tests that are marked as slow")
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes half a minute or more; `make test-all` runs it")
     hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     if not hands_out:
         for plugin in PLUGINS:
@@ -53,8 +58,12 @@ def pytest_xdist_make_scheduler(config, log):
     return ByFileOrCase(config, log)
 
 
-def pytest_collection_modifyitems(items):
-    """Run the longest files first, so that all processes end at about the same time."""
+def pytest_collection_modifyitems(config, items):
+    """Leave out slow tests; run the longest files first, so that all processes end at about the same time."""
+    if not config.getoption("slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
     ranks = {name: rank for rank, name in enumerate(LONGEST.split())}
 
     def key(item):

@@ -46,6 +46,7 @@ def test_records_and_translations_have_the_bytes_of_a_local_job(hosts):
             assert "0/" not in done.stderr, "a runner without metrics shows no count"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_job_in_one_line_and_the_same_command_goes_on(hosts):
     (hosts.folder / "long").mkdir()
     y = np.tile(voice(110.0, 1.0, 8000, seed=0), 12)

@@ -146,10 +146,10 @@ def _settings(options: TranslationOptions, translator: FileTranslator) -> dict:
         del named[flag]
     named |= {"source": translator.source, "file_format": translator.format, "inverter": translator.inverter}
     if options.inverter.startswith("vocoder:"):
-        named["inverter"] = f"vocoder:{fingerprint.modelstable_hash.digest(options.inverter.partition(':')[2])}"
+        named["inverter"] = f"vocoder:{fingerprint.model_hash(options.inverter.partition(':')[2])}"
     if options.screen:
         named["screen"] = stable_hash.digest(files.read(posixpath.join(options.screen, outlier_detector.JSON_FILE)))
-    model = fingerprint.modelstable_hash.digest(options.run_dir)
+    model = fingerprint.model_hash(options.run_dir)
     return {"crossfade": importlib.metadata.version("crossfade"), "model": model, "options": named}
 
 

@@ -34,6 +34,7 @@ def test_gradio_that_is_missing_is_one_line(in_new_process):
     )
 
 
+@pytest.mark.slow
 def test_no_file_remains_when_the_script_is_stopped(picture_run, tmp_path):
     pytest.importorskip("gradio", reason="gradio is not installed: pip install 'crossfade[listen]'")
     command = [sys.executable, "-m", "pipelines.listen", f"--run_dir={picture_run}", "--port=0"]

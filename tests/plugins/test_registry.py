@@ -65,6 +65,7 @@ def test_the_guide_alone_suffices_to_add_a_plugin(third_party, speech_records, t
     assert done.returncode == 0 and "signatures: decode, encode, reconstruct" in done.stdout, done.stderr[-4000:]
 
 
+@pytest.mark.slow
 def test_the_conformance_suite_holds_installed_plugins_to_the_contract(third_party):
     asked = [
         sys.executable,

@@ -1,6 +1,7 @@
 """The domain classifier: accuracy on held-out files, rejection of noise, reproducibility."""
 
 import numpy as np
+import pytest
 
 from models.features import ood_examples
 from pipelines.evaluation import domain_classifier, translation_quality
@@ -21,6 +22,7 @@ def test_the_classifier_separates_image_domains(picture_run, picture_records):
     assert all(list(row) == [*accuracies["accuracy"], "neither"] for row in accuracies["confusion"].values())
 
 
+@pytest.mark.slow
 def test_the_classifier_assigns_noise_to_neither_domain(picture_run, picture_records):
     evaluator = translation_quality.Evaluator(picture_run, picture_records)
     classifier, accuracies = evaluator.train_classifier()

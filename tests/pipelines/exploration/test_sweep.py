@@ -102,6 +102,7 @@ def test_keys_with_a_flag_of_train_become_flags():
     assert point.flags() == ["--plugin=vae", "--set=latent=2", "--set=beta=4", "--seed=3"]
 
 
+@pytest.mark.slow
 def test_the_error_of_a_failed_training_is_reported(picture_records, tmp_path):
     paths = {"run_dir": str(tmp_path), "data_dir": picture_records, "output_dir": str(tmp_path / "out")}
     with pytest.raises(ValueError, match=r"train .*--set=latent=0.* exit code 2: error: latent=0; wanted"):

@@ -66,6 +66,7 @@ def launch(run_dir, data_dir, *, deadly=None):
             worker.kill()
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_after_one_was_killed_and_do_what_one_does(speech_records, tmp_path):
     (chief, said), (other, _) = launch(tmp_path / "run", speech_records, deadly=1)
     assert other.returncode == -signal.SIGKILL

@@ -30,6 +30,7 @@ def variables(run_dir):
     return {name: reader.get_tensor(name) for name in names if not name.startswith("save_counter")}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(speech_records, tmp_path, in_new_process, monkeypatch):
     monkeypatch.setattr(saved_model, "write", lambda *_: None)  # of which other tests are
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
@@ -294,6 +295,7 @@ def test_what_is_not_finite_is_not_saved(exploding, speech_records, tmp_path, mo
     assert "back to step 3" in capsys.readouterr().err and float(made.plugin.learning_rate_scale) == 0.5
 
 
+@pytest.mark.slow
 def test_validation_and_export_work_on_replicas(replicas, speech_records, tmp_path, features_only):
     found = {}
     for name, strategy in (("one", tf.distribute.get_strategy()), ("two", replicas)):
