@@ -90,6 +90,11 @@ def read_copies(path: pathlib.Path, spec: AudioSpec, copies: int, rng: np.random
         yield audio.normalize_level(resampled, spec).astype(np.float16)
 
 
+def read_training_copies(n: int, path: pathlib.Path, rate_hz: int, copies: int, seed: int) -> list[np.ndarray]:
+    """:func:`read_copies` of the n-th file, with random numbers that depend on `n` and the seed only."""
+    return list(read_copies(path, AudioSpec.at(rate_hz), copies, np.random.default_rng([seed, n])))
+
+
 def make_moments(paths: Sequence[pathlib.Path], spec: AudioSpec) -> stats.Moments:
     """Moments of the log-mels of every seventh recording."""
     rng = np.random.default_rng(0)

@@ -19,16 +19,9 @@ import time
 
 import numpy as np
 
-from models.features.audio_spec import AudioSpec
-from tests.speech_recordings import read_copies, sample_batch, split_speakers
+from tests.speech_recordings import read_training_copies, sample_batch, split_speakers
 
 QUEUED = 32  # batches
-
-
-def read_file(path: pathlib.Path, n: int, options) -> list[np.ndarray]:
-    """The recording and its altered copies."""
-    rng = np.random.default_rng([options.seed, n])
-    return list(read_copies(path, AudioSpec.at(options.sample_rate_hz), options.altered, rng))
 
 
 def main() -> None:
@@ -47,7 +40,8 @@ def main() -> None:
     options = parser.parse_args()
     paths, _ = split_speakers(options.speech, options.held_out)
     with concurrent.futures.ProcessPoolExecutor(mp_context=multiprocessing.get_context("forkserver")) as pool:
-        results = pool.map(read_file, paths, range(len(paths)), [options] * len(paths))
+        settings = ([each] * len(paths) for each in (options.sample_rate_hz, options.altered, options.seed))
+        results = pool.map(read_training_copies, range(len(paths)), paths, *settings)
         recordings = [y for copies in results for y in copies]
     print(f"{len(paths)} files, {sum(map(len, recordings)) / options.sample_rate_hz / 3600:.2f} hours", flush=True)
     train(options, recordings)

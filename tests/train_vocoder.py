@@ -39,7 +39,7 @@ from pipelines.evaluation import copy_synthesis
 from plugins.vocoder import Vocoder
 from tests import export_step
 from tests.bench_vocoder import griffin_lim
-from tests.speech_recordings import make_moments, read_copies, sample_batch, split_speakers
+from tests.speech_recordings import make_moments, read_training_copies, sample_batch, split_speakers
 
 LICENCE = "LibriSpeech (Panayotov et al. 2015), CC BY 4.0"
 
@@ -102,9 +102,8 @@ def build_plugin(options, moments: stats.Moments) -> Vocoder:
 
 def read_recordings(options, paths: Sequence[pathlib.Path]) -> list[np.ndarray]:
     """Recordings and altered copies, at the rate and the level of the front end."""
-    spec = AudioSpec.at(options.sample_rate_hz)
-    rngs = [np.random.default_rng([options.seed, n]) for n in range(len(paths))]
-    return [y for path, rng in zip(paths, rngs, strict=True) for y in read_copies(path, spec, options.altered, rng)]
+    settings = options.sample_rate_hz, options.altered, options.seed
+    return [y for n, path in enumerate(paths) for y in read_training_copies(n, path, *settings)]
 
 
 def make_vocoder(options, paths: Sequence[pathlib.Path]) -> None:

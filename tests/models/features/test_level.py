@@ -12,7 +12,7 @@ from testbed import SMALL, SPECS, each_spec, laws, voice
 
 from models import spectral
 from models.features import audio, pitch, recording
-from models.features.highpass import highpass
+from models.features.highpass import decimation, highpass
 from pipelines.export import waveform_signatures
 
 SPEECH = voice(110, 2.0, 8000, 0)
@@ -47,6 +47,15 @@ def test_what_is_below_hearing_is_taken_out_and_nothing_above(spec, hz, least, m
     y = np.sin(2 * np.pi * hz * np.arange(2 * rate_hz) / rate_hz)
     inside = slice(rate_hz // 4, -(rate_hz // 4))
     assert least <= np.std(filtered(y, rate_hz)[inside]) / np.std(y[inside]) <= most
+
+
+@each_spec
+def test_a_tone_at_the_low_rate_leaves_hardly_anything_below_hearing(spec):
+    rate_hz = spec.sample_rate_hz
+    hz = rate_hz / decimation(rate_hz) - 15
+    y = np.sin(2 * np.pi * hz * np.arange(2 * rate_hz) / rate_hz)
+    added = (filtered(y, rate_hz) - y)[rate_hz // 4 : -(rate_hz // 4)]
+    assert 20 * np.log10(np.std(added) / np.std(y)) < -59
 
 
 @laws

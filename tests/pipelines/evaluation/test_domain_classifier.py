@@ -27,11 +27,12 @@ def test_the_classifier_assigns_noise_to_neither_domain(picture_run, picture_rec
     evaluator = translation_quality.Evaluator(picture_run, picture_records)
     classifier, accuracies = evaluator.train_classifier()
     assert min(accuracies["accuracy"].values()) == 1.0
-    rng, images = np.random.default_rng(5), [x.features for split in evaluator.test.values() for x in split]
+    rng = np.random.default_rng(5)
+    images = 8 * [x.features for split in evaluator.test.values() for x in split]  # one of 64 may differ, not one of 8
     noise = [rng.uniform(-1, 1, x.shape).astype(np.float32) for x in images]
     scrambled = [rng.permutation(x.reshape(-1, x.shape[-1])).reshape(x.shape) for x in images]
     for broken in (noise, scrambled, [ood_examples.ood_example(x, rng) for x in images]):
-        assert np.mean(classifier.predict(broken) == 2) > 0.85  # one of eight may differ: processors round otherwise
+        assert np.mean(classifier.predict(broken) == 2) >= 0.9
 
 
 def test_a_classifier_is_the_same_for_the_same_seed(speech_run, held_out):
