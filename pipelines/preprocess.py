@@ -111,9 +111,7 @@ def main(argv: list[str]) -> int:
     dataset_writer.check_output(data_dir, parsed)
     domains = read_domains(FLAGS.domain, data_dir, FLAGS.list)
     kind = front_end.infer_kind(domains, FLAGS.kind)
-    for name in SPEECH_FLAGS if kind == "image" else ():
-        if FLAGS[name].value != FLAGS[name].default:
-            raise UserError(f"--{name} is for speech, and the files are images")
+    _check_kind(kind)
     if reject:
         from pipelines.inference import exported_model, outlier_detector
 
@@ -140,6 +138,13 @@ def main(argv: list[str]) -> int:
         return 0
     _print_report(job, report)
     return 0
+
+
+def _check_kind(kind: str) -> None:
+    """Raise UserError if a flag is set that does not apply to files of this kind."""
+    for name in SPEECH_FLAGS if kind == "image" else ():
+        if FLAGS[name].value != FLAGS[name].default:
+            raise UserError(f"--{name} is for speech, and the files are images")
 
 
 def _read_paths(domains: list[str]) -> Iterator[tuple[str, str]]:
