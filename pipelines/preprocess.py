@@ -42,8 +42,8 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "list",
         [],
-        "A CSV or JSONL file with a row for each file: path, relative to the list, and domain; if known label, "
-        "speaker, and split (train, val or test).",
+        "A CSV or JSONL file with a row for each file: path or file_name, relative to the list, and domain; if known "
+        "label, speaker, and split (train, val or test). NAME=FILE is a list of the files of one domain.",
     )
     flags.DEFINE_string("data_dir", None, "Output directory of the records.")
     flags.DEFINE_enum("kind", None, ["audio", "image"], "Kind of the files; inferred from their endings by default.")
@@ -96,7 +96,7 @@ def main(argv: list[str]) -> int:
     from models.features.conditioning import Conditioning
     from pipelines.beam import runner
     from pipelines.data import front_end
-    from pipelines.data.domains import read_domains
+    from pipelines.data.domains import read_domains, split_list_flag
     from pipelines.data.split_fractions import adjust_fractions
     from pipelines.jobs import dataset_writer
     from pipelines.jobs.preprocess_job import PreprocessJob
@@ -106,7 +106,7 @@ def main(argv: list[str]) -> int:
     parsed = runner.parse_options(argv[1:])
     paths = {"--data_dir": data_dir, "--cache_dir": cache_dir, "--reject_outliers_with": reject}
     paths |= {f"--domain={name}": path for name, path in _read_paths(FLAGS.domain)}
-    paths |= {f"--list ({n + 1})": path for n, path in enumerate(FLAGS.list)}
+    paths |= {f"--list ({n + 1})": split_list_flag(flag)[1] for n, flag in enumerate(FLAGS.list)}
     _warn(runner.check_paths(parsed, paths, shared=FLAGS.shared_paths))
     dataset_writer.check_output(data_dir, parsed)
     domains = read_domains(FLAGS.domain, data_dir, FLAGS.list)

@@ -36,7 +36,7 @@ def read_domains(flags: Iterable[str], data_dir: str = ".", lists: Iterable[str]
     """Return the domains of ``NAME=GLOB`` flags with their files; a folder stands for all known files in and below it.
 
     Args:
-      lists: values of `--list`.
+      lists: values of `--list`: ``FILE``, or ``NAME=FILE`` for a list of the files of one domain.
       flags: values of `--domain`. ``NAME=tfds:DATASET/SPLIT`` stands for the examples of a TensorFlow dataset,
         ``NAME=factors:SET/COUNT`` for generated examples.
       data_dir: folder in which such examples become files.
@@ -53,14 +53,24 @@ def read_domains(flags: Iterable[str], data_dir: str = ".", lists: Iterable[str]
         _check_name(name, f"--domain={flag}")
         globs[name].append(pattern)
     domains = {name: _list_domain(name, patterns, data_dir) for name, patterns in globs.items()}
-    for path in lists:
-        root, files = source_list.read_list(path)
+    for flag in lists:
+        root, files = source_list.read_list(*reversed(split_list_flag(flag)))
         for name, entries in files.items():
-            _check_name(name, f"--list={path}")
+            _check_name(name, f"--list={flag}")
             if name in domains:
-                raise UserError(f"--list={path}: the domain {name} is also elsewhere; wanted one list or its globs")
+                raise UserError(f"--list={flag}: the domain {name} is also elsewhere; wanted one list or its globs")
             domains[name] = Domain(name, root, tuple(entries))
     return tuple(domains.values())
+
+
+def split_list_flag(flag: str) -> tuple[str, str]:
+    """Return the domain and the path of a value of `--list`; the domain is empty if the list states it.
+
+    >>> split_list_flag("anna=a=b/metadata.csv"), split_list_flag("a/b=c.csv")
+    (('anna', 'a=b/metadata.csv'), ('', 'a/b=c.csv'))
+    """
+    name, separator, path = flag.partition("=")
+    return (name, path) if separator and "/" not in name else ("", flag)
 
 
 def _check_name(name: str, where: str) -> None:

@@ -1,7 +1,8 @@
 """Lists of source files from users: CSV or JSON lines, one row for each file.
 
 Columns: `path`, relative to the folder of the list, and `domain`; if known `label`, `speaker` and `split` (train, val
-or test). `file_name`, as in the `metadata.csv` of Hugging Face datasets, stands for `path`.
+or test). `file_name`, as in the `metadata.csv` of Hugging Face datasets, stands for `path`. Where a list is that of one
+domain, as such a folder is, its name comes from the flag and the column `domain` may be missing.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ ALIASES = {"file_name": "path"}
 EXPECTED = "an object with path and domain, and perhaps label, speaker and split"
 
 
-def read_list(path: str) -> tuple[str, dict[str, list[FileEntry]]]:
+def read_list(path: str, one_domain: str = "") -> tuple[str, dict[str, list[FileEntry]]]:
     """Read a list.
 
     A file that does not exist is listed all the same; the job then reports it as a failure.
 
     Args:
       path: the list, local or remote.
+      one_domain: name of the domain of all its files; empty if a column states it.
 
     Returns:
       The folder that ids are relative to, with a final slash, and the files of each domain, sorted by path, each once.
@@ -39,10 +41,10 @@ def read_list(path: str) -> tuple[str, dict[str, list[FileEntry]]]:
     """
     folder = posixpath.dirname(path)
     entries: dict[str, dict[str, FileEntry]] = collections.defaultdict(dict)
-    for line, fields in _rows(path):
+    for line, fields in _rows(path, () if one_domain else ("domain",)):
         row = {ALIASES.get(name, name): value for name, value in fields.items()}
         where = f"{path}, line {line}"
-        name, domain = (_text(row, key, where) for key in ("path", "domain"))
+        name, domain = _text(row, "path", where), one_domain or _text(row, "domain", where)
         for key, value in (("path", name), ("domain", domain)):
             if not value:
                 raise UserError(f"{where}: no {key}; wanted {EXPECTED}")
@@ -61,8 +63,8 @@ def read_list(path: str) -> tuple[str, dict[str, list[FileEntry]]]:
     }
 
 
-def _rows(path: str) -> Iterator[tuple[int, Mapping]]:
-    """Yield line numbers and rows."""
+def _rows(path: str, required: tuple[str, ...]) -> Iterator[tuple[int, Mapping]]:
+    """Yield line numbers and rows of a list with the required columns."""
     suffix = posixpath.splitext(path)[1].lower()
     if suffix not in SUFFIXES:
         raise UserError(f"--list={path}; wanted a file that ends with {', '.join(SUFFIXES)}")
@@ -73,7 +75,7 @@ def _rows(path: str) -> Iterator[tuple[int, Mapping]]:
     if suffix == ".jsonl":
         yield from enumerate(json_lines.parse(path, content, EXPECTED), start=1)
         return
-    table = csv_table.parse_table(path, content, ("domain",))
+    table = csv_table.parse_table(path, content, required)
     if not {"path", *ALIASES} & set(table.columns):
         raise UserError(f"{path}: no column path; it has {', '.join(table.columns)}")
     yield from table.rows

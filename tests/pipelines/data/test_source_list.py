@@ -51,6 +51,18 @@ def test_the_metadata_of_a_hugging_face_dataset_is_a_list(corpus):
     assert [entry.path for entry in files["a"]] == [f"{corpus}/clips/0.wav"]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_list_of_one_domain_needs_no_column_for_it(corpus, suffix):
+    fields = [{"file_name": f"{n}.wav", "speaker": f"s{n}"} for n in range(3)]
+    path = write(corpus / "clips" / f"metadata.{suffix}", fields)
+    (domain,) = domains.read_domains([], lists=[f"anna={path}"])
+    assert (domain.name, [entry.speaker for entry in domain.files]) == ("anna", ["s0", "s1", "s2"])
+    with pytest.raises(UserError, match="domain"):
+        domains.read_domains([], lists=[path])
+    with pytest.raises(UserError, match="the name 'a b' has other characters"):
+        domains.read_domains([], lists=[f"a b={path}"])
+
+
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
