@@ -33,7 +33,7 @@ LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "Swit
 JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
 TRUE_VALUES, FALSE_VALUES = ("true", "yes", "1"), ("", "false", "no", "0")
 DRY_RUNNERS = ("DataflowRunner",)
-WORKER_RETRIES = 2  # of a local job whose worker processes ended
+WORKER_RETRIES = 2  # of a job whose worker processes ended
 CONNECT_TIMEOUT_S = 10.0  # timeout for connecting to a job service
 SYSTEM_ERRORS = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
 USER_ERROR = re.compile(rf"\b(?:UserError|{SYSTEM_ERRORS}): (.*?)(?: \[while running '|$)", re.MULTILINE)
@@ -143,19 +143,24 @@ def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bo
 
 
 def run(
-    build: Callable[[beam.Pipeline], None],
+    build: Callable[..., None],
     parsed: PipelineOptions,
     *,
     work_bytes: int = 0,
     counters: JobCounters | None = None,
+    isolated: bool = False,
 ) -> None:
     """Run a job on the runner of the options, or on this machine if they name none.
 
+    If a worker process is killed or crashes, the job starts again, with `isolated`, and goes on from what is done.
+
     Args:
-      build: applies the transforms to a pipeline.
+      build: applies the transforms to a pipeline, its argument; the keyword argument `isolated` is whether workers read
+        files in child processes, so that a file that crashes the process fails alone.
       parsed: Beam's options, from :func:`options`.
       work_bytes: total size of the input files; from `PROCESSES_FROM_BYTES` on, a local job uses one process per core.
       counters: receives the counters of the job, while it runs if the runner reports them, and at its end.
+      isolated: whether workers read files in child processes from the beginning, as after an unfinished job.
 
     Raises:
       UserError: the job cannot be started, or it failed for a reason that the user can change.
@@ -164,7 +169,7 @@ def run(
     for attempt in range(1 + WORKER_RETRIES):
         runner = _local_runner(parsed, work_bytes) if is_local(parsed) else None  # None: the one that the options name
         pipeline = _pipeline(runner, parsed)
-        build(pipeline)
+        build(pipeline, isolated=isolated or attempt > 0)
         if is_dry_run(parsed) and _runner_class(parsed) not in DRY_RUNNERS:
             return  # other runners ignore the option and would run
         workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
@@ -175,7 +180,7 @@ def run(
                 cli.run_interruptible(lambda p=pipeline: _execute(p, counters or JobCounters()), failure=failure)
             return
         except Exception as error:
-            if workers and local_workers.is_lost(error) and attempt < WORKER_RETRIES:
+            if local_workers.is_lost(error) and attempt < WORKER_RETRIES:
                 print("warning: a worker process was killed or crashed; the job goes on in new ones", file=sys.stderr)
                 continue
             _raise_reason(parsed, error, workers)

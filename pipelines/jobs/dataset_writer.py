@@ -65,19 +65,20 @@ def write_dataset(job: PreprocessJob, parsed) -> dict | None:
     if job.cache_dir:
         filesystem.create_output_folder("cache_dir", job.cache_dir)
     with filesystem.folder_lock("data_dir", job.data_dir):
+        unfinished = job_rows.owned_domains(job.data_dir) is not None
         begin_dataset(job)
-        reused = _run_job(job, parsed)
+        reused = _run_job(job, parsed, isolated=unfinished)
         return finish_dataset(job) | {"reused": reused}
 
 
-def _run_job(job: PreprocessJob, parsed) -> int:
+def _run_job(job: PreprocessJob, parsed, *, isolated: bool) -> int:
     """Run the job; return the number of files whose features were there, 0 if the runner does not report it."""
     job_rows.write_work(job.data_dir, WORK_NAME, _work_rows(job))
     local = runner.is_local(parsed)
     work_bytes = sum(entry.size for domain in job.domains for entry in domain.files) if local else 0
     progress, counters = Progress(f"preprocess {job.kind}", 2 * job.file_count, "file passes"), JobCounters()
     with poll_progress(progress, lambda: counters.total(*PASSES)):
-        runner.run(job.build, parsed, work_bytes=work_bytes, counters=counters)
+        runner.run(job.build, parsed, work_bytes=work_bytes, counters=counters, isolated=isolated)
     return counters.total(REUSED) or 0
 
 

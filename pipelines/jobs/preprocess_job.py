@@ -16,7 +16,7 @@ from models.errors import UserError
 from models.features import pitch, stats
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
-from pipelines import parallel, stable_hash
+from pipelines import isolation, parallel, stable_hash
 from pipelines.beam import blas, filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import feature_extraction, source_files, tfrecord
@@ -73,17 +73,18 @@ class PreprocessJob:
         """Number of files of all domains."""
         return sum(len(domain.files) for domain in self.domains)
 
-    def build(self, pipeline: beam.Pipeline) -> None:
+    def build(self, pipeline: beam.Pipeline, *, isolated: bool = False) -> None:
         """Add the transforms to a pipeline.
 
         The first pass (survey) opens every file once, hashes it, and decodes it if the store does not hold its
-        features. An outlier detector and pitch tracking decode it again. The second pass (shards) reads the features.
+        features. An outlier detector and pitch tracking decode it again. If `isolated`, a child process of each worker
+        process does so. The second pass (shards) reads the features.
         The list of files, with their splits, is read from the work folder, where `rows.write_work` has written it in
         batches, whose files are read in threads.
         """
         worker = dataclasses.replace(self, domains=tuple(domain.without_files() for domain in self.domains))
         work = rows.read_work(pipeline, self.data_dir, WORK_NAME, -(-self.file_count // BATCH_FILES))
-        survey = beam.ParDo(_Survey(worker, Shared())).with_outputs("moments", "failures", main="sources")
+        survey = beam.ParDo(_Survey(worker, isolated, Shared())).with_outputs("moments", "failures", main="sources")
         surveyed = work | "Survey" >> survey
         example_shape = source_files.example_shape(self.spec, waveforms=self.waveforms)
         sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), len(s.active))) | beam.CombinePerKey(sum)
@@ -139,36 +140,21 @@ class _Surveyed:
     failure: dict | None = None
 
 
-class _Survey(beam.DoFn):
-    """Read the files of a batch in threads: emit lines of the manifest and moments, or the reason of a failure."""
+class _BatchSurveyor:
+    """Reads the files of batches in threads."""
 
-    def __init__(self, job: PreprocessJob, shared: Shared):
-        self.job, self.shared = job, shared
-
-    def setup(self):
+    def __init__(self, job: PreprocessJob):
         blas.use_one_thread()
-        self.executor = concurrent.futures.ThreadPoolExecutor(parallel.core_count())
+        self.job, self.executor = job, concurrent.futures.ThreadPoolExecutor(parallel.core_count())
         self.detector = None
-        if run_dir := self.job.reject:
+        if run_dir := job.reject:
             from pipelines.inference import exported_model, outlier_detector
 
-            self.detector = self.shared.acquire(
-                lambda: outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
-            )
+            self.detector = outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
 
-    def teardown(self):
-        self.executor.shutdown()
-
-    def process(self, batch):
-        for surveyed in self.executor.map(self._survey_or_failure, batch["files"]):
-            yield from surveyed.sources
-            for keyed_moments in surveyed.moments:
-                yield beam.pvalue.TaggedOutput("moments", keyed_moments)
-            if surveyed.failure:
-                yield beam.pvalue.TaggedOutput("failures", surveyed.failure)
-                counter(FAILED).inc()
-            counter(REUSED).inc(int(surveyed.reused))
-            counter(SURVEYED).inc()
+    def __call__(self, files: list[dict]) -> Iterator[_Surveyed]:
+        """Yield the outcome of each row of the work items."""
+        return self.executor.map(self._survey_or_failure, files)
 
     def _survey_or_failure(self, row: dict) -> _Surveyed:
         try:
@@ -200,6 +186,30 @@ class _Survey(beam.DoFn):
             tracked = pitch.log_f0_moments(file, store.spec.sample_rate_hz, channel=first.channel)
             surveyed.moments.append(((row["domain"], first.split, "pitch"), tracked))
         return surveyed
+
+
+class _Survey(beam.DoFn):
+    """Read the files of a batch: emit lines of the manifest and moments, or the reason of a failure."""
+
+    def __init__(self, job: PreprocessJob, isolated: bool, shared: Shared):
+        self.job, self.isolated, self.shared = job, isolated, shared
+
+    def setup(self):
+        self.survey = self.shared.acquire(lambda: isolation.start(_BatchSurveyor, self.job, isolated=self.isolated))
+
+    def process(self, batch):
+        files = batch["files"]
+        for row, surveyed in zip(files, self.survey(files), strict=True):
+            if isinstance(surveyed, isolation.Crash):
+                surveyed = _Surveyed(failure=source_files.failure_row(row["domain"], row["path"], surveyed))
+            yield from surveyed.sources
+            for keyed_moments in surveyed.moments:
+                yield beam.pvalue.TaggedOutput("moments", keyed_moments)
+            if surveyed.failure:
+                yield beam.pvalue.TaggedOutput("failures", surveyed.failure)
+                counter(FAILED).inc()
+            counter(REUSED).inc(int(surveyed.reused))
+            counter(SURVEYED).inc()
 
 
 class _WriteShard(beam.DoFn):

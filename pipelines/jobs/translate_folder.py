@@ -64,10 +64,11 @@ def translate(
     filesystem.create_output_folder("output_dir", output_dir)
     with filesystem.folder_lock("output_dir", output_dir):
         _refuse_foreign_files(plan, output_dir)
+        unfinished = rows.owned_domains(output_dir) is not None
         _begin(plan, batches, output_dir)
         progress, counters = Progress(f"translate to {options.target}", len(plan), "files"), JobCounters()
         with poll_progress(progress, lambda: counters.total(*translate_job.OUTCOMES)):
-            runner.run(job.build, parsed, counters=counters)
+            runner.run(job.build, parsed, counters=counters, isolated=unfinished)
         return _write_results(output_dir)
 
 
