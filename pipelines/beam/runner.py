@@ -8,7 +8,6 @@ import io
 import logging
 import os
 import re
-import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +33,6 @@ JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_
 TRUE_VALUES, FALSE_VALUES = ("true", "yes", "1"), ("", "false", "no", "0")
 DRY_RUNNERS = ("DataflowRunner",)
 WORKER_RETRIES = 2  # of a job whose worker processes ended
-CONNECT_TIMEOUT_S = 10.0  # timeout for connecting to a job service
 SYSTEM_ERRORS = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
 USER_ERROR = re.compile(rf"\b(?:UserError|{SYSTEM_ERRORS}): (.*?)(?: \[while running '|$)", re.MULTILINE)
 TYPE_AND_MESSAGE = re.compile(r"^[\w.]*(?:Error|Exception|Timeout)\b.*$", re.MULTILINE)
@@ -105,10 +103,10 @@ def is_dry_run(parsed: PipelineOptions) -> bool:
 def is_distributed(parsed: PipelineOptions) -> bool:
     """Whether workers may run on other machines, where local paths name other files or none."""
     loopback = str(parsed.get_all_options().get("environment_type")).upper() == "LOOPBACK"
-    return _runner_class(parsed) not in LOCAL_RUNNERS and not loopback
+    return runner_class(parsed) not in LOCAL_RUNNERS and not loopback
 
 
-def _runner_class(parsed: PipelineOptions) -> str:
+def runner_class(parsed: PipelineOptions) -> str:
     """Return the class name of the runner, without the module of a custom runner."""
     return (parsed.view_as(StandardOptions).runner or LOCAL_RUNNERS[0]).rpartition(".")[2]
 
@@ -168,9 +166,9 @@ def run(
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the errors that it logs are also raised here
     for attempt in range(1 + WORKER_RETRIES):
         runner = _local_runner(parsed, work_bytes) if is_local(parsed) else None  # None: the one that the options name
-        pipeline = _pipeline(runner, parsed)
+        pipeline = new_pipeline(runner, parsed)
         build(pipeline, isolated=isolated or attempt > 0)
-        if is_dry_run(parsed) and _runner_class(parsed) not in DRY_RUNNERS:
+        if is_dry_run(parsed) and runner_class(parsed) not in DRY_RUNNERS:
             return  # other runners ignore the option and would run
         workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
         try:
@@ -246,50 +244,23 @@ def _hidden_job_messages() -> Iterator[None]:
         root.removeFilter(is_shown)
 
 
-def check_options(parsed: PipelineOptions) -> None:
-    """Refuse options with which no job can start, before anything is written or deleted.
+def new_pipeline(runner, parsed: PipelineOptions) -> beam.Pipeline:
+    """Return an empty pipeline for a runner, or for that of the options if it is None.
 
     Raises:
-      UserError: there is no such runner, an option is missing, or a job server does not exist or does not answer.
+      UserError: the runner misses an option.
     """
-    if is_local(parsed):
-        return
-    _pipeline(None, parsed)
-    values, runner = parsed.get_all_options(), _runner_class(parsed)
-    if endpoint := values.get("job_endpoint"):
-        _check_job_service(endpoint)
-        return
-    if runner == "PortableRunner":
-        raise UserError("--runner=PortableRunner: wanted --job_endpoint=HOST:PORT of a job service")
-    option = JOB_SERVER_JARS.get(runner, "")
-    jar = values.get(option)
-    if jar and not filesystem.is_remote(jar) and not os.path.isfile(jar):
-        raise UserError(f"--{option}={jar}: no such file; wanted the job server's jar of Beam {beam.__version__}")
-
-
-def _pipeline(runner, parsed: PipelineOptions) -> beam.Pipeline:
     try:
         return beam.Pipeline(runner, parsed)
     except (ValueError, ImportError) as error:  # from the runner's own checks
-        raise UserError(f"Beam: {error}") from None
-
-
-def _check_job_service(endpoint: str) -> None:
-    """Refuse a job service that does not accept connections: Beam would wait for it for ever."""
-    host, _, port = endpoint.rpartition(":")
-    if not host or not port.isdecimal():
-        raise UserError(f"--job_endpoint={endpoint}; wanted HOST:PORT")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        raise UserError(f"--job_endpoint={endpoint}: no job service answers there: {error.strerror or error}") from None
+        raise UserError(f"Beam: {' '.join(str(error).split())}") from None
 
 
 def _remote_failure(parsed: PipelineOptions, error: Exception) -> str:
     """Return why a job on another runner failed, in one line: the last exception in the message."""
     lines = TYPE_AND_MESSAGE.findall(str(error)) or str(error).strip().splitlines() or [type(error).__name__]
     runner = parsed.view_as(StandardOptions).runner
-    option = JOB_SERVER_JARS.get(_runner_class(parsed))
+    option = JOB_SERVER_JARS.get(runner_class(parsed))
     if option and "job server jar" in lines[-1]:
         lines[-1] += f"; without a network, --{option}=PATH names the jar"
     reason = f"{type(error).__name__}: {lines[-1].strip()[:600]}"

@@ -48,6 +48,7 @@ class PreprocessJob:
       waveforms: whether records of speech also store the samples.
       pitch: whether the pitch of speech is measured for the statistics.
       cache_dir: folder in which features are kept for later jobs; empty for none.
+      token: of the job, from `rows.begin_job`.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class PreprocessJob:
     waveforms: bool = False
     pitch: bool = False
     cache_dir: str = ""
+    token: str = ""
 
     @property
     def store(self) -> FeatureStore:
@@ -83,7 +85,8 @@ class PreprocessJob:
         batches, whose files are read in threads.
         """
         worker = dataclasses.replace(self, domains=tuple(domain.without_files() for domain in self.domains))
-        work = rows.read_work(pipeline, self.data_dir, WORK_NAME, -(-self.file_count // BATCH_FILES))
+        batch_count = -(-self.file_count // BATCH_FILES)
+        work = rows.read_work(pipeline, self.data_dir, WORK_NAME, batch_count, token=self.token)
         survey = beam.ParDo(_Survey(worker, isolated, Shared())).with_outputs("moments", "failures", main="sources")
         surveyed = work | "Survey" >> survey
         example_shape = source_files.example_shape(self.spec, waveforms=self.waveforms)
@@ -106,7 +109,7 @@ class PreprocessJob:
             | beam.MapTuple(lambda of, m: {**dict(zip(MOMENT_KEYS, of, strict=True)), **m.to_json("<f8")}),
         }
         for name, outcome in outcomes.items():
-            rows.write_rows(outcome, self.data_dir, name, order=SORT_KEYS.get(name, ()))
+            rows.write_rows(outcome, self.data_dir, name, order=SORT_KEYS.get(name, ()), token=self.token)
 
 
 def _duplicates(digest: str, members: Iterable[tuple[str, str, str]]) -> Iterator[dict]:
@@ -233,6 +236,7 @@ class _WriteShard(beam.DoFn):
                         out.write(b"".join(encoded))
                         lengths.append((len(encoded), sum(map(len, encoded))))
                         written.append(dataclasses.replace(source, shard=shard))
+                rows.require_current(job.data_dir, job.token)  # a later job may have deleted the features
         except OSError as error:  # such as a full disk: the shard would be incomplete
             raise UserError(f"{path} cannot be written: {error}") from None
         yield from written

@@ -56,6 +56,7 @@ class TranslateJob:
       output_dir: output directory.
       batch_count: number of batches in the plan.
       reuse: whether results that are up to date are left as they are.
+      token: of the job, from `rows.begin_job`.
     """
 
     options: TranslationOptions
@@ -63,6 +64,7 @@ class TranslateJob:
     output_dir: str
     batch_count: int
     reuse: bool = True
+    token: str = ""
 
     def build(self, pipeline: beam.Pipeline, *, isolated: bool = False) -> None:
         """Add the transforms to a pipeline.
@@ -70,11 +72,11 @@ class TranslateJob:
         The batches are read from the work folder, where `rows.write_work` has written them. Each worker process loads
         the model once and translates the files of a batch in threads; if `isolated`, a child process of it does so.
         """
-        converted = rows.read_work(pipeline, self.output_dir, WORK_NAME, self.batch_count) | "Convert" >> beam.ParDo(
-            _Convert(self, isolated, Shared())
-        ).with_outputs("failures", main="translations")
+        work = rows.read_work(pipeline, self.output_dir, WORK_NAME, self.batch_count, token=self.token)
+        convert = beam.ParDo(_Convert(self, isolated, Shared()))
+        converted = work | "Convert" >> convert.with_outputs("failures", main="translations")
         for name, outcome in (("translations", converted.translations), ("failures", converted.failures)):
-            rows.write_rows(outcome, self.output_dir, name, order=SORT_KEYS)
+            rows.write_rows(outcome, self.output_dir, name, order=SORT_KEYS, token=self.token)
 
     def failure_row(self, row: dict, error: Exception) -> dict:
         """Return the line of `failures.jsonl` for a row of the plan."""
