@@ -1,11 +1,16 @@
 """Files that crash the process which reads them."""
 
+import dataclasses
+
 import pytest
-from preprocessing import contents, prepare, rows
+from preprocessing import contents, job, prepare, rows
 from testbed import poison, poisoned_environment, script, write_voices
 
+from models.errors import UserError
 from pipelines import isolation
 from pipelines.beam import rows as job_rows
+from pipelines.beam import runner
+from pipelines.jobs import dataset_writer, preprocess_job
 
 PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 DIED = "the worker process died while reading this file (signal 11)"
@@ -30,6 +35,23 @@ def test_a_file_that_crashes_the_process_fails_alone_after_an_unfinished_job(tmp
     ]
     assert len(rows(tmp_path / "out", "manifest.jsonl")) == 9
     assert "Warning" not in capfd.readouterr().err
+
+
+def test_a_job_that_another_one_replaced_writes_nothing(tmp_path):
+    write_voices(tmp_path, 2)
+    prepared = job(tmp_path / "out", low=tmp_path / "low")
+    job_rows.write_work(prepared.data_dir, preprocess_job.WORK_NAME, dataset_writer._work_rows(prepared))
+    earlier = dataclasses.replace(prepared, token=job_rows.begin_job(prepared.data_dir))
+    job_rows.clear(prepared.data_dir)
+    job_rows.write_work(prepared.data_dir, preprocess_job.WORK_NAME, dataset_writer._work_rows(prepared))
+    job_rows.begin_job(prepared.data_dir)
+    before = contents(prepared.data_dir)
+    with pytest.raises(UserError, match="another command writes there now"):
+        runner.run(earlier.build, runner.parse_options([]))
+    shard = preprocess_job._WriteShard(earlier)
+    with pytest.raises(UserError, match="another command writes there now"):
+        list(shard.process((("low", "train", 0, 1), [])))
+    assert contents(prepared.data_dir) == before
 
 
 @pytest.mark.slow
