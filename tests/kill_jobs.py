@@ -36,7 +36,9 @@ RATE_HZ = 8000
 ROOT = pathlib.Path(__file__).parents[1]
 USERS = {"notes.txt": b"mine", "incomplete/film.part": b"mine", "x.part-1": b"mine"}  # beside the results
 CABLE_S = 20.0
+STALLED = "stood still"
 TIMEOUT_S = 600.0  # of one run
+STALL_S = 120.0  # after which a disturbed run that does not end is killed
 QUIET = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
@@ -102,7 +104,11 @@ def disturb(arguments: list[str], after_s: float, disturbance: Callable) -> tupl
             process.wait(after_s)
         except subprocess.TimeoutExpired:
             disturbance(process)
-            code = process.wait(TIMEOUT_S)
+            try:
+                code = process.wait(STALL_S)
+            except subprocess.TimeoutExpired:
+                kill_group(process)
+                return process.wait(), STALLED
         printed.seek(0)
         return code, (printed.read().splitlines() or [""])[-1]
 
@@ -129,7 +135,7 @@ class Trial:
         write_users(self.whole)
         self.seconds = run(arguments(self.whole, None))
         self.expected = contents(self.whole)
-        self.runs = self.failures = self.again = 0
+        self.runs = self.failures = self.again = self.stalls = 0
 
     def disturb(self, disturbances: dict[str, Callable]) -> None:
         """Disturbs the job once, runs it again if it did not end well, and compares."""
@@ -144,6 +150,7 @@ class Trial:
             name, after_s = self.rng.choice(list(disturbances)), self.rng.uniform(0, self.seconds)
             code, message = disturb(arguments, after_s, disturbances[name])
             self.seconds = self.seconds if code is not None else after_s
+        self.stalls += message == STALLED
         before = versions(out, features)
         if code:
             run(arguments)
@@ -223,8 +230,8 @@ def main() -> int:
                     trial.disturb(disturbances)
                 done.append(trial)
         failures = sum(trial.failures for trial in done) + (contents(work / "in") != before)
-    runs, again = (sum(getattr(trial, name) for trial in done) for name in ("runs", "again"))
-    print(f"{runs} disturbed runs, {failures} failures, {again} files written again")
+    runs, again, stalls = (sum(getattr(trial, name) for trial in done) for name in ("runs", "again", "stalls"))
+    print(f"{runs} disturbed runs, {failures} failures, {again} files written again, {stalls} stood still")
     return min(failures, 1)
 
 

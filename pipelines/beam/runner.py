@@ -12,6 +12,8 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 
+import grpc
+
 from models.errors import UserError
 from pipelines import cli, config
 from pipelines.beam import filesystem, local_workers
@@ -21,7 +23,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients warn of Python versions that they will not support
     logging.disable(logging.WARNING)
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, TestOptions
+    from apache_beam.options.pipeline_options import (
+        DirectOptions,
+        PipelineOptions,
+        PortableOptions,
+        StandardOptions,
+        TestOptions,
+    )
     from apache_beam.portability.api import beam_provision_api_pb2
     from apache_beam.runners.portability.fn_api_runner import fn_runner
     from apache_beam.runners.portability.portable_runner import JobServiceHandle
@@ -32,6 +40,7 @@ LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "Swit
 JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
 TRUE_VALUES, FALSE_VALUES = ("true", "yes", "1"), ("", "false", "no", "0")
 DRY_RUNNERS = ("DataflowRunner",)
+BEAMS_TIMEOUT_S, JOB_TIMEOUT_S = 300, 365 * 86400  # defaults of --job_server_timeout, of Beam and here
 WORKER_RETRIES = 2  # of a job whose worker processes ended
 SYSTEM_ERRORS = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
 USER_ERROR = re.compile(rf"\b(?:UserError|{SYSTEM_ERRORS}): (.*?)(?: \[while running '|$)", re.MULTILINE)
@@ -164,6 +173,7 @@ def run(
       UserError: the job cannot be started, or it failed for a reason that the user can change.
     """
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the errors that it logs are also raised here
+    _allow_long_jobs(parsed.view_as(PortableOptions))
     for attempt in range(1 + WORKER_RETRIES):
         runner = _local_runner(parsed, work_bytes) if is_local(parsed) else None  # None: the one that the options name
         pipeline = new_pipeline(runner, parsed)
@@ -182,6 +192,12 @@ def run(
                 print("warning: a worker process was killed or crashed; the job goes on in new ones", file=sys.stderr)
                 continue
             _raise_reason(parsed, error, workers)
+
+
+def _allow_long_jobs(options: PortableOptions) -> None:
+    """Raise Beam's default timeout: on Beam's own job service, it limits the time of the whole job."""
+    if options.job_server_timeout == BEAMS_TIMEOUT_S:
+        options.job_server_timeout = JOB_TIMEOUT_S
 
 
 def _is_expected(error: Exception) -> bool:
@@ -258,12 +274,15 @@ def new_pipeline(runner, parsed: PipelineOptions) -> beam.Pipeline:
 
 def _remote_failure(parsed: PipelineOptions, error: Exception) -> str:
     """Return why a job on another runner failed, in one line: the last exception in the message."""
-    lines = TYPE_AND_MESSAGE.findall(str(error)) or str(error).strip().splitlines() or [type(error).__name__]
     runner = parsed.view_as(StandardOptions).runner
-    option = JOB_SERVER_JARS.get(runner_class(parsed))
-    if option and "job server jar" in lines[-1]:
-        lines[-1] += f"; without a network, --{option}=PATH names the jar"
-    reason = f"{type(error).__name__}: {lines[-1].strip()[:600]}"
     if local_workers.is_lost(error):
         reason = "a worker was killed, crashed, or is no longer reached"
+    elif isinstance(error, grpc.Call):  # of the connection to a job service
+        reason = f"{error.code().name}: {error.details()}"
+    else:
+        lines = TYPE_AND_MESSAGE.findall(str(error)) or str(error).strip().splitlines() or [type(error).__name__]
+        option = JOB_SERVER_JARS.get(runner_class(parsed))
+        if option and "job server jar" in lines[-1]:
+            lines[-1] += f"; without a network, --{option}=PATH names the jar"
+        reason = f"{type(error).__name__}: {lines[-1].strip()[:600]}"
     return f"the job on {runner} failed: {reason}; the same command goes on from what is done"

@@ -13,9 +13,9 @@ local_workers.GRACE_S = 3.0
 marker, deaths = sys.argv[1], int(sys.argv[2])
 
 def process(n):
-    done = len(os.listdir(marker))
+    done = sum(name.startswith("death") for name in os.listdir(marker))
     if n == 7 and done < deaths:
-        open(os.path.join(marker, str(done)), "w").close()
+        open(os.path.join(marker, f"death {done}"), "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
     open(os.path.join(marker, f"result {n}"), "w").close()
 
