@@ -234,6 +234,35 @@ def script(name: str, *arguments, cwd=ROOT, **environment) -> subprocess.Complet
     return script_process.run(name, [*map(str, arguments)], str(cwd), {**os.environ, **environment}, timeout_s=300)
 
 
+POISON = b"POISON"  # bytes of files that crash every process that reads them, in :func:`poisoned_environment`
+CRASHING_READER = f"""
+import os, signal
+from pipelines import stable_hash
+
+read = stable_hash.file_digest
+
+def crash_or_read(file):
+    if {POISON!r} in file.read():
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return read(file)
+
+stable_hash.file_digest = crash_or_read
+"""
+
+
+def poisoned_environment(folder) -> dict[str, str]:
+    """Environment variables of processes that crash when they read a whole file with the bytes `POISON`."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(CRASHING_READER)
+    return {"PYTHONPATH": os.pathsep.join([str(folder), ROOT])}
+
+
+def poison(path) -> None:
+    """Append the bytes `POISON` to a file."""
+    with open(path, "ab") as file:
+        file.write(POISON)
+
+
 @pytest.fixture
 def features_only(monkeypatch):
     """Exports without the front end and inversion around what takes features, which is the same for all."""

@@ -48,6 +48,10 @@ class Hosts:
         command = self.command(HEAD, sys.executable, "-m", f"pipelines.{name}", *arguments)
         return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
+    def set_cable(self, state: str) -> None:
+        """Pull the cable between the hosts (state "down") or plug it in ("up")."""
+        _ip("-n", HEAD, "link", "set", "cfcable0", state)
+
     @contextlib.contextmanager
     def service(self, host: str, module: str, *arguments: str) -> Iterator[subprocess.Popen]:
         """Run a server on a host while the block runs."""

@@ -11,10 +11,12 @@ import itertools
 import json
 import posixpath
 import re
+import secrets
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 
+from models.errors import UserError
 from pipelines import stable_hash
 from pipelines.beam import filesystem
 
@@ -22,7 +24,7 @@ WORK_FOLDER = ".crossfade-work"  # listings ignore this folder
 OWNED_FILE = "owned"  # in the work folder: marks the output folder as written by this program
 NUM_ROW_FILES = 8  # row files of each name
 ROWS_PER_FILE = 5000  # work items in one file
-FILE_NAME = re.compile(r"(?:\w+-\d{5}|owned)")
+FILE_NAME = re.compile(r"(?:\w+-\d{5}|owned|job-[0-9a-f]{8})")
 
 
 def work_folder(folder: str) -> str:
@@ -58,6 +60,35 @@ def clear(folder: str, *, keep_mark: bool = False) -> None:
     filesystem.delete_if_empty(work)
 
 
+def begin_job(folder: str) -> str:
+    """Mark a new job as the one that writes to a folder; return its token.
+
+    The mark of an earlier job is deleted by :func:`clear`. Workers of an earlier job may still run, for one on a job
+    service after its launcher was killed: they stop as soon as they miss their mark.
+    """
+    token = secrets.token_hex(4)
+    filesystem.write_text(_job_mark(folder, token), "")
+    return token
+
+
+def require_current(folder: str, token: str) -> None:
+    """Check that no later job writes to a folder.
+
+    Args:
+      folder: output folder.
+      token: of the job, from :func:`begin_job`; empty for a job without a mark.
+
+    Raises:
+      UserError: the mark of the job is gone.
+    """
+    if token and not filesystem.exists(_job_mark(folder, token)):
+        raise UserError(f"{folder}: another command writes there now")
+
+
+def _job_mark(folder: str, token: str) -> str:
+    return posixpath.join(work_folder(folder), f"job-{token}")
+
+
 def write_work(folder: str, name: str, rows: Iterable[dict]) -> None:
     """Write the work items of a job for :func:`read_work`."""
     for number, chunk in enumerate(_chunks(rows, ROWS_PER_FILE)):
@@ -71,7 +102,7 @@ def _chunks(rows: Iterable[dict], size: int) -> Iterator[list[dict]]:
         yield chunk
 
 
-def read_work(pipeline: beam.Pipeline, folder: str, name: str, count: int) -> beam.PCollection:
+def read_work(pipeline: beam.Pipeline, folder: str, name: str, count: int, *, token: str = "") -> beam.PCollection:
     """Add the transforms that read the work items, distributed over the workers.
 
     Args:
@@ -79,11 +110,17 @@ def read_work(pipeline: beam.Pipeline, folder: str, name: str, count: int) -> be
       folder: output folder.
       name: name of the work items.
       count: number of work items.
+      token: of the job; as soon as it is not current, workers stop before the next item.
     """
     numbers = range(-(-count // ROWS_PER_FILE))
     paths = [posixpath.join(work_folder(folder), f"{name}-{number:05d}") for number in numbers]
     work = pipeline | f"{name} files" >> beam.Create(paths) | f"{name} rows" >> beam.FlatMap(_read_lines)
-    return work | "Spread" >> beam.Reshuffle()
+    return work | "Spread" >> beam.Reshuffle() | "Current" >> beam.Map(_require_current, folder, token)
+
+
+def _require_current(item: dict, folder: str, token: str) -> dict:
+    require_current(folder, token)
+    return item
 
 
 def _read_lines(path: str) -> Iterator[dict]:
@@ -91,7 +128,9 @@ def _read_lines(path: str) -> Iterator[dict]:
         yield from map(json.loads, file)
 
 
-def write_rows(collection: beam.PCollection, folder: str, name: str, *, order: tuple[str, ...] = ()) -> None:
+def write_rows(
+    collection: beam.PCollection, folder: str, name: str, *, order: tuple[str, ...] = (), token: str = ""
+) -> None:
     """Add the transforms that write the rows of a collection, for :func:`read_rows`.
 
     Args:
@@ -99,22 +138,23 @@ def write_rows(collection: beam.PCollection, folder: str, name: str, *, order: t
       folder: output folder.
       name: name of the rows.
       order: keys by whose values the rows are sorted.
+      token: of the job; if it is not current, nothing is written.
     """
-    prefix = posixpath.join(work_folder(folder), name)
     texts = collection | f"{name} as JSON" >> beam.Map(lambda row: (_sort_key(row, order), json.dumps(row)))
     keyed = texts | f"{name} keys" >> beam.WithKeys(
         lambda pair: int(NUM_ROW_FILES * stable_hash.stable_fraction(pair[1]))
     )
-    _ = keyed | f"{name} groups" >> beam.GroupByKey() | f"{name} out" >> beam.Map(_write_lines, prefix)
+    _ = keyed | f"{name} groups" >> beam.GroupByKey() | f"{name} out" >> beam.Map(_write_lines, folder, name, token)
 
 
 def _sort_key(row: dict, order: tuple[str, ...]) -> list[str]:
     return [str(row[key]) for key in order]
 
 
-def _write_lines(element: tuple[int, Iterable[tuple[list[str], str]]], prefix: str) -> None:
+def _write_lines(element: tuple[int, Iterable[tuple[list[str], str]]], folder: str, name: str, token: str) -> None:
     number, pairs = element
-    with filesystem.new_file(f"{prefix}-{number:05d}") as file:
+    require_current(folder, token)
+    with filesystem.new_file(posixpath.join(work_folder(folder), f"{name}-{number:05d}")) as file:
         file.writelines(f"{line}\n".encode() for _, line in sorted(pairs))
 
 

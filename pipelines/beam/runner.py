@@ -8,10 +8,11 @@ import io
 import logging
 import os
 import re
-import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+
+import grpc
 
 from models.errors import UserError
 from pipelines import cli, config
@@ -22,7 +23,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients warn of Python versions that they will not support
     logging.disable(logging.WARNING)
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, TestOptions
+    from apache_beam.options.pipeline_options import (
+        DirectOptions,
+        PipelineOptions,
+        PortableOptions,
+        StandardOptions,
+        TestOptions,
+    )
     from apache_beam.portability.api import beam_provision_api_pb2
     from apache_beam.runners.portability.fn_api_runner import fn_runner
     from apache_beam.runners.portability.portable_runner import JobServiceHandle
@@ -33,8 +40,8 @@ LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "Swit
 JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
 TRUE_VALUES, FALSE_VALUES = ("true", "yes", "1"), ("", "false", "no", "0")
 DRY_RUNNERS = ("DataflowRunner",)
-WORKER_RETRIES = 2  # of a local job whose worker processes ended
-CONNECT_TIMEOUT_S = 10.0  # timeout for connecting to a job service
+BEAMS_TIMEOUT_S, JOB_TIMEOUT_S = 300, 365 * 86400  # defaults of --job_server_timeout, of Beam and here
+WORKER_RETRIES = 2  # of a job whose worker processes ended
 SYSTEM_ERRORS = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
 USER_ERROR = re.compile(rf"\b(?:UserError|{SYSTEM_ERRORS}): (.*?)(?: \[while running '|$)", re.MULTILINE)
 TYPE_AND_MESSAGE = re.compile(r"^[\w.]*(?:Error|Exception|Timeout)\b.*$", re.MULTILINE)
@@ -105,10 +112,10 @@ def is_dry_run(parsed: PipelineOptions) -> bool:
 def is_distributed(parsed: PipelineOptions) -> bool:
     """Whether workers may run on other machines, where local paths name other files or none."""
     loopback = str(parsed.get_all_options().get("environment_type")).upper() == "LOOPBACK"
-    return _runner_class(parsed) not in LOCAL_RUNNERS and not loopback
+    return runner_class(parsed) not in LOCAL_RUNNERS and not loopback
 
 
-def _runner_class(parsed: PipelineOptions) -> str:
+def runner_class(parsed: PipelineOptions) -> str:
     """Return the class name of the runner, without the module of a custom runner."""
     return (parsed.view_as(StandardOptions).runner or LOCAL_RUNNERS[0]).rpartition(".")[2]
 
@@ -143,29 +150,35 @@ def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bo
 
 
 def run(
-    build: Callable[[beam.Pipeline], None],
+    build: Callable[..., None],
     parsed: PipelineOptions,
     *,
     work_bytes: int = 0,
     counters: JobCounters | None = None,
+    isolated: bool = False,
 ) -> None:
     """Run a job on the runner of the options, or on this machine if they name none.
 
+    If a worker process is killed or crashes, the job starts again, with `isolated`, and goes on from what is done.
+
     Args:
-      build: applies the transforms to a pipeline.
+      build: applies the transforms to a pipeline, its argument; the keyword argument `isolated` is whether workers read
+        files in child processes, so that a file that crashes the process fails alone.
       parsed: Beam's options, from :func:`options`.
       work_bytes: total size of the input files; from `PROCESSES_FROM_BYTES` on, a local job uses one process per core.
       counters: receives the counters of the job, while it runs if the runner reports them, and at its end.
+      isolated: whether workers read files in child processes from the beginning, as after an unfinished job.
 
     Raises:
       UserError: the job cannot be started, or it failed for a reason that the user can change.
     """
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the errors that it logs are also raised here
+    _allow_long_jobs(parsed.view_as(PortableOptions))
     for attempt in range(1 + WORKER_RETRIES):
         runner = _local_runner(parsed, work_bytes) if is_local(parsed) else None  # None: the one that the options name
-        pipeline = _pipeline(runner, parsed)
-        build(pipeline)
-        if is_dry_run(parsed) and _runner_class(parsed) not in DRY_RUNNERS:
+        pipeline = new_pipeline(runner, parsed)
+        build(pipeline, isolated=isolated or attempt > 0)
+        if is_dry_run(parsed) and runner_class(parsed) not in DRY_RUNNERS:
             return  # other runners ignore the option and would run
         workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
         try:
@@ -175,10 +188,16 @@ def run(
                 cli.run_interruptible(lambda p=pipeline: _execute(p, counters or JobCounters()), failure=failure)
             return
         except Exception as error:
-            if workers and local_workers.is_lost(error) and attempt < WORKER_RETRIES:
+            if local_workers.is_lost(error) and attempt < WORKER_RETRIES:
                 print("warning: a worker process was killed or crashed; the job goes on in new ones", file=sys.stderr)
                 continue
             _raise_reason(parsed, error, workers)
+
+
+def _allow_long_jobs(options: PortableOptions) -> None:
+    """Raise Beam's default timeout: on Beam's own job service, it limits the time of the whole job."""
+    if options.job_server_timeout == BEAMS_TIMEOUT_S:
+        options.job_server_timeout = JOB_TIMEOUT_S
 
 
 def _is_expected(error: Exception) -> bool:
@@ -241,53 +260,29 @@ def _hidden_job_messages() -> Iterator[None]:
         root.removeFilter(is_shown)
 
 
-def check_options(parsed: PipelineOptions) -> None:
-    """Refuse options with which no job can start, before anything is written or deleted.
+def new_pipeline(runner, parsed: PipelineOptions) -> beam.Pipeline:
+    """Return an empty pipeline for a runner, or for that of the options if it is None.
 
     Raises:
-      UserError: there is no such runner, an option is missing, or a job server does not exist or does not answer.
+      UserError: the runner misses an option.
     """
-    if is_local(parsed):
-        return
-    _pipeline(None, parsed)
-    values, runner = parsed.get_all_options(), _runner_class(parsed)
-    if endpoint := values.get("job_endpoint"):
-        _check_job_service(endpoint)
-        return
-    if runner == "PortableRunner":
-        raise UserError("--runner=PortableRunner: wanted --job_endpoint=HOST:PORT of a job service")
-    option = JOB_SERVER_JARS.get(runner, "")
-    jar = values.get(option)
-    if jar and not filesystem.is_remote(jar) and not os.path.isfile(jar):
-        raise UserError(f"--{option}={jar}: no such file; wanted the job server's jar of Beam {beam.__version__}")
-
-
-def _pipeline(runner, parsed: PipelineOptions) -> beam.Pipeline:
     try:
         return beam.Pipeline(runner, parsed)
     except (ValueError, ImportError) as error:  # from the runner's own checks
-        raise UserError(f"Beam: {error}") from None
-
-
-def _check_job_service(endpoint: str) -> None:
-    """Refuse a job service that does not accept connections: Beam would wait for it for ever."""
-    host, _, port = endpoint.rpartition(":")
-    if not host or not port.isdecimal():
-        raise UserError(f"--job_endpoint={endpoint}; wanted HOST:PORT")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        raise UserError(f"--job_endpoint={endpoint}: no job service answers there: {error.strerror or error}") from None
+        raise UserError(f"Beam: {' '.join(str(error).split())}") from None
 
 
 def _remote_failure(parsed: PipelineOptions, error: Exception) -> str:
     """Return why a job on another runner failed, in one line: the last exception in the message."""
-    lines = TYPE_AND_MESSAGE.findall(str(error)) or str(error).strip().splitlines() or [type(error).__name__]
     runner = parsed.view_as(StandardOptions).runner
-    option = JOB_SERVER_JARS.get(_runner_class(parsed))
-    if option and "job server jar" in lines[-1]:
-        lines[-1] += f"; without a network, --{option}=PATH names the jar"
-    reason = f"{type(error).__name__}: {lines[-1].strip()[:600]}"
     if local_workers.is_lost(error):
         reason = "a worker was killed, crashed, or is no longer reached"
+    elif isinstance(error, grpc.Call):  # of the connection to a job service
+        reason = f"{error.code().name}: {error.details()}"
+    else:
+        lines = TYPE_AND_MESSAGE.findall(str(error)) or str(error).strip().splitlines() or [type(error).__name__]
+        option = JOB_SERVER_JARS.get(runner_class(parsed))
+        if option and "job server jar" in lines[-1]:
+            lines[-1] += f"; without a network, --{option}=PATH names the jar"
+        reason = f"{type(error).__name__}: {lines[-1].strip()[:600]}"
     return f"the job on {runner} failed: {reason}; the same command goes on from what is done"

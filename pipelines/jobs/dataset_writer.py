@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import functools
 import itertools
 import json
@@ -14,7 +15,7 @@ from models.errors import UserError
 from models.features import stats
 from models.features.spec import Spec
 from pipelines import cli, config
-from pipelines.beam import filesystem, runner
+from pipelines.beam import filesystem, runner, runner_checks
 from pipelines.beam import rows as job_rows
 from pipelines.beam.job_counters import JobCounters
 from pipelines.data import tfrecord, work_rows
@@ -39,7 +40,7 @@ def check_output(data_dir: str, parsed) -> None:
     """
     cli.require_folder("data_dir", data_dir)
     if not runner.is_dry_run(parsed):
-        runner.check_options(parsed)
+        runner_checks.check_options(parsed)
         _list_dataset_files(data_dir, _written_domains(data_dir))
 
 
@@ -62,24 +63,26 @@ def write_dataset(job: PreprocessJob, parsed) -> dict | None:
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
         return None
-    runner.check_options(parsed)
+    runner_checks.check_options(parsed)
     filesystem.create_output_folder("data_dir", job.data_dir)
     if job.cache_dir:
         filesystem.create_output_folder("cache_dir", job.cache_dir)
     with filesystem.folder_lock("data_dir", job.data_dir):
+        unfinished = job_rows.owned_domains(job.data_dir) is not None
         begin_dataset(job)
-        reused = _run_job(job, parsed)
+        job = dataclasses.replace(job, token=job_rows.begin_job(job.data_dir))
+        reused = _run_job(job, parsed, isolated=unfinished)
         return finish_dataset(job) | {"reused": reused}
 
 
-def _run_job(job: PreprocessJob, parsed) -> int:
+def _run_job(job: PreprocessJob, parsed, *, isolated: bool) -> int:
     """Run the job; return the number of files whose features were there, 0 if the runner does not report it."""
     job_rows.write_work(job.data_dir, WORK_NAME, _work_rows(job))
     local = runner.is_local(parsed)
     work_bytes = sum(entry.size for domain in job.domains for entry in domain.files) if local else 0
     progress, counters = Progress(f"preprocess {job.kind}", 2 * job.file_count, "file passes"), JobCounters()
     with poll_progress(progress, lambda: counters.total(*PASSES)):
-        runner.run(job.build, parsed, work_bytes=work_bytes, counters=counters)
+        runner.run(job.build, parsed, work_bytes=work_bytes, counters=counters, isolated=isolated)
     return counters.total(REUSED) or 0
 
 
@@ -211,6 +214,7 @@ def finish_dataset(job: PreprocessJob) -> dict:
     _write_lines(job, INFO_FILE, [json.dumps(tfrecord.dataset_info_json(sizes), indent=1)])
     if not job.cache_dir:
         job.store.delete_all()
+    filesystem.delete_partial_files(job.data_dir)  # of workers that died
     job_rows.clear(job.data_dir)
     splits = {name: {split: counts.by_split[name, split] for split in SPLITS} for name in names}
     examples = sum(row["examples"] for row in shards)

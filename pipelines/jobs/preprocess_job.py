@@ -6,6 +6,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import posixpath
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import apache_beam as beam
@@ -16,7 +17,7 @@ from models.features import pitch, stats
 from models.features.audio import AudioSpec
 from models.features.conditioning import Conditioning
 from models.features.image import ImageSpec
-from pipelines import parallel, stable_hash
+from pipelines import isolation, parallel, stable_hash
 from pipelines.beam import blas, filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import feature_extraction, source_files, tfrecord
@@ -61,6 +62,7 @@ class PreprocessJob:
       cache_dir: folder in which features are kept for later jobs; empty for none.
       conditioning: how recordings are trimmed, cut and selected.
       drop_duplicates: whether only one of the files of a domain that have the same bytes is kept.
+      token: of the job, from `rows.begin_job`.
     """
 
     kind: str
@@ -76,6 +78,7 @@ class PreprocessJob:
     cache_dir: str = ""
     conditioning: Conditioning = Conditioning()
     drop_duplicates: bool = False
+    token: str = ""
 
     @property
     def store(self) -> FeatureStore:
@@ -93,21 +96,24 @@ class PreprocessJob:
         """Number of files of all domains."""
         return sum(len(domain.files) for domain in self.domains)
 
-    def build(self, pipeline: beam.Pipeline) -> None:
+    def build(self, pipeline: beam.Pipeline, *, isolated: bool = False) -> None:
         """Add the transforms to a pipeline.
 
         The first pass (survey) opens every file once, hashes it, and decodes it if the store does not hold its
-        features. An outlier detector and pitch tracking decode it again. The second pass (shards) reads the features.
+        features. An outlier detector and pitch tracking decode it again. If `isolated`, a child process of each worker
+        process does so. The second pass (shards) reads the features.
         The list of files, with their splits, is read from the work folder, where `rows.write_work` has written it in
         batches, whose files are read in threads.
         """
         worker = dataclasses.replace(self, domains=tuple(domain.without_files() for domain in self.domains))
-        work = rows.read_work(pipeline, self.data_dir, WORK_NAME, -(-self.file_count // BATCH_FILES))
+        batch_count = -(-self.file_count // BATCH_FILES)
+        work = rows.read_work(pipeline, self.data_dir, WORK_NAME, batch_count, token=self.token)
         duplicates = []
         if self.drop_duplicates:
             work, others = same_bytes.drop_duplicates(work, BATCH_FILES)
             duplicates.append(others | "Count" >> beam.Map(_count_excluded))
-        survey = beam.ParDo(_Survey(worker, Shared())).with_outputs("moments", "failures", "excluded", main="sources")
+        survey = beam.ParDo(_Survey(worker, isolated, Shared()))
+        survey = survey.with_outputs("moments", "failures", "excluded", main="sources")
         surveyed = work | "Survey" >> survey
         example_shape = source_files.example_shape(self.spec, waveforms=self.waveforms)
         sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), len(s.active))) | beam.CombinePerKey(sum)
@@ -129,7 +135,7 @@ class PreprocessJob:
             | beam.MapTuple(lambda of, m: {**dict(zip(MOMENT_KEYS, of, strict=True)), **m.to_json("<f8")}),
         }
         for name, outcome in outcomes.items():
-            rows.write_rows(outcome, self.data_dir, name, order=SORT_KEYS.get(name, ()))
+            rows.write_rows(outcome, self.data_dir, name, order=SORT_KEYS.get(name, ()), token=self.token)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -157,40 +163,21 @@ def _count_excluded(row: dict) -> dict:
     return row
 
 
-class _Survey(beam.DoFn):
-    """Read the files of a batch in threads: emit lines of the manifest and moments, or the reason of a failure."""
+class _BatchSurveyor:
+    """Reads the files of batches in threads."""
 
-    def __init__(self, job: PreprocessJob, shared: Shared):
-        self.job, self.shared = job, shared
-
-    def setup(self):
+    def __init__(self, job: PreprocessJob):
         blas.use_one_thread()
-        self.executor = concurrent.futures.ThreadPoolExecutor(parallel.core_count())
+        self.job, self.executor = job, concurrent.futures.ThreadPoolExecutor(parallel.core_count())
         self.detector = None
-        if run_dir := self.job.reject:
+        if run_dir := job.reject:
             from pipelines.inference import exported_model, outlier_detector
 
-            self.detector = self.shared.acquire(
-                lambda: outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
-            )
+            self.detector = outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
 
-    def teardown(self):
-        self.executor.shutdown()
-
-    def process(self, batch):
-        for surveyed in self.executor.map(self._survey_or_failure, batch["files"]):
-            yield from surveyed.sources
-            for keyed_moments in surveyed.moments:
-                yield beam.pvalue.TaggedOutput("moments", keyed_moments)
-            for row in surveyed.excluded:
-                yield beam.pvalue.TaggedOutput("excluded", row)
-            if surveyed.failure:
-                yield beam.pvalue.TaggedOutput("failures", surveyed.failure)
-                counter(FAILED).inc()
-            elif not surveyed.sources:
-                counter(EXCLUDED).inc()
-            counter(REUSED).inc(int(surveyed.reused))
-            counter(SURVEYED).inc()
+    def __call__(self, files: list[dict]) -> Iterator[_Surveyed]:
+        """Yield the outcome of each row of the work items."""
+        return self.executor.map(self._survey_or_failure, files)
 
     def _survey_or_failure(self, row: dict) -> _Surveyed:
         try:
@@ -227,6 +214,34 @@ class _Survey(beam.DoFn):
         return surveyed
 
 
+class _Survey(beam.DoFn):
+    """Read the files of a batch: emit lines of the manifest and moments, or the reason of a failure."""
+
+    def __init__(self, job: PreprocessJob, isolated: bool, shared: Shared):
+        self.job, self.isolated, self.shared = job, isolated, shared
+
+    def setup(self):
+        self.survey = self.shared.acquire(lambda: isolation.start(_BatchSurveyor, self.job, isolated=self.isolated))
+
+    def process(self, batch):
+        files = batch["files"]
+        for row, surveyed in zip(files, self.survey(files), strict=True):
+            if isinstance(surveyed, isolation.Crash):
+                surveyed = _Surveyed(failure=source_files.failure_row(row["domain"], row["path"], surveyed))
+            yield from surveyed.sources
+            for keyed_moments in surveyed.moments:
+                yield beam.pvalue.TaggedOutput("moments", keyed_moments)
+            for excluded in surveyed.excluded:
+                yield beam.pvalue.TaggedOutput("excluded", excluded)
+            if surveyed.failure:
+                yield beam.pvalue.TaggedOutput("failures", surveyed.failure)
+                counter(FAILED).inc()
+            elif not surveyed.sources:
+                counter(EXCLUDED).inc()
+            counter(REUSED).inc(int(surveyed.reused))
+            counter(SURVEYED).inc()
+
+
 class _WriteShard(beam.DoFn):
     """Read the features of the files of a shard, in the order of their ids, and write the shard."""
 
@@ -248,6 +263,7 @@ class _WriteShard(beam.DoFn):
                         out.write(b"".join(encoded))
                         lengths.append((len(encoded), sum(map(len, encoded))))
                         written.append(dataclasses.replace(source, shard=shard))
+                rows.require_current(job.data_dir, job.token)  # a later job may have deleted the features
         except OSError as error:  # such as a full disk: the shard would be incomplete
             raise UserError(f"{path} cannot be written: {error}") from None
         yield from written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import posixpath
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from models.errors import UserError
 from pipelines import path_patterns
-from pipelines.beam import filesystem, rows, runner
+from pipelines.beam import filesystem, rows, runner, runner_checks
 from pipelines.beam.job_counters import JobCounters
 from pipelines.data import file_kinds, file_listing, ignored_files, tfrecord
 from pipelines.data.ignored_files import TRANSLATIONS
@@ -60,14 +61,16 @@ def translate(
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
         return None
-    runner.check_options(parsed)
+    runner_checks.check_options(parsed)
     filesystem.create_output_folder("output_dir", output_dir)
     with filesystem.folder_lock("output_dir", output_dir):
         _refuse_foreign_files(plan, output_dir)
-        _begin(plan, batches, output_dir)
+        unfinished = rows.owned_domains(output_dir) is not None
+        job = dataclasses.replace(job, token=_begin(plan, batches, output_dir))
         progress, counters = Progress(f"translate to {options.target}", len(plan), "files"), JobCounters()
         with poll_progress(progress, lambda: counters.total(*translate_job.OUTCOMES)):
-            runner.run(job.build, parsed, counters=counters)
+            runner.run(job.build, parsed, counters=counters, isolated=unfinished)
+        _delete_partial_files(plan, output_dir)  # of workers that died
         return _write_results(output_dir)
 
 
@@ -79,12 +82,17 @@ def _plan(pattern: str, translator: FileTranslator, output_dir: str) -> tuple[li
     return plan, list(translate_job.make_batches(plan, {entry.path: entry.size for entry in listing.files}))
 
 
-def _begin(plan: Iterable[dict], batches: Iterable[dict], output_dir: str) -> None:
-    """Mark the folder as ours, delete what an interrupted job left, and write the work."""
+def _begin(plan: Iterable[dict], batches: Iterable[dict], output_dir: str) -> str:
+    """Mark the folder as ours, delete what an interrupted job left, and write the work; return the job's token."""
     rows.mark_owned(output_dir, [])
     rows.clear(output_dir, keep_mark=True)
-    filesystem.delete_partial_files(output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row))
+    _delete_partial_files(plan, output_dir)
     rows.write_work(output_dir, translate_job.WORK_NAME, batches)
+    return rows.begin_job(output_dir)
+
+
+def _delete_partial_files(plan: Iterable[dict], output_dir: str) -> None:
+    filesystem.delete_partial_files(output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row))
 
 
 def _worker_paths(options: TranslationOptions, pattern: str, output_dir: str) -> dict[str, str]:

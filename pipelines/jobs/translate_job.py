@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
+from pipelines import isolation
 from pipelines.beam import filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import source_files
@@ -55,6 +56,7 @@ class TranslateJob:
       output_dir: output directory.
       batch_count: number of batches in the plan.
       reuse: whether results that are up to date are left as they are.
+      token: of the job, from `rows.begin_job`.
     """
 
     options: TranslationOptions
@@ -62,37 +64,41 @@ class TranslateJob:
     output_dir: str
     batch_count: int
     reuse: bool = True
+    token: str = ""
 
-    def build(self, pipeline: beam.Pipeline) -> None:
+    def build(self, pipeline: beam.Pipeline, *, isolated: bool = False) -> None:
         """Add the transforms to a pipeline.
 
         The batches are read from the work folder, where `rows.write_work` has written them. Each worker process loads
-        the model once and translates the files of a batch in threads.
+        the model once and translates the files of a batch in threads; if `isolated`, a child process of it does so.
         """
-        converted = rows.read_work(pipeline, self.output_dir, WORK_NAME, self.batch_count) | "Convert" >> beam.ParDo(
-            _Convert(self, Shared())
-        ).with_outputs("failures", main="translations")
+        work = rows.read_work(pipeline, self.output_dir, WORK_NAME, self.batch_count, token=self.token)
+        convert = beam.ParDo(_Convert(self, isolated, Shared()))
+        converted = work | "Convert" >> convert.with_outputs("failures", main="translations")
         for name, outcome in (("translations", converted.translations), ("failures", converted.failures)):
-            rows.write_rows(outcome, self.output_dir, name, order=SORT_KEYS)
+            rows.write_rows(outcome, self.output_dir, name, order=SORT_KEYS, token=self.token)
+
+    def failure_row(self, row: dict, error: Exception) -> dict:
+        """Return the line of `failures.jsonl` for a row of the plan."""
+        return source_files.failure_row(self.source, row["path"], error)
 
 
-class _Convert(beam.DoFn):
-    """Translate batches of files; all threads of a process share one model."""
+class _BatchTranslator:
+    """Translates the files of batches."""
 
-    def __init__(self, job: TranslateJob, shared: Shared):
-        self.job, self.shared = job, shared
-
-    def setup(self):
+    def __init__(self, job: TranslateJob):
         from pipelines.inference.file_translator import FileTranslator
 
-        self.translator = self.shared.acquire(lambda: FileTranslator(self.job.options))
+        self.job, self.translator = job, FileTranslator(job.options)
 
-    def process(self, batch):
+    def __call__(self, files: list[dict]) -> list[tuple[str, dict]]:
+        """Return for each row of the plan its outcome, which is the name of a counter, and the row of its result."""
         from pipelines.inference.file_translator import Item
 
+        outcomes: dict[int, tuple[str, dict]] = {}
+        items: dict[int, Item] = {}
         with contextlib.ExitStack() as stack:
-            items, ready = [], []
-            for row in batch["files"]:
+            for n, row in enumerate(files):
                 try:
                     if "reason" in row:
                         raise OSError(row["reason"])
@@ -100,18 +106,18 @@ class _Convert(beam.DoFn):
                     target = posixpath.join(self.job.output_dir, row["output"])
                     entries = self._reused(target, source)
                 except Exception as error:  # file systems raise errors of many types
-                    yield self._failure(row, error)
+                    outcomes[n] = FAILED, self.job.failure_row(row, error)
                     continue
-                if entries is not None:
-                    yield self._success(row, entries, REUSED)
-                    continue
-                items.append(Item(source, functools.partial(filesystem.new_file, target)))
-                ready.append(row)
-            for row, outcome in zip(ready, self.translator.translate_files(items), strict=True):
-                if isinstance(outcome, Exception):
-                    yield self._failure(row, outcome)
+                if entries is None:
+                    items[n] = Item(source, functools.partial(filesystem.new_file, target))
                 else:
-                    yield self._success(row, outcome, TRANSLATED)
+                    outcomes[n] = REUSED, self._result_row(row, {**entries, REUSED_KEY: True})
+            for n, entries in zip(items, self.translator.translate_files(list(items.values())), strict=True):
+                if isinstance(entries, Exception):
+                    outcomes[n] = FAILED, self.job.failure_row(files[n], entries)
+                else:
+                    outcomes[n] = TRANSLATED, self._result_row(files[n], entries)
+        return [outcomes[n] for n in range(len(files))]
 
     def _reused(self, target: str, source: BinaryIO) -> dict | None:
         """Entries for `translations.jsonl` of an earlier result that is up to date; None if there is none."""
@@ -120,11 +126,25 @@ class _Convert(beam.DoFn):
         with filesystem.open_file(target) as result:
             return self.translator.reusable(result, source)
 
-    def _success(self, row: dict, entries: dict, outcome: str) -> dict:
-        counter(outcome).inc()
-        reused = {REUSED_KEY: True} if outcome == REUSED else {}
-        return {**row, "source": self.job.source, "target": self.job.options.target, **entries, **reused}
+    def _result_row(self, row: dict, entries: dict) -> dict:
+        return {**row, "source": self.job.source, "target": self.job.options.target, **entries}
 
-    def _failure(self, row: dict, error: Exception):
-        counter(FAILED).inc()
-        return beam.pvalue.TaggedOutput("failures", source_files.failure_row(self.job.source, row["path"], error))
+
+class _Convert(beam.DoFn):
+    """Translate batches of files; all threads of a process share one model."""
+
+    def __init__(self, job: TranslateJob, isolated: bool, shared: Shared):
+        self.job, self.isolated, self.shared = job, isolated, shared
+
+    def setup(self):
+        self.translate = self.shared.acquire(
+            lambda: isolation.start(_BatchTranslator, self.job, isolated=self.isolated)
+        )
+
+    def process(self, batch):
+        files = batch["files"]
+        for row, outcome in zip(files, self.translate(files), strict=True):
+            crashed = isinstance(outcome, isolation.Crash)
+            name, result = (FAILED, self.job.failure_row(row, outcome)) if crashed else outcome
+            counter(name).inc()
+            yield beam.pvalue.TaggedOutput("failures", result) if name == FAILED else result

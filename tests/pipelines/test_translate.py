@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from testbed import DATAFLOW, VOICES_HZ, laws, voice
+from testbed import DATAFLOW, VOICES_HZ, laws, poison, poisoned_environment, voice, write_pictures
 
 from models.features import audio, f0_tracking, inversion, recording, stats
 from pipelines import config
@@ -438,3 +438,17 @@ def test_local_paths_are_refused_where_workers_run_elsewhere(speech_run, speech_
     with pytest.raises(ValueError, match="--run_dir=.*--input=.*--output_dir=.*vocoder:RUN=v: local"):
         translate(speech_run, speech_folder, tmp_path / "out", inverter="vocoder:v", beam_arguments=beam)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_file_that_crashes_the_process_fails_alone_after_an_unfinished_job(picture_run, tmp_path, monkeypatch):
+    write_pictures(tmp_path, 4)
+    poison(tmp_path / "plain" / "picture_02.png")
+    for name, value in poisoned_environment(tmp_path / "site").items():
+        monkeypatch.setenv(name, value)
+    rows.mark_owned(str(tmp_path / "out"), [])  # as a job leaves it that was killed
+    done = translate(picture_run, tmp_path / "plain", tmp_path / "out", "tinted")
+    assert (done["translations"], done["failures"]) == (3, 1)
+    (failure,) = lines(tmp_path / "out" / FAILURES)
+    assert failure["path"].endswith("picture_02.png")
+    assert failure["reason"] == "the worker process died while reading this file (signal 11)"

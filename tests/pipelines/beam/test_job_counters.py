@@ -34,7 +34,8 @@ class _Count(beam.DoFn):
 
 
 def _build(seconds):
-    def build(pipeline):
+    def build(pipeline, *, isolated):
+        assert not isolated
         spread = pipeline | beam.Create(range(ELEMENTS)) | beam.Reshuffle()
         counted = spread | "First" >> beam.ParDo(_Count(seconds)) | beam.GroupByKey()
         _ = counted | beam.Map(lambda pair: pair[0]) | "Second" >> beam.ParDo(_Count(seconds))

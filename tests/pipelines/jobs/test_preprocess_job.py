@@ -1,0 +1,73 @@
+"""Files that crash the process which reads them."""
+
+import dataclasses
+
+import pytest
+from preprocessing import contents, job, prepare, rows
+from testbed import poison, poisoned_environment, script, write_voices
+
+from models.errors import UserError
+from pipelines import isolation
+from pipelines.beam import rows as job_rows
+from pipelines.beam import runner
+from pipelines.jobs import dataset_writer, preprocess_job
+
+PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+DIED = "the worker process died while reading this file (signal 11)"
+
+
+def write_poisoned_voices(folder, count, *names):
+    write_voices(folder, count)
+    for name in names:
+        poison(folder / f"{name}.wav")
+    return {name: folder / name for name in ("low", "high")}
+
+
+def test_a_file_that_crashes_the_process_fails_alone_after_an_unfinished_job(tmp_path, monkeypatch, capfd):
+    domains = write_poisoned_voices(tmp_path, 5, "low/clip_03")
+    for name, value in poisoned_environment(tmp_path / "site").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(isolation, "TRIES_ALONE", 1)
+    job_rows.mark_owned(str(tmp_path / "out"), ["low"])  # as a job leaves it that was killed
+    assert prepare(tmp_path / "out", **domains)["failures"] == 1
+    assert rows(tmp_path / "out", "failures.jsonl") == [
+        {"domain": "low", "path": str(tmp_path / "low" / "clip_03.wav"), "reason": DIED}
+    ]
+    assert len(rows(tmp_path / "out", "manifest.jsonl")) == 9
+    assert "Warning" not in capfd.readouterr().err
+
+
+def test_a_job_that_another_one_replaced_writes_nothing(tmp_path):
+    write_voices(tmp_path, 2)
+    prepared = job(tmp_path / "out", low=tmp_path / "low")
+    job_rows.write_work(prepared.data_dir, preprocess_job.WORK_NAME, dataset_writer._work_rows(prepared))
+    earlier = dataclasses.replace(prepared, token=job_rows.begin_job(prepared.data_dir))
+    job_rows.clear(prepared.data_dir)
+    job_rows.write_work(prepared.data_dir, preprocess_job.WORK_NAME, dataset_writer._work_rows(prepared))
+    job_rows.begin_job(prepared.data_dir)
+    before = contents(prepared.data_dir)
+    with pytest.raises(UserError, match="another command writes there now"):
+        runner.run(earlier.build, runner.parse_options([]))
+    shard = preprocess_job._WriteShard(earlier)
+    with pytest.raises(UserError, match="another command writes there now"):
+        list(shard.process((("low", "train", 0, 1), [])))
+    assert contents(prepared.data_dir) == before
+
+
+@pytest.mark.slow
+def test_files_that_crash_workers_fail_alone(tmp_path):
+    names = "high/clip_09", "low/clip_03", "low/clip_17"
+    domains = write_poisoned_voices(tmp_path, 20, *names)
+    arguments = [f"--domain={name}={folder}" for name, folder in domains.items()]
+    environment = poisoned_environment(tmp_path / "site")
+    in_workers = script("preprocess", *arguments, f"--data_dir={tmp_path}/workers", "--", *PROCESSES, **environment)
+    assert in_workers.returncode == 0, in_workers.stderr
+    assert "Traceback" not in in_workers.stderr
+    failures = rows(tmp_path / "workers", "failures.jsonl")
+    assert [(row["path"], row["reason"]) for row in failures] == [(f"{tmp_path}/{name}.wav", DIED) for name in names]
+    assert len(rows(tmp_path / "workers", "manifest.jsonl")) == 37
+    here = [*arguments, f"--data_dir={tmp_path}/here"]
+    assert script("preprocess", *here, **environment).returncode == -11, "the only process crashes"
+    again = script("preprocess", *here, **environment)
+    assert again.returncode == 0, again.stderr
+    assert contents(tmp_path / "here") == contents(tmp_path / "workers")
