@@ -61,11 +61,14 @@ def finish(folder: str, count: int) -> None:
 
 def work(folder: str, count: int) -> None:
     from pipelines.beam import rows
-    from pipelines.data.file_listing import FileEntry
+    from pipelines.data import local_walk
 
+    names = (f"recordings/speaker{n * 7919 % count // 100:05d}/{n * 7919 % count:08d}.wav" for n in range(count))
+    local_walk.walk_files = lambda *_: ((name, 50_000) for name in names)
     began = time.monotonic()
-    names = (f"recordings/speaker{n // 100:05d}/{n:08d}.wav" for n in range(count))
-    domain = domains.Domain("a", "recordings/", tuple(FileEntry(name, 50_000) for name in names))
+    (domain,) = domains.read_domains(["a=recordings/**.wav"])
+    _report(f"list {len(domain.files):,} files", began)
+    began = time.monotonic()
     asked = {"split_by": "file", "seed": 0}
     shares = split_fractions.adjust_fractions([domain], (0.05, 0.05), **asked)
     rows.write_work(folder, "listing", work_rows.work_rows([domain], "audio", shares, **asked))

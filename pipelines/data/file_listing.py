@@ -6,8 +6,11 @@ the known files in and below them.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
+import heapq
+import itertools
 import os
 import posixpath
 import re
@@ -18,6 +21,7 @@ from models.errors import UserError
 from pipelines import path_patterns, stable_hash
 from pipelines.beam import filesystem
 from pipelines.data import local_walk
+from pipelines.data.file_table import FileEntry, FileTable
 from pipelines.data.ignored_files import (
     CAPITALS,
     EXTENSION,
@@ -33,25 +37,6 @@ from pipelines.data.ignored_files import (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FileEntry:
-    """A listed file.
-
-    Attributes:
-      path: its path.
-      size: its size in bytes; 0 if unknown.
-      label: its label by a list of the user; empty for the name of its folder.
-      speaker: its speaker by a list of the user; empty if unknown.
-      split: its split by a list of the user; empty if a hash decides on it.
-    """
-
-    path: str
-    size: int
-    label: str = ""
-    speaker: str = ""
-    split: str = ""
-
-
 @dataclasses.dataclass
 class Listing:
     """The files of some patterns.
@@ -63,7 +48,7 @@ class Listing:
     """
 
     root: str
-    files: list[FileEntry]
+    files: FileTable
     ignored: IgnoredFiles
 
     @property
@@ -74,7 +59,7 @@ class Listing:
     @property
     def total_bytes(self) -> int:
         """Size of all files, in bytes."""
-        return sum(entry.size for entry in self.files)
+        return self.files.total_bytes
 
 
 def list_files(patterns: Iterable[str], suffixes: Collection[str], *, output_dir: str = "") -> Listing:
@@ -91,26 +76,29 @@ def list_files(patterns: Iterable[str], suffixes: Collection[str], *, output_dir
     """
     patterns = [_normalize_pattern(path_patterns.expand_user(pattern)) for pattern in patterns]
     ignored, endings, output_dir = IgnoredFiles(), frozenset(suffixes), path_patterns.expand_user(output_dir)
-    sizes: dict[str, int] = {}
-    for pattern in dict.fromkeys(patterns):
-        walk = _list_remote if filesystem.is_remote(pattern) else local_walk.walk_files
-        sizes.update(walk(pattern, endings, output_dir, ignored))
-    paths = sorted(_deduplicated(sizes, ignored) if len(patterns) > 1 else sizes)
-    return Listing(path_patterns.common_root(patterns), [FileEntry(path, sizes[path]) for path in paths], ignored)
+    walks = (
+        (_list_remote if filesystem.is_remote(pattern) else local_walk.walk_files)(
+            pattern, endings, output_dir, ignored
+        )
+        for pattern in dict.fromkeys(patterns)
+    )
+    entries = itertools.starmap(FileEntry, itertools.chain.from_iterable(walks))
+    table = FileTable(_deduplicated(entries, ignored) if len(patterns) > 1 else entries)
+    return Listing(path_patterns.common_root(patterns), table, ignored)
 
 
-def _deduplicated(paths: Iterable[str], ignored: IgnoredFiles) -> Iterator[str]:
+def _deduplicated(entries: Iterable[FileEntry], ignored: IgnoredFiles) -> Iterator[FileEntry]:
     """Yield each file once, although several patterns may spell its path differently, such as ``a/x`` and ``./a/x``."""
     real_folder = functools.cache(os.path.realpath)
-    visited: set[tuple[str, str]] = set()
-    for path in paths:
-        folder, name = posixpath.split(path)
-        key = (folder if filesystem.is_remote(path) else real_folder(folder), name)
-        if key in visited:
-            ignored.add(LISTED_FILE, path)
-        else:
-            visited.add(key)
-            yield path
+    spellings: dict[str, dict[str, str]] = collections.defaultdict(dict)  # by real folder and name
+    for entry in entries:
+        folder, name = posixpath.split(entry.path)
+        names = spellings[folder if filesystem.is_remote(entry.path) else real_folder(folder)]
+        if name not in names:
+            names[name] = folder
+            yield entry
+        elif names[name] != folder:
+            ignored.add(LISTED_FILE, entry.path)
 
 
 def _normalize_pattern(pattern: str) -> str:
@@ -182,7 +170,7 @@ def sample_paths(root: str, files: Iterable[FileEntry], max_count: int, stream: 
     def order(path: str) -> float:
         return stable_hash.stable_fraction(f"{stream}:{printable(path.removeprefix(root))}")
 
-    return sorted((entry.path for entry in files), key=order)[:max_count]
+    return heapq.nsmallest(max_count, (entry.path for entry in files), key=order)
 
 
 def require_files(message: str, listing: Listing) -> None:
