@@ -2,10 +2,13 @@
 
     python -m tests.bench_scale [--sources=1000000]
 
-Prints a row for each step: listing rows written for the workers, and the finished directory.
+Prints a row for each step: the listing, with synthetic files in place of a walk of a tree; the rows written for the
+workers; the finished directory. Then the keys by which Beam groups the sources, simulated: the shards of log-normal
+lengths of recordings (median 5 s, sigma 0.8), of which one speaker has half and one lasts 5 hours.
 """
 
 import argparse
+import collections
 import json
 import multiprocessing
 import os
@@ -18,6 +21,8 @@ import time
 import numpy as np
 
 from pipelines.data import domains, split_fractions, work_rows
+
+LONGEST_S = 5 * 3600
 
 
 def rows_of_workers(folder: str, count: int) -> None:
@@ -75,6 +80,48 @@ def work(folder: str, count: int) -> None:
     _report(f"split and hand out {count:,} files", began)
 
 
+def keys(folder: str, count: int) -> None:
+    from models.features.audio import AudioSpec
+    from pipelines.data import source_files, splits, tfrecord
+
+    spec = AudioSpec()
+    seconds = np.random.default_rng(0).lognormal(np.log(5), 0.8, count)
+    seconds[0] = LONGEST_S
+    frames = np.array([spec.frames(round(length * spec.sample_rate_hz)) for length in seconds])
+    examples = -(-frames // tfrecord.SEGMENT_FRAMES)
+    record = tfrecord.encode_example("audio", np.zeros((0, 80)), {"id": "a/" + "x" * 40, "domain": "a", "label": "s1"})
+    sizes = frames * spec.n_mels * 2 + examples * len(tfrecord.frame_record(record))
+    print("\n| split by | split | sources | shards | sources a shard | examples a shard | MB a shard |")
+    print("|---|---|---|---|---|---|---|")
+    for split_by in ("file", "speaker"):
+        sources = []
+        for n in range(count):
+            speaker = "most" if n % 2 else f"s{n // 200:05d}"
+            key = f"0:{speaker}" if split_by == "speaker" else source_files.split_key(f"{n}.wav", "", "file", 0)
+            split = splits.split_of(key, val_fraction=0.05, test_fraction=0.05)
+            fields = {"path": "", "hash": "", "length": 0.0, "gain": 1.0, "frames": 0, "active": ()}
+            sources.append(source_files.Source(id=f"a/{speaker}/{n}.wav", domain="a", split=split, **fields))
+        _print_shards(split_by, sources, examples, sizes, source_files.example_shape(spec, waveforms=False))
+
+
+def _print_shards(split_by: str, sources: list, examples: np.ndarray, sizes: np.ndarray, shape: tuple) -> None:
+    from pipelines.data import source_files
+
+    totals = collections.Counter()
+    for source, number in zip(sources, examples, strict=True):
+        totals[source.domain, source.split] += int(number)
+    keys = [source_files.assign_shard(source, totals, shape)[0] for source in sources]
+    for split in ("train", "val", "test"):
+        members = np.array([key[1] == split for key in keys])
+        if not members.any():
+            continue
+        shards = np.array([key[2] for key, member in zip(keys, members, strict=True) if member])
+        number = keys[int(np.argmax(members))][3]
+        columns = [np.bincount(shards, weights, number) for weights in (None, examples[members], sizes[members] / 1e6)]
+        texts = [f"{np.min(x):,.0f} / {np.median(x):,.0f} / {np.max(x):,.0f}" for x in columns]
+        print("|", " | ".join([split_by, split, f"{members.sum():,}", str(number), *texts]), "|", flush=True)
+
+
 def _report(what: str, began: float) -> None:
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{what:40} {time.monotonic() - began:6.1f} s   {megabytes:6.0f} MB resident at the peak", flush=True)
@@ -85,7 +132,7 @@ def main() -> int:
     parser.add_argument("--sources", type=int, default=1_000_000)
     count = parser.parse_args().sources
     spawn = multiprocessing.get_context("spawn")
-    for step in (work, finish):
+    for step in (work, finish, keys):
         with tempfile.TemporaryDirectory(prefix="crossfade-scale-") as folder:
             process = spawn.Process(target=step, args=(os.path.join(folder, "records"), count))
             process.start()

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Iterator
 from models.errors import UserError
 from pipelines import path_patterns, stable_hash
 from pipelines.beam import filesystem
-from pipelines.data import local_walk
+from pipelines.data import local_walk, long_lists
 from pipelines.data.file_table import FileEntry, FileTable
 from pipelines.data.ignored_files import (
     CAPITALS,
@@ -32,6 +32,7 @@ from pipelines.data.ignored_files import (
     IgnoredFiles,
     has_metadata_folder,
     is_metadata,
+    is_translations,
     printable,
     read_output_names,
 )
@@ -151,8 +152,8 @@ def _list_remote(
 
 def _remote_results(paths: Iterable[str], base_folder: str, output: str) -> set[str]:
     """Return the results of `translate` among objects; those of the input folder only if it is also the output."""
-    folders = {posixpath.dirname(path) for path in paths if posixpath.basename(path) == TRANSLATIONS} - {base_folder}
-    if output == base_folder and filesystem.exists(posixpath.join(base_folder, TRANSLATIONS)):
+    folders = {posixpath.dirname(path) for path in paths if is_translations(posixpath.basename(path))} - {base_folder}
+    if output == base_folder and long_lists.list_parts(base_folder, TRANSLATIONS):
         folders.add(base_folder)
     return {posixpath.join(folder, name) for folder in folders for name in read_output_names(folder)}
 

@@ -21,10 +21,10 @@ from pipelines.data.ignored_files import (
     METADATA_FOLDERS,
     NAMED_FOLDER,
     RESULTS,
-    TRANSLATIONS,
     UNREADABLE,
     IgnoredFiles,
     is_metadata,
+    is_translations,
     read_output_names,
 )
 
@@ -113,7 +113,7 @@ class _Walk:
         except OSError:
             self.ignored.add(UNREADABLE, folder)
             return []
-        if TRANSLATIONS in names:
+        if any(map(is_translations, names)):
             self._note_results(folder or ".")
         return names
 

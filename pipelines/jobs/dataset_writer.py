@@ -17,13 +17,14 @@ from pipelines import cli, config
 from pipelines.beam import filesystem, runner
 from pipelines.beam import rows as job_rows
 from pipelines.beam.job_counters import JobCounters
-from pipelines.data import tfrecord, work_rows
+from pipelines.data import long_lists, part_names, tfrecord, work_rows
 from pipelines.data.splits import SPLITS
 from pipelines.jobs.preprocess_job import BATCH_FILES, PASSES, REUSED, SORT_KEYS, WORK_NAME, PreprocessJob
 from pipelines.progress import Progress, poll_progress
 
 INFO_FILE = "dataset_info.json"  # written last: its presence means that the directory is complete
-JSON_FILES = (INFO_FILE, "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl")
+LISTS = MANIFEST, FAILURES = ("manifest.jsonl", "failures.jsonl")  # in several files if they are long
+JSON_FILES = (INFO_FILE, "features.json", "statistics.json")
 
 
 def check_output(data_dir: str, parsed) -> None:
@@ -102,7 +103,7 @@ def begin_dataset(job: PreprocessJob) -> None:
     outputs = [
         path
         for path in paths
-        if posixpath.basename(path) in JSON_FILES or shard_name.fullmatch(posixpath.basename(path))
+        if _is_json_file(posixpath.basename(path)) or shard_name.fullmatch(posixpath.basename(path))
     ]
     filesystem.delete(sorted(outputs, key=lambda path: not path.endswith(f"/{INFO_FILE}")))
     filesystem.delete_partial_files(job.data_dir)
@@ -125,7 +126,11 @@ def _list_dataset_files(data_dir: str, written: list[str] | None) -> list[str]:
 
 
 def _is_dataset_file(name: str) -> bool:
-    return name in JSON_FILES or ".tfrecord" in name
+    return _is_json_file(name) or ".tfrecord" in name
+
+
+def _is_json_file(name: str) -> bool:
+    return name in JSON_FILES or any(part_names.parts([name], of) for of in LISTS)
 
 
 def _written_domains(data_dir: str) -> list[str] | None:
@@ -195,7 +200,7 @@ def finish_dataset(job: PreprocessJob) -> dict:
     _write_lines(job, "statistics.json", [json.dumps(config.spec_to_json(spec))])
     counts = _ManifestCounts()
     manifest = counts.count(job_rows.read_rows(job.data_dir, "sources", order=SORT_KEYS["sources"]))
-    _write_lines(job, "manifest.jsonl", tfrecord.json_lines(manifest))
+    long_lists.write_list(job.data_dir, MANIFEST, manifest)
     features = tfrecord.features_json(job.kind, spec.feature_shape(), waveforms=job.waveforms)
     _write_lines(job, "features.json", [json.dumps(features, indent=1)])
     sizes = _shard_sizes(shards)
@@ -233,7 +238,7 @@ def _write_failures(job: PreprocessJob) -> tuple[int, dict[str, str]]:
                 yield row
             previous = row
 
-    _write_lines(job, "failures.jsonl", tfrecord.json_lines(unique_rows()))
+    long_lists.write_list(job.data_dir, FAILURES, unique_rows())
     return count, first
 
 
