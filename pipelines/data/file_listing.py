@@ -132,11 +132,11 @@ def _list_remote(
         yield literal, filesystem.object_size(literal) or 0
         return
     base_folder, output = posixpath.dirname(literal), output_dir.rstrip("/")
-    objects = [(path, size) for path, size in filesystem.list_prefix(literal) if posixpath.basename(path)]
-    results = _remote_results([path for path, _ in objects], base_folder, output)
+    objects = FileTable(FileEntry(*file) for file in filesystem.list_prefix(literal) if posixpath.basename(file[0]))
+    results = _remote_results((entry.path for entry in objects), base_folder, output)
     output_is_below = output != "" and not f"{base_folder}/".startswith(f"{output}/")
-    for path, size in objects:  # without the folder markers of some tools, whose names end in a slash
-        name = posixpath.basename(path)
+    for entry in objects:  # without the folder markers of some tools, whose names end in a slash
+        path, name = entry.path, posixpath.basename(entry.path)
         if not is_prefix and not path_patterns.glob_to_regex(pattern).fullmatch(path):
             if path_patterns.glob_to_regex(pattern, re.IGNORECASE).fullmatch(path):
                 ignored.add(CAPITALS, path)
@@ -147,7 +147,7 @@ def _list_remote(
         elif is_prefix and posixpath.splitext(name)[1].lower() not in suffixes:
             ignored.add(EXTENSION, path)
         else:
-            yield path, size
+            yield path, entry.size
 
 
 def _remote_results(paths: Iterable[str], base_folder: str, output: str) -> set[str]:

@@ -13,8 +13,6 @@ from typing import BinaryIO
 from pipelines.beam import filesystem
 from pipelines.data import part_names, tfrecord
 
-MAX_IN_MEMORY_BYTES = 8 << 20
-
 
 def write_list(folder: str, name: str, rows: Iterable[Mapping]) -> None:
     """Write a list in files of at most `part_names.MAX_LINES` rows, and delete what is left of an earlier one.
@@ -44,7 +42,7 @@ def _temporary_files(lines: Iterable[str], stack: contextlib.ExitStack) -> Itera
     encoded = (line.encode() for line in lines)
     first: bytes | None = next(encoded, b"")
     while first is not None:
-        chunk = stack.enter_context(tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES))
+        chunk = stack.enter_context(tempfile.TemporaryFile())
         chunk.write(first)
         chunk.writelines(itertools.islice(encoded, part_names.MAX_LINES - 1))
         yield chunk
