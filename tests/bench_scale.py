@@ -53,9 +53,15 @@ def rows_of_workers(folder: str, count: int) -> None:
 
 def finish(folder: str, count: int) -> None:
     from models.features.audio import AudioSpec
+    from pipelines.beam import rows
     from pipelines.jobs import dataset_writer, preprocess_job
 
     rows_of_workers(folder, count)
+    size = os.path.getsize(os.path.join(rows.work_folder(folder), "sources-00000"))
+    print(
+        f"one of {rows.NUM_ROW_FILES} files of rows: {count // rows.NUM_ROW_FILES:,} rows, {size / 1e6:.0f} MB",
+        flush=True,
+    )
     job = preprocess_job.PreprocessJob(
         "audio", AudioSpec(), (domains.Domain("a", "recordings/"),), folder, (0.05, 0.05), "file"
     )

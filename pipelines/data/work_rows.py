@@ -45,11 +45,16 @@ def _source_ids(domain: Domain) -> Callable[[FileEntry], str]:
     def relative(entry: FileEntry) -> str:
         return ignored_files.printable(entry.path.removeprefix(domain.root))
 
-    taken = {relative(entry) for entry in domain.files if not entry.path.isascii()}
+    def composed(name: str) -> str:
+        return unicodedata.normalize("NFC", name)
+
+    names = (relative(entry) for entry in domain.files if not entry.path.isascii())
+    changed = {composed(name) for name in names if not unicodedata.is_normalized("NFC", name)}  # few or none
+    taken = {name for name in map(relative, domain.files) if name in changed} if changed else ()
 
     def source_id(entry: FileEntry) -> str:
-        composed = unicodedata.normalize("NFC", name := relative(entry))
-        return f"{domain.name}/{name if composed != name and composed in taken else composed}"
+        identifier = composed(name := relative(entry))
+        return f"{domain.name}/{name if identifier != name and identifier in taken else identifier}"
 
     return source_id
 
