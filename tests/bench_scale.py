@@ -3,7 +3,7 @@
     python -m tests.bench_scale [--sources=1000000]
 
 Prints a row for each step: the listing, with synthetic files in place of a walk of a tree; the rows written for the
-workers; the finished directory. Then the keys by which Beam groups the sources, simulated: the shards of log-normal
+workers; the finished directory; the plan of `translate`, without its model. Then the keys by which Beam groups the sources, simulated: the shards of log-normal
 lengths of recordings (median 5 s, sigma 0.8), of which one speaker has half and one lasts 5 hours.
 """
 
@@ -101,6 +101,16 @@ def work(folder: str, count: int) -> None:
     _report(f"split and hand out {count:,} files", began)
 
 
+def plan(folder: str, count: int) -> None:
+    from pipelines.jobs import result_names, translate_job
+
+    began = time.monotonic()
+    paths = [f"recordings/speaker{n // 100:05d}/{n:08d}.wav" for n in range(count)]
+    results = list(result_names.plan_results(paths, "recordings/", ".wav", folder))
+    batches = list(translate_job.make_batches(results, dict.fromkeys(paths, 50_000)))
+    _report(f"plan {sum(len(batch['files']) for batch in batches):,} translations", began)
+
+
 def keys(folder: str, count: int) -> None:
     from models.features.audio import AudioSpec
     from pipelines.data import source_files, splits, tfrecord
@@ -153,7 +163,7 @@ def main() -> int:
     parser.add_argument("--sources", type=int, default=1_000_000)
     count = parser.parse_args().sources
     spawn = multiprocessing.get_context("spawn")
-    for step in (work, finish, keys):
+    for step in (work, finish, plan, keys):
         with tempfile.TemporaryDirectory(prefix="crossfade-scale-") as folder:
             process = spawn.Process(target=step, args=(os.path.join(folder, "records"), count))
             process.start()
