@@ -3,8 +3,9 @@
     python -m tests.bench_scale [--sources=1000000]
 
 Prints a row for each step: the listing, with synthetic files in place of a walk of a tree; the rows written for the
-workers; the finished directory; the plan of `translate`, without its model. Then the keys by which Beam groups the sources, simulated: the shards of log-normal
-lengths of recordings (median 5 s, sigma 0.8), of which one speaker has half and one lasts 5 hours.
+workers; the finished directory; the plan of `translate`, without its model. Then the keys by which Beam groups the
+sources, simulated: the shards of log-normal lengths of recordings (median 5 s, sigma 0.8), of which one speaker has
+half and one lasts 5 hours.
 """
 
 import argparse
