@@ -152,7 +152,7 @@ def _list_remote(
 
 def _remote_results(paths: Iterable[str], base_folder: str, output: str) -> set[str]:
     """Return the results of `translate` among objects; those of the input folder only if it is also the output."""
-    folders = {posixpath.dirname(path) for path in paths if is_translations(posixpath.basename(path))} - {base_folder}
+    folders = {posixpath.dirname(path) for path in paths if is_translations(path)} - {base_folder}
     if output == base_folder and long_lists.list_parts(base_folder, TRANSLATIONS):
         folders.add(base_folder)
     return {posixpath.join(folder, name) for folder in folders for name in read_output_names(folder)}

@@ -77,13 +77,13 @@ def has_metadata_folder(names: Iterable[str]) -> bool:
     return not METADATA_FOLDERS.isdisjoint(name.lower() for name in names)
 
 
-def is_translations(name: str) -> bool:
+def is_translations(path: str) -> bool:
     """Whether a file is a list of the results of `translate`, or a part of a long one.
 
-    >>> is_translations("translations.jsonl"), is_translations("translations-00000-of-00002.jsonl")
+    >>> is_translations("x/translations.jsonl"), is_translations("translations-00000-of-00002.jsonl")
     (True, True)
     """
-    return bool(part_names.parts([name], TRANSLATIONS))
+    return path.endswith(".jsonl") and bool(part_names.parts([posixpath.basename(path)], TRANSLATIONS))
 
 
 def read_output_names(folder: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from pipelines import path_patterns
 from pipelines.beam import filesystem
+from pipelines.data import part_names
 from pipelines.data.ignored_files import (
     BROKEN,
     CAPITALS,
@@ -21,10 +22,10 @@ from pipelines.data.ignored_files import (
     METADATA_FOLDERS,
     NAMED_FOLDER,
     RESULTS,
+    TRANSLATIONS,
     UNREADABLE,
     IgnoredFiles,
     is_metadata,
-    is_translations,
     read_output_names,
 )
 
@@ -113,7 +114,7 @@ class _Walk:
         except OSError:
             self.ignored.add(UNREADABLE, folder)
             return []
-        if any(map(is_translations, names)):
+        if part_names.parts(names, TRANSLATIONS):
             self._note_results(folder or ".")
         return names
 
