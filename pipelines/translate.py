@@ -15,6 +15,17 @@ FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.translate --run_dir=run --input='anna/*.wav' --output_dir=converted --target=bert"
 
 
+class ChannelsFlag(flags.Flag):
+    """A flag whose value may be left out: bare `--keep_channels` is `each`, `--nokeep_channels` is empty."""
+
+    def __init__(self, *, name: str, default: str, help_string: str):
+        parser = flags.EnumParser(["", "each", "mid_side"])
+        super().__init__(parser, flags.ArgumentSerializer(), name, default, help_string, boolean=True)
+
+    def _parse(self, argument: str) -> str:
+        return super()._parse({"true": "each", "false": ""}.get(argument.lower(), argument))
+
+
 def define_flags() -> None:
     """Define the flags of this script."""
     flags.DEFINE_string("run_dir", None, "RUN with the exported model.")
@@ -44,7 +55,14 @@ def define_flags() -> None:
         "Format of the output files: wav (16-bit), flac (16-bit), ogg (Vorbis); png, jpg. By default wav or png.",
     )
     flags.DEFINE_bool("keep_rate", False, "Resample the results to the sample rate of their source.")
-    flags.DEFINE_bool("keep_channels", False, "Translate every channel, instead of the average of all channels.")
+    flags.DEFINE_flag(
+        ChannelsFlag(
+            name="keep_channels",
+            default="",
+            help_string="<each|mid_side>: Keep the channels. each, also the bare --keep_channels, translates every "
+            "channel; mid_side translates the average of two channels and keeps half their difference.",
+        )
+    )
     flags.DEFINE_enum(
         "image_size",
         "records",

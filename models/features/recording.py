@@ -19,6 +19,7 @@ from models.features import streams
 from models.features.channels import ChannelMeter
 from models.features.containers import MIN_SHARE_PRESENT
 
+SIDE = -2  # in place of the index of a channel: half the difference of the first channel and the last
 BLOCK_FRAMES = 1 << 16  # samples per channel that are read at a time
 RATES_HZ = (1000, 768000)  # a lower rate is a wrong header, and would take gigabytes after resampling
 MAX_CHANNELS = 64  # a block of as many takes 16 MB
@@ -162,7 +163,7 @@ def blocks(
         OGG, MP3, AIFF, ...), of any rate, bit depth and number of channels. Joined files (Ogg, MP3,
         FLAC) are read to the end of the last one.
       sample_rate_hz: sample rate of the result in Hz.
-      channel: index of the channel to read; -1 for the average of all.
+      channel: index of the channel to read; -1 for the average of all, `SIDE` for half a difference.
       meter: receives the samples of all channels.
 
     Yields:
@@ -206,12 +207,12 @@ class _ForwardOnly(soundfile.SoundFile):
 def _mono(
     source: soundfile.SoundFile, announced: int, channel: int, meter: ChannelMeter | None
 ) -> Iterator[np.ndarray]:
-    """Yield the samples of one channel, or the average; raise a UserError if fewer samples exist than announced."""
+    """Yield the samples of a channel, the average or the side; raise a UserError if fewer exist than announced."""
     num_read = 0
     # Not source.blocks(): if a file ends early it silently yields the previous contents of its buffer.
     while len(block := _read_block(source, num_read, announced)):
         num_read += len(block)
-        mono = block.mean(axis=1) if channel < 0 else block[:, min(channel, source.channels - 1)]
+        mono = _select(block, channel)
         if not np.isfinite(mono).all():
             raise UserError("holds samples that are infinite or not a number")
         if np.abs(mono).max() > MAX_ABS_SAMPLE:
@@ -221,6 +222,13 @@ def _mono(
         yield mono
     if num_read < MIN_SHARE_PRESENT * announced:
         raise UserError(f"cut short: {num_read} of {announced} samples could be read; give the whole file")
+
+
+def _select(block: np.ndarray, channel: int) -> np.ndarray:
+    """Return one channel of samples `[samples, channels]`, the average or the side."""
+    if channel == SIDE:
+        return (block[:, 0] - block[:, -1]) / 2
+    return block.mean(axis=1) if channel < 0 else block[:, min(channel, block.shape[1] - 1)]
 
 
 def _read_block(source: soundfile.SoundFile, num_read: int, announced: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from models.errors import UserError
 from models.features.spec import Spec
 from pipelines import config, files
-from pipelines.data import source_files, tfrecord
+from pipelines.data import part_names, source_files, tfrecord
 
 MANIFEST = "manifest.jsonl"
 EXPECTED = "what preprocess writes; run it again"
@@ -107,13 +107,29 @@ def read_manifest(data_dir: str) -> tuple[source_files.Source, ...]:
       OSError: there is no manifest.
       UserError: a line is truncated, or was written by another version.
     """
-    path, manifest = posixpath.join(data_dir, MANIFEST), []
-    for row in files.read_rows(path, EXPECTED):
-        try:
-            manifest.append(source_files.Source.from_json(row))
-        except TypeError as error:
-            raise UserError(f"{path}: {row.get('id', 'a line')}: {error}; wanted {EXPECTED}") from None
+    manifest = []
+    for path in manifest_paths(data_dir) or [posixpath.join(data_dir, MANIFEST)]:
+        for row in files.read_rows(path, EXPECTED):
+            try:
+                manifest.append(source_files.Source.from_json(row))
+            except TypeError as error:
+                raise UserError(f"{path}: {row.get('id', 'a line')}: {error}; wanted {EXPECTED}") from None
     return tuple(manifest)
+
+
+def manifest_paths(data_dir: str) -> list[str]:
+    """Return the files of the manifest, several of a long one; none if there is no manifest.
+
+    Raises:
+      UserError: a file is missing, or there are files of two manifests.
+    """
+    if not tf.io.gfile.isdir(data_dir):
+        return []
+    try:
+        names = part_names.complete(tf.io.gfile.listdir(data_dir), MANIFEST)
+    except UserError as error:
+        raise UserError(f"{data_dir}: {error}; wanted {EXPECTED}") from None
+    return [posixpath.join(data_dir, name) for name in names]
 
 
 def check_batches(data: Records, plugin_class: type) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from models.errors import UserError
 from pipelines.data import file_kinds, file_listing, source_list, synthetic_source, tfds_source
-from pipelines.data.file_listing import FileEntry
+from pipelines.data.file_table import FileEntry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Domain:
 
     name: str
     root: str
-    files: tuple[FileEntry, ...] = ()
+    files: Collection[FileEntry] = ()
     ignored: str = ""
 
     def without_files(self) -> Domain:
@@ -83,7 +83,7 @@ def _list_domain(name: str, patterns: list[str], data_dir: str) -> Domain:
         _resolve_patterns(name, patterns, data_dir), file_kinds.known_suffixes(), output_dir=data_dir
     )
     file_listing.require_files(f"domain {name}: no file matches {', '.join(patterns)}", listing)
-    return Domain(name, listing.root, tuple(listing.files), listing.ignored.summary())
+    return Domain(name, listing.root, listing.files, listing.ignored.summary())
 
 
 def _resolve_patterns(name: str, patterns: list[str], data_dir: str) -> list[str]:

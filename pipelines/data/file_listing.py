@@ -6,8 +6,11 @@ the known files in and below them.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
+import heapq
+import itertools
 import os
 import posixpath
 import re
@@ -17,7 +20,8 @@ from collections.abc import Collection, Iterable, Iterator
 from models.errors import UserError
 from pipelines import path_patterns, stable_hash
 from pipelines.beam import filesystem
-from pipelines.data import local_walk
+from pipelines.data import local_walk, long_lists
+from pipelines.data.file_table import FileEntry, FileTable
 from pipelines.data.ignored_files import (
     CAPITALS,
     EXTENSION,
@@ -28,28 +32,10 @@ from pipelines.data.ignored_files import (
     IgnoredFiles,
     has_metadata_folder,
     is_metadata,
+    is_translations,
     printable,
     read_output_names,
 )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FileEntry:
-    """A listed file.
-
-    Attributes:
-      path: its path.
-      size: its size in bytes; 0 if unknown.
-      label: its label by a list of the user; empty for the name of its folder.
-      speaker: its speaker by a list of the user; empty if unknown.
-      split: its split by a list of the user; empty if a hash decides on it.
-    """
-
-    path: str
-    size: int
-    label: str = ""
-    speaker: str = ""
-    split: str = ""
 
 
 @dataclasses.dataclass
@@ -63,7 +49,7 @@ class Listing:
     """
 
     root: str
-    files: list[FileEntry]
+    files: FileTable
     ignored: IgnoredFiles
 
     @property
@@ -74,7 +60,7 @@ class Listing:
     @property
     def total_bytes(self) -> int:
         """Size of all files, in bytes."""
-        return sum(entry.size for entry in self.files)
+        return self.files.total_bytes
 
 
 def list_files(patterns: Iterable[str], suffixes: Collection[str], *, output_dir: str = "") -> Listing:
@@ -91,26 +77,29 @@ def list_files(patterns: Iterable[str], suffixes: Collection[str], *, output_dir
     """
     patterns = [_normalize_pattern(path_patterns.expand_user(pattern)) for pattern in patterns]
     ignored, endings, output_dir = IgnoredFiles(), frozenset(suffixes), path_patterns.expand_user(output_dir)
-    sizes: dict[str, int] = {}
-    for pattern in dict.fromkeys(patterns):
-        walk = _list_remote if filesystem.is_remote(pattern) else local_walk.walk_files
-        sizes.update(walk(pattern, endings, output_dir, ignored))
-    paths = sorted(_deduplicated(sizes, ignored) if len(patterns) > 1 else sizes)
-    return Listing(path_patterns.common_root(patterns), [FileEntry(path, sizes[path]) for path in paths], ignored)
+    walks = (
+        (_list_remote if filesystem.is_remote(pattern) else local_walk.walk_files)(
+            pattern, endings, output_dir, ignored
+        )
+        for pattern in dict.fromkeys(patterns)
+    )
+    entries = itertools.starmap(FileEntry, itertools.chain.from_iterable(walks))
+    table = FileTable(_deduplicated(entries, ignored) if len(patterns) > 1 else entries)
+    return Listing(path_patterns.common_root(patterns), table, ignored)
 
 
-def _deduplicated(paths: Iterable[str], ignored: IgnoredFiles) -> Iterator[str]:
+def _deduplicated(entries: Iterable[FileEntry], ignored: IgnoredFiles) -> Iterator[FileEntry]:
     """Yield each file once, although several patterns may spell its path differently, such as ``a/x`` and ``./a/x``."""
     real_folder = functools.cache(os.path.realpath)
-    visited: set[tuple[str, str]] = set()
-    for path in paths:
-        folder, name = posixpath.split(path)
-        key = (folder if filesystem.is_remote(path) else real_folder(folder), name)
-        if key in visited:
-            ignored.add(LISTED_FILE, path)
-        else:
-            visited.add(key)
-            yield path
+    spellings: dict[str, dict[str, str]] = collections.defaultdict(dict)  # by real folder and name
+    for entry in entries:
+        folder, name = posixpath.split(entry.path)
+        names = spellings[folder if filesystem.is_remote(entry.path) else real_folder(folder)]
+        if name not in names:
+            names[name] = folder
+            yield entry
+        elif names[name] != folder:
+            ignored.add(LISTED_FILE, entry.path)
 
 
 def _normalize_pattern(pattern: str) -> str:
@@ -143,11 +132,11 @@ def _list_remote(
         yield literal, filesystem.object_size(literal) or 0
         return
     base_folder, output = posixpath.dirname(literal), output_dir.rstrip("/")
-    objects = [(path, size) for path, size in filesystem.list_prefix(literal) if posixpath.basename(path)]
-    results = _remote_results([path for path, _ in objects], base_folder, output)
+    objects = FileTable(FileEntry(*file) for file in filesystem.list_prefix(literal) if posixpath.basename(file[0]))
+    results = _remote_results((entry.path for entry in objects), base_folder, output)
     output_is_below = output != "" and not f"{base_folder}/".startswith(f"{output}/")
-    for path, size in objects:  # without the folder markers of some tools, whose names end in a slash
-        name = posixpath.basename(path)
+    for entry in objects:  # without the folder markers of some tools, whose names end in a slash
+        path, name = entry.path, posixpath.basename(entry.path)
         if not is_prefix and not path_patterns.glob_to_regex(pattern).fullmatch(path):
             if path_patterns.glob_to_regex(pattern, re.IGNORECASE).fullmatch(path):
                 ignored.add(CAPITALS, path)
@@ -158,13 +147,13 @@ def _list_remote(
         elif is_prefix and posixpath.splitext(name)[1].lower() not in suffixes:
             ignored.add(EXTENSION, path)
         else:
-            yield path, size
+            yield path, entry.size
 
 
 def _remote_results(paths: Iterable[str], base_folder: str, output: str) -> set[str]:
     """Return the results of `translate` among objects; those of the input folder only if it is also the output."""
-    folders = {posixpath.dirname(path) for path in paths if posixpath.basename(path) == TRANSLATIONS} - {base_folder}
-    if output == base_folder and filesystem.exists(posixpath.join(base_folder, TRANSLATIONS)):
+    folders = {posixpath.dirname(path) for path in paths if is_translations(path)} - {base_folder}
+    if output == base_folder and long_lists.list_parts(base_folder, TRANSLATIONS):
         folders.add(base_folder)
     return {posixpath.join(folder, name) for folder in folders for name in read_output_names(folder)}
 
@@ -182,7 +171,7 @@ def sample_paths(root: str, files: Iterable[FileEntry], max_count: int, stream: 
     def order(path: str) -> float:
         return stable_hash.stable_fraction(f"{stream}:{printable(path.removeprefix(root))}")
 
-    return sorted((entry.path for entry in files), key=order)[:max_count]
+    return heapq.nsmallest(max_count, (entry.path for entry in files), key=order)
 
 
 def require_files(message: str, listing: Listing) -> None:

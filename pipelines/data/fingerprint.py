@@ -155,7 +155,7 @@ class TrainingParts:
 
 
 def _training_sources(data_dir: str) -> list[source_files.Source]:
-    if not tf.io.gfile.exists(posixpath.join(data_dir, dataset.MANIFEST)):
+    if not dataset.manifest_paths(data_dir):
         return []
     return [source for source in dataset.read_manifest(data_dir) if source.split == "train"]
 

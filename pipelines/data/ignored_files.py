@@ -9,6 +9,7 @@ import posixpath
 from collections.abc import Iterable, Iterator
 
 from pipelines.beam import filesystem
+from pipelines.data import long_lists, part_names
 
 METADATA_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".localized", ".directory"}
 METADATA_PREFIXES = ("._", filesystem.PART_PREFIX)
@@ -76,14 +77,22 @@ def has_metadata_folder(names: Iterable[str]) -> bool:
     return not METADATA_FOLDERS.isdisjoint(name.lower() for name in names)
 
 
+def is_translations(path: str) -> bool:
+    """Whether a file is a list of the results of `translate`, or a part of a long one.
+
+    >>> is_translations("x/translations.jsonl"), is_translations("translations-00000-of-00002.jsonl")
+    (True, True)
+    """
+    return path.endswith(".jsonl") and bool(part_names.parts([posixpath.basename(path)], TRANSLATIONS))
+
+
 def read_output_names(folder: str) -> Iterator[str]:
     """Yield the results, relative to the folder, that `translate` lists there; none if the file has another format."""
     try:
-        with filesystem.open_file(posixpath.join(folder, TRANSLATIONS)) as file:
-            for line in file:
-                name = json.loads(line)["output"]
-                if not isinstance(name, str) or "\0" in name:
-                    return
-                yield name
+        for line in long_lists.read_lines(folder, TRANSLATIONS):
+            name = json.loads(line)["output"]
+            if not isinstance(name, str) or "\0" in name:
+                return
+            yield name
     except (OSError, ValueError, KeyError, TypeError):
         return

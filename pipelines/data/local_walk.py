@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from pipelines import path_patterns
 from pipelines.beam import filesystem
+from pipelines.data import part_names
 from pipelines.data.ignored_files import (
     BROKEN,
     CAPITALS,
@@ -98,24 +99,24 @@ class _Walk:
         links: collections.deque[tuple[str, bool]] = collections.deque()
         while folders or links:
             folder, take_all = folders.pop() if folders else links.popleft()
-            for entry, path in self._entries(folder):
-                yield from self._visit(entry, path, take_all, folders, links)
+            for name in self._names(folder):
+                yield from self._visit(name, posixpath.join(folder, name), take_all, folders, links)
 
-    def _entries(self, folder: str) -> list[tuple[os.DirEntry, str]]:
-        """Return the entries of a folder that was not visited before, with their paths in the user's spelling."""
+    def _names(self, folder: str) -> list[str]:
+        """Return the names in a folder that was not visited before, sorted; `os.DirEntry` keeps 1 kB for each."""
         try:
             status = os.stat(folder or ".")
             if (status.st_dev, status.st_ino) in self.visited:
                 self.ignored.add(LISTED_FOLDER, folder)
                 return []
             self.visited.add((status.st_dev, status.st_ino))
-            entries = sorted(os.scandir(folder or "."), key=lambda entry: entry.name)
+            names = sorted(entry.name for entry in os.scandir(folder or "."))
         except OSError:
             self.ignored.add(UNREADABLE, folder)
             return []
-        if any(entry.name == TRANSLATIONS for entry in entries):
+        if part_names.parts(names, TRANSLATIONS):
             self._note_results(folder or ".")
-        return [(entry, posixpath.join(folder, entry.name)) for entry in entries]
+        return names
 
     def _note_results(self, folder: str) -> None:
         """Store the results of `translate` below a folder, unless that folder is the input."""
@@ -125,30 +126,30 @@ class _Walk:
         for name in read_output_names(folder):
             self.results.add(os.path.realpath(os.path.join(folder, name)))
 
-    def _visit(self, entry: os.DirEntry, path: str, take_all: bool, folders: list, links) -> Iterator[tuple[str, int]]:
+    def _visit(self, name: str, path: str, take_all: bool, folders: list, links) -> Iterator[tuple[str, int]]:
         try:
-            status = entry.stat()
+            status = os.stat(path)
         except OSError:
-            is_broken = entry.is_symlink() and not os.path.exists(entry.path)
+            is_broken = os.path.islink(path) and not os.path.exists(path)
             if take_all or path_patterns.glob_to_regex(self.pattern).fullmatch(path):
                 self.ignored.add(BROKEN if is_broken else UNREADABLE, path)
             return
         if stat.S_ISDIR(status.st_mode):
-            self._visit_folder(entry, path, take_all, folders, links)
-        elif self._is_input(entry.name, path, take_all, stat.S_ISREG(status.st_mode)):
+            self._visit_folder(name, path, take_all, folders, links)
+        elif self._is_input(name, path, take_all, stat.S_ISREG(status.st_mode)):
             yield path, status.st_size
 
-    def _visit_folder(self, entry: os.DirEntry, path: str, take_all: bool, folders: list, links) -> None:
+    def _visit_folder(self, name: str, path: str, take_all: bool, folders: list, links) -> None:
         if not take_all and self._matches_folder(path):
             self.matched_folders.append(path)
             return
         if not take_all and not self._may_contain_matches(path):
             return
-        if entry.name.lower() in METADATA_FOLDERS:
+        if name.lower() in METADATA_FOLDERS:
             self.ignored.add(METADATA, path)
         elif self.output and os.path.realpath(path) == self.output and self.output != self.real_start:
             self.ignored.add(RESULTS, path)
-        elif entry.is_symlink():
+        elif os.path.islink(path):
             links.append((path, take_all))
         else:
             folders.append((path, take_all))

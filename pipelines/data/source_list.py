@@ -16,7 +16,7 @@ from models.errors import UserError
 from pipelines import json_lines, path_patterns
 from pipelines.beam import filesystem
 from pipelines.data import csv_table, splits
-from pipelines.data.file_listing import FileEntry
+from pipelines.data.file_table import FileEntry
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 ALIASES = {"file_name": "path"}

@@ -6,10 +6,13 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from models.errors import UserError
 from pipelines.beam import filesystem
 from pipelines.data import ignored_files, source_files, splits
 from pipelines.data.domains import Domain
+from pipelines.data.file_table import FileEntry
 
 MIN_SOURCES = 10  # files, or folders, of a domain; from here on every requested split gets one
 MAX_FRACTION = 0.25  # upper bound of a raised fraction
@@ -29,32 +32,29 @@ def adjust_fractions(
       seed: random seed of the split.
     """
     val, test = requested
-    positions = [
-        sorted(
-            {
-                splits.split_position(key)
-                for key, entry in zip(split_keys(domain, split_by, seed), domain.files, strict=True)
-                if not entry.split
-            }
-        )
-        for domain in domains
-    ]
+    positions = [_positions(domain, split_by, seed) for domain in domains]
     large_enough = [points for points in positions if len(points) >= MIN_SOURCES]
     if test:
         needed = (_slightly_above(points[0]) for points in large_enough)
         test = max([test, *(fraction for fraction in needed if fraction <= MAX_FRACTION)])
     if val:
-        needed = (_slightly_above(min((x for x in points if x >= test), default=1.0)) - test for points in large_enough)
+        needed = (_slightly_above(next(iter(points[points >= test]), 1.0)) - test for points in large_enough)
         val = max([val, *(fraction for fraction in needed if fraction <= MAX_FRACTION)])
     return val, test
 
 
+def _positions(domain: Domain, split_by: str, seed: int) -> np.ndarray:
+    """Return the positions of the files that a hash assigns to a split: sorted, each once."""
+    values = (splits.split_position(key) for entry, key in split_keys(domain, split_by, seed) if not entry.split)
+    return np.unique(np.fromiter(values, np.float64))
+
+
 def _slightly_above(position: float) -> float:
-    return position + 1e-9
+    return float(position) + 1e-9
 
 
-def split_keys(domain: Domain, split_by: str, seed: int) -> Iterator[str]:
-    """Yield the key that decides on the split of each file, in the order of the files.
+def split_keys(domain: Domain, split_by: str, seed: int) -> Iterator[tuple[FileEntry, str]]:
+    """Yield each file with the key that decides on its split.
 
     Raises:
       UserError: files are to be split by speaker, and the speaker of one is unknown.
@@ -68,7 +68,7 @@ def split_keys(domain: Domain, split_by: str, seed: int) -> Iterator[str]:
         if split_by == "speaker":
             if not entry.speaker and not entry.split:
                 raise UserError(f"--split_by=speaker: {entry.path} has no speaker; wanted one in the column of --list")
-            yield f"{seed}:{entry.speaker}"
+            yield entry, f"{seed}:{entry.speaker}"
             continue
         relative = ignored_files.printable(entry.path.removeprefix(domain.root))
-        yield source_files.split_key(relative, folder, split_by, seed)
+        yield entry, source_files.split_key(relative, folder, split_by, seed)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pipelines.data import ignored_files, split_fractions, splits
 from pipelines.data.domains import Domain
+from pipelines.data.file_table import FileEntry
 
 
 def work_rows(
@@ -22,12 +23,12 @@ def work_rows(
       seed: random seed of the split.
     """
     for domain in domains:
-        ids = _source_ids(domain)
+        source_id = _source_ids(domain)
         may_cut = kind == "audio" and split_by == "file"
         max_bytes = split_fractions.MAX_FRACTION * sum(entry.size for entry in domain.files)
-        for entry, key in zip(domain.files, split_fractions.split_keys(domain, split_by, seed), strict=True):
+        for entry, key in split_fractions.split_keys(domain, split_by, seed):
             split = entry.split or splits.split_of(key, val_fraction=fractions[0], test_fraction=fractions[1])
-            row = {"domain": domain.name, "path": entry.path, "id": next(ids), "split": split}
+            row = {"domain": domain.name, "path": entry.path, "id": source_id(entry), "split": split}
             row |= {name: text for name in ("label", "speaker") if (text := getattr(entry, name))}
             if (
                 may_cut
@@ -38,16 +39,24 @@ def work_rows(
             yield row | _encoding_error(entry.path)
 
 
-def _source_ids(domain: Domain) -> Iterator[str]:
-    """Yield the id of each file: its relative path in Unicode's NFC form, unless two files would share that id."""
+def _source_ids(domain: Domain) -> Callable[[FileEntry], str]:
+    """Return a function from a file to its id: its path in Unicode's NFC form, unless two files would share that id."""
 
-    def names() -> Iterator[str]:
-        return (ignored_files.printable(entry.path.removeprefix(domain.root)) for entry in domain.files)
+    def relative(entry: FileEntry) -> str:
+        return ignored_files.printable(entry.path.removeprefix(domain.root))
 
-    taken = {name for name in names() if not name.isascii()}
-    for name in names():
-        composed = unicodedata.normalize("NFC", name)
-        yield f"{domain.name}/{name if composed != name and composed in taken else composed}"
+    def composed(name: str) -> str:
+        return unicodedata.normalize("NFC", name)
+
+    names = (relative(entry) for entry in domain.files if not entry.path.isascii())
+    changed = {composed(name) for name in names if not unicodedata.is_normalized("NFC", name)}  # few or none
+    taken = {name for name in map(relative, domain.files) if name in changed} if changed else ()
+
+    def source_id(entry: FileEntry) -> str:
+        identifier = composed(name := relative(entry))
+        return f"{domain.name}/{name if identifier != name and identifier in taken else identifier}"
+
+    return source_id
 
 
 def _encoding_error(path: str) -> dict:

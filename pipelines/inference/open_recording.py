@@ -7,8 +7,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from models.features import audio
+from models.features import audio, recording
 from models.features.audio_spec import AudioSpec
+from models.features.highpass import highpass
 
 
 class OpenRecording:
@@ -22,7 +23,7 @@ class OpenRecording:
 
     def __init__(self, source: BinaryIO, meter: audio.LevelMeter, shift_pitch: Callable):
         self.source, self.spec, self.shift_pitch = source, meter.spec, shift_pitch
-        self.samples, self.gain, self.power = meter.samples, meter.gain(), meter.power()
+        self.samples, self.scale, self.gain, self.power = meter.samples, meter.scale, meter.gain(), meter.power()
         self.source_seconds = meter.source_seconds
         self.silent, self.channel, self.notes = meter.peak == 0, meter.channel, meter.notes
         self.frames = self.spec.frames(meter.samples)
@@ -36,6 +37,11 @@ class OpenRecording:
         """Open the complex spectrogram, preceded by `context` frames of zeros."""
         parts = self.shift_pitch(audio.blocks(self.source, self.spec, channel=self.channel))
         return FrameBuffer(audio.stft_stream(parts, self.spec, self.gain), context, self.spec.n_fft // 2 + 1)
+
+    def side(self, rate_hz: int) -> Iterator[np.ndarray]:
+        """Yield half the difference of the two channels in parts, in units of full scale, at `rate_hz`."""
+        parts = recording.blocks(self.source, rate_hz, channel=recording.SIDE)
+        return (np.float32(self.scale) * part for part in highpass(parts, rate_hz))
 
 
 class FrameBuffer:

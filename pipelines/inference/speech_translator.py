@@ -23,6 +23,17 @@ from pipelines.inference.translation_options import TranslationOptions
 SAMPLE_BYTES = 4  # of float32
 
 
+class _Channel:
+    """A translated channel in a temporary file of float32 samples, their peak, and the gain that is still to apply."""
+
+    def __init__(self, stack: contextlib.ExitStack):
+        self.file, self.peak, self.gain = stack.enter_context(tempfile.TemporaryFile()), 0.0, 1.0
+
+    def add(self, part: np.ndarray) -> None:
+        self.file.write(np.float32(part).tobytes())
+        self.peak = max(self.peak, float(np.abs(part).max(initial=0.0)))
+
+
 class SpeechTranslator:
     """Translates recordings.
 
@@ -70,38 +81,54 @@ class SpeechTranslator:
         Raises:
           UserError: the file cannot be read.
         """
-        rate_hz, channels = self.front_end.sample_rate_hz, [-1]
+        rate_hz, count = self.front_end.sample_rate_hz, 1
         if self.options.keep_rate or self.options.keep_channels:
-            source_rate_hz, count = recording.read_format(source)
+            source_rate_hz, source_channels = recording.read_format(source)
             rate_hz = source_rate_hz if self.options.keep_rate else rate_hz
-            channels = range(count) if self.options.keep_channels and count > 1 else channels
-        opened = [OpenRecording.measure(source, self.front_end, self.shift_pitch_fn, channel=n) for n in channels]
+            count = source_channels if self.options.keep_channels else 1
+        opened, keep_side = self._open_channels(source, count)
         samples = round(opened[0].source_seconds * rate_hz) if self.options.keep_rate else opened[0].samples
         seconds = round(opened[0].samples / self.front_end.sample_rate_hz, 6)
         facts = {"seconds": seconds, "sample_rate_hz": rate_hz}
-        if len(opened) > 1:
-            facts["channels"] = len(opened)
+        if count > 1:
+            facts["channels"] = count
         if notes := list(dict.fromkeys(note for each in opened for note in each.notes)):
             facts["notes"] = notes
         with contextlib.ExitStack() as stack:
             stored = [self._store(each, rate_hz, samples, stack) for each in opened]
-            peak = max(gain * meter.peak for _, meter, gain in stored)
-            factors = np.float32([gain / max(1.0, peak) for *_, gain in stored])  # one reduction for all channels
-            write(_interleave([file for file, *_ in stored], factors), (samples, len(opened)), rate_hz, facts)
+            if keep_side:
+                stored = _add_side(stored[0], _of_length(opened[0].side(rate_hz), samples), stack)
+            peak = max(channel.gain * channel.peak for channel in stored)
+            factors = np.float32([channel.gain / max(1.0, peak) for channel in stored])  # one reduction for all
+            write(_interleave([channel.file for channel in stored], factors), (samples, count), rate_hz, facts)
         return facts
 
-    def _store(
-        self, opened: OpenRecording, rate_hz: int, samples: int, stack: contextlib.ExitStack
-    ) -> tuple[BinaryIO, audio.LevelMeter, float]:
-        """Write the translation of a channel to a temporary file; also its meter and the gain to its source's level."""
-        file, meter = stack.enter_context(tempfile.TemporaryFile()), audio.LevelMeter(self.front_end)
+    def _open_channels(self, source: BinaryIO, count: int) -> tuple[list[OpenRecording], bool]:
+        """Survey what is translated of a recording with `count` channels; also whether the side is kept beside it.
+
+        With other than two channels there is no side, and if two channels cancel, the side is all there is: then each
+        channel is translated.
+        """
+
+        def measure(channel: int) -> OpenRecording:
+            return OpenRecording.measure(source, self.front_end, self.shift_pitch_fn, channel=channel)
+
+        if count == 1:
+            return [measure(-1)], False
+        if self.options.keep_channels == "mid_side" and count == 2 and (mid := measure(-1)).channel < 0:
+            return [mid], True
+        return [measure(channel) for channel in range(count)], False
+
+    def _store(self, opened: OpenRecording, rate_hz: int, samples: int, stack: contextlib.ExitStack) -> _Channel:
+        """Write the translation of a channel to a temporary file; its gain is that to the level of its source."""
+        channel, meter = _Channel(stack), audio.LevelMeter(self.front_end)
         model_rate_hz = self.front_end.sample_rate_hz
         parts = highpass(self._translated(opened), model_rate_hz)
         for part in _of_length(recording.resample(_metered(parts, meter), model_rate_hz, rate_hz), samples):
-            file.write(np.float32(part).tobytes())
-            meter.peak = max(meter.peak, float(np.abs(part).max(initial=0.0)))  # also of resampled ones
-        file.seek(0)
-        return file, meter, (opened.power / max(meter.power(), 1e-20)) ** 0.5
+            channel.add(part)
+        channel.peak = max(channel.peak, meter.peak)  # also before resampling
+        channel.gain = (opened.power / max(meter.power(), 1e-20)) ** 0.5
+        return channel
 
     def _translated(self, opened: OpenRecording) -> Iterator[np.ndarray]:
         """Yield the translated samples of a channel in parts, as many as the source has at the model's rate."""
@@ -165,8 +192,21 @@ def _of_length(parts: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray
         yield np.zeros(min(recording.BLOCK_FRAMES, samples - start), np.float32)
 
 
+def _add_side(mid: _Channel, side: Iterable[np.ndarray], stack: contextlib.ExitStack) -> list[_Channel]:
+    """Return the left and the right channel: the mid at its gain plus the side, and minus the side."""
+    left, right = _Channel(stack), _Channel(stack)
+    mid.file.seek(0)
+    for part in side:
+        middle = np.float32(mid.gain) * np.frombuffer(mid.file.read(SAMPLE_BYTES * len(part)), np.float32)
+        left.add(middle + part)
+        right.add(middle - part)
+    return [left, right]
+
+
 def _interleave(files: Sequence[BinaryIO], factors: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the samples `[samples, channels]` of files of float32 samples of equal length, each times its factor."""
     size = SAMPLE_BYTES * recording.BLOCK_FRAMES
+    for file in files:
+        file.seek(0)
     while blocks := [block for file in files if (block := file.read(size))]:
         yield np.stack([np.frombuffer(block, np.float32) for block in blocks], axis=1) * factors

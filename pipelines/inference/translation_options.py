@@ -19,7 +19,8 @@ class TranslationOptions:
       screen: run whose outlier detector annotates the results; empty for none.
       file_format: a format of `pipelines.inference.result_formats`; empty for WAV or PNG.
       keep_rate: whether recordings keep their sample rate.
-      keep_channels: whether recordings keep their channels, each of which is translated.
+      keep_channels: empty: recordings become mono. "each": every channel is translated. "mid_side": of two channels
+        the average (mid) is translated, and half their difference (side) is kept.
       image_size: size of translated images, of `pipelines.inference.image_translator.SIZES`.
     """
 
@@ -31,5 +32,5 @@ class TranslationOptions:
     screen: str = ""
     file_format: str = ""
     keep_rate: bool = False
-    keep_channels: bool = False
+    keep_channels: Literal["", "each", "mid_side"] = ""
     image_size: str = "records"

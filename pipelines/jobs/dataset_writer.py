@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import functools
 import itertools
@@ -18,14 +17,16 @@ from pipelines import cli, config
 from pipelines.beam import filesystem, runner, runner_checks
 from pipelines.beam import rows as job_rows
 from pipelines.beam.job_counters import JobCounters
-from pipelines.data import tfrecord, work_rows
+from pipelines.data import long_lists, part_names, tfrecord, work_rows
 from pipelines.data.splits import SPLITS
-from pipelines.jobs import excluded_files
+from pipelines.jobs import dataset_warnings, excluded_files
 from pipelines.jobs.preprocess_job import BATCH_FILES, PASSES, REUSED, SORT_KEYS, WORK_NAME, PreprocessJob
 from pipelines.progress import Progress, poll_progress
 
 INFO_FILE = "dataset_info.json"  # written last: its presence means that the directory is complete
-JSON_FILES = (INFO_FILE, "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl", excluded_files.NAME)
+MANIFEST, FAILURES = "manifest.jsonl", "failures.jsonl"
+LISTS = (MANIFEST, FAILURES, excluded_files.NAME)  # in several files if they are long
+JSON_FILES = (INFO_FILE, "features.json", "statistics.json")
 
 
 def check_output(data_dir: str, parsed) -> None:
@@ -107,7 +108,7 @@ def begin_dataset(job: PreprocessJob) -> None:
     outputs = [
         path
         for path in paths
-        if posixpath.basename(path) in JSON_FILES or shard_name.fullmatch(posixpath.basename(path))
+        if _is_json_file(posixpath.basename(path)) or shard_name.fullmatch(posixpath.basename(path))
     ]
     filesystem.delete(sorted(outputs, key=lambda path: not path.endswith(f"/{INFO_FILE}")))
     filesystem.delete_partial_files(job.data_dir)
@@ -130,7 +131,11 @@ def _list_dataset_files(data_dir: str, written: list[str] | None) -> list[str]:
 
 
 def _is_dataset_file(name: str) -> bool:
-    return name in JSON_FILES or ".tfrecord" in name
+    return _is_json_file(name) or ".tfrecord" in name
+
+
+def _is_json_file(name: str) -> bool:
+    return name in JSON_FILES or any(part_names.parts([name], of) for of in LISTS)
 
 
 def _written_domains(data_dir: str) -> list[str] | None:
@@ -147,29 +152,6 @@ def _written_domains(data_dir: str) -> list[str] | None:
         return sorted({split["name"].rpartition("_")[0] for split in info["splits"]})
     except (ValueError, KeyError, TypeError):
         return None
-
-
-class _ManifestCounts:
-    """Numbers of sources, counted while the manifest is written line by line."""
-
-    def __init__(self):
-        self.sources = 0
-        self.by_split: collections.Counter[tuple[str, str]] = collections.Counter()
-        self.with_sound: set[tuple[str, str]] = set()
-        self.with_notes, self.first_note = 0, ""
-
-    def count(self, rows: Iterable[dict]) -> Iterator[dict]:
-        """Yield the rows and count them."""
-        for row in rows:
-            key = row["domain"], row["split"]
-            self.sources += 1
-            self.by_split[key] += 1
-            if any(row["active"]):
-                self.with_sound.add(key)
-            if row["notes"]:
-                self.with_notes += 1
-                self.first_note = self.first_note or f"{row['path']}: {row['notes'][0]}"
-            yield row
 
 
 def finish_dataset(job: PreprocessJob) -> dict:
@@ -201,16 +183,16 @@ def finish_dataset(job: PreprocessJob) -> dict:
         job.spec, tuple(names), {name: _merged_moments(moment_rows, name, "features") for name in names}, pitch_moments
     )
     _write_lines(job, "statistics.json", [json.dumps(config.spec_to_json(spec))])
-    counts = _ManifestCounts()
+    counts = dataset_warnings.ManifestCounts()
     manifest = counts.count(job_rows.read_rows(job.data_dir, "sources", order=SORT_KEYS["sources"]))
-    _write_lines(job, "manifest.jsonl", tfrecord.json_lines(manifest))
+    long_lists.write_list(job.data_dir, MANIFEST, manifest)
     features = tfrecord.features_json(job.kind, spec.feature_shape(), waveforms=job.waveforms)
     _write_lines(job, "features.json", [json.dumps(features, indent=1)])
     sizes = _shard_sizes(shards)
     for (domain, split), shard_sizes in sizes.items():
         for shard in (n for n, size in enumerate(shard_sizes) if size == (0, 0)):
             _write_lines(job, tfrecord.shard_name(domain, split, shard, len(shard_sizes)), [])
-    warnings = _warnings(job, counts)
+    warnings = dataset_warnings.warnings_of(job, counts)
     _write_lines(job, INFO_FILE, [json.dumps(tfrecord.dataset_info_json(sizes), indent=1)])
     if not job.cache_dir:
         job.store.delete_all()
@@ -242,44 +224,8 @@ def _write_failures(job: PreprocessJob) -> tuple[int, dict[str, str]]:
                 yield row
             previous = row
 
-    _write_lines(job, "failures.jsonl", tfrecord.json_lines(unique_rows()))
+    long_lists.write_list(job.data_dir, FAILURES, unique_rows())
     return count, first
-
-
-def _warnings(job: PreprocessJob, counts: _ManifestCounts) -> list[str]:
-    """Return the warnings for the user, such as an empty split."""
-    warnings = [f"ignored in {domain.name}: {domain.ignored}" for domain in job.domains if domain.ignored]
-    if counts.with_notes:
-        message = f"{counts.with_notes} files have notes, see the key notes in {job.data_dir}/manifest.jsonl"
-        warnings.append(f"{message}; the first: {counts.first_note}")
-    fractions = {"train": 1 - sum(job.fractions), "val": job.fractions[0], "test": job.fractions[1]}
-    for domain in job.domains:
-        for split in (split for split, fraction in fractions.items() if fraction > 1e-9):
-            advice = "add files" + (f" or raise --{split}_fraction" if split != "train" else "")
-            if not counts.by_split[domain.name, split]:
-                warnings.append(f"{domain.name} has no file in the {split} split: {advice}")
-            elif (domain.name, split) not in counts.with_sound:
-                warnings.append(f"{domain.name} has only silent files in the {split} split: {advice}")
-    return warnings + list(_duplicate_warnings(job))
-
-
-def _duplicate_warnings(job: PreprocessJob) -> Iterator[str]:
-    """Yield a warning for files with the same bytes in two domains, and one for two splits."""
-    counts: collections.Counter[str] = collections.Counter()
-    first: dict[str, str] = {}
-    for row in job_rows.read_rows(job.data_dir, "duplicates", order=SORT_KEYS["duplicates"]):
-        members = row["places"]
-        for kind, values in (("domains", {domain for domain, _, _ in members}), ("splits", {s for _, s, _ in members})):
-            if len(values) > 1:
-                counts[kind] += 1
-                first.setdefault(kind, " and ".join(identifier for _, _, identifier in members[:2]))
-    for kind, count in sorted(counts.items()):
-        consequence = (
-            "; training data is then also test data"
-            if kind == "splits"
-            else "; a model cannot learn a difference from them"
-        )
-        yield f"{count} files have the same bytes in two {kind}, such as {first[kind]}{consequence}"
 
 
 def _merged_moments(rows: list[dict], domain: str, of: str) -> stats.Moments:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import collections
-import posixpath
 from collections.abc import Iterator, Mapping
 
-from pipelines.beam import filesystem, rows
-from pipelines.data import tfrecord
+from pipelines.beam import rows
+from pipelines.data import long_lists
 from pipelines.jobs.preprocess_job import SORT_KEYS, PreprocessJob
 
 NAME = "excluded.jsonl"  # written only if the job may leave out files
@@ -22,8 +21,7 @@ def write_list(job: PreprocessJob) -> collections.Counter[str]:
             counts[row["reason"]] += 1
             yield row
 
-    with filesystem.new_file(posixpath.join(job.data_dir, NAME)) as file:
-        file.writelines(text.encode() for text in tfrecord.json_lines(counted_rows()))
+    long_lists.write_list(job.data_dir, NAME, counted_rows())
     return counts
 
 

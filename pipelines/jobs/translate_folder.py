@@ -13,7 +13,7 @@ from models.errors import UserError
 from pipelines import path_patterns
 from pipelines.beam import filesystem, rows, runner, runner_checks
 from pipelines.beam.job_counters import JobCounters
-from pipelines.data import file_kinds, file_listing, ignored_files, tfrecord
+from pipelines.data import file_kinds, file_listing, ignored_files, long_lists
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import FileTranslator, TranslationOptions
 from pipelines.jobs import result_names, translate_job
@@ -64,9 +64,10 @@ def translate(
     runner_checks.check_options(parsed)
     filesystem.create_output_folder("output_dir", output_dir)
     with filesystem.folder_lock("output_dir", output_dir):
-        _refuse_foreign_files(plan, output_dir)
+        objects = _list_objects(output_dir)
+        _refuse_foreign_files(plan, output_dir, objects)
         unfinished = rows.owned_domains(output_dir) is not None
-        job = dataclasses.replace(job, token=_begin(plan, batches, output_dir))
+        job = dataclasses.replace(job, token=_begin(plan, batches, output_dir, objects))
         progress, counters = Progress(f"translate to {options.target}", len(plan), "files"), JobCounters()
         with poll_progress(progress, lambda: counters.total(*translate_job.OUTCOMES)):
             runner.run(job.build, parsed, counters=counters, isolated=unfinished)
@@ -82,8 +83,18 @@ def _plan(pattern: str, translator: FileTranslator, output_dir: str) -> tuple[li
     return plan, list(translate_job.make_batches(plan, {entry.path: entry.size for entry in listing.files}))
 
 
-def _begin(plan: Iterable[dict], batches: Iterable[dict], output_dir: str) -> str:
+def _list_objects(output_dir: str) -> set[str] | None:
+    """Return the names of all objects in a remote folder; None for a local one, where files need no request each."""
+    if not filesystem.is_remote(output_dir):
+        return None
+    prefix = posixpath.join(output_dir, "")
+    return {path.removeprefix(prefix) for path, _ in filesystem.list_prefix(prefix)}
+
+
+def _begin(plan: Iterable[dict], batches: Iterable[dict], output_dir: str, objects: set[str] | None) -> str:
     """Mark the folder as ours, delete what an interrupted job left, and write the work; return the job's token."""
+    if objects is not None:
+        batches = (_with_earlier(batch, objects) for batch in batches)
     rows.mark_owned(output_dir, [])
     rows.clear(output_dir, keep_mark=True)
     _delete_partial_files(plan, output_dir)
@@ -93,6 +104,12 @@ def _begin(plan: Iterable[dict], batches: Iterable[dict], output_dir: str) -> st
 
 def _delete_partial_files(plan: Iterable[dict], output_dir: str) -> None:
     filesystem.delete_partial_files(output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row))
+
+
+def _with_earlier(batch: dict, objects: set[str]) -> dict:
+    """Return the batch with whether there is a result of each row."""
+    key = translate_job.EARLIER_KEY
+    return {"files": [row | {key: row["output"] in objects} if "output" in row else row for row in batch["files"]]}
 
 
 def _worker_paths(options: TranslationOptions, pattern: str, output_dir: str) -> dict[str, str]:
@@ -133,20 +150,20 @@ def _refuse_overwriting(plan: Iterable[dict], inputs: Sequence[str], output_dir:
             )
 
 
-def _refuse_foreign_files(plan: Iterable[dict], output_dir: str) -> None:
+def _refuse_foreign_files(plan: Iterable[dict], output_dir: str, objects: set[str] | None) -> None:
     """Raise UserError if an output would replace a file and no `translate` has written to the folder before.
 
     An earlier `translate` leaves its list of results, or a mark if it did not finish.
     """
-    if rows.owned_domains(output_dir) == [] or _is_translations_file(posixpath.join(output_dir, TRANSLATIONS)):
+    if rows.owned_domains(output_dir) == [] or _has_translations(output_dir):
         return
-    names = [TRANSLATIONS, FAILURES, *(row["output"] for row in plan if "output" in row)]
-    if filesystem.is_remote(output_dir):
-        folder = f"{output_dir.rstrip('/')}/"
-        existing = {path.removeprefix(folder) for path, _ in filesystem.list_prefix(folder)}
-        conflict = next((name for name in names if name in existing), None)
-    else:
-        conflict = next((name for name in names if os.path.lexists(os.path.join(output_dir, name))), None)
+    lists = [long_lists.list_parts(output_dir, name) for name in (TRANSLATIONS, FAILURES)]
+    names = [*map(posixpath.basename, sum(lists, [])), *(row["output"] for row in plan if "output" in row)]
+
+    def exists(name: str) -> bool:
+        return os.path.lexists(os.path.join(output_dir, name)) if objects is None else name in objects
+
+    conflict = next(filter(exists, names), None)
     if conflict:
         raise UserError(
             f"--output_dir={output_dir}: {conflict} exists and was not written by translate; wanted a folder "
@@ -154,12 +171,11 @@ def _refuse_foreign_files(plan: Iterable[dict], output_dir: str) -> None:
         )
 
 
-def _is_translations_file(path: str) -> bool:
-    """Whether a file is a list of results as `translate` writes it; an empty one lists failures only."""
-    if not filesystem.exists(path):
+def _has_translations(folder: str) -> bool:
+    """Whether a folder has a list of results as `translate` writes it; an empty one lists failures only."""
+    if not long_lists.list_parts(folder, TRANSLATIONS):
         return False
-    with filesystem.open_file(path) as file:
-        first = file.readline()
+    first = next(long_lists.read_lines(folder, TRANSLATIONS), b"")
     try:
         return not first or RESULT_KEYS <= json.loads(first).keys()
     except (ValueError, AttributeError):
@@ -185,8 +201,7 @@ def _write_results(output_dir: str) -> dict:
             yield row
 
     for name in ("translations", "failures"):
-        with filesystem.new_file(posixpath.join(output_dir, f"{name}.jsonl")) as file:
-            file.writelines(line.encode() for line in tfrecord.json_lines(counted(name)))
+        long_lists.write_list(output_dir, f"{name}.jsonl", counted(name))
     rows.clear(output_dir)
     if not first:
         raise UserError(

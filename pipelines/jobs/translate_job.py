@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 WORK_NAME = "plan"
 OUTCOMES = TRANSLATED, REUSED, FAILED = "files_translated", "files_reused", "files_failed"  # counters of files
 SORT_KEYS = ("path",)
+EARLIER_KEY = "earlier"  # of a batch: outputs that a store has already, as the launcher lists it once
 REUSED_KEY = "reused"  # of the rows of results that were up to date; not in `translations.jsonl`
 BATCH_FILES = 16  # maximum number of files in a batch
 BATCH_BYTES = 16 << 20  # maximum size of a batch; a larger file is a batch of its own
@@ -104,7 +105,8 @@ class _BatchTranslator:
                         raise OSError(row["reason"])
                     source = stack.enter_context(filesystem.open_file(row["path"]))
                     target = posixpath.join(self.job.output_dir, row["output"])
-                    entries = self._reused(target, source)
+                    exists = row[EARLIER_KEY] if EARLIER_KEY in row else filesystem.exists(target)
+                    entries = self._reused(target, source) if exists else None
                 except Exception as error:  # file systems raise errors of many types
                     outcomes[n] = FAILED, self.job.failure_row(row, error)
                     continue
@@ -120,14 +122,15 @@ class _BatchTranslator:
         return [outcomes[n] for n in range(len(files))]
 
     def _reused(self, target: str, source: BinaryIO) -> dict | None:
-        """Entries for `translations.jsonl` of an earlier result that is up to date; None if there is none."""
-        if not self.job.reuse or not filesystem.exists(target):
+        """Entries for `translations.jsonl` of an earlier result that is up to date; None if it is not."""
+        if not self.job.reuse:
             return None
         with filesystem.open_file(target) as result:
             return self.translator.reusable(result, source)
 
     def _result_row(self, row: dict, entries: dict) -> dict:
-        return {**row, "source": self.job.source, "target": self.job.options.target, **entries}
+        planned = {key: value for key, value in row.items() if key != EARLIER_KEY}
+        return {**planned, "source": self.job.source, "target": self.job.options.target, **entries}
 
 
 class _Convert(beam.DoFn):

@@ -8,11 +8,11 @@ import os
 import posixpath
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from models.errors import UserError
 from pipelines.beam import filesystem
-from pipelines.data import source_files, tfrecord
+from pipelines.data import long_lists, source_files
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import FileTranslator, Item
 from pipelines.jobs import result_names
@@ -60,8 +60,8 @@ def convert_files(
         except Exception as error:  # decoders raise errors of many types
             outcome.failures.append(source_files.failure_row(translator.source, row["path"], error))
     show_progress(len(by_name))
-    _write_lines(os.path.join(output_dir, TRANSLATIONS), outcome.translations)
-    _write_lines(os.path.join(output_dir, FAILURES), outcome.failures)
+    long_lists.write_list(output_dir, TRANSLATIONS, outcome.translations)
+    long_lists.write_list(output_dir, FAILURES, outcome.failures)
     return outcome
 
 
@@ -78,11 +78,6 @@ def _convert_file(translator: FileTranslator, upload: Upload, row: dict, output_
     if isinstance(facts, Exception):
         raise facts
     return facts
-
-
-def _write_lines(path: str, rows: Iterable[dict]) -> None:
-    with filesystem.new_file(path) as file:
-        file.writelines(line.encode() for line in tfrecord.json_lines(rows))
 
 
 def write_archive(folder: str, path: str) -> None:

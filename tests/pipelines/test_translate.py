@@ -11,15 +11,18 @@ import numpy as np
 import PIL.Image
 import pytest
 import soundfile
+import store
+from absl import flags
 from hypothesis import given
 from hypothesis import strategies as st
 from testbed import DATAFLOW, VOICES_HZ, laws, poison, poisoned_environment, voice, write_pictures
 
 from models.features import audio, f0_tracking, inversion, recording, stats
 from pipelines import config
+from pipelines import translate as translate_script
 from pipelines.beam import filesystem, rows
-from pipelines.data import fingerprint
-from pipelines.data.local_walk import TRANSLATIONS
+from pipelines.data import fingerprint, part_names
+from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference import exported_model, file_translator, result_formats, speech_translator
 from pipelines.jobs import translate_folder, translate_job
 from pipelines.jobs.translate_folder import FAILURES
@@ -250,7 +253,7 @@ def test_rate_and_channels_of_the_source_may_be_kept(speech_run, tmp_path, rate_
     stereo = np.stack([left, 0.25 * voice(130.0, 0.777, rate_hz, seed=2), np.zeros(len(left))], axis=1)
     soundfile.write(tmp_path / "a.wav", stereo, rate_hz, subtype="FLOAT")
     soundfile.write(tmp_path / "left.wav", left, rate_hz, subtype="FLOAT")
-    keep = {"keep_rate": True, "keep_channels": True, "inverter": "griffin_lim"}
+    keep = {"keep_rate": True, "keep_channels": "each", "inverter": "griffin_lim"}
     assert translate(speech_run, tmp_path / "*.wav", tmp_path / "out", **keep)["translations"] == 2
     made, made_rate_hz = soundfile.read(tmp_path / "out" / "a.wav")
     assert made.shape == stereo.shape and made_rate_hz == rate_hz
@@ -261,6 +264,44 @@ def test_rate_and_channels_of_the_source_may_be_kept(speech_run, tmp_path, rate_
     assert powers[1][0] / powers[1][1] == pytest.approx(powers[0][0] / powers[0][1], rel=0.2)
     row = next(row for row in lines(tmp_path / "out" / TRANSLATIONS) if row["output"] == "a.wav")
     assert row["sample_rate_hz"] == rate_hz and row["channels"] == 3
+
+
+@pytest.fixture
+def identity(monkeypatch):
+    """The model changes nothing, and phases come from the source."""
+    monkeypatch.setattr(exported_model.Model, "_translate_function", lambda *_: lambda features: features)
+    return {"inverter": "source_phase", "keep_channels": "mid_side"}
+
+
+@pytest.mark.parametrize("keep_rate", [False, True])
+def test_the_middle_is_translated_and_the_side_stays(speech_run, tmp_path, identity, keep_rate):
+    rate_hz = 16000
+    mid = 0.5 * voice(110.0, 1.2, rate_hz, seed=1)
+    side = 0.2 * np.roll(mid, 300) * np.linspace(0, 1, len(mid))
+    soundfile.write(tmp_path / "a.wav", np.stack([mid + side, mid - side], axis=1), rate_hz, subtype="FLOAT")
+    soundfile.write(tmp_path / "b.wav", np.stack([mid, mid], axis=1), rate_hz, subtype="FLOAT")
+    assert translate(speech_run, tmp_path / "*.wav", tmp_path / "out", keep_rate=keep_rate, **identity)
+    translate(speech_run, tmp_path / "b.wav", tmp_path / "mono", keep_rate=keep_rate, inverter="source_phase")
+    (wide, made_rate_hz), (narrow, _) = (soundfile.read(tmp_path / "out" / f"{name}.wav") for name in "ab")
+    (mono, _) = soundfile.read(tmp_path / "mono" / "b.wav")
+    assert made_rate_hz == (rate_hz if keep_rate else RATE_HZ) and wide.shape == narrow.shape == (len(mono), 2)
+    np.testing.assert_array_equal(narrow, np.stack([mono, mono], axis=1))
+    expected = recording.read(str(tmp_path / "a.wav"), made_rate_hz, channel=recording.SIDE)
+    np.testing.assert_allclose((wide[:, 0] - wide[:, 1]) / 2, expected, atol=2e-3)
+    np.testing.assert_allclose(wide.mean(axis=1), mono, atol=1e-3)
+    with open(tmp_path / "out" / "a.wav", "rb") as file:
+        assert result_formats.read_provenance(file, "audio")["options"]["keep_channels"] == "mid_side"
+
+
+def test_channels_are_translated_each_where_there_is_no_side_to_keep(speech_run, tmp_path, identity):
+    y = 0.5 * voice(110.0, 0.6, RATE_HZ, seed=1)
+    for name, channels in (("opposite", [y, -y]), ("three", [y, 0.5 * y, y]), ("one", [y])):
+        soundfile.write(tmp_path / f"{name}.wav", np.stack(channels, axis=1), RATE_HZ, subtype="FLOAT")
+    translate(speech_run, tmp_path / "*.wav", tmp_path / "mid_side", **identity)
+    translate(speech_run, tmp_path / "*.wav", tmp_path / "each", **(identity | {"keep_channels": "each"}))
+    for name in ("opposite", "three", "one"):
+        one, other = (soundfile.read(tmp_path / rule / f"{name}.wav")[0] for rule in ("mid_side", "each"))
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_phases_of_the_source_may_be_kept(speech_run, speech_folder, tmp_path):
@@ -370,6 +411,36 @@ def test_images_are_written_as_jpeg_with_their_provenance(picture_run, picture_f
         assert made.format == "JPEG" and json.loads(made.info["comment"])["options"]["target"] == "tinted"
 
 
+def test_a_store_is_not_asked_for_each_result_and_has_what_a_folder_has(
+    picture_run, picture_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(part_names, "MAX_LINES", 6)
+    inputs = {f"store://bucket/in/{path.name}": path.read_bytes() for path in (picture_folder / "plain").iterdir()}
+    monkeypatch.setattr(store, "OBJECTS", dict(inputs))
+    requests = []
+    monkeypatch.setattr(store.Store, "exists", lambda self, path: requests.append(path) or path in store.OBJECTS)
+    for removed, reused in ((0, 0), (0, 16), (1, 15)):
+        for name in sorted(path for path in store.OBJECTS if path.endswith(".png") and "/out/" in path)[:removed]:
+            del store.OBJECTS[name]
+        done = translate(picture_run, "store://bucket/in", "store://bucket/out", target="tinted")
+        assert done == {"translations": 16, "failures": 0, "reused": reused}
+    assert not [path for path in requests if path.endswith(".png")]
+    translate(picture_run, picture_folder / "plain", tmp_path / "out", target="tinted")
+    results = {
+        path.removeprefix("store://bucket/out/"): data for path, data in store.OBJECTS.items() if "/out/" in path
+    }
+    text = {
+        name: data.decode().replace("store://bucket/in", str(picture_folder / "plain"))
+        for name, data in results.items()
+        if name.endswith(".jsonl")
+    }
+    assert results | text == {
+        path.name: path.read_text() if path.suffix == ".jsonl" else path.read_bytes()
+        for path in (tmp_path / "out").iterdir()
+    }
+    assert set(text) == {*part_names.names_of(TRANSLATIONS, 3), FAILURES}
+
+
 def test_the_job_is_built_for_dataflow_without_a_network(speech_run, speech_folder, tmp_path, dataflow_jobs):
     assert translate(speech_run, speech_folder / "low", tmp_path / "out", beam_arguments=DATAFLOW) is None
     (built,) = dataflow_jobs
@@ -452,3 +523,23 @@ def test_a_file_that_crashes_the_process_fails_alone_after_an_unfinished_job(pic
     (failure,) = lines(tmp_path / "out" / FAILURES)
     assert failure["path"].endswith("picture_02.png")
     assert failure["reason"] == "the worker process died while reading this file (signal 11)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        ([], ""),
+        (["--keep_channels", "--keep_rate"], "each"),
+        (["--keep_channels=true"], "each"),
+        (["--keep_channels=mid_side"], "mid_side"),
+        (["--keep_channels=each", "--nokeep_channels"], ""),
+    ],
+)
+def test_the_flag_for_channels_needs_no_value(arguments, value):
+    script_flags = flags.FlagValues()
+    flag = translate_script.ChannelsFlag(name="keep_channels", default="", help_string="Channels.")
+    flags.DEFINE_flag(flag, script_flags, "pipelines.toy")
+    flags.DEFINE_bool("keep_rate", False, "Rate.", script_flags)
+    assert script_flags(["translate", *arguments]) == ["translate"] and script_flags.keep_channels == value
+    with pytest.raises(flags.IllegalFlagValueError, match="each.mid_side"):
+        script_flags(["translate", "--keep_channels=side"])

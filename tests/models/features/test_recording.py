@@ -221,6 +221,16 @@ def test_a_rate_that_no_recorder_has_is_refused(rate_hz, look):
         look(io.BytesIO(content) if look is recording.probe else content)
 
 
+@pytest.mark.parametrize("rate_hz", [RATE_HZ, RATE_HZ // 2])
+def test_the_side_is_half_the_difference_of_two_channels_and_zero_for_one(rate_hz, rng):
+    left, right = rng.uniform(-0.5, 0.5, (2, 5000)).astype(np.float32)
+    stereo = encoded(np.stack([left, right], axis=1), RATE_HZ, "WAV", "FLOAT")
+    one, other = (recording.read(io.BytesIO(stereo), rate_hz, channel=n) for n in (0, 1))
+    side = recording.read(io.BytesIO(stereo), rate_hz, channel=recording.SIDE)
+    np.testing.assert_allclose(side, (one - other) / 2, atol=1e-6)
+    assert not recording.read(io.BytesIO(encoded(left)), rate_hz, channel=recording.SIDE).any()
+
+
 def test_too_many_channels_are_refused():
     assert seconds(encoded(np.zeros((100, 64)))) > 0
     with pytest.raises(UserError, match="65 channels; wanted at most 64"):

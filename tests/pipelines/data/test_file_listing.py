@@ -179,6 +179,12 @@ def test_results_of_an_earlier_translate_are_no_input_but_their_neighbours_are(t
     assert names(chained, root) == ["out/1.wav", "out/own.wav"], "what the user names is meant"
 
 
+def test_results_in_a_list_of_several_files_are_no_input(place):
+    rows = {f"out/translations-0000{n}-of-00002.jsonl": json.dumps({"output": f"{n}.wav"}) for n in range(2)}
+    root = place({"1.wav": "", "out/0.wav": "", "out/1.wav": "", "out/own.wav": "", **rows})
+    assert names(file_listing.list_files([root], SUFFIXES), root) == ["1.wav", "out/own.wav"]
+
+
 def test_where_a_command_writes_is_no_input(tree):
     root = tree("1.wav", "out/1.wav", "out/2.wav")
     found = file_listing.list_files([root], SUFFIXES, output_dir=f"{root}/out")

@@ -9,7 +9,7 @@ from testbed import script, voice
 
 from models.errors import UserError
 from pipelines.data import dataset, domains, source_list, split_fractions
-from pipelines.data.file_listing import FileEntry
+from pipelines.data.file_table import FileEntry
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_the_records_have_labels_speakers_and_splits_of_the_list_and_what_is_mis
 def test_speakers_are_in_one_split_each(corpus):
     fields = [{"path": f"clips/{n}.wav", "domain": "a", "speaker": f"s{n % 3}"} for n in range(6)]
     (domain,) = domains.read_domains([], lists=[write(corpus / "a.jsonl", fields)])
-    keys = list(split_fractions.split_keys(domain, "speaker", 0))
+    keys = [key for _, key in split_fractions.split_keys(domain, "speaker", 0)]
     assert keys[:3] == keys[3:] and len(set(keys)) == 3
     (domain,) = domains.read_domains([], lists=[write(corpus / "b.jsonl", [{"path": "x.wav", "domain": "a"}])])
     with pytest.raises(UserError, match="--split_by=speaker: .*x.wav has no speaker"):

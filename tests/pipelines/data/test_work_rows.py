@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+import unicodedata
 
 import preprocessing
 import pytest
@@ -32,6 +33,13 @@ def test_relative_globs_give_the_same_ids(tree, monkeypatch):
     monkeypatch.chdir(tree("a/x.wav", "[y].wav"))
     found = ids("a=a", "b=*.wav", "c=**.wav", "d=[y].wav", "e=?/*")
     assert found == ["a/x.wav", "b/[y].wav", "c/[y].wav", "c/a/x.wav", "d/[y].wav", "e/a/x.wav"]
+
+
+def test_two_unicode_forms_of_a_name_are_two_ids_and_one_form_is_composed(tree):
+    composed, decomposed = (unicodedata.normalize(form, "é.wav") for form in ("NFC", "NFD"))
+    folder = tree(f"both/{composed}", f"both/{decomposed}", f"one/{decomposed}")
+    assert ids(f"a={folder}/both") == sorted([f"a/{composed}", f"a/{decomposed}"])
+    assert ids(f"a={folder}/one") == [f"a/{composed}"]
 
 
 def survey(folder, split_by, seed=0):

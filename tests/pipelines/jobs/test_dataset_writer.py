@@ -13,7 +13,7 @@ from testbed import DATAFLOW, script, voice, write_pictures, write_voices
 from models.features.audio import AudioSpec
 from pipelines.beam import filesystem, runner
 from pipelines.beam import rows as job_rows
-from pipelines.data import dataset, domains, feature_extraction, source_features, work_rows
+from pipelines.data import dataset, domains, feature_extraction, part_names, source_features, work_rows
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer, preprocess_job
 
@@ -32,6 +32,7 @@ FOREIGN = {
     "features.json": "{}",
     "mnist-train.tfrecord-00000-of-00001": "somebody's",
     "manifest.jsonl": "{}",
+    "manifest-00001-of-00002.jsonl": "{}",
     "failures.jsonl": "",
 }
 
@@ -170,6 +171,20 @@ def test_one_recording_that_outweighs_a_larger_domain_is_cut_up_and_its_clips_ar
         row["id"] for row in work_rows.work_rows(found, "audio", (0.05, 0.05), split_by="file", seed=0) if "cut" in row
     ]
     assert cut == ["a/hour.wav"]
+
+
+def test_long_lists_are_written_in_several_files_and_replaced_as_one(voices, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    prepare(out, low=voices / "low", high=voices / "high")
+    expected = dataset.read_manifest(str(out))
+    monkeypatch.setattr(part_names, "MAX_LINES", 4)
+    prepare(out, low=voices / "low", high=voices / "high")
+    assert dataset.open_records(str(out)).sources == expected and len(expected) > 4
+    parts = part_names.names_of("manifest.jsonl", -(-len(expected) // 4))
+    assert {name for name in contents(out) if name.startswith("manifest")} == set(parts)
+    monkeypatch.undo()
+    prepare(out, low=voices / "low", high=voices / "high")
+    assert {name for name in contents(out) if name.startswith("manifest")} == {"manifest.jsonl"}
 
 
 def test_an_empty_split_is_named_before_training(voices, tmp_path):
