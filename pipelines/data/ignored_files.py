@@ -24,6 +24,9 @@ UNREADABLE = "unreadable folders or files"
 IRREGULAR = "special files such as pipes or devices"
 CAPITALS = "files that match the pattern except for upper and lower case"
 RESULTS = "results of translate"
+UNREADABLE_ARCHIVE = "archives that cannot be read"
+DAMAGED_ARCHIVE = "archives that could not be read to their end"
+EMPTY_ARCHIVE = "archives without files"
 NAMED_FOLDER = "folders that match the pattern, as files do; use FOLDER/** for the files in them"
 
 
