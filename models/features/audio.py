@@ -231,7 +231,8 @@ def _scaled_segments(
 def _describe(meter: LevelMeter, channel_meter: ChannelMeter, channel: int, channel_notes: tuple[str, ...]) -> None:
     """Set what the meter of all channels says about the recording."""
     facts = {"scale": channel_meter.scale(), "source_seconds": channel_meter.seconds}
-    meter.describe(channel=channel, notes=channel_notes + channel_meter.scale_notes(), **facts)
+    notes = channel_meter.source_notes + channel_notes + channel_meter.scale_notes()
+    meter.describe(channel=channel, notes=notes, **facts)
 
 
 def segments(

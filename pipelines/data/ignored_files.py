@@ -9,6 +9,7 @@ import posixpath
 from collections.abc import Iterable, Iterator
 
 from pipelines.beam import filesystem
+from pipelines.data import file_kinds
 
 METADATA_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".localized", ".directory"}
 METADATA_PREFIXES = ("._", filesystem.PART_PREFIX)
@@ -53,7 +54,8 @@ class IgnoredFiles:
             if reason == EXTENSION:
                 by_frequency = sorted(self.endings.items(), key=lambda item: (-item[1], item[0]))
                 endings = ", ".join(f"{n} {ending}" for ending, n in by_frequency[:8])
-                parts.append(f"{count} {reason} ({endings})")
+                hint = file_kinds.unused_sound(self.endings)
+                parts.append(f"{count} {reason} ({endings}{f'; {hint}' if hint else ''})")
             else:
                 parts.append(f"{count} {reason} (the first: {first})")
         return "; ".join(parts)
