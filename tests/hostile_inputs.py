@@ -13,6 +13,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import stat
@@ -191,7 +192,7 @@ def zeros(size):
 def damage_members(rng, whole):
     """The archive with fields of one entry of a zip's table of contents changed."""
     made = bytearray(whole)
-    entries = [n for n in range(len(made) - 46) if made[n : n + 4] == b"PK\1\2"]
+    entries = [match.start() for match in re.finditer(rb"PK\1\2", whole)]
     at = entries[int(rng.integers(len(entries)))]
     offset, form, value = [
         (8, "<H", 1),
@@ -263,10 +264,10 @@ def check_listing(folder, total):
     for path in (folder / "in" / "damaged").iterdir():
         damaged = file_listing.list_files([str(path)], file_kinds.known_suffixes())
         assert damaged.files or damaged.ignored.counts, f"{path} is not accounted for"
-    listing = file_listing.list_files([f"{folder}/in/**"], file_kinds.known_suffixes())
+    below = file_listing.list_files([f"{folder}/in/**"], file_kinds.known_suffixes())
     outputs = [
         row["output"]
-        for row in result_names.plan_results(listing.paths, listing.root, ".wav", "/out")
+        for row in result_names.plan_results(below.paths, below.root, ".wav", "/out")
         if "output" in row
     ]
     assert len(outputs) == len(set(outputs)) and all(os.path.normpath(f"/out/{o}") == f"/out/{o}" for o in outputs)
@@ -310,8 +311,8 @@ def check(folder, count, seed, *beam):
     }, "something was written outside the output"
     damaged = len(list((folder / "in" / "damaged").iterdir()))
     return (
-        f"{total} files and members, {damaged} damaged archives, seed {seed}: {files} listed, {ignored} ignored with a "
-        f"reason; {examples} examples, {failures} failures; {time.monotonic() - began:.0f} s"
+        f"{total} files and members: {files} listed, {ignored} ignored with a reason; with {damaged} damaged archives: "
+        f"{examples} examples, {failures} failures; seed {seed}, {time.monotonic() - began:.0f} s"
     )
 
 
