@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.preprocess --domain=anna='anna/*.wav' --domain=bert='bert/*.wav' --data_dir=records"
+CONDITIONING = {  # flags, and what they are called in `Conditioning`
+    "trim": "trim",
+    "cut_at_pauses": "cut_s",
+    "min_seconds": "min_s",
+    "max_seconds": "max_s",
+    "min_level_db": "min_level_db",
+    "max_clipped": "max_clipped",
+}
+SPEECH_FLAGS = ("keep_waveforms", "pitch", *CONDITIONING)
 
 
 def define_flags() -> None:
@@ -59,7 +68,24 @@ def define_flags() -> None:
     flags.DEFINE_bool("shared_paths", False, "Declare that local paths are the same on all workers of a remote runner.")
     flags.DEFINE_integer("seed", 0, "Random seed of the split.")
     flags.DEFINE_bool("keep_waveforms", False, "Store waveforms beside the features of speech, to train vocoders.")
+    flags.DEFINE_bool("drop_duplicates", False, "Of files of a domain that have the same bytes, keep one.")
     flags.DEFINE_bool("pitch", False, "Track the F0 of speech, for translate --pitch=mean_variance.")
+    _define_conditioning_flags()
+
+
+def _define_conditioning_flags() -> None:
+    flags.DEFINE_bool("trim", False, "Cut off silence at both ends of every recording, except for 0.1 s.")
+    flags.DEFINE_float(
+        "cut_at_pauses", None, "Cut recordings at pauses into pieces of at most so many seconds, each a source."
+    )
+    flags.DEFINE_float("min_seconds", 0.0, "Leave out recordings or pieces that are shorter.", 0.0)
+    flags.DEFINE_float("max_seconds", None, "Leave out recordings or pieces that are longer.")
+    flags.DEFINE_float(
+        "min_level_db", None, "Leave out recordings or pieces of a lower active level, in dB re full scale."
+    )
+    flags.DEFINE_float(
+        "max_clipped", None, "Leave out recordings of which a larger share of samples is clipped.", 0.0, 1.0
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -67,6 +93,7 @@ def main(argv: list[str]) -> int:
     cli.require_flags(FLAGS, "data_dir", *([] if FLAGS.list else ["domain"]))
     if FLAGS.val_fraction + FLAGS.test_fraction > 1 + 1e-9:
         raise UserError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
+    from models.features.conditioning import Conditioning
     from pipelines.beam import runner
     from pipelines.data import front_end
     from pipelines.data.domains import read_domains
@@ -74,6 +101,7 @@ def main(argv: list[str]) -> int:
     from pipelines.jobs import dataset_writer
     from pipelines.jobs.preprocess_job import PreprocessJob
 
+    conditioning = Conditioning(**{key: FLAGS[name].value for name, key in CONDITIONING.items()})
     data_dir, cache_dir, reject = FLAGS.data_dir, FLAGS.cache_dir, FLAGS.reject_outliers_with
     parsed = runner.parse_options(argv[1:])
     paths = {"--data_dir": data_dir, "--cache_dir": cache_dir, "--reject_outliers_with": reject}
@@ -83,9 +111,7 @@ def main(argv: list[str]) -> int:
     dataset_writer.check_output(data_dir, parsed)
     domains = read_domains(FLAGS.domain, data_dir, FLAGS.list)
     kind = front_end.infer_kind(domains, FLAGS.kind)
-    for name in ("keep_waveforms", "pitch") if kind == "image" else ():
-        if FLAGS[name].value:
-            raise UserError(f"--{name} is for speech, and the files are images")
+    _check_kind(kind)
     if reject:
         from pipelines.inference import exported_model, outlier_detector
 
@@ -103,6 +129,8 @@ def main(argv: list[str]) -> int:
         pitch=FLAGS.pitch,
         reject=reject,
         cache_dir=cache_dir,
+        conditioning=conditioning,
+        drop_duplicates=FLAGS.drop_duplicates,
     )
     report = dataset_writer.write_dataset(job, parsed)
     if report is None:
@@ -110,6 +138,13 @@ def main(argv: list[str]) -> int:
         return 0
     _print_report(job, report)
     return 0
+
+
+def _check_kind(kind: str) -> None:
+    """Raise UserError if a flag is set that does not apply to files of this kind."""
+    for name in SPEECH_FLAGS if kind == "image" else ():
+        if FLAGS[name].value != FLAGS[name].default:
+            raise UserError(f"--{name} is for speech, and the files are images")
 
 
 def _read_paths(domains: list[str]) -> Iterator[tuple[str, str]]:
@@ -125,7 +160,9 @@ def _warn(warnings: Iterable[str]) -> None:
 
 
 def _print_report(job: PreprocessJob, report: dict) -> None:
-    """Print the front end, the number of sources of each split, warnings and failures."""
+    """Print the front end, the number of sources of each split, warnings, what is left out, and failures."""
+    from pipelines.jobs import excluded_files
+
     print(f"{job.kind}: {', '.join(f'{key} {value}' for key, value in dataclasses.asdict(job.spec).items())}")
     for name, splits in report["splits"].items():
         print(f"{name}: {', '.join(f'{count} {split}' for split, count in splits.items())}")
@@ -133,6 +170,8 @@ def _print_report(job: PreprocessJob, report: dict) -> None:
     counts = ", ".join(f"{report[name]} {name}" for name in ("sources", "examples", "failures"))
     hint = f"; see {job.data_dir}/failures.jsonl" if report["failures"] else ""
     reused = f"; features of {report['reused']} files were there" if report["reused"] else ""
+    if report["excluded"]:
+        print(f"left out: {excluded_files.summarize(report['excluded'])}; see {job.data_dir}/excluded.jsonl")
     print(f"{counts} in {job.data_dir}{hint}{reused}")
 
 

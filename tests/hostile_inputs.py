@@ -266,9 +266,7 @@ def check_listing(folder, total):
         assert damaged.files or damaged.ignored.counts, f"{path} is not accounted for"
     below = file_listing.list_files([f"{folder}/in/**"], file_kinds.known_suffixes())
     outputs = [
-        row["output"]
-        for row in result_names.plan_results(below.paths, below.root, ".wav", "/out")
-        if "output" in row
+        row["output"] for row in result_names.plan_results(below.paths, below.root, ".wav", "/out") if "output" in row
     ]
     assert len(outputs) == len(set(outputs)) and all(os.path.normpath(f"/out/{o}") == f"/out/{o}" for o in outputs)
     return len(listing.files), ignored

@@ -18,20 +18,22 @@ RATE_HZ = 8000
 JSON_FILES = {"dataset_info.json", "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl"}
 
 
-def job(data_dir, pairs=(), cache_dir="", **domains):
-    """The job on domains of these names and patterns."""
+def job(data_dir, pairs=(), cache_dir="", changes=(), **domains):
+    """The job on domains of these names and patterns, with changes of its configuration."""
     files = read_domains(f"{name}={pattern}" for name, pattern in domains.items())
     kind = front_end.infer_kind(files, None)
     options = {"data_dir": str(data_dir), "fractions": (0.2, 0.2), "split_by": "file", "cache_dir": str(cache_dir)}
     spec = front_end.infer_spec(kind, files, list(pairs))
-    return preprocess_job.PreprocessJob(kind=kind, spec=spec, domains=files, **options)
+    return preprocess_job.PreprocessJob(kind=kind, spec=spec, domains=files, **{**options, **dict(changes)})
 
 
-def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), cache_dir="", **domains):
+def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), cache_dir="", changes=(), **domains):
     """The numbers of the job; sources are counted by their splits as well. Its warnings are in `prepare.warnings`."""
-    done = dataset_writer.write_dataset(job(data_dir, pairs, cache_dir, **domains), runner.parse_options(list(beam)))
+    made = job(data_dir, pairs, cache_dir, changes, **domains)
+    done = dataset_writer.write_dataset(made, runner.parse_options(list(beam)))
     if done is not None:
         splits, prepare.warnings, prepare.reused = (done.pop(name) for name in ("splits", "warnings", "reused"))
+        prepare.excluded = done.pop("excluded")
         assert set(splits) == set(domains)
         assert sum(sum(each.values()) for each in splits.values()) == done["sources"]
     return done

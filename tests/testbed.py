@@ -13,6 +13,7 @@ import keras  # noqa: F401
 import numpy as np
 import PIL.Image
 import pytest
+import script_process
 import soundfile
 import tensorflow as tf
 from hypothesis import settings
@@ -230,14 +231,7 @@ def picture_run(picture_records, tmp_path_factory):
 
 def script(name: str, *arguments, cwd=ROOT, **environment) -> subprocess.CompletedProcess:
     """Runs one of the scripts as a user would."""
-    return subprocess.run(
-        [sys.executable, "-m", f"pipelines.{name}", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=cwd,
-        env={**os.environ, **environment},
-    )
+    return script_process.run(name, [*map(str, arguments)], str(cwd), {**os.environ, **environment}, timeout_s=300)
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -26,7 +27,8 @@ from models.features.highpass import highpass
 from models.features.level import LevelMeter, active_power, block_powers, level_gain  # noqa: F401 (all of the front end)
 
 STFT_FRAMES = 256  # at once: they fit into the caches of a processor
-MAX_IN_MEMORY_BYTES = 32 << 20  # of a recording between the passes of `analysis`; more is kept on disk
+Segment = tuple[np.ndarray, np.ndarray]  # log-mels `[frames, mels]`, and samples `[frames * hop_length]`
+MAX_IN_MEMORY_BYTES = 32 << 20  # of the samples of a recording in `analysis`; more is kept on disk
 
 
 def normalize_level(y: np.ndarray, spec: AudioSpec) -> np.ndarray:
@@ -170,69 +172,66 @@ def _meter_parts(parts: Iterable[np.ndarray], spec: AudioSpec) -> LevelMeter:
 
 
 @contextlib.contextmanager
-def analysis(
-    file: str | BinaryIO, spec: AudioSpec, frames: int
-) -> Iterator[tuple[LevelMeter, Iterator[tuple[np.ndarray, np.ndarray]]]]:
-    """Level, log-mels and samples of a recording at the level of the front end, decoded once, in constant memory.
+def analysis(file: str | BinaryIO, spec: AudioSpec) -> Iterator[tuple[LevelMeter, Callable[..., Iterator[Segment]]]]:
+    """Decode a recording once; yield its level, and a function that returns its segments.
 
-    The mel magnitudes are kept in a temporary file until the level is known; they are proportional to the gain. If the
-    channels cancel when averaged, the recording is decoded a second time.
+    The samples are kept in a temporary file, because the level is known at their end only. If the channels cancel when
+    averaged, the recording is decoded a second time.
 
     Args:
       file: as in :func:`models.features.recording.blocks`, which also states the errors.
       spec: the front end.
-      frames: maximum number of frames of a segment.
 
     Yields:
-      The meter, see :func:`measure_level`, and the segments as :func:`segments_with_samples` yields them.
+      The meter, see :func:`measure_level`, and a function of the maximum number of frames of a segment and of a span as
+      in :func:`blocks`. It yields log-mels `[frames, mels]` and samples `[frames * hop_length]` of each segment, at
+      the level of the front end, and is read to its end before it is called again. A span is analysed like a separate
+      recording. Frame `t` of a segment is centred on its sample `t * hop_length`; the samples of all segments
+      concatenate to the recording, followed by zeros.
     """
-    with (
-        tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES) as magnitudes,
-        tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES) as samples,
-    ):
+    with tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES) as stored:
 
-        def analyze(channel: int, channel_meter: ChannelMeter | None = None) -> LevelMeter:
+        def decode(channel: int, channel_meter: ChannelMeter | None = None) -> LevelMeter:
             meter = LevelMeter(spec)
-            for stored in (magnitudes, samples):
-                stored.seek(0)
-                stored.truncate()
-            parts = _stored_samples(blocks(file, spec, channel=channel, meter=channel_meter), meter, samples)
-            for spectrogram in stft_stream(parts, spec):
-                magnitudes.write((np.abs(spectrogram) @ mel_matrix(spec).T).tobytes())
+            stored.seek(0)
+            stored.truncate()
+            for part in blocks(file, spec, channel=channel, meter=channel_meter):
+                meter.add(part)
+                stored.write(part.tobytes())
             return meter
 
         channel_meter = ChannelMeter()
-        meter = analyze(-1, channel_meter)
+        meter = decode(-1, channel_meter)
         if (channel := channel_meter.selected_channel()) >= 0:
-            meter = analyze(channel)
+            meter = decode(channel)
         _describe(meter, channel_meter, channel, channel_meter.channel_notes())
-        yield meter, _scaled_segments(magnitudes, samples, spec, np.float32(meter.gain()), frames)
+        gain = np.float32(meter.gain())
+
+        def segments_of(frames: int, span: tuple[int, int | None] = (0, None)) -> Iterator[Segment]:
+            mel_parts, sample_parts = itertools.tee(gain * part for part in _stored_blocks(stored, *span))
+            waveforms = rechunk(sample_parts, frames * spec.hop_length)
+            for mels in _log_mel_stream(mel_parts, spec, 1.0, frames):
+                waveform = next(waveforms, np.zeros(0, np.float32))
+                yield mels, np.pad(waveform, (0, len(mels) * spec.hop_length - len(waveform)))
+
+        yield meter, segments_of
 
 
-def _stored_samples(parts: Iterable[np.ndarray], meter: LevelMeter, samples: BinaryIO) -> Iterator[np.ndarray]:
-    for part in parts:
-        meter.add(part)
-        samples.write(part.tobytes())
-        yield part
-
-
-def _scaled_segments(
-    magnitudes: BinaryIO, samples: BinaryIO, spec: AudioSpec, gain: np.float32, frames: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    magnitudes.seek(0)
-    samples.seek(0)
-    while block := magnitudes.read(4 * frames * spec.n_mels):
-        scaled = gain * np.frombuffer(block, np.float32).reshape(-1, spec.n_mels)
-        size = len(scaled) * spec.hop_length
-        waveform = gain * np.frombuffer(samples.read(4 * size), np.float32)
-        yield np.log(np.maximum(scaled, np.float32(spec.floor))), np.pad(waveform, (0, size - len(waveform)))
+def _stored_blocks(stored: BinaryIO, start: int, end: int | None) -> Iterator[np.ndarray]:
+    """Yield samples `start` to `end` (exclusive) of a file of float32 samples."""
+    stored.seek(4 * start)
+    remaining = math.inf if end is None else end - start
+    while content := stored.read(4 * min(recording.BLOCK_FRAMES, remaining)):
+        block = np.frombuffer(content, np.float32)
+        remaining -= len(block)
+        yield block
 
 
 def _describe(meter: LevelMeter, channel_meter: ChannelMeter, channel: int, channel_notes: tuple[str, ...]) -> None:
     """Set what the meter of all channels says about the recording."""
     facts = {"scale": channel_meter.scale(), "source_seconds": channel_meter.seconds}
     notes = channel_meter.source_notes + channel_notes + channel_meter.scale_notes()
-    meter.describe(channel=channel, notes=notes, **facts)
+    meter.describe(channel=channel, clipped=channel_meter.clipping.share(), notes=notes, **facts)
 
 
 def segments(
@@ -249,27 +248,6 @@ def segments(
     A span is analysed like a separate recording. Other arguments and errors as :func:`blocks`.
     """
     return _log_mel_stream(blocks(file, spec, channel=channel, span=span), spec, gain, frames)
-
-
-def segments_with_samples(
-    file: str | BinaryIO,
-    spec: AudioSpec,
-    gain: float,
-    frames: int,
-    *,
-    channel: int = -1,
-    span: tuple[int, int | None] = (0, None),
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """:func:`segments`, each paired with its samples `[frames * hop_length]`.
-
-    Frame `t` of a segment is centred on its sample `t * hop_length`. The samples of all segments concatenate to the
-    recording, followed by zeros.
-    """
-    mel_parts, sample_parts = itertools.tee(blocks(file, spec, channel=channel, span=span))
-    waveforms = rechunk((np.float32(gain) * part for part in sample_parts), frames * spec.hop_length)
-    for mels in _log_mel_stream(mel_parts, spec, gain, frames):
-        waveform = next(waveforms, np.zeros(0, np.float32))
-        yield mels, np.pad(waveform, (0, len(mels) * spec.hop_length - len(waveform)))
 
 
 def _log_mel_stream(parts: Iterable[np.ndarray], spec: AudioSpec, gain: float, frames: int) -> Iterator[np.ndarray]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.features.clipping import ClippingMeter
+
 CANCELLATION_SHARE = 0.25  # power of the average over that of uncorrelated channels; below: a correlation of -0.75
 MAX_CANCELLED_SHARE = 0.1  # of all power, in blocks in which channels cancel; above, one channel is used
 MAX_FLOAT_PEAK = 8.0  # no float recording in units of full scale overshoots this far
@@ -12,14 +14,14 @@ BLOCK_S = 0.05  # the offset is removed per block of this length
 
 
 class ChannelMeter:
-    """Duration, peak of all samples, power of each channel, and the power lost when channels are averaged.
+    """Duration, clipping, peak of all samples, power of each channel, and power lost when channels are averaged.
 
     Powers are those without offsets. `source_notes` holds notes for users by the decoder.
     """
 
     def __init__(self):
         self.source_notes: tuple[str, ...] = ()
-        self.seconds, self.peak = 0.0, 0.0
+        self.seconds, self.clipping = 0.0, ClippingMeter()
         self.powers = np.zeros(0)  # of each channel
         self.uncorrelated = 0.0  # power that the average would have if the channels were uncorrelated
         self.cancelled = 0.0  # the part of `uncorrelated` in blocks in which the channels cancel
@@ -27,7 +29,7 @@ class ChannelMeter:
     def add(self, block: np.ndarray, rate_hz: int) -> None:
         """Add the next samples `[samples, channels]`; the number of channels may change."""
         self.seconds += len(block) / rate_hz
-        self.peak = max(self.peak, float(block.max(initial=0.0)), -float(block.min(initial=0.0)))
+        self.clipping.add(block)
         count = block.shape[1]
         if count == 1 or not len(block):
             return
@@ -41,6 +43,11 @@ class ChannelMeter:
         mean_power = np.einsum("ns,ns->n", mean, mean, dtype=np.float64)
         self.uncorrelated += float(uncorrelated.sum())
         self.cancelled += float(uncorrelated[mean_power < CANCELLATION_SHARE * uncorrelated].sum())
+
+    @property
+    def peak(self) -> float:
+        """The largest absolute value of all samples."""
+        return self.clipping.peak
 
     def selected_channel(self) -> int:
         """Return the loudest channel if the channels cancel in part of the recording, else -1 (average all)."""

@@ -11,13 +11,14 @@ MAX_GAIN_DB = 40.0  # so that noise alone is not amplified to the level of speec
 
 def block_powers(y: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """Mean squares of consecutive 20 ms blocks of `y` (the last one may be shorter), float64."""
-    size = _block_samples(sample_rate_hz)
+    size = block_samples(sample_rate_hz)
     starts = np.arange(0, len(y), size)
     sums = np.add.reduceat(np.square(y, dtype=np.float64), starts) if len(y) else np.zeros(0)
     return sums / np.minimum(size, len(y) - starts)
 
 
-def _block_samples(sample_rate_hz: int) -> int:
+def block_samples(sample_rate_hz: int) -> int:
+    """Return the number of samples of a block of 20 ms."""
     return max(1, sample_rate_hz // 50)
 
 
@@ -32,9 +33,13 @@ def active_power(powers: np.ndarray) -> float:
     """
     if not len(powers):
         return 0.0
-    loud = np.sort(powers)[len(powers) - 1 - len(powers) // 20]
-    active = powers[(powers >= loud * 10 ** (-ACTIVE_RANGE_DB / 10)) & (powers > 0)]
+    active = powers[(powers >= loud_power(powers) * 10 ** (-ACTIVE_RANGE_DB / 10)) & (powers > 0)]
     return float(active.mean()) if len(active) else 0.0
+
+
+def loud_power(powers: np.ndarray) -> float:
+    """Return the 95th percentile of the powers of blocks, of which there is at least one."""
+    return float(np.sort(powers)[len(powers) - 1 - len(powers) // 20])
 
 
 def level_gain(powers: np.ndarray, level_db: float) -> float:
@@ -62,12 +67,13 @@ class LevelMeter:
       scale: factor that brings the samples to units of full scale; 1 for nearly all files.
       channel: the channel measured; -1 for the average of all.
       source_seconds: duration in seconds before resampling.
+      clipped: share of clipped samples before resampling, see :class:`models.features.clipping.ClippingMeter`.
       notes: notes for users on what is unusual about the recording and how it is handled.
     """
 
     def __init__(self, spec):
         self.spec, self.samples, self.peak = spec, 0, 0.0
-        self.scale, self.channel, self.source_seconds, self.notes = 1.0, -1, 0.0, ()
+        self.scale, self.channel, self.source_seconds, self.clipped, self.notes = 1.0, -1, 0.0, 0.0, ()
         self.partial_block, self.powers = np.zeros(0, np.float32), []
 
     def add(self, part: np.ndarray) -> None:
@@ -75,34 +81,41 @@ class LevelMeter:
         self.samples += len(part)
         self.peak = max(self.peak, self.scale * float(np.abs(part).max(initial=0.0)))
         self.partial_block = np.concatenate([self.partial_block, part])
-        end = len(self.partial_block) - len(self.partial_block) % _block_samples(self.spec.sample_rate_hz)
+        end = len(self.partial_block) - len(self.partial_block) % block_samples(self.spec.sample_rate_hz)
         self.powers.append(block_powers(self.partial_block[:end], self.spec.sample_rate_hz))
         self.partial_block = self.partial_block[end:]
 
-    def describe(self, *, channel: int, scale: float, source_seconds: float, notes: tuple[str, ...]) -> None:
+    def describe(
+        self, *, channel: int, scale: float, source_seconds: float, clipped: float, notes: tuple[str, ...]
+    ) -> None:
         """Set the attributes of the same names; adds notes on the level."""
         self.peak *= scale / self.scale
-        self.channel, self.scale, self.source_seconds = channel, scale, source_seconds
+        self.channel, self.scale, self.source_seconds, self.clipped = channel, scale, source_seconds, clipped
         self.notes = (*notes, *self._level_notes())
 
     def _level_notes(self) -> tuple[str, ...]:
         """Notes on an unusual level."""
-        power = self.power()
-        if power <= 0:
+        level_db = self.level_db()
+        if level_db is None:
             return ("nothing sounds: silence, or what is below hearing",)
-        level_db = 10 * np.log10(power)
         if level_db + MAX_GAIN_DB >= self.spec.level_db - TOLERANCE_DB:
             return ()
         return (f"of {level_db:.0f} dB re full scale: raised by {MAX_GAIN_DB:.0f} dB, too quiet all the same",)
 
-    def _block_powers(self) -> np.ndarray:
+    def scaled_powers(self) -> np.ndarray:
+        """Return the mean squares of all blocks of 20 ms, scaled."""
         powers = np.concatenate([*self.powers, block_powers(self.partial_block, self.spec.sample_rate_hz)])
         return self.scale**2 * powers
 
     def gain(self) -> float:
         """Gain factor that brings the samples to the spec's level, including the scale."""
-        return self.scale * level_gain(self._block_powers(), self.spec.level_db)
+        return self.scale * level_gain(self.scaled_powers(), self.spec.level_db)
 
-    def power(self) -> float:
-        """:func:`active_power` of the samples, scaled."""
-        return active_power(self._block_powers())
+    def power(self, blocks: slice = slice(None)) -> float:
+        """:func:`active_power` of the samples, scaled; of some of the blocks of 20 ms."""
+        return active_power(self.scaled_powers()[blocks])
+
+    def level_db(self, blocks: slice = slice(None)) -> float | None:
+        """Return the active level in dB re full scale; None for silence."""
+        power = self.power(blocks)
+        return float(10 * np.log10(power)) if power > 0 else None

@@ -10,13 +10,11 @@ import numpy as np
 
 from models.features import audio, image, stats
 from models.features.audio import AudioSpec
+from models.features.conditioning import Conditioning
 from models.features.image import ImageSpec
-from pipelines.data import source_files, tfrecord
+from pipelines.data import recording_parts, source_files, tfrecord
 from pipelines.data.feature_store import FeatureStore, Part, Segment
-
-MARGIN_S = 1.0  # left out between two splits of one recording
-MIN_PART_S = 2.0  # minimum duration of a split of a recording
-MIN_CUT_S = 12.0  # shorter recordings are not divided among splits
+from pipelines.data.recording_parts import RecordingPart
 
 
 def extract(file: BinaryIO, store: FeatureStore, *, may_cut: bool) -> Iterator[Part]:
@@ -24,7 +22,7 @@ def extract(file: BinaryIO, store: FeatureStore, *, may_cut: bool) -> Iterator[P
 
     Args:
       file: open and seekable.
-      store: holds front end, fractions, and whether samples are stored.
+      store: holds front end, conditioning, fractions, and whether samples are stored.
       may_cut: whether a recording that is long enough is divided among the splits.
 
     Raises:
@@ -36,24 +34,21 @@ def extract(file: BinaryIO, store: FeatureStore, *, may_cut: bool) -> Iterator[P
         facts = {"length": float(pixels.size), "gain": 1.0, "frames": len(pixels), "notes": notes}
         yield Part(facts, [(pixels, None)])
         return
-    meter = audio.measure_level(file, spec) if may_cut else None
-    spans = split_spans(meter.samples, spec, store.fractions) if meter else {}
-    if not spans:
-        with audio.analysis(file, spec, tfrecord.SEGMENT_FRAMES) as (meter, segments):
-            yield Part(_facts(meter, (0, meter.samples)), _stored(segments, store))
-    for split, span in spans.items():
-        part = tuple(round(sample / spec.sample_rate_hz, 6) for sample in span)
-        segments = audio.segments_with_samples(
-            file, spec, meter.gain(), tfrecord.SEGMENT_FRAMES, channel=meter.channel, span=span
-        )
-        yield Part({**_facts(meter, span), "split": split, "part": part}, _stored(segments, store))
+    with audio.analysis(file, spec) as (meter, segments_of):
+        for part in recording_parts.parts_of(meter, spec, store.conditioning, store.fractions if may_cut else None):
+            yield Part(_facts(meter, part), _stored(segments_of(tfrecord.SEGMENT_FRAMES, part.span), store))
 
 
-def _facts(meter: audio.LevelMeter, span: tuple[int, int]) -> dict:
-    """Entries of the manifest that follow from the level and the length of a recording."""
-    samples = span[1] - span[0]
-    facts = {"gain": meter.gain(), "channel": meter.channel, "notes": meter.notes}
-    return {"length": samples / meter.spec.sample_rate_hz, "frames": meter.spec.frames(samples), **facts}
+def _facts(meter: audio.LevelMeter, part: RecordingPart) -> dict:
+    """Entries of the manifest that follow from the samples of a recording; also the name and split of the part."""
+    rate_hz, samples = meter.spec.sample_rate_hz, part.span[1] - part.span[0]
+    facts = {"length": samples / rate_hz, "frames": meter.spec.frames(samples)}
+    facts |= {"gain": meter.gain(), "channel": meter.channel, "notes": meter.notes, "clipped": round(meter.clipped, 6)}
+    if part.level_db is not None:
+        facts["level_db"] = round(part.level_db, 2)
+    if not part.is_whole:
+        facts["part"] = tuple(round(sample / rate_hz, 6) for sample in part.span)
+    return facts | {"split": part.split, "name": part.name}
 
 
 def _stored(segments: Iterable[tuple[np.ndarray, np.ndarray]], store: FeatureStore) -> Iterator[Segment]:
@@ -73,16 +68,24 @@ def survey(parts: Iterable[Part], row: dict, spec: AudioSpec | ImageSpec, identi
     """
     for part in parts:
         facts = {key: tuple(value) if isinstance(value, list) else value for key, value in part.facts.items()}
-        split = facts.pop("split", None)
+        split, name = facts.pop("split", ""), facts.pop("name", "")
         active, moments = [], None
         for array, _ in part.segments:
             count, new = _moments(array, spec)
             active.append(count)
             moments = new if moments is None else stats.merge(moments, new)
-        name = f"{row['id']}{source_files.PART_SEPARATOR}{split}" if split else row["id"]
+        identifier = f"{row['id']}{source_files.PART_SEPARATOR}{name}" if name else row["id"]
         common = {key: row[key] for key in ("path", "domain", "label", "speaker") if key in row}
         common["split"] = split or row["split"]
-        yield source_files.Source(id=name, active=tuple(active), **common, **facts, **identity), moments
+        yield source_files.Source(id=identifier, active=tuple(active), **common, **facts, **identity), moments
+
+
+def exclusion(source: source_files.Source, conditioning: Conditioning) -> dict | None:
+    """Return the line of `excluded.jsonl` of a surveyed recording or part; None if it is kept."""
+    facts = {"length": source.length, "level_db": source.level_db, "clipped": source.clipped}
+    reason = conditioning.reason(**facts)
+    place = {"domain": source.domain, "id": source.id, "path": source.path}
+    return {**place, "reason": reason, **facts} if reason else None
 
 
 def _moments(array: np.ndarray, spec: AudioSpec | ImageSpec) -> tuple[int, stats.Moments]:
@@ -92,33 +95,6 @@ def _moments(array: np.ndarray, spec: AudioSpec | ImageSpec) -> tuple[int, stats
     log_mels = array.astype(np.float32)
     active = audio.active_frames(log_mels, spec)
     return int(active.sum()), stats.Moments.of(log_mels, active=active, lags=stats.LAGS)
-
-
-def split_spans(samples: int, spec: AudioSpec, fractions: tuple[float, float]) -> dict[str, tuple[int, int]]:
-    """Divide a recording into spans for training, validation and test, in samples, at multiples of the hop.
-
-    Between two spans, `MARGIN_S` is left out, so that no sound is in both. Each requested split gets its fraction, but
-    `MIN_PART_S` at least.
-
-    Args:
-      samples: length of the recording.
-      spec: the front end.
-      fractions: fractions for validation and test; 0 for none.
-
-    Returns:
-      Start and end of the span by split; empty if the recording is too short or only training is requested.
-    """
-    rate_hz, hop = spec.sample_rate_hz, spec.hop_length
-    if samples < MIN_CUT_S * rate_hz or not any(fractions):
-        return {}
-    spans, end = {}, samples
-    for split, fraction in (("test", fractions[1]), ("val", fractions[0])):
-        if fraction:
-            length = max(fraction * samples, MIN_PART_S * rate_hz)
-            start = int((end - length) / hop) * hop
-            spans[split] = (start, end)
-            end = int((start - MARGIN_S * rate_hz) / hop) * hop
-    return {"train": (0, end), **dict(reversed(spans.items()))} if end > 0 else {}
 
 
 def serialized_examples(store: FeatureStore, source: source_files.Source) -> Iterator[bytes]:

@@ -22,12 +22,13 @@ import numpy as np
 
 from models.errors import UserError
 from models.features.audio import AudioSpec
+from models.features.conditioning import Conditioning
 from models.features.image import ImageSpec
 from pipelines import stable_hash
 from pipelines.beam import filesystem
 from pipelines.data import tfrecord
 
-FORMAT = 2  # of the files, and of the features in them
+FORMAT = 3  # of the files, and of the features in them
 MAX_IN_MEMORY_BYTES = 8 << 20
 
 Segment = tuple[np.ndarray, np.ndarray | None]  # features, and samples of speech if they are stored
@@ -42,7 +43,7 @@ class Part:
     """A source, or one part of a recording that is divided among the splits.
 
     Attributes:
-      facts: entries for the manifest; also `split` and `part`, if the recording is divided.
+      facts: entries for the manifest, see `source_files.Source`; also `name`, what is appended to the id of the file.
       segments: features `[frames, mels]` or `[height, width, channels]` in the type of the records, each with samples
         `[frames * hop_length]` or None.
     """
@@ -60,12 +61,14 @@ class FeatureStore:
       spec: the front end.
       waveforms: whether samples of speech are stored, too.
       fractions: of a divided recording for validation and test.
+      conditioning: how recordings are trimmed and cut.
     """
 
     folder: str
     spec: AudioSpec | ImageSpec
     waveforms: bool = False
     fractions: tuple[float, float] = (0.0, 0.0)
+    conditioning: Conditioning = Conditioning()
 
     def name(self, digest: str, *, may_cut: bool) -> str:
         """Return the name of the file of a source.
@@ -81,6 +84,7 @@ class FeatureStore:
             "segment_frames": tfrecord.SEGMENT_FRAMES,
             "waveforms": self.waveforms,
             "fractions": self.fractions if may_cut else None,
+            "conditioning": [self.conditioning.trim, self.conditioning.cut_s],
         }
         text = json.dumps(settings, sort_keys=True).encode()
         return posixpath.join(digest[:2], f"{digest}-{stable_hash.digest(text)}")

@@ -20,9 +20,13 @@ KEY_FEATURES = {"id": tf.io.FixedLenFeature([], tf.string), "segment": tf.io.Fix
 def pair_stem(source: source_files.Source) -> str:
     """Return the common name of parallel files: the path relative to the domain, without extension.
 
-    Composed and decomposed accents are the same name (Unicode NFC).
+    Composed and decomposed accents are the same name (Unicode NFC). Pieces between pauses are parallel only if they
+    begin at the same time, which is part of their names.
     """
-    return unicodedata.normalize("NFC", posixpath.splitext(source.id.partition("/")[2])[0])
+    recording = source_files.recording_id(source.id)
+    stem = unicodedata.normalize("NFC", posixpath.splitext(recording.partition("/")[2])[0])
+    is_piece = source.id[len(recording) :][-1:].isdigit()
+    return f"{stem}{source_files.PART_SEPARATOR}{source.part[0]:g}" if is_piece else stem
 
 
 def sources_with_sound(data: dataset.Records, split: str, domain: str) -> list[source_files.Source]:

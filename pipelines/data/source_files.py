@@ -13,7 +13,9 @@ from models.features.image import ImageSpec
 from pipelines import stable_hash
 from pipelines.data import splits, tfrecord
 
-PART_SEPARATOR = "#"  # between the id of a recording and the split of a part
+PART_SEPARATOR = "#"  # between the id of a recording and the name of a part: its split, its number, or both
+PART_NAME = re.compile(rf"({'|'.join(splits.SPLITS)})(-\d{{4,}})?|\d{{4,}}")
+OPTIONAL = ("label", "speaker", "level_db", "clipped")  # only in those lines of the manifest that have a value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,12 +33,15 @@ class Source:
       frames: frames of speech, rows of an image.
       active: number of active (not silent) frames of each record; 1 for an image.
       channel: channel that was read because the channels cancel each other; -1 if they are averaged.
-      part: start and end in seconds of a part of a recording that is divided among splits; else empty.
+      part: start and end in seconds of a part of a recording that is divided, cut or trimmed; else empty.
       notes: remarks for people on how an unusual file was read.
       shard: number of the shard that holds the records.
       label: its label by a list; empty for the name of its folder.
       speaker: its speaker by a list; empty if unknown.
+      level_db: active level of speech in dB re full scale before it is normalised; None for silence and images.
+      clipped: share of clipped samples of the recording.
       features: name of the file of its features; not in the manifest.
+      is_first: whether it is the first part of its file; not in the manifest.
     """
 
     id: str
@@ -54,13 +59,17 @@ class Source:
     shard: int = 0
     label: str = ""
     speaker: str = ""
+    level_db: float | None = None
+    clipped: float = 0.0
     features: str = ""
+    is_first: bool = True
 
     def to_json(self) -> dict:
-        """Return the line of the manifest, without an unknown label or speaker."""
+        """Return the line of the manifest, without what is unknown or zero in most files."""
         row = dataclasses.asdict(self)
-        del row["features"]
-        return {key: value for key, value in row.items() if value or key not in ("label", "speaker")}
+        for key in ("features", "is_first"):
+            del row[key]
+        return {key: value for key, value in row.items() if value or key not in OPTIONAL}
 
     @classmethod
     def from_json(cls, row: dict) -> Source:
@@ -71,11 +80,11 @@ class Source:
 def recording_id(identifier: str) -> str:
     """Return the id of the recording that a part belongs to; the id of an undivided file is returned as it is.
 
-    >>> recording_id("a/x.wav#val"), recording_id("a/#1.wav")
-    ('a/x.wav', 'a/#1.wav')
+    >>> recording_id("a/x.wav#val"), recording_id("a/x.wav#train-0007"), recording_id("a/#0001.wav")
+    ('a/x.wav', 'a/x.wav', 'a/#0001.wav')
     """
-    recording, _, split = identifier.rpartition(PART_SEPARATOR)
-    return recording if split in splits.SPLITS else identifier
+    recording, _, name = identifier.rpartition(PART_SEPARATOR)
+    return recording if PART_NAME.fullmatch(name) else identifier
 
 
 def split_key(relative: str, folder: str, split_by: str, seed: int) -> str:

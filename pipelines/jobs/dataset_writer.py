@@ -19,11 +19,12 @@ from pipelines.beam import rows as job_rows
 from pipelines.beam.job_counters import JobCounters
 from pipelines.data import tfrecord, work_rows
 from pipelines.data.splits import SPLITS
+from pipelines.jobs import excluded_files
 from pipelines.jobs.preprocess_job import BATCH_FILES, PASSES, REUSED, SORT_KEYS, WORK_NAME, PreprocessJob
 from pipelines.progress import Progress, poll_progress
 
 INFO_FILE = "dataset_info.json"  # written last: its presence means that the directory is complete
-JSON_FILES = (INFO_FILE, "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl")
+JSON_FILES = (INFO_FILE, "features.json", "statistics.json", "manifest.jsonl", "failures.jsonl", excluded_files.NAME)
 
 
 def check_output(data_dir: str, parsed) -> None:
@@ -50,7 +51,8 @@ def write_dataset(job: PreprocessJob, parsed) -> dict | None:
       parsed: Beam's options, from `runner.parse_options`.
 
     Returns:
-      A summary: numbers of sources, examples and failures, numbers of sources by domain and split, and warnings; None
+      A summary: numbers of sources, examples, failures, and of what is left out by reason, numbers of sources by domain
+      and split, and warnings; None
       for a dry run.
 
     Raises:
@@ -171,20 +173,23 @@ def finish_dataset(job: PreprocessJob) -> dict:
     """Complete the directory from the rows of the workers; the rows of files are not held in memory.
 
     Returns:
-      A summary: numbers of sources, examples and failures, numbers of sources by domain and split, and warnings.
+      A summary, see :func:`write_dataset`.
 
     Raises:
       UserError: no file of a domain can be read; `failures.jsonl` is written all the same.
     """
     failures, first_failures = _write_failures(job)
+    excluded = excluded_files.write_list(job) if job.excludes else {}
     shards, moment_rows = (list(job_rows.read_rows(job.data_dir, name)) for name in ("shards", "statistics"))
     names = [domain.name for domain in job.domains]
     for name in names:
         if not any(row["examples"] for row in shards if row["domain"] == name):
-            if not failures and not shards:
+            if not (failures or shards or excluded):
                 raise UserError(
                     f"{job.data_dir}: the workers wrote no results there; do all workers see the same folder?"
                 )
+            if name not in first_failures and excluded:
+                raise UserError(f"domain {name}: all files are left out: {excluded_files.summarize(excluded)}")
             raise UserError(
                 f"domain {name}: no file could be read; the first failure: {first_failures.get(name, 'no files')}"
             )
@@ -209,7 +214,7 @@ def finish_dataset(job: PreprocessJob) -> dict:
     job_rows.clear(job.data_dir)
     splits = {name: {split: counts.by_split[name, split] for split in SPLITS} for name in names}
     examples = sum(row["examples"] for row in shards)
-    summary = {"sources": counts.sources, "examples": examples, "failures": failures}
+    summary = {"sources": counts.sources, "examples": examples, "failures": failures, "excluded": excluded}
     return {**summary, "splits": splits, "warnings": warnings}
 
 

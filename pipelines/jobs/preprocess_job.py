@@ -6,7 +6,6 @@ import concurrent.futures
 import dataclasses
 import functools
 import posixpath
-from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import apache_beam as beam
@@ -15,6 +14,7 @@ from apache_beam.utils.shared import Shared
 from models.errors import UserError
 from models.features import pitch, stats
 from models.features.audio import AudioSpec
+from models.features.conditioning import Conditioning
 from models.features.image import ImageSpec
 from pipelines import parallel, stable_hash
 from pipelines.beam import blas, filesystem, rows
@@ -22,14 +22,25 @@ from pipelines.beam.job_counters import counter
 from pipelines.data import feature_extraction, source_files, tfrecord
 from pipelines.data.domains import Domain
 from pipelines.data.feature_store import FeatureStore, WriteError
+from pipelines.jobs import same_bytes
 
 MOMENT_KEYS = ("domain", "split", "of")  # keys of a row of statistics; "of" is "features" or "pitch"
 WORK_NAME = "listing"
 FEATURES_FOLDER = "features"  # in the work folder
 BATCH_FILES = 16  # files whose survey is one work item
-PASSES = SURVEYED, WRITTEN, FAILED = "files_surveyed", "files_written", "files_failed"  # counters: two for each file
+PASSES = SURVEYED, WRITTEN, FAILED, EXCLUDED = (  # counters: two for each file
+    "files_surveyed",
+    "files_written",
+    "files_failed",
+    "files_excluded",
+)
 REUSED = "files_reused"  # counter of files whose features were in the store
-SORT_KEYS = {"sources": ("id",), "failures": ("domain", "path"), "duplicates": ("id",)}  # of each kind of rows
+SORT_KEYS = {  # of each kind of rows
+    "sources": ("id",),
+    "failures": ("domain", "path"),
+    "duplicates": ("id",),
+    "excluded": ("id",),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +59,8 @@ class PreprocessJob:
       waveforms: whether records of speech also store the samples.
       pitch: whether the pitch of speech is measured for the statistics.
       cache_dir: folder in which features are kept for later jobs; empty for none.
+      conditioning: how recordings are trimmed, cut and selected.
+      drop_duplicates: whether only one of the files of a domain that have the same bytes is kept.
     """
 
     kind: str
@@ -61,12 +74,19 @@ class PreprocessJob:
     waveforms: bool = False
     pitch: bool = False
     cache_dir: str = ""
+    conditioning: Conditioning = Conditioning()
+    drop_duplicates: bool = False
 
     @property
     def store(self) -> FeatureStore:
         """Features between the passes; in the work folder, unless they are kept for later jobs."""
         folder = self.cache_dir or posixpath.join(rows.work_folder(self.data_dir), FEATURES_FOLDER)
-        return FeatureStore(folder, self.spec, self.waveforms, self.fractions)
+        return FeatureStore(folder, self.spec, self.waveforms, self.fractions, self.conditioning)
+
+    @property
+    def excludes(self) -> bool:
+        """Whether files may be left out that can be read."""
+        return self.drop_duplicates or self.conditioning.selects
 
     @property
     def file_count(self) -> int:
@@ -83,7 +103,11 @@ class PreprocessJob:
         """
         worker = dataclasses.replace(self, domains=tuple(domain.without_files() for domain in self.domains))
         work = rows.read_work(pipeline, self.data_dir, WORK_NAME, -(-self.file_count // BATCH_FILES))
-        survey = beam.ParDo(_Survey(worker, Shared())).with_outputs("moments", "failures", main="sources")
+        duplicates = []
+        if self.drop_duplicates:
+            work, others = same_bytes.drop_duplicates(work, BATCH_FILES)
+            duplicates.append(others | "Count" >> beam.Map(_count_excluded))
+        survey = beam.ParDo(_Survey(worker, Shared())).with_outputs("moments", "failures", "excluded", main="sources")
         surveyed = work | "Survey" >> survey
         example_shape = source_files.example_shape(self.spec, waveforms=self.waveforms)
         sizes = surveyed.sources | beam.Map(lambda s: ((s.domain, s.split), len(s.active))) | beam.CombinePerKey(sum)
@@ -95,31 +119,17 @@ class PreprocessJob:
         )
         merge = functools.partial(functools.reduce, stats.merge)
         moments = surveyed.moments | "Statistics" >> beam.CombinePerKey(merge)
-        by_hash = surveyed.sources | "Hash" >> beam.Map(lambda s: (s.hash, (s.domain, s.split, s.id)))
         outcomes = {
             "sources": written.sources | beam.Map(source_files.Source.to_json),
             "shards": written.shards,
             "failures": (surveyed.failures, written.failures) | "Failures" >> beam.Flatten(),
-            "duplicates": by_hash | "Same bytes" >> beam.GroupByKey() | "Duplicates" >> beam.FlatMapTuple(_duplicates),
+            "duplicates": same_bytes.shared_files(surveyed.sources),
+            "excluded": (surveyed.excluded, *duplicates) | "Excluded" >> beam.Flatten(),
             "statistics": moments
             | beam.MapTuple(lambda of, m: {**dict(zip(MOMENT_KEYS, of, strict=True)), **m.to_json("<f8")}),
         }
         for name, outcome in outcomes.items():
             rows.write_rows(outcome, self.data_dir, name, order=SORT_KEYS.get(name, ()))
-
-
-def _duplicates(digest: str, members: Iterable[tuple[str, str, str]]) -> Iterator[dict]:
-    """Yield a row if files of several domains or splits have the same bytes.
-
-    The parts of one recording count as one file.
-    """
-    first: dict[tuple[str, str], str] = {}
-    for domain, split, name in members:
-        identifier = source_files.recording_id(name)
-        first[domain, split] = min(identifier, first.get((domain, split), identifier))
-    if len(set(first.values())) > 1:
-        sources = sorted((domain, split, identifier) for (domain, split), identifier in first.items())
-        yield {"id": sources[0][2], "hash": digest, "places": sources}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,14 +139,22 @@ class _Surveyed:
     Attributes:
       sources: lines of the manifest.
       moments: keys and moments.
+      excluded: a row for each recording or part that is left out.
       reused: whether the store held the features.
       failure: the reason why the file cannot be read, or None.
     """
 
     sources: list[source_files.Source] = dataclasses.field(default_factory=list)
     moments: list[tuple] = dataclasses.field(default_factory=list)
+    excluded: list[dict] = dataclasses.field(default_factory=list)
     reused: bool = False
     failure: dict | None = None
+
+
+def _count_excluded(row: dict) -> dict:
+    """Return a row of a file that is left out before the survey, whose two passes are counted."""
+    counter(EXCLUDED).inc(2)
+    return row
 
 
 class _Survey(beam.DoFn):
@@ -164,9 +182,13 @@ class _Survey(beam.DoFn):
             yield from surveyed.sources
             for keyed_moments in surveyed.moments:
                 yield beam.pvalue.TaggedOutput("moments", keyed_moments)
+            for row in surveyed.excluded:
+                yield beam.pvalue.TaggedOutput("excluded", row)
             if surveyed.failure:
                 yield beam.pvalue.TaggedOutput("failures", surveyed.failure)
                 counter(FAILED).inc()
+            elif not surveyed.sources:
+                counter(EXCLUDED).inc()
             counter(REUSED).inc(int(surveyed.reused))
             counter(SURVEYED).inc()
 
@@ -191,11 +213,14 @@ class _Survey(beam.DoFn):
         with store.read(name) as parts:
             identity = {"hash": digest, "features": name}
             for source, moments in feature_extraction.survey(parts, row, store.spec, identity):
-                surveyed.sources.append(source)
+                if excluded := feature_extraction.exclusion(source, self.job.conditioning):
+                    surveyed.excluded.append(excluded)
+                    continue
+                surveyed.sources.append(dataclasses.replace(source, is_first=not surveyed.sources))
                 surveyed.moments.append(((source.domain, source.split, "features"), moments))
-        if self.detector:
+        if self.detector and surveyed.sources:
             self.detector.raise_if_outlier(file)
-        if self.job.pitch:
+        if self.job.pitch and surveyed.sources:
             first = surveyed.sources[0]
             tracked = pitch.log_f0_moments(file, store.spec.sample_rate_hz, channel=first.channel)
             surveyed.moments.append(((row["domain"], first.split, "pitch"), tracked))
@@ -239,6 +264,6 @@ class _WriteShard(beam.DoFn):
         except Exception as error:
             failures.append(source_files.failure_row(source.domain, source.path, error))
             encoded = None
-        if not source.part or source.split == "train":  # a recording that is cut up counts once
+        if source.is_first:
             counter(FAILED if encoded is None else WRITTEN).inc()
         return encoded

@@ -3,10 +3,11 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from models.features import audio
-from pipelines.data import cropping, source_features
+from pipelines.data import cropping, source_features, source_files
 
 
 def test_an_excerpt_is_a_stretch_that_sounds_and_parallel_files_give_the_same(long_records):
@@ -42,3 +43,19 @@ def test_whole_recordings_come_once_each_from_several_shards(sparse_records):
     assert sorted(found) == [source.id for source in sparse_records.sources_of("train", "low")]
     for source in sparse_records.sources_of("train", "low"):
         assert len(source.active) > 2 and len(found[source.id]) == source.frames
+
+
+@pytest.mark.parametrize(
+    ("identifier", "part", "stem"),
+    [
+        ("a/f/x.wav", (), "f/x"),
+        ("a/f/x.wav", (0.5, 3.0), "f/x"),
+        ("a/f/x.wav#val", (20.0, 30.0), "f/x"),
+        ("a/f/x.wav#0002", (2.5, 4.0), "f/x#2.5"),
+        ("a/f/x.wav#val-0002", (2.5, 4.0), "f/x#2.5"),
+    ],
+)
+def test_pieces_of_parallel_recordings_have_the_same_stem_if_they_begin_together(identifier, part, stem):
+    facts = {"path": "", "domain": "a", "split": "val", "hash": "", "length": 1.0, "gain": 1.0, "frames": 9}
+    source = source_files.Source(id=identifier, part=part, active=(9,), **facts)
+    assert source_features.pair_stem(source) == stem
