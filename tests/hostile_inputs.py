@@ -192,7 +192,7 @@ def zeros(size):
 def damage_members(rng, whole):
     """The archive with fields of one entry of a zip's table of contents changed."""
     made = bytearray(whole)
-    entries = [match.start() for match in re.finditer(rb"PK\1\2", whole)]
+    entries = [match.start() for match in re.finditer(re.escape(b"PK\1\2"), whole)]
     at = entries[int(rng.integers(len(entries)))]
     offset, form, value = [
         (8, "<H", 1),

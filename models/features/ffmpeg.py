@@ -19,7 +19,7 @@ import numpy as np
 from models.errors import UserError
 from models.features import libsndfile, streams
 from models.features.containers import MIN_SHARE_PRESENT
-from models.features.sound_part import BLOCK_FRAMES, Part
+from models.features.sound_part import Part
 
 INSTALL = "pip install 'crossfade[av]'"
 INSTALLED = importlib.util.find_spec("av") is not None
@@ -101,7 +101,7 @@ def read_format(file: BinaryIO, path: str = "") -> tuple[int, int]:
     Raises:
       UserError: PyAV is not installed, or the file holds no sound that FFmpeg decodes.
     """
-    with contextlib.closing(parts(file)) as opened:
+    with contextlib.closing(parts(file, path, 1)) as opened:
         for part in opened:
             return part.rate_hz, part.channels
     raise UserError("empty: it holds no samples")
@@ -113,8 +113,11 @@ def announced_seconds(file: BinaryIO) -> float:
         return _announced_seconds(container, stream) if announces else 0.0
 
 
-def parts(file: BinaryIO, path: str = "") -> Iterator[Part]:
-    """Yield the parts of a recording: a new one wherever rate or number of channels change; see :func:`read_format`."""
+def parts(file: BinaryIO, path: str, block_frames: int) -> Iterator[Part]:
+    """Yield the parts of a recording: a new one wherever rate or number of channels change.
+
+    Their blocks are of `block_frames` samples or slightly more. Other arguments and errors as :func:`read_format`.
+    """
     with _open(file) as (container, stream, announces):
         announced = _announced_seconds(container, stream) if announces else 0.0
         count, notes = len(container.streams.audio), ()
@@ -122,7 +125,7 @@ def parts(file: BinaryIO, path: str = "") -> Iterator[Part]:
             notes = (f"holds {count} audio streams: the first is read",)
         frames = _frames(container, stream, announced)
         for (rate_hz, channels), group in itertools.groupby(frames, lambda f: (f.sample_rate, f.layout.nb_channels)):
-            yield Part(rate_hz, channels, _blocks(group, channels), notes)
+            yield Part(rate_hz, channels, _blocks(group, channels, block_frames), notes)
 
 
 @contextlib.contextmanager
@@ -186,13 +189,13 @@ def _frames(container, stream, announced_s: float) -> Iterator:
         raise UserError(f"cut short: {seconds:.1f} of {announced_s:.1f} s could be read; give the whole file")
 
 
-def _blocks(frames: Iterable, channels: int) -> Iterator[np.ndarray]:
+def _blocks(frames: Iterable, channels: int, block_frames: int) -> Iterator[np.ndarray]:
     """Yield the samples of frames `[samples, channels]` in larger blocks."""
     parts, count = [], 0
     for frame in frames:
         parts.append(_samples(frame, channels))
         count += frame.samples
-        if count >= BLOCK_FRAMES:
+        if count >= block_frames:
             yield np.concatenate(parts)
             parts, count = [], 0
     if parts:

@@ -12,7 +12,7 @@ import soundfile
 from models.errors import UserError
 from models.features import streams
 from models.features.containers import MIN_SHARE_PRESENT
-from models.features.sound_part import BLOCK_FRAMES, Part
+from models.features.sound_part import Part
 
 UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's number of samples if the header states none
 UNSUPPORTED_ENCODING = 4  # its error code SF_ERR_UNSUPPORTED_ENCODING
@@ -96,13 +96,17 @@ def announced_seconds(file: BinaryIO) -> float:
     return seconds
 
 
-def parts(file: BinaryIO, path: str = "") -> Iterator[Part]:
-    """Yield the parts of a recording, each open until the next; arguments and errors as :func:`read_format`."""
+def parts(file: BinaryIO, path: str, block_frames: int) -> Iterator[Part]:
+    """Yield the parts of a recording, each open until the next, in blocks of at most `block_frames` samples.
+
+    Other arguments and errors as :func:`read_format`.
+    """
     with _user_errors():
         for stream in streams.find_streams(file):
             source = path if path and not stream.pieces else stream.open(file)
             with _ForwardOnly(source) as opened:
-                yield Part(opened.samplerate, opened.channels, _blocks(opened, _announced_samples(opened, stream)))
+                blocks = _blocks(opened, _announced_samples(opened, stream), block_frames)
+                yield Part(opened.samplerate, opened.channels, blocks)
 
 
 def _announced_samples(source: soundfile.SoundFile, stream: streams.Stream) -> int:
@@ -122,21 +126,21 @@ class _ForwardOnly(soundfile.SoundFile):
         return False
 
 
-def _blocks(source: soundfile.SoundFile, announced: int) -> Iterator[np.ndarray]:
+def _blocks(source: soundfile.SoundFile, announced: int, block_frames: int) -> Iterator[np.ndarray]:
     """Yield the samples of all channels; raise a UserError if fewer exist than announced."""
     num_read = 0
     with _user_errors():
         # Not source.blocks(): if a file ends early it silently yields the previous contents of its buffer.
-        while len(block := _read_block(source, num_read, announced)):
+        while len(block := _read_block(source, num_read, announced, block_frames)):
             num_read += len(block)
             yield block
     if num_read < MIN_SHARE_PRESENT * announced:
         raise UserError(f"cut short: {num_read} of {announced} samples could be read; give the whole file")
 
 
-def _read_block(source: soundfile.SoundFile, num_read: int, announced: int) -> np.ndarray:
+def _read_block(source: soundfile.SoundFile, num_read: int, announced: int, block_frames: int) -> np.ndarray:
     try:
-        return source.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+        return source.read(block_frames, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         if not 0 < num_read < MIN_SHARE_PRESENT * announced:
             raise

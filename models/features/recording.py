@@ -17,10 +17,9 @@ import soxr
 from models.errors import UserError
 from models.features import ffmpeg, libsndfile
 from models.features.channels import ChannelMeter
-from models.features.sound_part import BLOCK_FRAMES, Part
+from models.features.sound_part import Part
 
-__all__ = ["BLOCK_FRAMES", "SUFFIXES", "blocks", "durations", "probe", "read", "read_format", "resample"]
-
+BLOCK_FRAMES = 1 << 16  # samples per channel that are read at a time
 RATES_HZ = (1000, 768000)  # a lower rate is a wrong header, and would take gigabytes after resampling
 MAX_CHANNELS = 64  # a block of as many takes 16 MB
 MAX_ABS_SAMPLE = 1e15  # beyond any scale: its spectrum would overflow single precision
@@ -84,7 +83,7 @@ def durations(file: str | BinaryIO) -> Iterator[float]:
 
 
 def _checked_parts(decoder: ModuleType, opened: BinaryIO, path: str) -> Iterator[Part]:
-    with contextlib.closing(decoder.parts(opened, path)) as parts:
+    with contextlib.closing(decoder.parts(opened, path, BLOCK_FRAMES)) as parts:
         for part in parts:
             _check_format(part.rate_hz, part.channels)
             yield part

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-BLOCK_FRAMES = 1 << 16  # samples per channel that are read at a time
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:

@@ -10,7 +10,6 @@ from sound_files import FORMATS, encode, tone
 from models.errors import UserError
 from models.features import audio, ffmpeg, libsndfile, recording
 from models.features.audio_spec import AudioSpec
-from models.features.sound_part import BLOCK_FRAMES
 
 RATE_HZ = 8000
 SPEC = AudioSpec.at(RATE_HZ)
@@ -47,11 +46,11 @@ def test_a_file_that_is_cut_short_is_refused(suffix, share):
 
 
 def test_samples_are_those_of_libsndfile_and_come_in_blocks():
-    y = np.random.default_rng(0).uniform(-1, 1, 3 * BLOCK_FRAMES)
+    y = np.random.default_rng(0).uniform(-1, 1, 3 * recording.BLOCK_FRAMES)
     soundfile.write(file := io.BytesIO(), y, 16000, format="WAV", subtype="PCM_16")
     content = encode(".mov", recording.read(file, 16000))
     blocks = list(recording.blocks(io.BytesIO(content), 16000))
-    assert max(map(len, blocks)) <= 2 * BLOCK_FRAMES and len(blocks) >= 2
+    assert max(map(len, blocks)) <= 2 * recording.BLOCK_FRAMES and len(blocks) >= 2
     np.testing.assert_allclose(np.concatenate(blocks), recording.read(file, 16000), atol=1 / 32768)
 
 
@@ -82,7 +81,7 @@ def test_a_rate_that_changes_within_a_stream_begins_a_new_part():
 
 
 def _drained(content):
-    for part in ffmpeg.parts(io.BytesIO(content)):
+    for part in ffmpeg.parts(io.BytesIO(content), "", 1000):
         assert sum(map(len, part.blocks))
         yield part
 
