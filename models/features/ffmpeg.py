@@ -157,8 +157,10 @@ def _user_errors(what: str = "not readable as audio") -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, ValueError) as error:
-        is_short = isinstance(error, OSError) and error.errno == errno.EIO  # which FFmpeg says of its own, too
-        raise UserError(f"{what}: {'damaged' if is_short else getattr(error, 'strerror', None) or error}") from None
+        reason = getattr(error, "strerror", None) or error
+        if isinstance(error, OSError) and error.errno == errno.EIO:  # which the demuxers raise for damaged files
+            reason = "damaged"
+        raise UserError(f"{what}: {reason}") from None
 
 
 def _announced_seconds(container, stream) -> float:
