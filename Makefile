@@ -52,8 +52,9 @@ bench: setup
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz
+	$(BIN)/python -m tests.hostile_inputs
 
-PINNED_EXTRAS := demo ears images listen onnx tfds test
+PINNED_EXTRAS := av demo ears images listen onnx tfds test
 PINS_HEADER := \# Exact pins of the extras that the Makefile lists; `make pins` resolves them anew. Install with --no-deps.
 
 # Resolved for all environments of [tool.uv] in pyproject.toml together. uv repeats these conditions at each package;

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from models.errors import UserError
 from pipelines import json_lines
+from pipelines.archives import archive_paths, open_archives
 
 NEXT_FOLDER = "next_{}"  # the new content of a folder
 SWITCH_FILE = "use_next_{}"  # marks the new content as valid; not a prefix of another name, as stores list by prefixes
@@ -85,7 +86,12 @@ def read_rows(path: str, expected: str) -> Iterator[dict]:
 
 
 def open_binary(path: str) -> BinaryIO:
-    """Open a file for reading with random access, without loading it into memory."""
+    """Open a file, or a member of an archive, for reading with random access, without loading it into memory."""
+    archive, name = archive_paths.split(path, tf.io.gfile.exists if "://" in path else os.path.isfile) or ("", "")
+    return open_archives.open_member(archive, name, _open_unpacked) if name else _open_unpacked(path)
+
+
+def _open_unpacked(path: str) -> BinaryIO:
     return tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb")
 
 

@@ -33,8 +33,9 @@ from models.features.image import ImageSpec
 
 try:
     import handmade  # under pytest
+    import sound_files
 except ImportError:
-    from tests import handmade  # under python -m
+    from tests import handmade, sound_files  # under python -m
 
 SECONDS, GIGABYTES = 10, 2  # that reading one file may take
 START_SECONDS = 120  # for a process to import the readers
@@ -47,6 +48,11 @@ NO_LENGTH = {  # formats that hold no length, nor a sign of their end: what is l
     "PAF": "its header has rate, channels and encoding only",
     "PVF": "its header has rate, channels and bits only",
     "XI": "libsndfile, which writes and reads it, leaves its length at 0",
+    "AAC": "frames without a header of the whole",
+    "AMR": "frames without a header of the whole",
+    "MKA": "its length counts padding, so that 0.1 s may be missing",
+    "WEBM": "its length counts padding, so that 0.1 s may be missing",
+    "WMA": "its length counts padding, so that 0.1 s may be missing",
 }
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF8, 0xFFFFFFFF)
 HEADER_BYTES = 256
@@ -89,6 +95,14 @@ def recordings() -> dict[str, bytes]:
                     made[f"{container}/{coding}"] = file.getvalue()
                     break
     return made
+
+
+def sounds() -> dict[str, bytes]:
+    """Half a second of a tone in noise, in every container that FFmpeg reads and writes for the product."""
+    files = {}
+    for suffix, (_, codec, rate_hz) in sound_files.FORMATS.items():
+        files[f"{suffix[1:].upper()}/{codec}"] = sound_files.encode(suffix, sound_files.tone(rate_hz, 0.5))
+    return files
 
 
 def pictures() -> dict[str, bytes]:
@@ -142,7 +156,7 @@ def _of_sixteen_bits(x: np.ndarray, y: np.ndarray) -> dict[str, io.BytesIO]:
     return made | {"TIFF/RGB": handmade.tiff(colours, bits=16, channels=3, photometric=2)}
 
 
-KINDS = {"audio": recordings, "image": pictures}
+KINDS = {"audio": recordings, "ffmpeg": sounds, "image": pictures}
 
 
 # ------------------------------------------------------------------ damage
@@ -383,7 +397,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=2000, help="files to read")
     parser.add_argument("--seed", type=int, default=0, help="another gives other damage")
-    parser.add_argument("--kind", choices=KINDS, help="audio or image; both where it is not given")
+    parser.add_argument(
+        "--kind", choices=KINDS, help="audio, ffmpeg (audio by PyAV) or image; all where it is not given"
+    )
     parser.add_argument("--only", type=int, help="read the one file of a finding's number and --kind")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that read at the same time")
     parser.add_argument("--save_dir", type=pathlib.Path, default=pathlib.Path("out/fuzz"), help="for files of findings")

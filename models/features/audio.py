@@ -230,8 +230,8 @@ def _stored_blocks(stored: BinaryIO, start: int, end: int | None) -> Iterator[np
 def _describe(meter: LevelMeter, channel_meter: ChannelMeter, channel: int, channel_notes: tuple[str, ...]) -> None:
     """Set what the meter of all channels says about the recording."""
     facts = {"scale": channel_meter.scale(), "source_seconds": channel_meter.seconds}
-    clipped = channel_meter.clipping.share()
-    meter.describe(channel=channel, clipped=clipped, notes=channel_notes + channel_meter.scale_notes(), **facts)
+    notes = channel_meter.source_notes + channel_notes + channel_meter.scale_notes()
+    meter.describe(channel=channel, clipped=channel_meter.clipping.share(), notes=notes, **facts)
 
 
 def segments(

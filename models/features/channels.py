@@ -16,10 +16,11 @@ BLOCK_S = 0.05  # the offset is removed per block of this length
 class ChannelMeter:
     """Duration, clipping, peak of all samples, power of each channel, and power lost when channels are averaged.
 
-    Powers are those without offsets.
+    Powers are those without offsets. `source_notes` holds notes for users by the decoder.
     """
 
     def __init__(self):
+        self.source_notes: tuple[str, ...] = ()
         self.seconds, self.clipping = 0.0, ClippingMeter()
         self.powers = np.zeros(0)  # of each channel
         self.uncorrelated = 0.0  # power that the average would have if the channels were uncorrelated

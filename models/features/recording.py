@@ -8,75 +8,35 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 from typing import BinaryIO
 
 import numpy as np
-import soundfile
 import soxr
 
 from models.errors import UserError
-from models.features import streams
+from models.features import ffmpeg, libsndfile
 from models.features.channels import ChannelMeter
-from models.features.containers import MIN_SHARE_PRESENT
+from models.features.sound_part import Part
 
 SIDE = -2  # in place of the index of a channel: half the difference of the first channel and the last
 BLOCK_FRAMES = 1 << 16  # samples per channel that are read at a time
 RATES_HZ = (1000, 768000)  # a lower rate is a wrong header, and would take gigabytes after resampling
 MAX_CHANNELS = 64  # a block of as many takes 16 MB
 MAX_ABS_SAMPLE = 1e15  # beyond any scale: its spectrum would overflow single precision
-UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's number of samples if the header states none
-
-EXTENSIONS = {  # by libsndfile's container name; only formats with a header
-    "WAV": ("wav", "wave"),
-    "WAVEX": ("wav",),
-    "RF64": ("rf64", "bw64"),
-    "W64": ("w64",),
-    "AIFF": ("aif", "aiff", "aifc"),
-    "AU": ("au", "snd"),
-    "CAF": ("caf",),
-    "FLAC": ("flac",),
-    "OGG": ("ogg", "oga", "opus"),
-    "MP3": ("mp3", "mp2", "mp1", "mpga"),
-    "NIST": ("sph", "nist"),
-    "VOC": ("voc",),
-    "IRCAM": ("ircam", "sf"),
-    "PVF": ("pvf",),
-    "AVR": ("avr",),
-    "SVX": ("8svx", "16svx", "svx", "iff"),
-    "PAF": ("paf", "fap"),
-    "HTK": ("htk",),
-    "MAT4": ("mat",),
-    "MAT5": ("mat",),
-    "SDS": ("sds",),
-    "MPC2K": ("snd",),
-    "WVE": ("wve",),
-    "XI": ("xi",),
-}
-SUFFIXES = tuple(
-    sorted({f".{ext}" for name, exts in EXTENSIONS.items() if name in soundfile.available_formats() for ext in exts})
-)
+SUFFIXES = tuple(sorted({*libsndfile.SUFFIXES, *ffmpeg.SUFFIXES}))  # of files that hold sound only
 
 
 @contextlib.contextmanager
-def _libsndfile_errors() -> Iterator[None]:
-    """Convert errors of libsndfile to a UserError."""
-    try:
-        yield
-    except TypeError:  # soundfile requires rate and channels as arguments for .raw files
-        raise UserError("not readable as audio: samples without a header") from None
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError("not readable as audio: there is no such file") from None
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"not readable as audio: {error.error_string}") from None
-
-
-@contextlib.contextmanager
-def _open_binary(file: str | BinaryIO) -> Iterator[BinaryIO]:
-    if isinstance(file, str):
-        with open(file, "rb") as opened:
-            yield opened
-    else:
-        yield file
+def _opened(file: str | BinaryIO) -> Iterator[tuple[ModuleType, BinaryIO, str]]:
+    """Open a recording: the module that decodes it, the open file, and its path or an empty text."""
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = stack.enter_context(open(file, "rb")) if isinstance(file, str) else file
+        except (FileNotFoundError, IsADirectoryError):
+            raise UserError("not readable as audio: there is no such file") from None
+        decoder = ffmpeg if ffmpeg.find_container(opened) else libsndfile
+        yield decoder, opened, file if isinstance(file, str) else ""
 
 
 def probe(file: str | BinaryIO) -> int:
@@ -93,13 +53,10 @@ def read_format(file: str | BinaryIO) -> tuple[int, int]:
     Raises:
       UserError: the file is not a recording, or its rate or number of channels is out of range.
     """
-    with _libsndfile_errors(), _open_binary(file) as opened:
-        try:
-            info = soundfile.info(file if isinstance(file, str) else streams.Stream().open(opened))
-        except soundfile.LibsndfileError:  # for example a tag before the header
-            info = soundfile.info(streams.find_streams(opened)[0].open(opened))
-        _check_format(info.samplerate, info.channels)
-        return info.samplerate, info.channels
+    with _opened(file) as (decoder, opened, path):
+        rate_hz, channels = decoder.read_format(opened, path)
+    _check_format(rate_hz, channels)
+    return rate_hz, channels
 
 
 def durations(file: str | BinaryIO) -> Iterator[float]:
@@ -117,20 +74,20 @@ def durations(file: str | BinaryIO) -> Iterator[float]:
     Raises:
       UserError: as :func:`blocks`.
     """
-    with _libsndfile_errors(), _open_binary(file) as opened:
-        parts = streams.find_streams(opened)
+    with _opened(file) as (decoder, opened, path):
+        yield decoder.announced_seconds(opened)
         seconds = 0.0
-        for stream in parts:
-            with _ForwardOnly(stream.open(opened)) as source:
-                seconds += _announced_samples(source, stream) / source.samplerate
-        yield seconds
-        seconds = 0.0
-        for stream in parts:
-            with _ForwardOnly(stream.open(opened)) as source:
-                _check_format(source.samplerate, source.channels)
-                for part in _mono(source, _announced_samples(source, stream), -1, None):
-                    seconds += len(part) / source.samplerate
-                    yield seconds
+        for part in _checked_parts(decoder, opened, path):
+            for block in _mono(part, -1, None):
+                seconds += len(block) / part.rate_hz
+                yield seconds
+
+
+def _checked_parts(decoder: ModuleType, opened: BinaryIO, path: str) -> Iterator[Part]:
+    with contextlib.closing(decoder.parts(opened, path, BLOCK_FRAMES)) as parts:
+        for part in parts:
+            _check_format(part.rate_hz, part.channels)
+            yield part
 
 
 def _check_format(rate_hz: int, channels: int) -> None:
@@ -159,9 +116,9 @@ def blocks(
     """Read a recording as float32 mono blocks at `sample_rate_hz`, from its beginning, in constant memory.
 
     Args:
-      file: a path or a seekable binary file in any container that libsndfile reads (WAV, FLAC,
-        OGG, MP3, AIFF, ...), of any rate, bit depth and number of channels. Joined files (Ogg, MP3,
-        FLAC) are read to the end of the last one.
+      file: a path or a seekable binary file in any container that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, ...),
+        or FFmpeg if PyAV is installed (M4A, WebM, WMA, ...), of any rate, bit depth and number of channels. Joined
+        files (Ogg, MP3, FLAC) are read to the end of the last one. Of a video, the first audio stream is read.
       sample_rate_hz: sample rate of the result in Hz.
       channel: index of the channel to read; -1 for the average of all, `SIDE` for half a difference.
       meter: receives the samples of all channels.
@@ -171,57 +128,31 @@ def blocks(
 
     Raises:
       UserError: the file is not a recording, is empty or truncated, has a rate or number of channels out of range,
-        or contains infinities or NaNs.
+        contains infinities or NaNs, or needs PyAV, which is not installed.
     """
     any_samples = False
-    with _libsndfile_errors(), _open_binary(file) as opened:
-        for stream in streams.find_streams(opened):
-            unchanged = isinstance(file, str) and not stream.pieces  # libsndfile reads a path faster
-            with _ForwardOnly(file if unchanged else stream.open(opened)) as source:
-                _check_format(source.samplerate, source.channels)
-                parts = _mono(source, _announced_samples(source, stream), channel, meter)
-                for part in resample(parts, source.samplerate, sample_rate_hz):
-                    any_samples = any_samples or len(part) > 0
-                    yield part
+    with _opened(file) as (decoder, opened, path):
+        for part in _checked_parts(decoder, opened, path):
+            if meter is not None:
+                meter.source_notes = part.notes
+            for resampled in resample(_mono(part, channel, meter), part.rate_hz, sample_rate_hz):
+                any_samples = any_samples or len(resampled) > 0
+                yield resampled
     if not any_samples:
         raise UserError("empty: the header announces no samples")
 
 
-def _announced_samples(source: soundfile.SoundFile, stream: streams.Stream) -> int:
-    """Number of samples that a stream announces; 0 if it announces none."""
-    announced = source.frames if stream.samples is None else stream.samples
-    return 0 if announced == UNKNOWN_LENGTH else announced
-
-
-class _ForwardOnly(soundfile.SoundFile):
-    """Sound file that is read without seeking.
-
-    A seekable `SoundFile` seeks to its current position after every block, which makes MP3 files click.
-    """
-
-    def seekable(self) -> bool:
-        """Return False."""
-        return False
-
-
-def _mono(
-    source: soundfile.SoundFile, announced: int, channel: int, meter: ChannelMeter | None
-) -> Iterator[np.ndarray]:
-    """Yield the samples of a channel, the average or the side; raise a UserError if fewer exist than announced."""
-    num_read = 0
-    # Not source.blocks(): if a file ends early it silently yields the previous contents of its buffer.
-    while len(block := _read_block(source, num_read, announced)):
-        num_read += len(block)
+def _mono(part: Part, channel: int, meter: ChannelMeter | None) -> Iterator[np.ndarray]:
+    """Yield the samples of a channel, the average or the side; raise a UserError if they are not finite."""
+    for block in part.blocks:
         mono = _select(block, channel)
         if not np.isfinite(mono).all():
             raise UserError("holds samples that are infinite or not a number")
         if np.abs(mono).max() > MAX_ABS_SAMPLE:
             raise UserError(f"holds samples of {np.abs(mono).max():.3g}; wanted 1 at full scale: damaged?")
         if meter is not None:
-            meter.add(block, source.samplerate)
+            meter.add(block, part.rate_hz)
         yield mono
-    if num_read < MIN_SHARE_PRESENT * announced:
-        raise UserError(f"cut short: {num_read} of {announced} samples could be read; give the whole file")
 
 
 def _select(block: np.ndarray, channel: int) -> np.ndarray:
@@ -229,15 +160,6 @@ def _select(block: np.ndarray, channel: int) -> np.ndarray:
     if channel == SIDE:
         return (block[:, 0] - block[:, -1]) / 2
     return block.mean(axis=1) if channel < 0 else block[:, min(channel, block.shape[1] - 1)]
-
-
-def _read_block(source: soundfile.SoundFile, num_read: int, announced: int) -> np.ndarray:
-    try:
-        return source.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        if not 0 < num_read < MIN_SHARE_PRESENT * announced:
-            raise
-        raise UserError(f"cut short or damaged after {num_read} samples: {error.error_string}") from None
 
 
 def resample(parts: Iterable[np.ndarray], rate_hz: int, target_hz: int) -> Iterator[np.ndarray]:

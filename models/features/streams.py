@@ -79,6 +79,14 @@ class PieceFile(io.RawIOBase):
         return num_read
 
 
+def skip_tags(file: BinaryIO) -> int:
+    """Return the offset after the tags at the beginning of a seekable file; its position changes."""
+    total, start = file.seek(0, os.SEEK_END), 0
+    while skipped := mpeg.tag_bytes(_read_at(file, start, 32)):
+        start = min(total, start + skipped)
+    return start
+
+
 def find_streams(file: BinaryIO) -> list[Stream]:
     """Return the streams of a file in order.
 
@@ -88,9 +96,8 @@ def find_streams(file: BinaryIO) -> list[Stream]:
     Raises:
       UserError: the file holds less data than it announces.
     """
-    total, start = file.seek(0, os.SEEK_END), 0
-    while skipped := mpeg.tag_bytes(_read_at(file, start, 32)):
-        start = min(total, start + skipped)
+    start = skip_tags(file)
+    total = file.seek(0, os.SEEK_END)
     magic = _read_at(file, start, 4)
     if magic == b"OggS":
         streams = [Stream((link,)) for link in ogg.find_links(file)]

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from models.errors import UserError
 from pipelines import path_patterns
+from pipelines.archives import archive_paths, open_archives
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients warn of Python versions that they will not support
@@ -77,15 +78,37 @@ def error_reason(error: Exception) -> str:
     return str(next(iter(details.values()))) if details else str(error)
 
 
+def split_archive(path: str) -> tuple[str, str] | None:
+    """Return archive and member of a path, see `archive_paths.split`; on a store one request for a new archive."""
+    return archive_paths.split(path, _is_file)
+
+
+def _is_file(path: str) -> bool:
+    if is_remote(path):
+        return open_archives.is_open(path) or object_size(path) is not None
+    return os.path.isfile(path)
+
+
+def open_archive(path: str) -> open_archives.Archive:
+    """Open an archive, see `open_archives.open_archive`."""
+    return open_archives.open_archive(path, _open_unpacked)
+
+
 def open_file(path: str) -> BinaryIO:
-    """Open a file for reading: seekable, without decompression.
+    """Open a file, or a member of an archive, for reading: seekable, without decompression.
 
     A remote file is downloaded completely first: decoders of audio seek back and forth, and each seek on a store
-    would be a request.
+    would be a request. A remote archive is downloaded once for all its members.
 
     Raises:
       OSError: it cannot be opened, or is not a regular file: reading a named pipe would block for ever.
+      UserError: it is a member of an archive that cannot be read.
     """
+    archive, name = split_archive(path) or ("", "")
+    return open_archives.open_member(archive, name, _open_unpacked) if name else _open_unpacked(path)
+
+
+def _open_unpacked(path: str) -> BinaryIO:
     if not is_remote(path):
         if os.path.exists(path) and not os.path.isfile(path):
             raise OSError(f"{path}: not a regular file")
@@ -171,6 +194,10 @@ def list_folder(folder: str) -> list[str]:
         return sorted(entry.path for entry in os.scandir(folder) if not entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # such a folder cannot be there
+            return []
+        raise
 
 
 def delete_partial_files(folder: str, subfolders: Iterable[str] = ()) -> None:

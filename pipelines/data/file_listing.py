@@ -1,7 +1,7 @@
 """Files of a folder, file name or glob, listed in one walk of the tree, and a summary of what is ignored.
 
 Globs follow the rules of :mod:`pipelines.path_patterns`. If a glob without ``**`` matches folders only, it stands for
-the known files in and below them.
+the known files in and below them. An archive that is named, or that a glob matches, stands for the known files in it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from collections.abc import Collection, Iterable, Iterator
 
 from models.errors import UserError
 from pipelines import path_patterns, stable_hash
+from pipelines.archives import archive_paths
 from pipelines.beam import filesystem
-from pipelines.data import local_walk, long_lists
+from pipelines.data import archive_listing, local_walk, long_lists
 from pipelines.data.file_table import FileEntry, FileTable
 from pipelines.data.ignored_files import (
     CAPITALS,
@@ -63,29 +64,48 @@ class Listing:
         return self.files.total_bytes
 
 
-def list_files(patterns: Iterable[str], suffixes: Collection[str], *, output_dir: str = "") -> Listing:
-    """List the files of folders, file names and globs; each tree is walked once.
+def list_files(
+    patterns: Iterable[str], suffixes: Collection[str], *, output_dir: str = "", expand_archives: bool = True
+) -> Listing:
+    """List the files of folders, archives, file names and globs; each tree is walked once.
 
     Args:
       patterns: patterns from the user; ``~`` is expanded.
       suffixes: lower-case extensions of the files that a folder stands for. A glob stands for all files that match.
       output_dir: output directory of this command. If it is below the input, it is ignored; if it is the input folder
         itself, the results of an earlier command are ignored.
+      expand_archives: whether an archive stands for the files in it; else it is a file.
 
     Raises:
       UserError: a remote store refuses the listing.
+      OSError: there is no space for the temporary files of archives.
     """
-    patterns = [_normalize_pattern(path_patterns.expand_user(pattern)) for pattern in patterns]
+    patterns = [_normalize_pattern(path_patterns.expand_user(pattern), expand_archives) for pattern in patterns]
     ignored, endings, output_dir = IgnoredFiles(), frozenset(suffixes), path_patterns.expand_user(output_dir)
-    walks = (
-        (_list_remote if filesystem.is_remote(pattern) else local_walk.walk_files)(
-            pattern, endings, output_dir, ignored
-        )
+    entries = (
+        entry
         for pattern in dict.fromkeys(patterns)
+        for entry in _list_entries(pattern, endings, output_dir, ignored, expand_archives)
     )
-    entries = itertools.starmap(FileEntry, itertools.chain.from_iterable(walks))
     table = FileTable(_deduplicated(entries, ignored) if len(patterns) > 1 else entries)
     return Listing(path_patterns.common_root(patterns), table, ignored)
+
+
+def _list_entries(
+    pattern: str, suffixes: frozenset[str], output_dir: str, ignored: IgnoredFiles, expand_archives: bool
+) -> Iterator[FileEntry]:
+    """Yield the files of a pattern on a store, on this machine, or in an archive; for an archive those in it."""
+    inside = filesystem.split_archive(path_patterns.literal_prefix(pattern)) if expand_archives else None
+    if inside:
+        yield from itertools.starmap(FileEntry, archive_listing.list_members(inside[0], pattern, suffixes, ignored))
+        return
+    walk = _list_remote if filesystem.is_remote(pattern) else local_walk.walk_files
+    for path, size in walk(pattern, suffixes, output_dir, ignored):
+        if expand_archives and archive_paths.is_archive(path) and not filesystem.split_archive(path)[1]:
+            below = f"{path_patterns.escape(path)}/"
+            yield from itertools.starmap(FileEntry, archive_listing.list_members(path, below, suffixes, ignored))
+        else:
+            yield FileEntry(path, size)
 
 
 def _deduplicated(entries: Iterable[FileEntry], ignored: IgnoredFiles) -> Iterator[FileEntry]:
@@ -102,11 +122,16 @@ def _deduplicated(entries: Iterable[FileEntry], ignored: IgnoredFiles) -> Iterat
             ignored.add(LISTED_FILE, entry.path)
 
 
-def _normalize_pattern(pattern: str) -> str:
+def _normalize_pattern(pattern: str, expand_archives: bool) -> str:
     """Return the pattern; a folder gets a final slash, and the name of an existing local file or folder is escaped.
 
-    On a remote store, a name that is not an object stands for the objects below it, and so does the name of a bucket.
+    An archive is a folder, and so is what is not a file in it. On a remote store, a name that is not an object stands
+    for the objects below it, and so does the name of a bucket.
     """
+    if not filesystem.is_remote(pattern):
+        pattern = re.sub("//+", "/", pattern)
+    if expand_archives and (inside := filesystem.split_archive(pattern)):
+        return archive_listing.normalize_pattern(*inside)
     if filesystem.is_remote(pattern):
         if path_patterns.is_glob(pattern) or pattern.endswith("/"):
             return pattern
@@ -116,7 +141,6 @@ def _normalize_pattern(pattern: str) -> str:
             if has_object_name and filesystem.object_size(path_patterns.literal_prefix(pattern)) is not None
             else f"{pattern}/"
         )
-    pattern = re.sub("//+", "/", pattern)
     if os.path.isdir(pattern):
         return f"{path_patterns.escape(pattern.rstrip('/'))}/"
     return path_patterns.escape(pattern) if os.path.lexists(pattern) else pattern
@@ -189,7 +213,7 @@ def print_ignored(pattern: str, listing: Listing) -> None:
 
 def glob_files(pattern: str) -> list[str]:
     """Return the paths of the files that match a glob, sorted."""
-    return list_files([pattern], ()).paths
+    return list_files([pattern], (), expand_archives=False).paths
 
 
 def list_tree(folder: str) -> list[str]:

@@ -30,8 +30,7 @@ def infer_kind(domains: Iterable[Domain], requested: str | None) -> str:
     """
     examples: dict[str | None, str] = {}
     for entry in itertools.chain(*(domain.files for domain in domains)):
-        suffix = posixpath.splitext(entry.path)[1].lower()
-        kind = next((kind for kind, suffixes in file_kinds.SUFFIXES.items() if suffix in suffixes), None)
+        kind = file_kinds.kind_of(posixpath.splitext(entry.path)[1].lower())
         examples.setdefault(kind, entry.path)
     if requested:
         return requested

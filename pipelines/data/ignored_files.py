@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterable, Iterator
 
 from pipelines.beam import filesystem
-from pipelines.data import long_lists, part_names
+from pipelines.data import file_kinds, long_lists, part_names
 
 METADATA_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".localized", ".directory"}
 METADATA_PREFIXES = ("._", filesystem.PART_PREFIX)
@@ -25,6 +25,9 @@ UNREADABLE = "unreadable folders or files"
 IRREGULAR = "special files such as pipes or devices"
 CAPITALS = "files that match the pattern except for upper and lower case"
 RESULTS = "results of translate"
+UNREADABLE_ARCHIVE = "archives that cannot be read"
+DAMAGED_ARCHIVE = "archives that could not be read to their end"
+EMPTY_ARCHIVE = "archives without files"
 NAMED_FOLDER = "folders that match the pattern, as files do; use FOLDER/** for the files in them"
 
 
@@ -51,7 +54,8 @@ class IgnoredFiles:
             if reason == EXTENSION:
                 by_frequency = sorted(self.endings.items(), key=lambda item: (-item[1], item[0]))
                 endings = ", ".join(f"{n} {ending}" for ending, n in by_frequency[:8])
-                parts.append(f"{count} {reason} ({endings})")
+                hint = file_kinds.unused_sound(self.endings)
+                parts.append(f"{count} {reason} ({endings}{f'; {hint}' if hint else ''})")
             else:
                 parts.append(f"{count} {reason} (the first: {first})")
         return "; ".join(parts)

@@ -31,6 +31,18 @@ def test_a_finished_directory_holds_what_its_json_says_and_nothing_else(kind, re
     assert_whole(request.getfixturevalue(f"{kind}_records"))
 
 
+@pytest.mark.parametrize(("form", "suffix"), [("zip", ".zip"), ("tar", ".tar"), ("xztar", ".tar.xz")])
+def test_an_archive_has_the_records_of_the_folder_in_it(tmp_path, form, suffix):
+    write_voices(tmp_path / "in", 3)
+    archive = shutil.make_archive(tmp_path / "in", form, tmp_path / "in")
+    assert archive == f"{tmp_path}/in{suffix}"
+    for folder, out in ((tmp_path / "in", "a"), (archive, "b")):
+        prepare(tmp_path / out, low=f"{folder}/low", high=f"{folder}/high")
+    found = contents(tmp_path / "b")
+    found["manifest.jsonl"] = found["manifest.jsonl"].replace(f"in{suffix}/".encode(), b"in/")
+    assert found == contents(tmp_path / "a")
+
+
 def test_the_manifest_has_a_line_for_each_file(speech_records, speech_folder):
     found = {row["path"]: row for row in rows(speech_records, "manifest.jsonl")}
     spec = dataset.open_records(speech_records).spec.features

@@ -61,6 +61,23 @@ def odd_folder(tmp_path):
     return folder
 
 
+@pytest.mark.parametrize(("form", "suffix"), [("zip", ".zip"), ("gztar", ".tar.gz")])
+def test_an_archive_is_translated_as_the_folder_in_it(speech_run, odd_folder, tmp_path, form, suffix):
+    archive = shutil.make_archive(str(tmp_path / "odd"), form, odd_folder)
+    assert archive.endswith(suffix)
+    for source, out in ((odd_folder, "a"), (archive, "b"), (f"{tmp_path}/*{suffix}", "c")):
+        assert translate(speech_run, source, tmp_path / out) == {"translations": 6, "failures": 3, "reused": 0}
+    files = {
+        out: {str(p.relative_to(tmp_path / out)): p.read_bytes() for p in (tmp_path / out).rglob("*.wav")}
+        for out in "abc"
+    }
+    assert files["a"] == files["b"] == {name.removeprefix(f"odd{suffix}/"): file for name, file in files["c"].items()}
+    assert {row["path"] for row in lines(tmp_path / "b" / "failures.jsonl")} == {
+        f"{archive}/{name}" for name in ("text.wav", "empty.wav", "cut.flac")
+    }
+    assert translate(speech_run, archive, tmp_path / "b")["reused"] == 6
+
+
 def test_good_files_are_converted_and_bad_ones_named(speech_run, odd_folder, tmp_path):
     out = tmp_path / "out"
     assert translate(speech_run, odd_folder, out) == {"translations": 6, "failures": 3, "reused": 0}

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import soundfile
 
-from models.features import recording
+from models.features import libsndfile
 from pipelines.web.limits import Limits
 
 
@@ -33,7 +33,7 @@ def nothing_is_decoded(monkeypatch):
     def read(*arguments):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr(recording, "_read_block", read)
+    monkeypatch.setattr(libsndfile, "_read_block", read)
     monkeypatch.setattr(PIL.Image.Image, "load", read)
 
 
@@ -49,8 +49,8 @@ def test_a_recording_that_claims_hours_is_refused_by_its_header(nothing_is_decod
 
 
 def test_a_recording_that_is_longer_than_it_claims_is_decoded_up_to_the_limit(monkeypatch):
-    blocks, read = [], recording._read_block
-    monkeypatch.setattr(recording, "_read_block", lambda *arguments: blocks.append(1) or read(*arguments))
+    blocks, read = [], libsndfile._read_block
+    monkeypatch.setattr(libsndfile, "_read_block", lambda *arguments: blocks.append(1) or read(*arguments))
     with pytest.raises(ValueError, match="at most 10 s are accepted"):
         Limits(max_seconds=10).check_content(io.BytesIO(flac_with(8000 * 300, 8000)), "audio")
     assert len(blocks) == 2  # of 65,536 samples: 8 s each
