@@ -13,7 +13,7 @@ from testbed import DATAFLOW, script, voice, write_pictures, write_voices
 from models.features.audio import AudioSpec
 from pipelines.beam import filesystem, runner
 from pipelines.beam import rows as job_rows
-from pipelines.data import dataset, domains, feature_extraction, part_names, source_features, work_rows
+from pipelines.data import dataset, domains, part_names, recording_parts, source_features, work_rows
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer, preprocess_job
 
@@ -119,7 +119,7 @@ def test_one_long_recording_beside_clips_is_cut_up_so_that_it_trains(tmp_path):
     ends = [parts[split].part for split in SPLITS]
     assert ends[0][0] == 0 and ends[2][1] == pytest.approx(40.0)
     for before, after in zip(ends, ends[1:], strict=False):
-        assert feature_extraction.MARGIN_S <= after[0] - before[1] < feature_extraction.MARGIN_S + 0.1
+        assert recording_parts.MARGIN_S <= after[0] - before[1] < recording_parts.MARGIN_S + 0.1
     spec = data.spec.features
     for split, source in parts.items():
         ((_, log_mels),) = list(source_features.read_sources(data, split, "long"))
