@@ -62,7 +62,7 @@ class TranslationHandler(ModelHandler[FileMetadata, PredictionResult, Any]):
         return FileTranslator(self.options)
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        """Return the arguments of `beam.BatchElements`: batches of one size, in bytes, which is not adapted to times."""
+        """Return the arguments of `beam.BatchElements`: batches of a size in bytes, not adapted to times."""
         return dict.fromkeys(("min_batch_size", "max_batch_size"), self.max_batch_bytes) | {"element_size_fn": _size}
 
     def get_num_bytes(self, batch: Sequence[FileMetadata]) -> int:
