@@ -62,8 +62,8 @@ class TranslationHandler(ModelHandler[FileMetadata, PredictionResult, Any]):
         return FileTranslator(self.options)
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        """Return the arguments of `beam.BatchElements`, which counts a file by its size."""
-        return {"min_batch_size": 1, "max_batch_size": self.max_batch_bytes, "element_size_fn": _size}
+        """Return the arguments of `beam.BatchElements`: batches of a size in bytes, not adapted to times."""
+        return dict.fromkeys(("min_batch_size", "max_batch_size"), self.max_batch_bytes) | {"element_size_fn": _size}
 
     def get_num_bytes(self, batch: Sequence[FileMetadata]) -> int:
         """Return the size of the files of a batch, for the metrics of `RunInference`."""

@@ -15,8 +15,6 @@ from pipelines.inference.translation_options import TranslationOptions
 from pipelines.jobs import translate_folder
 from pipelines.jobs.model_handler import TranslationHandler
 
-pytestmark = pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")  # of Beam's estimate of batch sizes
-
 
 def metadata(folder):
     return [FileMetadata(entry.path, entry.stat().st_size) for entry in os.scandir(folder)]
