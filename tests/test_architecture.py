@@ -13,7 +13,7 @@ LAYERS = (  # bottom up; a module imports from its own layer and from those belo
     ("models.features",),
     ("models",),
     ("plugins",),
-    ("pipelines",),  # the modules that are in no package and no script: files, configuration, command line
+    ("pipelines", "pipelines.archives"),  # also modules in no package and no script: files, configuration, command line
     ("pipelines.beam", "pipelines.reporting"),
     ("pipelines.data",),
     ("pipelines.export",),
