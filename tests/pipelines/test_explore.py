@@ -1,10 +1,8 @@
 """The explore script: one job, and one line for a wrong flag."""
 
-import pytest
 from testbed import script
 
 
-@pytest.mark.slow
 def test_the_script_runs_a_job_and_reports_errors_in_one_line(runs, tmp_path):
     run_dir, data_dir = runs["pictures"]
     paths = [f"--run_dir={run_dir}", f"--data_dir={data_dir}", f"--output_dir={tmp_path}"]

@@ -429,7 +429,6 @@ def test_preprocess_help_shows_its_flags_and_an_example():
     assert not {"runner", "verbosity", "pdb"} & set(shown)
 
 
-@pytest.mark.slow
 def test_the_number_of_threads_changes_no_byte(tmp_path):
     for n in range(2):
         soundfile.write(tmp_path / f"{n}.wav", voice(120.0, 4.0, 22050, seed=n), 22050)

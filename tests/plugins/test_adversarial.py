@@ -14,8 +14,7 @@ OPTIONS = {"discriminator_features": "efficientnet_lite0", "discriminator_input_
 OPTIONS |= {"r1": 0.0, "adversarial_loss": "hinge", "augment": True, "pool_size": 0}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("plugin", ["cut", "cyclegan"])
+@pytest.mark.parametrize("plugin", ["cut", pytest.param("cyclegan", marks=pytest.mark.slow)])
 def test_a_run_on_pretrained_features_is_trained_resumed_and_exported(plugin, picture_records, tmp_path):
     trainer = train(str(tmp_path), picture_records, plugin, **OPTIONS)
     discriminators = [m for m in trainer.plugin.submodules if m.name.startswith("discriminator")]

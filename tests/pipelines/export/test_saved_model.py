@@ -32,7 +32,6 @@ with open(sys.argv[5], "wb") as file:
 """
 
 
-@pytest.mark.slow
 def test_processes_without_this_project_convert_as_translate_does(speech_run, tmp_path, in_new_process):
     x = voice(VOICES_HZ["low"], 0.9, 8000, seed=7)
     np.save(tmp_path / "in.npy", x[None])

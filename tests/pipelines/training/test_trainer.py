@@ -30,7 +30,6 @@ def variables(run_dir):
     return {name: reader.get_tensor(name) for name in names if not name.startswith("save_counter")}
 
 
-@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(speech_records, tmp_path, in_new_process, monkeypatch):
     monkeypatch.setattr(saved_model, "write", lambda *_: None)  # of which other tests are
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
