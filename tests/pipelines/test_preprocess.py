@@ -19,7 +19,7 @@ from testbed import DATAFLOW, script, voice, write_voices
 
 from models.errors import UserError
 from models.features import audio, image
-from pipelines import cli
+from pipelines import cli, isolation
 from pipelines.beam import filesystem, runner
 from pipelines.data import dataset, feature_extraction, feature_store, source_features, tfrecord
 from pipelines.data.splits import SPLITS
@@ -395,7 +395,8 @@ def test_a_store_without_folders_holds_the_same(speech_folder, speech_records, m
     objects["store://bucket/out/.crossfade-work/owned"] = b'["low"]'
     objects["store://bucket/out/.crossfade-work/sources-00000"] = b"left by a job that was killed"
     objects["store://bucket/out/low-train.tfrecord-00007-of-00009"] = b"the same"
-    monkeypatch.setattr(store, "OBJECTS", objects)
+    monkeypatch.setattr(store, "OBJECTS", objects)  # of this process only, so files are not read in a child of it
+    monkeypatch.setattr(isolation, "start", lambda factory, *arguments, isolated: factory(*arguments))
     for _ in range(2):
         prepare("store://bucket/out", low="store://bucket/in/low/*.wav", high="store://bucket/in/high/**.wav")
     out = {name.removeprefix("store://bucket/out/"): data for name, data in objects.items() if "/out/" in name}
