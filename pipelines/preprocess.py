@@ -169,6 +169,8 @@ def _print_report(job: PreprocessJob, report: dict) -> None:
     _warn(report["warnings"])
     counts = ", ".join(f"{report[name]} {name}" for name in ("sources", "examples", "failures"))
     hint = f"; see {job.data_dir}/failures.jsonl" if report["failures"] else ""
+    if report["failures"]:
+        _warn([f"{report['failures']} files could not be read; the first: {report['first_failure']}"])
     reused = f"; features of {report['reused']} files were there" if report["reused"] else ""
     if report["excluded"]:
         print(f"left out: {excluded_files.summarize(report['excluded'])}; see {job.data_dir}/excluded.jsonl")

@@ -33,7 +33,7 @@ def prepare(data_dir, *beam, pairs=("n_fft=256", "n_mels=32"), cache_dir="", cha
     done = dataset_writer.write_dataset(made, runner.parse_options(list(beam)))
     if done is not None:
         splits, prepare.warnings, prepare.reused = (done.pop(name) for name in ("splits", "warnings", "reused"))
-        prepare.excluded = done.pop("excluded")
+        prepare.excluded, prepare.first_failure = done.pop("excluded"), done.pop("first_failure")
         assert set(splits) == set(domains)
         assert sum(sum(each.values()) for each in splits.values()) == done["sources"]
     return done

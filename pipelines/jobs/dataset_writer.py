@@ -53,8 +53,8 @@ def write_dataset(job: PreprocessJob, parsed) -> dict | None:
       parsed: Beam's options, from `runner.parse_options`.
 
     Returns:
-      A summary: numbers of sources, examples, failures, and of what is left out by reason, numbers of sources by domain
-      and split, and warnings; None
+      A summary: numbers of sources, examples, failures, and of what is left out by reason, path and reason of the first
+      failure, numbers of sources by domain and split, and warnings; None
       for a dry run.
 
     Raises:
@@ -201,6 +201,7 @@ def finish_dataset(job: PreprocessJob) -> dict:
     splits = {name: {split: counts.by_split[name, split] for split in SPLITS} for name in names}
     examples = sum(row["examples"] for row in shards)
     summary = {"sources": counts.sources, "examples": examples, "failures": failures, "excluded": excluded}
+    summary["first_failure"] = next(iter(first_failures.values()), "")
     return {**summary, "splits": splits, "warnings": warnings}
 
 

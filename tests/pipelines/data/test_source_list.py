@@ -93,6 +93,7 @@ def test_the_records_have_labels_speakers_and_splits_of_the_list_and_what_is_mis
     path = write(corpus / "a.jsonl", [*ROWS, {"path": "clips/none.wav", "domain": "low"}])
     done = script("preprocess", f"--list={path}", f"--domain=glob={corpus}/clips/[45].wav", f"--data_dir={corpus}/out")
     assert done.returncode == 0, done.stderr
+    assert f"warning: 1 files could not be read; the first: {corpus}/clips/none.wav: " in done.stderr
     (failure,) = rows(corpus / "out", "failures.jsonl")
     assert failure["path"].endswith("none.wav") and "No such file" in failure["reason"]
     manifest = {row["id"]: row for row in rows(corpus / "out", "manifest.jsonl")}
