@@ -20,7 +20,13 @@ FORKS = multiprocessing.get_context("forkserver")
 
 
 def run(name: str, arguments: list[str], cwd: str, environment: dict[str, str], timeout_s: float):
-    """Run `pipelines.NAME` as its own main module; return what `subprocess.run` would."""
+    """Run `pipelines.NAME` as its own main module; return what `subprocess.run` would.
+
+    With another `PYTHONPATH` than here it runs in a new process, because Python reads that when it starts.
+    """
+    if environment.get("PYTHONPATH") != os.environ.get("PYTHONPATH"):
+        command = [sys.executable, "-m", f"pipelines.{name}", *arguments]
+        return subprocess.run(command, cwd=cwd, env=environment, timeout=timeout_s, capture_output=True, text=True)
     FORKS.set_forkserver_preload(LIBRARIES)
     with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
         process = FORKS.Process(target=_main, args=(name, arguments, cwd, environment, out.name, err.name))
@@ -39,7 +45,7 @@ def _main(name: str, arguments: list[str], cwd: str, environment: dict[str, str]
     for path, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
     os.chdir(cwd)
-    sys.path[:0] = [cwd, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    sys.path.insert(0, cwd)
     sys.argv = [name, *arguments]
     multiprocessing.current_process().name = "MainProcess"
     try:
