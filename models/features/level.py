@@ -37,6 +37,12 @@ def active_power(powers: np.ndarray) -> float:
     return float(active.mean()) if len(active) else 0.0
 
 
+def active_level_db(powers: np.ndarray) -> float | None:
+    """Return :func:`active_power` in dB re full scale; None for silence."""
+    power = active_power(powers)
+    return float(10 * np.log10(power)) if power > 0 else None
+
+
 def loud_power(powers: np.ndarray) -> float:
     """Return the 95th percentile of the powers of blocks, of which there is at least one."""
     return float(np.sort(powers)[len(powers) - 1 - len(powers) // 20])
@@ -95,7 +101,7 @@ class LevelMeter:
 
     def _level_notes(self) -> tuple[str, ...]:
         """Notes on an unusual level."""
-        level_db = self.level_db()
+        level_db = active_level_db(self.scaled_powers())
         if level_db is None:
             return ("nothing sounds: silence, or what is below hearing",)
         if level_db + MAX_GAIN_DB >= self.spec.level_db - TOLERANCE_DB:
@@ -111,11 +117,6 @@ class LevelMeter:
         """Gain factor that brings the samples to the spec's level, including the scale."""
         return self.scale * level_gain(self.scaled_powers(), self.spec.level_db)
 
-    def power(self, blocks: slice = slice(None)) -> float:
-        """:func:`active_power` of the samples, scaled; of some of the blocks of 20 ms."""
-        return active_power(self.scaled_powers()[blocks])
-
-    def level_db(self, blocks: slice = slice(None)) -> float | None:
-        """Return the active level in dB re full scale; None for silence."""
-        power = self.power(blocks)
-        return float(10 * np.log10(power)) if power > 0 else None
+    def power(self) -> float:
+        """:func:`active_power` of the samples, scaled."""
+        return active_power(self.scaled_powers())

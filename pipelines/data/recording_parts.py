@@ -6,7 +6,7 @@ import dataclasses
 
 from models.features.audio import AudioSpec
 from models.features.conditioning import Conditioning
-from models.features.level import LevelMeter, block_samples
+from models.features.level import LevelMeter, active_level_db, block_samples
 
 MARGIN_S = 1.0  # left out between two splits of one recording
 MIN_PART_S = 2.0  # minimum duration of a split of a recording
@@ -53,7 +53,7 @@ def parts_of(
             span = max(start, _at_hop(first * size, spec)), end if last == blocks[1] else _at_hop(last * size, spec)
             label = f"{number:04d}" if conditioning.cut_s is not None and len(pieces) > 1 else ""
             name = "-".join(filter(None, (split, label)))
-            level_db = meter.level_db(slice(first, last))
+            level_db = active_level_db(powers[first:last])
             parts.append(RecordingPart(span, split, name, level_db, span == (0, meter.samples)))
     return parts
 

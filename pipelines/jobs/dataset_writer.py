@@ -8,7 +8,7 @@ import itertools
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from models.errors import UserError
 from models.features import stats
@@ -167,17 +167,11 @@ def finish_dataset(job: PreprocessJob) -> dict:
     excluded = excluded_files.write_list(job) if job.excludes else {}
     shards, moment_rows = (list(job_rows.read_rows(job.data_dir, name)) for name in ("shards", "statistics"))
     names = [domain.name for domain in job.domains]
+    if not (failures or shards or excluded):
+        raise UserError(f"{job.data_dir}: the workers wrote no results there; do all workers see the same folder?")
     for name in names:
         if not any(row["examples"] for row in shards if row["domain"] == name):
-            if not (failures or shards or excluded):
-                raise UserError(
-                    f"{job.data_dir}: the workers wrote no results there; do all workers see the same folder?"
-                )
-            if name not in first_failures and excluded:
-                raise UserError(f"domain {name}: all files are left out: {excluded_files.summarize(excluded)}")
-            raise UserError(
-                f"domain {name}: no file could be read; the first failure: {first_failures.get(name, 'no files')}"
-            )
+            raise UserError(f"domain {name}: {_why_empty(name, first_failures, excluded)}")
     pitch_moments = {name: _merged_moments(moment_rows, name, "pitch") for name in names if job.pitch}
     spec = Spec(
         job.spec, tuple(names), {name: _merged_moments(moment_rows, name, "features") for name in names}, pitch_moments
@@ -203,6 +197,13 @@ def finish_dataset(job: PreprocessJob) -> dict:
     summary = {"sources": counts.sources, "examples": examples, "failures": failures, "excluded": excluded}
     summary["first_failure"] = next(iter(first_failures.values()), "")
     return {**summary, "splits": splits, "warnings": warnings}
+
+
+def _why_empty(name: str, first_failures: Mapping[str, str], excluded: Mapping[str, int]) -> str:
+    """Return why a domain has no examples."""
+    if name not in first_failures and excluded:
+        return f"all its files are left out; of all domains: {excluded_files.summarize(excluded)}"
+    return f"no file could be read; the first failure: {first_failures.get(name, 'no files')}"
 
 
 def _write_lines(job: PreprocessJob, name: str, texts: Iterable[str]) -> None:

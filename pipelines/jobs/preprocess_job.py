@@ -192,7 +192,7 @@ class _BatchSurveyor:
 
     def _survey(self, file: BinaryIO, row: dict) -> _Surveyed:
         store, may_cut = self.job.store, row.get("cut", False)
-        digest = stable_hash.file_digest(file)
+        digest = row.get(same_bytes.HASH_KEY) or stable_hash.file_digest(file)
         name = store.name(digest, may_cut=may_cut)
         surveyed = _Surveyed(reused=store.has(name))
         if not surveyed.reused:

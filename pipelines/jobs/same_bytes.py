@@ -11,6 +11,8 @@ from pipelines import stable_hash
 from pipelines.beam import filesystem
 from pipelines.data import source_files
 
+HASH_KEY = "hash"  # of the row of a file, if its bytes were hashed before the survey
+
 
 def shared_files(sources: beam.PCollection) -> beam.PCollection:
     """Add the transforms that return a row for each content that is in several domains or splits.
@@ -42,14 +44,14 @@ def _places(digest: str, members: Iterable[tuple[str, str, str]]) -> Iterator[di
 def drop_duplicates(work: beam.PCollection, batch_files: int) -> tuple[beam.PCollection, beam.PCollection]:
     """Add the transforms that keep one file of each content in a domain: that whose id comes first.
 
-    Every file is read once more for it. A file that cannot be read is kept, so that the survey reports it.
+    A file that cannot be read is kept, so that the survey reports it.
 
     Args:
       work: batches of rows of files, see `work_rows.work_rows`.
       batch_files: number of files in a batch of the result.
 
     Returns:
-      Batches of the rows of the files that are kept, and a row for each other file.
+      Batches of the rows of the files that are kept, with their hash, and a row for each other file.
     """
     by_content = work | "Hash files" >> beam.FlatMap(_keyed_rows) | "Group by content" >> beam.GroupByKey()
     rows = by_content | "First" >> beam.FlatMap(_first_and_others).with_outputs("others", main="first")
@@ -64,8 +66,9 @@ def _keyed_rows(batch: dict) -> Iterator[tuple[tuple[str, str], dict]]:
             with filesystem.open_file(row["path"]) as file:
                 content = stable_hash.file_digest(file)
         except (UserError, OSError):
-            content = row["id"]
-        yield (row["domain"], content), row
+            yield (row["domain"], row["id"]), row
+        else:
+            yield (row["domain"], content), row | {HASH_KEY: content}
 
 
 def _first_and_others(element: tuple[tuple[str, str], Iterable[dict]]) -> Iterator:

@@ -66,5 +66,5 @@ def test_limits_alone_use_the_features_of_a_cache_and_nothing_left_out_writes_no
 
 
 def test_a_domain_of_which_nothing_is_left_is_an_error(recordings, tmp_path):
-    with pytest.raises(UserError, match="low: all files are left out: 19 shorter than 99 s"):
+    with pytest.raises(UserError, match="low: all its files are left out; of all domains: 19 shorter than 99 s"):
         prepare(tmp_path, changes={"conditioning": Conditioning(min_s=99.0)}, low=recordings)
