@@ -156,8 +156,12 @@ def test_the_test_of_a_module_is_found_at_its_path():
             assert module.exists(), f"{path.relative_to(ROOT)} tests no module {module.relative_to(ROOT)}"
 
 
-def test_beam_workers_can_preprocess_without_tensorflow(in_new_process):
-    in_new_process("import sys, pipelines.jobs.dataset_writer; assert 'tensorflow' not in sys.modules")
+def test_preprocessing_loads_no_library_that_takes_seconds_to_load(in_new_process):
+    slow = {"tensorflow", "librosa", "numba", "scipy.signal"}
+    in_new_process(
+        "import sys, pipelines.jobs.dataset_writer; from models.features.audio import AudioSpec;"
+        f"AudioSpec.at(16000); assert not {slow} & set(sys.modules)"
+    )
 
 
 def test_plugins_are_listed_without_importing_them(in_new_process):

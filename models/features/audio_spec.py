@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import warnings
 
-import librosa
 import numpy as np
 
 from models.config_fields import option
 from models.errors import UserError
+from models.features import mel_scale
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,11 +99,7 @@ class AudioSpec:
 @functools.lru_cache(maxsize=16)
 def mel_matrix(spec: AudioSpec) -> np.ndarray:
     """Mel filter bank `[mels, n_fft // 2 + 1]`, float32; Slaney (1998) as in librosa."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # librosa warns about empty bands; AudioSpec rejects them
-        return librosa.filters.mel(
-            sr=spec.sample_rate_hz, n_fft=spec.n_fft, n_mels=spec.n_mels, fmin=spec.fmin_hz, fmax=spec.fmax_hz
-        )
+    return mel_scale.filter_bank(spec.sample_rate_hz, spec.n_fft, spec.n_mels, spec.fmin_hz, spec.fmax_hz)
 
 
 @functools.lru_cache(maxsize=16)
@@ -114,8 +109,22 @@ def band_centres(spec: AudioSpec) -> np.ndarray:
     return bank @ np.linspace(0, spec.sample_rate_hz / 2, bank.shape[1]) / bank.sum(axis=1)
 
 
+def band_edges_hz(spec: AudioSpec) -> np.ndarray:
+    """Edges of the mel bands in Hz, `[mels + 2]`; those but the first and the last are the peaks of the bands."""
+    return mel_scale.band_edges_hz(spec.n_mels, spec.fmin_hz, spec.fmax_hz)
+
+
 @functools.lru_cache(maxsize=16)
 def window(spec: AudioSpec) -> np.ndarray:
     """Periodic analysis window, zero-padded on both sides to `n_fft` samples, float32."""
-    unpadded = librosa.filters.get_window(spec.window, spec.win_length, fftbins=True)
-    return librosa.util.pad_center(unpadded, size=spec.n_fft).astype(np.float32)
+    unpadded = _periodic_window(spec.window, spec.win_length)
+    before = (spec.n_fft - spec.win_length) // 2
+    return np.pad(unpadded, (before, spec.n_fft - spec.win_length - before)).astype(np.float32)
+
+
+def _periodic_window(name: str, length: int) -> np.ndarray:
+    if name == "hann":  # the default, without loading scipy.signal, which takes a second
+        return np.hanning(length + 1)[:-1]
+    import scipy.signal
+
+    return scipy.signal.get_window(name, length)

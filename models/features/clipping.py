@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 MIN_RUN = 3  # consecutive samples at the peak; fewer are the crest of a wave
@@ -28,13 +30,20 @@ class ClippingMeter:
         self.peak = max(self.peak, peak)
         if peak < self.peak * (1 - TOLERANCE) or self.peak < MIN_PEAK or len(block) < MIN_RUN:
             return
-        at_peak = np.abs(block) >= self.peak * (1 - TOLERANCE)
-        runs = np.lib.stride_tricks.sliding_window_view(at_peak, MIN_RUN, axis=0).all(axis=-1)
-        in_run = np.zeros(at_peak.shape, bool)
-        for offset in range(MIN_RUN):
-            in_run[offset : offset + len(runs)] |= runs
-        self.clipped += int(in_run.any(axis=1).sum())
+        threshold = self.peak * (1 - TOLERANCE)
+        in_run = [_in_runs(np.flatnonzero(np.abs(channel) >= threshold)) for channel in block.T]
+        self.clipped += len(functools.reduce(np.union1d, in_run))
 
     def share(self) -> float:
         """Return the share of clipped samples, 0 to 1; a sample counts if it is clipped in any channel."""
         return self.clipped / self.samples if self.samples else 0.0
+
+
+def _in_runs(indices: np.ndarray) -> np.ndarray:
+    """Those of ascending indices that belong to at least `MIN_RUN` consecutive ones.
+
+    >>> _in_runs(np.array([0, 2, 3, 4, 6, 7])).tolist()
+    [2, 3, 4]
+    """
+    runs = np.split(indices, np.flatnonzero(np.diff(indices) > 1) + 1)
+    return np.concatenate([run if len(run) >= MIN_RUN else run[:0] for run in runs])

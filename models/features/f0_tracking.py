@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 
 RANGE_HZ = (60.0, 500.0)  # F0 of speech, including children
 FRAME_RATE_HZ = 100
@@ -87,7 +86,7 @@ def _analysis(sample_rate_hz: int) -> Analysis:
     shortest, longest = (int(LAG_RATE_HZ / f0_hz) for f0_hz in reversed(RANGE_HZ))
     lags_s = np.arange(shortest - 1, longest + 3) / LAG_RATE_HZ
     fft_length = scipy.fft.next_fast_len(length + int(np.ceil(lags_s[-1] * sample_rate_hz)), real=True)
-    window = scipy.signal.get_window("hann", length)
+    window = np.hanning(length + 1)[:-1]
     frequencies = np.arange(fft_length // 2 + 1) * sample_rate_hz / fft_length
     cosines = np.cos(2 * np.pi * np.outer(frequencies, np.append(0, lags_s)))
     cosines[0] /= 2  # the other bins stand for the negative frequencies too

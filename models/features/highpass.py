@@ -15,7 +15,6 @@ import functools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import scipy.signal
 
 WIDTH_S, CUTOFF_HZ = 0.4, 16.0  # a Hann window of 0.1 s would leave half of 10 Hz
 LOW_RATE_HZ = 500.0  # about
@@ -36,7 +35,7 @@ def low_pass_kernel(sample_rate_hz: int) -> np.ndarray:
     rate_hz = sample_rate_hz / decimation(sample_rate_hz)
     taps = 2 * int(WIDTH_S * rate_hz / 2) + 1
     times_s = (np.arange(taps) - taps // 2) / rate_hz
-    shape = np.sinc(2 * CUTOFF_HZ * times_s) * scipy.signal.windows.hann(taps + 2)[1:-1]
+    shape = np.sinc(2 * CUTOFF_HZ * times_s) * np.hanning(taps + 2)[1:-1]
     return np.float32(shape / shape.sum())
 
 

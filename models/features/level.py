@@ -85,7 +85,7 @@ class LevelMeter:
     def add(self, part: np.ndarray) -> None:
         """Add the next samples."""
         self.samples += len(part)
-        self.peak = max(self.peak, self.scale * float(np.abs(part).max(initial=0.0)))
+        self.peak = max(self.peak, self.scale * float(max(part.max(initial=0.0), -part.min(initial=0.0))))
         self.partial_block = np.concatenate([self.partial_block, part])
         end = len(self.partial_block) - len(self.partial_block) % block_samples(self.spec.sample_rate_hz)
         self.powers.append(block_powers(self.partial_block[:end], self.spec.sample_rate_hz))

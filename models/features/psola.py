@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import scipy.signal
 
 SLACK = 0.2  # tolerance of the distance between pitch marks, as a share of the tracked period
 OVERSAMPLING = 4  # of the signal, so that grains can start at fractional samples without audible noise
@@ -30,6 +29,8 @@ def shift_pitch(y: np.ndarray, periods: np.ndarray, ratios: np.ndarray, hop_leng
     Returns:
       `[samples]` float32.
     """
+    import scipy.signal  # takes a second to load, which every worker of `preprocess` would spend
+
     y = np.asarray(y, np.float64)
     out, oversampled = y.copy(), scipy.signal.resample_poly(y, OVERSAMPLING, 1) if len(y) else y
     for first, last in _voiced_runs(~np.isnan(periods)):

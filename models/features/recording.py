@@ -146,10 +146,11 @@ def _mono(part: Part, channel: int, meter: ChannelMeter | None) -> Iterator[np.n
     """Yield the samples of a channel, the average or the side; raise a UserError if they are not finite."""
     for block in part.blocks:
         mono = _select(block, channel)
-        if not np.isfinite(mono).all():
+        peak = max(mono.max(), -mono.min())  # NaN if any sample is
+        if not np.isfinite(peak):
             raise UserError("holds samples that are infinite or not a number")
-        if np.abs(mono).max() > MAX_ABS_SAMPLE:
-            raise UserError(f"holds samples of {np.abs(mono).max():.3g}; wanted 1 at full scale: damaged?")
+        if peak > MAX_ABS_SAMPLE:
+            raise UserError(f"holds samples of {peak:.3g}; wanted 1 at full scale: damaged?")
         if meter is not None:
             meter.add(block, part.rate_hz)
         yield mono
@@ -159,7 +160,9 @@ def _select(block: np.ndarray, channel: int) -> np.ndarray:
     """Return one channel of samples `[samples, channels]`, the average or the side."""
     if channel == SIDE:
         return (block[:, 0] - block[:, -1]) / 2
-    return block.mean(axis=1) if channel < 0 else block[:, min(channel, block.shape[1] - 1)]
+    if channel < 0 and block.shape[1] > 1:
+        return block.mean(axis=1)
+    return block[:, min(max(0, channel), block.shape[1] - 1)]
 
 
 def resample(parts: Iterable[np.ndarray], rate_hz: int, target_hz: int) -> Iterator[np.ndarray]:

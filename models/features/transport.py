@@ -11,11 +11,10 @@ linear in log-mels, so together they are one convolution over time:
 
 from __future__ import annotations
 
-import librosa
 import numpy as np
 import scipy.fft
 
-from models.features.audio import AudioSpec
+from models.features.audio_spec import AudioSpec, band_edges_hz
 from models.features.stats import LAGS, Moments
 
 CONTEXT = LAGS // 2  # frames of context of the filter on either side
@@ -101,7 +100,7 @@ def envelope_matrix(bins: int) -> np.ndarray:
 
 def band_hz(spec: AudioSpec) -> np.ndarray:
     """Centre frequencies of the mel bands in Hz, `[mels]`."""
-    return librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.fmin_hz, fmax=spec.fmax_hz)[1:-1]
+    return band_edges_hz(spec)[1:-1]
 
 
 def _warp(ratio: float, spec: AudioSpec) -> np.ndarray:

@@ -6,7 +6,7 @@ import librosa
 import numpy as np
 
 from models.features import audio
-from models.features.audio import AudioSpec
+from models.features.audio_spec import AudioSpec, band_edges_hz
 
 PITCH_HZ = (60.0, 600.0)
 
@@ -51,7 +51,7 @@ def _example_attributes(log_mels: np.ndarray, y: np.ndarray, spec: AudioSpec) ->
     active = audio.active_frames(log_mels, spec)
     active = active if active.any() else np.ones(len(log_mels), bool)
     magnitudes = np.exp(log_mels[active].astype(np.float64))
-    centres_hz = librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.fmin_hz, fmax=spec.fmax_hz)[1:-1]
+    centres_hz = band_edges_hz(spec)[1:-1]
     return {
         "loudness": float(10 * np.log10(np.mean(np.square(magnitudes).sum(axis=1)))),
         "f0": _median_f0_hz(y, spec),

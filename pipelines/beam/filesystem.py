@@ -112,7 +112,7 @@ def _open_unpacked(path: str) -> BinaryIO:
     if not is_remote(path):
         if os.path.exists(path) and not os.path.isfile(path):
             raise OSError(f"{path}: not a regular file")
-        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        return open(path, "rb")
     local = tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES)  # the caller closes it
     try:
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as remote:
@@ -146,9 +146,14 @@ def new_file(path: str) -> Iterator[BinaryIO]:
         os.makedirs(folder, exist_ok=True)
     temporary = posixpath.join(folder, f"{PART_PREFIX}{secrets.token_hex(8)}")
     try:
-        with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            yield file
-        FileSystems.rename([temporary], [path])
+        if is_remote(path):
+            with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+                yield file
+            FileSystems.rename([temporary], [path])
+        else:  # without the cost of Beam's search for the file system of a path
+            with open(temporary, "wb") as file:
+                yield file
+            os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError, BeamIOError):
             delete([temporary])
@@ -167,7 +172,7 @@ def write_text(path: str, text: str) -> None:
 
 def exists(path: str) -> bool:
     """Whether there is such a file or folder."""
-    return FileSystems.exists(path)
+    return FileSystems.exists(path) if is_remote(path) else os.path.exists(path)
 
 
 def delete(paths: list[str]) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import io
 import logging
-import os
 import re
 import sys
 import warnings
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 import grpc
 
 from models.errors import UserError
-from pipelines import cli, config
+from pipelines import cli, config, parallel
 from pipelines.beam import filesystem, local_workers
 from pipelines.beam.job_counters import QUERY_S, JobCounters, LocalRunner, query_counters
 
@@ -36,6 +35,7 @@ with warnings.catch_warnings():
 
     logging.disable(logging.NOTSET)
 PROCESSES_FROM_BYTES = 64 << 20  # for less, starting worker processes takes longer than it saves
+AUTOMATIC_PROCESSES = ("--direct_num_workers=0",)  # unless the options that follow state a number
 LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner")
 JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
 TRUE_VALUES, FALSE_VALUES = ("true", "yes", "1"), ("", "false", "no", "0")
@@ -61,7 +61,7 @@ def parse_options(arguments: list[str]) -> PipelineOptions:
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stderr(errors):
-            parsed = PipelineOptions(arguments)
+            parsed = PipelineOptions([*AUTOMATIC_PROCESSES, *arguments])
             known_options, user_options = (
                 parsed.get_all_options(retain_unknown_options=retain) for retain in (False, True)
             )
@@ -165,7 +165,8 @@ def run(
       build: applies the transforms to a pipeline, its argument; the keyword argument `isolated` is whether workers read
         files in child processes, so that a file that crashes the process fails alone.
       parsed: Beam's options, from :func:`options`.
-      work_bytes: total size of the input files; from `PROCESSES_FROM_BYTES` on, a local job uses one process per core.
+      work_bytes: total size of the input files; from `PROCESSES_FROM_BYTES` on, a local job uses one process per core,
+        unless the options state their number.
       counters: receives the counters of the job, while it runs if the runner reports them, and at its end.
       isolated: whether workers read files in child processes from the beginning, as after an unfinished job.
 
@@ -220,14 +221,18 @@ def _raise_reason(parsed: PipelineOptions, error: Exception, workers: bool) -> N
 
 
 def _local_runner(parsed: PipelineOptions, work_bytes: int) -> LocalRunner:
-    """Return the runner of this machine; sets the number of processes in the options.
+    """Return the runner of this machine; sets the number of processes in the options, unless they state one.
 
+    A number above 1 without a mode means processes: threads of one interpreter would wait for each other.
     `DirectRunner` would first download another engine, so this is an `FnApiRunner`. It does not pass the options on to
     its worker processes; the provision information does.
     """
     direct = parsed.view_as(DirectOptions)
-    if work_bytes >= PROCESSES_FROM_BYTES and direct.direct_running_mode == "in_memory":
-        direct.direct_running_mode, direct.direct_num_workers = "multi_processing", os.cpu_count() or 1
+    if direct.direct_num_workers == 0:
+        large = work_bytes >= PROCESSES_FROM_BYTES or direct.direct_running_mode != "in_memory"
+        direct.direct_num_workers = parallel.core_count() if large else 1
+    if direct.direct_num_workers > 1 and direct.direct_running_mode == "in_memory":
+        direct.direct_running_mode = "multi_processing"
     values = {**parsed.get_all_options(), "default_sdk_harness_log_level": "CRITICAL"}
     info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=JobServiceHandle.encode_pipeline_options(values))
     return LocalRunner(fn_runner.ExtendedProvisionInfo(info))

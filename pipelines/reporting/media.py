@@ -6,14 +6,13 @@ import base64
 import io
 import math
 
-import librosa
 import matplotlib
 import numpy as np
 import PIL.Image
 import soundfile
 
 from models.features import image
-from models.features.audio import AudioSpec
+from models.features.audio_spec import AudioSpec, band_edges_hz
 
 TICKS_HZ = (1000, 2000, 4000, 8000, 16000)
 HIGHEST_DB = 10.0  # of the colour scale of spectrograms; the lowest is the floor of the front end
@@ -61,7 +60,7 @@ def encode_spectrogram(log_mels: np.ndarray, spec: AudioSpec) -> str:
 
 def frequency_ticks(spec: AudioSpec) -> list[tuple[float, str]]:
     """Return the height in a spectrogram, 0 to 1, and the label of some frequencies within the range of the mels."""
-    edges = librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.fmin_hz, fmax=spec.fmax_hz)
+    edges = band_edges_hz(spec)
     positions = np.interp(TICKS_HZ, edges[1:-1], (np.arange(spec.n_mels) + 0.5) / spec.n_mels)
     inside = [n for n, hz in enumerate(TICKS_HZ) if edges[1] <= hz <= edges[-2]]
     return [(float(positions[n]), f"{TICKS_HZ[n] / 1000:g} kHz") for n in inside]

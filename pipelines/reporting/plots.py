@@ -6,11 +6,10 @@ import io
 import math
 from collections.abc import Mapping
 
-import librosa
 import matplotlib.figure
 import numpy as np
 
-from models.features.audio import AudioSpec
+from models.features.audio_spec import AudioSpec, band_edges_hz
 
 
 def plot_log_mels(panels: Mapping[str, np.ndarray], spec: AudioSpec) -> bytes:
@@ -48,5 +47,5 @@ def plot_log_mels(panels: Mapping[str, np.ndarray], spec: AudioSpec) -> bytes:
 
 def _band_hz(spec: AudioSpec, bands: np.ndarray) -> np.ndarray:
     """Frequencies in Hz of fractional mel-band indices."""
-    edges = librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.fmin_hz, fmax=spec.fmax_hz)
+    edges = band_edges_hz(spec)
     return np.interp(bands, np.arange(spec.n_mels + 2), edges)

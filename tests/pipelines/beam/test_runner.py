@@ -58,3 +58,25 @@ def test_failures_of_a_job_service_are_one_line_and_lost_workers_replaced(monkey
     assert isolated_attempts == attempts
     assert "\n" not in str(failed.value)
     assert capsys.readouterr().err.count("the job goes on in new ones") == len(attempts) - 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size", "mode", "processes"),
+    [
+        ([], 1, "in_memory", 1),
+        ([], runner.PROCESSES_FROM_BYTES, "multi_processing", 3),
+        (["--direct_num_workers=1"], runner.PROCESSES_FROM_BYTES, "in_memory", 1),
+        (["--direct_num_workers=2"], runner.PROCESSES_FROM_BYTES, "multi_processing", 2),
+        (["--direct_num_workers=2"], 1, "multi_processing", 2),
+        (["--direct_running_mode=multi_threading"], 1, "multi_threading", 3),
+        (["--direct_running_mode=multi_threading", "--direct_num_workers=2"], 1, "multi_threading", 2),
+    ],
+)
+def test_a_large_job_has_a_process_for_each_core_unless_a_number_is_stated(
+    monkeypatch, arguments, size, mode, processes
+):
+    monkeypatch.setattr(runner.parallel, "core_count", lambda: 3)
+    parsed = runner.parse_options(arguments)
+    runner._local_runner(parsed, size)
+    direct = parsed.view_as(runner.DirectOptions)
+    assert (direct.direct_running_mode, direct.direct_num_workers) == (mode, processes)
