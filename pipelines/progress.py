@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+POLL_S, STALLED_S = 0.5, 600.0
+
 
 class Progress:
     """A progress line on stderr: units done, units per second, remaining time.
@@ -33,6 +35,15 @@ class Progress:
         if now - self.shown_at >= (0.2 if self.is_terminal else self.interval_s):
             self.shown_at = now
             self._write(note, end="\r" if self.is_terminal else "\n")
+
+    def warn_stalled(self) -> None:
+        """Print that nothing was done for `STALLED_S` seconds, and what to do if that is an error."""
+        print(
+            f"warning: {self.task}: no {self.unit} done for {format_duration(STALLED_S)}. If workers were killed, the "
+            "job may wait for them for ever: interrupt it, and the same command goes on from what is done",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def close(self, note: str = "") -> None:
         """Print the last line."""
@@ -67,12 +78,23 @@ def format_duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def poll_progress(progress: Progress, count: Callable[[], int | None]) -> Iterator[None]:
-    """Show what `count` returns, twice a second while the block runs: units done, or None if that is unknown."""
+    """Show what `count` returns, every `POLL_S` seconds while the block runs: units done, or None if that is unknown.
+
+    A known number that stays the same for `STALLED_S` seconds gets a warning, each time: a job service may wait for
+    ever for a worker that was killed.
+    """
     finished = threading.Event()
 
     def poll() -> None:
-        while not finished.wait(0.5):
-            progress.show(count())
+        last, changed_at = progress.done, time.monotonic()
+        while not finished.wait(POLL_S):
+            progress.show(done := count())
+            now = time.monotonic()
+            if done is None or done != last:
+                last, changed_at = done, now
+            elif now - changed_at >= STALLED_S:
+                changed_at = now
+                progress.warn_stalled()
 
     thread = threading.Thread(target=poll, daemon=True)
     thread.start()

@@ -103,13 +103,17 @@ def work(folder: str, count: int) -> None:
 
 
 def plan(folder: str, count: int) -> None:
-    from pipelines.jobs import result_names, translate_job
+    from pipelines.beam import rows
+    from pipelines.data.file_table import FileEntry
+    from pipelines.jobs import translate_job
+    from pipelines.jobs.translation_plan import TranslationPlan
 
     began = time.monotonic()
-    paths = [f"recordings/speaker{n // 100:05d}/{n:08d}.wav" for n in range(count)]
-    results = list(result_names.plan_results(paths, "recordings/", ".wav", folder))
-    batches = list(translate_job.make_batches(results, dict.fromkeys(paths, 50_000)))
-    _report(f"plan {sum(len(batch['files']) for batch in batches):,} translations", began)
+    files = (FileEntry(f"recordings/speaker{n // 100:05d}/{n:08d}.wav", 50_000 + n % 7919) for n in range(count))
+    outputs = TranslationPlan(files, "recordings/", ".wav", folder)
+    assert outputs.overwritten_input() is None
+    rows.write_work(folder, "plan", translate_job.make_batches(outputs.rows_by_size()))
+    _report(f"plan {len(outputs):,} translations", began)
 
 
 def keys(folder: str, count: int) -> None:

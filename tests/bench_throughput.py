@@ -1,12 +1,15 @@
 """Throughput of `preprocess` and `translate` against plain loops, in one run; start-up apart.
 
-  python -m tests.bench_throughput --speech='vcc2016/*/*/*.flac' --speech='librispeech/*/*.flac' [--run_dir=RUN]
+  python -m tests.bench_throughput --speech='vcc2016/*/*/*.flac' --speech='librispeech/*/*.flac' \
+      [--pictures='photographs/*.jpg'] [--run_dir=RUN]
 
 Without `--speech`, synthetic recordings are written first. `preprocess` runs with one process and with two; beside it
-run a loop of `librosa.load`, `librosa.feature.melspectrogram` and `TFRecordWriter`, and the same loop in a pool of two
-processes. With `--run_dir`, `translate` runs on at most `--translations` of the recordings, and beside it a loop of
-`librosa.load`, the front end, the signatures of the SavedModel and `soundfile.write`. The start-up of a script is what
-it takes for one file. Seconds of audio in a second.
+run a loop of `librosa.load`, `librosa.feature.melspectrogram` and `TFRecordWriter`, or of Pillow and `TFRecordWriter`,
+and the same loop in a pool of two processes. With `--run_dir`, `translate` runs on at most `--translations` of the
+recordings, and beside it a loop of `librosa.load`, the front end, the signatures of the SavedModel and
+`soundfile.write`. The start-up of a script is what it takes for one file. Seconds of audio, or pictures, in a second.
+
+The memory of `preprocess` is the peak of its largest process, for a fifth of the recordings and for all of them.
 """
 
 from __future__ import annotations
@@ -16,15 +19,19 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
 import argparse
+import concurrent.futures
+import functools
 import glob
 import multiprocessing
 import pathlib
+import resource
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import librosa
 import numpy as np
+import PIL.Image
 import soundfile
 
 from models.features.audio_spec import AudioSpec
@@ -34,53 +41,71 @@ from tests.jobs import script
 SYNTHETIC_FILES, SYNTHETIC_SECONDS = 300, 4.0
 
 
-def write_records(paths: Sequence[str], output: str, rate_hz: int) -> None:
-    """The plain loop: log-mels of all recordings into one TFRecord file."""
+def log_mel_features(path: str, rate_hz: int) -> np.ndarray:
+    """Log-mels of a recording by librosa, as records store them."""
+    spec = AudioSpec.at(rate_hz)
+    y, _ = librosa.load(path, sr=rate_hz)
+    options = {"n_fft": spec.n_fft, "hop_length": spec.hop_length, "n_mels": spec.n_mels, "power": 1.0}
+    mels = librosa.feature.melspectrogram(y=y, sr=rate_hz, **options)
+    return np.log(np.maximum(mels, spec.floor)).T.astype(np.float16)
+
+
+def pixels(path: str, size: int) -> np.ndarray:
+    """Pixels of a picture by Pillow."""
+    with PIL.Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB").resize((size, size), PIL.Image.Resampling.LANCZOS))
+
+
+def write_records(paths: Sequence[str], output: str, extract: Callable[[str], np.ndarray]) -> None:
+    """The plain loop: the features of all files into one TFRecord file."""
     import tensorflow as tf
 
-    spec = AudioSpec.at(rate_hz)
-    options = {"n_fft": spec.n_fft, "hop_length": spec.hop_length, "n_mels": spec.n_mels, "power": 1.0}
     with tf.io.TFRecordWriter(output) as writer:
         for path in paths:
-            y, _ = librosa.load(path, sr=rate_hz)
-            mels = librosa.feature.melspectrogram(y=y, sr=rate_hz, **options)
-            content = np.log(np.maximum(mels, spec.floor)).T.astype(np.float16).tobytes()
-            features = {"log_mel": tf.train.Feature(bytes_list=tf.train.BytesList(value=[content]))}
-            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+            content = tf.train.Feature(bytes_list=tf.train.BytesList(value=[extract(path).tobytes()]))
+            writer.write(tf.train.Example(features=tf.train.Features(feature={"content": content})).SerializeToString())
 
 
-def timed_loop(paths: Sequence[str], rate_hz: int, processes: int) -> float:
+def timed_loop(paths: Sequence[str], extract: Callable[[str], np.ndarray], processes: int) -> float:
     """Seconds of the plain loop, shared by processes that have loaded all packages."""
     with tempfile.TemporaryDirectory() as folder:
-        shares = [(paths[n::processes], f"{folder}/{n}", rate_hz) for n in range(processes)]
+        shares = [(paths[n::processes], f"{folder}/{n}", extract) for n in range(processes)]
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            pool.starmap(write_records, [(paths[:1], f"{folder}/first", rate_hz)] * processes, chunksize=1)
+            pool.starmap(write_records, [(paths[:1], f"{folder}/first", extract)] * processes, chunksize=1)
             began = time.monotonic()
             pool.starmap(write_records, shares, chunksize=1)
             return time.monotonic() - began
 
 
-def timed_preprocess(paths: Sequence[str], folder: pathlib.Path, rate_hz: int, workers: int) -> float:
-    """Seconds of the script with so many processes."""
-    inputs = folder / "inputs.jsonl"
-    inputs.write_text("".join(f'{{"path": "{path}", "domain": "speech"}}\n' for path in paths))
-    mode = "multi_processing" if workers > 1 else "in_memory"
-    beam = ["--", f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"]
-    flags = [f"--list={inputs}", f"--data_dir={folder / 'records'}", f"--set=sample_rate_hz={rate_hz}"]
-    return script("preprocess", *flags, *beam)[0]
-
-
-def bench_preprocess(paths: Sequence[str], seconds: float, rate_hz: int) -> None:
-    """All rows of `preprocess`."""
-    for processes in (1, 2):
-        taken = timed_loop(paths, rate_hz, processes)
-        print(f"loop, {processes} processes: {taken:.1f} s, {seconds / taken:.0f} times real time", flush=True)
+def timed_preprocess(paths: Sequence[str], settings: Sequence[str], workers: int) -> tuple[float, float]:
+    """Seconds of the script with so many processes, and the megabytes of the largest one."""
     with tempfile.TemporaryDirectory() as folder:
-        for workers in (1, 2):
-            start = timed_preprocess(paths[:1], pathlib.Path(folder), rate_hz, workers)
-            taken = timed_preprocess(paths, pathlib.Path(folder), rate_hz, workers) - start
-            text = f"{taken:.1f} s and {start:.1f} s of start-up, {seconds / taken:.0f} times real time"
-            print(f"preprocess, {workers} processes: {text}", flush=True)
+        inputs = pathlib.Path(folder) / "inputs.jsonl"
+        inputs.write_text("".join(f'{{"path": "{path}", "domain": "any"}}\n' for path in paths))
+        flags = [f"--list={inputs}", f"--data_dir={folder}/records", *(f"--set={setting}" for setting in settings)]
+        beam = ["--", f"--direct_num_workers={workers}"]
+        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            return process.submit(_script_and_memory, "preprocess", *flags, *beam).result()
+
+
+def _script_and_memory(*command: str) -> tuple[float, float]:
+    """Runs in a process of its own, whose children are the script and its workers."""
+    return script(*command)[0], resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def bench_preprocess(
+    paths: Sequence[str], extract: Callable[[str], np.ndarray], settings: Sequence[str], amount: float, unit: str
+) -> None:
+    """All rows of `preprocess` for `amount` units, such as seconds of audio."""
+    for processes in (1, 2):
+        taken = timed_loop(paths, extract, processes)
+        print(f"loop, {processes} processes: {taken:.1f} s, {amount / taken:.0f} {unit} a second", flush=True)
+    for workers in (1, 2):
+        start, _ = timed_preprocess(paths[:1], settings, workers)
+        whole, memory = timed_preprocess(paths, settings, workers)
+        taken, some = whole - start, timed_preprocess(paths[::5], settings, workers)[1]
+        text = f"{taken:.1f} s and {start:.1f} s of start-up, {amount / taken:.0f} {unit} a second"
+        print(f"preprocess, {workers} processes: {text}; {some:.0f} MB for a fifth, {memory:.0f} MB", flush=True)
 
 
 def bench_translate(paths: Sequence[str], run_dir: str) -> None:
@@ -117,31 +142,49 @@ def bench_translate(paths: Sequence[str], run_dir: str) -> None:
         print(f"translate: {text}", flush=True)
 
 
-def run(patterns: Sequence[str], *, rate_hz: int = 16000, run_dir: str = "", translations: int = 100) -> None:
+def run(
+    patterns: Sequence[str],
+    *,
+    pictures: Sequence[str] = (),
+    picture_size: int = 64,
+    rate_hz: int = 16000,
+    run_dir: str = "",
+    translations: int = 100,
+) -> None:
     """All rows, of synthetic recordings if no patterns are given."""
     with tempfile.TemporaryDirectory() as folder:
         for n in range(0 if patterns else SYNTHETIC_FILES):
             y = testbed.voice(100.0 + n, SYNTHETIC_SECONDS, rate_hz, seed=n)
             soundfile.write(f"{folder}/{n}.flac", y, rate_hz)
-        patterns = patterns or [f"{folder}/*.flac"]
-        paths = sorted(os.path.realpath(path) for pattern in patterns for path in glob.glob(pattern))
+        paths = _listed(patterns or [f"{folder}/*.flac"])
         seconds = sum(soundfile.info(path).duration for path in paths)
         print(f"{len(paths)} recordings, {seconds / 3600:.2f} hours")
-        bench_preprocess(paths, seconds, rate_hz)
+        extract = functools.partial(log_mel_features, rate_hz=rate_hz)
+        bench_preprocess(paths, extract, [f"sample_rate_hz={rate_hz}"], seconds, "seconds of audio")
         if run_dir:
             bench_translate(paths[:: max(1, len(paths) // translations)][:translations], run_dir)
+    if pictures:
+        paths = _listed(pictures)
+        print(f"{len(paths)} pictures, to {picture_size} x {picture_size}")
+        settings = [f"height={picture_size}", f"width={picture_size}"]
+        bench_preprocess(paths, functools.partial(pixels, size=picture_size), settings, len(paths), "pictures")
+
+
+def _listed(patterns: Sequence[str]) -> list[str]:
+    return sorted(os.path.realpath(path) for pattern in patterns for path in glob.glob(pattern))
 
 
 def main() -> None:
     """Read the flags."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", action="append", default=[], metavar="GLOB")
+    parser.add_argument("--pictures", action="append", default=[], metavar="GLOB")
+    parser.add_argument("--picture_size", type=int, default=64)
     parser.add_argument("--sample_rate_hz", type=int, default=16000)
     parser.add_argument("--run_dir", default="")
     parser.add_argument("--translations", type=int, default=100)
-    flags = parser.parse_args()
-    options = {"rate_hz": flags.sample_rate_hz, "run_dir": flags.run_dir, "translations": flags.translations}
-    run(flags.speech, **options)
+    flags = vars(parser.parse_args())
+    run(flags.pop("speech"), rate_hz=flags.pop("sample_rate_hz"), **flags)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
-import os
 import posixpath
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from models.errors import UserError
 from pipelines import path_patterns
@@ -16,7 +16,8 @@ from pipelines.beam.job_counters import JobCounters
 from pipelines.data import file_kinds, file_listing, ignored_files, long_lists
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import FileTranslator, TranslationOptions
-from pipelines.jobs import result_names, translate_job
+from pipelines.jobs import translate_job
+from pipelines.jobs.translation_plan import TranslationPlan
 from pipelines.progress import Progress, poll_progress
 
 FAILURES = "failures.jsonl"
@@ -56,45 +57,47 @@ def translate(
     translator = FileTranslator(options)  # raises before any work begins
     if translator.inverter:
         print(f"inverter: {translator.inverter}")
-    plan, batches = _plan(pattern, translator, output_dir)
-    job = translate_job.TranslateJob(options, translator.source, output_dir, len(batches), reuse)
+    plan = _plan(pattern, translator, output_dir)
+    job = translate_job.TranslateJob(options, translator.source, output_dir, _batch_count(plan), reuse)
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
         return None
     runner_checks.check_options(parsed)
     filesystem.create_output_folder("output_dir", output_dir)
     with filesystem.folder_lock("output_dir", output_dir):
-        objects = _list_objects(output_dir)
-        _refuse_foreign_files(plan, output_dir, objects)
+        _refuse_foreign_files(plan, output_dir)
         unfinished = rows.owned_domains(output_dir) is not None
-        job = dataclasses.replace(job, token=_begin(plan, batches, output_dir, objects))
+        job = dataclasses.replace(job, token=_begin(plan, output_dir))
         progress, counters = Progress(f"translate to {options.target}", len(plan), "files"), JobCounters()
-        with poll_progress(progress, lambda: counters.total(*translate_job.OUTCOMES)):
+        polled = poll_progress(progress, lambda: counters.total(*translate_job.OUTCOMES))
+        with polled, translate_job.loaded(options, translator):
             runner.run(job.build, parsed, counters=counters, isolated=unfinished)
         _delete_partial_files(plan, output_dir)  # of workers that died
         return _write_results(output_dir)
 
 
-def _plan(pattern: str, translator: FileTranslator, output_dir: str) -> tuple[list[dict], list[dict]]:
-    """Return the plan, a row for each file, and its rows in batches."""
+def _plan(pattern: str, translator: FileTranslator, output_dir: str) -> TranslationPlan:
+    """List the inputs and fix the outputs.
+
+    Raises:
+      UserError: there are no inputs, or one of them would be overwritten.
+    """
     listing = _list_inputs(pattern, translator.spec.kind, output_dir)
-    plan = list(result_names.plan_results(listing.paths, listing.root, translator.suffix, output_dir))
-    _refuse_overwriting(plan, listing.paths, output_dir)
-    return plan, list(translate_job.make_batches(plan, {entry.path: entry.size for entry in listing.files}))
+    plan = TranslationPlan(listing.files, listing.root, translator.suffix, output_dir)
+    if source := plan.overwritten_input():
+        raise UserError(f"--output_dir={output_dir}: the input {source} would be overwritten; wanted another folder")
+    return plan
 
 
-def _list_objects(output_dir: str) -> set[str] | None:
-    """Return the names of all objects in a remote folder; None for a local one, where files need no request each."""
-    if not filesystem.is_remote(output_dir):
-        return None
-    prefix = posixpath.join(output_dir, "")
-    return {path.removeprefix(prefix) for path, _ in filesystem.list_prefix(prefix)}
+def _batch_count(plan: TranslationPlan) -> int:
+    return sum(1 for _ in translate_job.make_batches(plan.rows_by_size()))
 
 
-def _begin(plan: Iterable[dict], batches: Iterable[dict], output_dir: str, objects: set[str] | None) -> str:
+def _begin(plan: TranslationPlan, output_dir: str) -> str:
     """Mark the folder as ours, delete what an interrupted job left, and write the work; return the job's token."""
-    if objects is not None:
-        batches = (_with_earlier(batch, objects) for batch in batches)
+    batches = translate_job.make_batches(plan.rows_by_size())
+    if filesystem.is_remote(output_dir):
+        batches = (_with_earlier(batch, plan) for batch in batches)
     rows.mark_owned(output_dir, [])
     rows.clear(output_dir, keep_mark=True)
     _delete_partial_files(plan, output_dir)
@@ -102,14 +105,18 @@ def _begin(plan: Iterable[dict], batches: Iterable[dict], output_dir: str, objec
     return rows.begin_job(output_dir)
 
 
-def _delete_partial_files(plan: Iterable[dict], output_dir: str) -> None:
-    filesystem.delete_partial_files(output_dir, (posixpath.dirname(row["output"]) for row in plan if "output" in row))
+def _outputs(plan: TranslationPlan) -> Iterator[str]:
+    return (row["output"] for row in plan.rows() if "output" in row)
 
 
-def _with_earlier(batch: dict, objects: set[str]) -> dict:
+def _delete_partial_files(plan: TranslationPlan, output_dir: str) -> None:
+    filesystem.delete_partial_files(output_dir, map(posixpath.dirname, _outputs(plan)))
+
+
+def _with_earlier(batch: dict, plan: TranslationPlan) -> dict:
     """Return the batch with whether there is a result of each row."""
     key = translate_job.EARLIER_KEY
-    return {"files": [row | {key: row["output"] in objects} if "output" in row else row for row in batch["files"]]}
+    return {"files": [row | {key: plan.exists(row["output"])} if "output" in row else row for row in batch["files"]]}
 
 
 def _worker_paths(options: TranslationOptions, pattern: str, output_dir: str) -> dict[str, str]:
@@ -135,22 +142,7 @@ def _list_inputs(pattern: str, kind: str, output_dir: str) -> file_listing.Listi
     return listing
 
 
-def _refuse_overwriting(plan: Iterable[dict], inputs: Sequence[str], output_dir: str) -> None:
-    """Raise UserError if an output would replace one of the inputs."""
-    if filesystem.is_remote(output_dir):
-        inputs_by_path = {path: path for path in inputs}
-        results = (posixpath.join(output_dir, row["output"]) for row in plan if "output" in row)
-    else:
-        inputs_by_path = {os.path.realpath(path): path for path in inputs if not filesystem.is_remote(path)}
-        results = (os.path.realpath(os.path.join(output_dir, row["output"])) for row in plan if "output" in row)
-    for result in results:
-        if source := inputs_by_path.get(result):
-            raise UserError(
-                f"--output_dir={output_dir}: the input {source} would be overwritten; wanted another folder"
-            )
-
-
-def _refuse_foreign_files(plan: Iterable[dict], output_dir: str, objects: set[str] | None) -> None:
+def _refuse_foreign_files(plan: TranslationPlan, output_dir: str) -> None:
     """Raise UserError if an output would replace a file and no `translate` has written to the folder before.
 
     An earlier `translate` leaves its list of results, or a mark if it did not finish.
@@ -158,12 +150,8 @@ def _refuse_foreign_files(plan: Iterable[dict], output_dir: str, objects: set[st
     if rows.owned_domains(output_dir) == [] or _has_translations(output_dir):
         return
     lists = [long_lists.list_parts(output_dir, name) for name in (TRANSLATIONS, FAILURES)]
-    names = [*map(posixpath.basename, sum(lists, [])), *(row["output"] for row in plan if "output" in row)]
-
-    def exists(name: str) -> bool:
-        return os.path.lexists(os.path.join(output_dir, name)) if objects is None else name in objects
-
-    conflict = next(filter(exists, names), None)
+    names = itertools.chain(map(posixpath.basename, sum(lists, [])), _outputs(plan))
+    conflict = next(filter(plan.exists, names), None)
     if conflict:
         raise UserError(
             f"--output_dir={output_dir}: {conflict} exists and was not written by translate; wanted a folder "

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 import apache_beam as beam
@@ -18,7 +18,7 @@ from pipelines.beam.job_counters import counter
 from pipelines.data import source_files
 
 if TYPE_CHECKING:
-    from pipelines.inference.file_translator import TranslationOptions
+    from pipelines.inference.file_translator import FileTranslator, TranslationOptions
 
 WORK_NAME = "plan"
 OUTCOMES = TRANSLATED, REUSED, FAILED = "files_translated", "files_reused", "files_failed"  # counters of files
@@ -29,16 +29,14 @@ BATCH_FILES = 16  # maximum number of files in a batch
 BATCH_BYTES = 16 << 20  # maximum size of a batch; a larger file is a batch of its own
 
 
-def make_batches(plan: Iterable[dict], sizes: Mapping[str, int]) -> Iterator[dict]:
+def make_batches(rows_by_size: Iterable[tuple[dict, int]]) -> Iterator[dict]:
     """Group the files of a plan into batches of similar size; yield a row with `files` for each batch.
 
     Args:
-      plan: rows with `path`.
-      sizes: file sizes in bytes, by path.
+      rows_by_size: as of :meth:`pipelines.jobs.translation_plan.TranslationPlan.rows_by_size`.
     """
     files, total = [], 0
-    for row in sorted(plan, key=lambda row: (sizes.get(row["path"], 0), row["path"])):
-        size = sizes.get(row["path"], 0)
+    for row, size in rows_by_size:
         if files and (len(files) == BATCH_FILES or total + size > BATCH_BYTES):
             yield {"files": files}
             files, total = [], 0
@@ -84,13 +82,26 @@ class TranslateJob:
         return source_files.failure_row(self.source, row["path"], error)
 
 
+_LOADED: dict[TranslationOptions, FileTranslator] = {}  # those that this process has loaded already
+
+
+@contextlib.contextmanager
+def loaded(options: TranslationOptions, translator: FileTranslator) -> Iterator[None]:
+    """Let jobs that run in this process use a translator with these options, instead of loading the model again."""
+    _LOADED[options] = translator
+    try:
+        yield
+    finally:
+        _LOADED.pop(options, None)
+
+
 class _BatchTranslator:
     """Translates the files of batches."""
 
     def __init__(self, job: TranslateJob):
         from pipelines.inference.file_translator import FileTranslator
 
-        self.job, self.translator = job, FileTranslator(job.options)
+        self.job, self.translator = job, _LOADED.get(job.options) or FileTranslator(job.options)
 
     def __call__(self, files: list[dict]) -> list[tuple[str, dict]]:
         """Return for each row of the plan its outcome, which is the name of a counter, and the row of its result."""

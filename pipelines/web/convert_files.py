@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from models.errors import UserError
 from pipelines.beam import filesystem
 from pipelines.data import long_lists, source_files
+from pipelines.data.file_table import FileEntry
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import FileTranslator, Item
-from pipelines.jobs import result_names
 from pipelines.jobs.translate_folder import FAILURES
+from pipelines.jobs.translation_plan import TranslationPlan
 from pipelines.web.limits import Limits
 from pipelines.web.uploads import Upload
 
@@ -52,7 +53,8 @@ def convert_files(
     """
     by_name = {upload.name: upload for upload in uploads}
     outcome = Outcome([], [])
-    for done, row in enumerate(result_names.plan_results(list(by_name), "", translator.suffix, output_dir)):
+    plan = TranslationPlan((FileEntry(name, 0) for name in by_name), "", translator.suffix, output_dir)
+    for done, row in enumerate(plan.rows()):
         show_progress(done)
         try:
             facts = _convert_file(translator, by_name[row["path"]], row, output_dir, limits)

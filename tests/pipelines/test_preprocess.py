@@ -21,7 +21,15 @@ from models.errors import UserError
 from models.features import audio, image
 from pipelines import cli, isolation
 from pipelines.beam import filesystem, runner
-from pipelines.data import dataset, feature_extraction, feature_store, source_features, tfrecord
+from pipelines.data import (
+    dataset,
+    feature_extraction,
+    feature_store,
+    local_walk,
+    source_features,
+    tfrecord,
+    work_rows,
+)
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer
 
@@ -210,10 +218,31 @@ def test_pictures_of_many_formats_become_one(tmp_path, rng):
     assert dataset.open_records(str(tmp_path / "out")).spec.features == image.ImageSpec(height=16, width=16)
 
 
-@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
-def test_every_run_on_every_runner_gives_the_same_bytes(speech_folder, speech_records, tmp_path, mode):
-    beam = [f"--direct_running_mode={mode}", "--direct_num_workers=2"]
+@pytest.mark.parametrize(("mode", "workers"), [("in_memory", 1), ("multi_threading", 2), ("multi_processing", 2)])
+def test_every_run_on_every_runner_gives_the_same_bytes(speech_folder, speech_records, tmp_path, mode, workers):
+    beam = [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
     prepare(tmp_path / "out", *beam, low=speech_folder / "low", high=speech_folder / "high")
+    assert contents(tmp_path / "out") == contents(speech_records)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_order_in_which_files_are_listed_and_handed_out_changes_no_byte(
+    speech_folder, speech_records, tmp_path, monkeypatch, seed
+):
+    shuffled = np.random.default_rng(seed).permutation
+    walk, hand_out = local_walk.walk_files, work_rows.work_rows
+
+    def walk_in_other_order(*arguments):
+        files = list(walk(*arguments))
+        return (files[n] for n in shuffled(len(files)))
+
+    def hand_out_in_other_order(*arguments, **options):
+        rows = list(hand_out(*arguments, **options))
+        return (rows[n] for n in shuffled(len(rows)))
+
+    monkeypatch.setattr(local_walk, "walk_files", walk_in_other_order)
+    monkeypatch.setattr(work_rows, "work_rows", hand_out_in_other_order)
+    prepare(tmp_path / "out", low=speech_folder / "low", high=speech_folder / "high")
     assert contents(tmp_path / "out") == contents(speech_records)
 
 

@@ -50,6 +50,25 @@ def test_progress_prints_less_often_to_a_file_than_to_a_terminal(clock, monkeypa
     assert ("\r" in spoken.getvalue()) is terminal
 
 
+@pytest.mark.parametrize(("seconds", "warnings"), [(progress.STALLED_S - 1, 0), (progress.STALLED_S + 1, 1)])
+def test_a_job_that_does_nothing_for_long_gets_a_warning_with_what_to_do(clock, monkeypatch, capsys, seconds, warnings):
+    steps, ended = [(0, 0), (500, 0), (10, 1), (seconds, 1), (0.5, 1), (500, None), (500, None)], threading.Event()
+
+    def count():
+        if not steps:
+            ended.set()
+            return None
+        passed, done = steps.pop(0)
+        clock.now += passed
+        return done
+
+    monkeypatch.setattr(progress, "POLL_S", 0.001)
+    with poll_progress(Progress("work", 5, "files"), count):
+        assert ended.wait(30)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(lines) == warnings and all("work: no files done for 10 min" in line for line in lines)
+
+
 def test_a_watched_block_ends_with_the_last_count_and_no_thread(clock, capsys):
     done, before = [], threading.active_count()
     with poll_progress(Progress("work", 5, "files"), lambda: len(done)):

@@ -22,9 +22,10 @@ from pipelines import config, isolation
 from pipelines import translate as translate_script
 from pipelines.beam import filesystem, rows
 from pipelines.data import fingerprint, part_names
+from pipelines.data.file_table import FileEntry
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference import exported_model, file_translator, result_formats, speech_translator
-from pipelines.jobs import translate_folder, translate_job
+from pipelines.jobs import translate_folder, translate_job, translation_plan
 from pipelines.jobs.translate_folder import FAILURES
 
 RATE_HZ = 8000
@@ -470,9 +471,13 @@ def test_the_job_is_built_for_dataflow_without_a_network(speech_run, speech_fold
 
 def test_batches_follow_from_the_files_alone():
     sizes = {f"in/{n:03}": (n * 7919) % 1000 for n in range(100)} | {"in/long": translate_job.BATCH_BYTES}
-    plan = [{"path": path} for path in sizes]
-    made = list(translate_job.make_batches(plan, sizes))
-    assert made == list(translate_job.make_batches(reversed(plan), sizes))
+
+    def batches(paths):
+        plan = translation_plan.TranslationPlan((FileEntry(path, sizes[path]) for path in paths), "in/", ".wav", "out")
+        return list(translate_job.make_batches(plan.rows_by_size()))
+
+    made = batches(sizes)
+    assert made == batches(reversed(sizes))
     assert sorted(row["path"] for batch in made for row in batch["files"]) == sorted(sizes)
     assert [len(batch["files"]) for batch in made] == [16] * 6 + [4, 1]
 
@@ -562,3 +567,12 @@ def test_the_flag_for_channels_needs_no_value(arguments, value):
     assert script_flags(["translate", *arguments]) == ["translate"] and script_flags.keep_channels == value
     with pytest.raises(flags.IllegalFlagValueError, match="each.mid_side"):
         script_flags(["translate", "--keep_channels=side"])
+
+
+def test_a_job_in_this_process_loads_the_model_once(picture_run, picture_folder, tmp_path, monkeypatch):
+    loads = []
+    load = exported_model._load_saved_model
+    monkeypatch.setattr(exported_model, "_load_saved_model", lambda path: loads.append(path) or load(path))
+    folders = {"pattern": str(picture_folder / "plain"), "output_dir": str(tmp_path / "out")}
+    translate_folder.translate(run_dir=str(picture_run), target="tinted", **folders)
+    assert len(loads) == 1 and not translate_job._LOADED

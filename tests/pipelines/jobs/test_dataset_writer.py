@@ -316,14 +316,14 @@ def test_the_scripts_refuse_what_cannot_be_a_directory_of_results_in_one_line(vo
 
 
 def test_a_full_disk_is_one_line(voices, tmp_path, monkeypatch, capfd):
-    rename, free = filesystem.FileSystems.rename, iter(range(3))
+    replace, free = os.replace, iter(range(3))
 
     def full(*arguments):
         if next(free, None) is None:
             raise OSError(28, "No space left on device")
-        return rename(*arguments)
+        return replace(*arguments)
 
-    monkeypatch.setattr(filesystem.FileSystems, "rename", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(ValueError, match="No space left on device: '.*out/"):
         prepare(tmp_path / "out", low=voices / "low")
     assert "Traceback" not in capfd.readouterr().err
