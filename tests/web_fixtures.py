@@ -78,7 +78,8 @@ def serve(temporary_files):
         pytest.skip("gradio is not installed: pip install 'crossfade[listen]'")
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(os, "environ", os.environ.copy())
+        for name in ("GRADIO_TEMP_DIR", *server.ENVIRONMENT):  # restored at the end
+            patch.setitem(os.environ, name, os.environ.get(name, ""))
 
         def start(run_dir, **options):
             bound = stack.enter_context(server.bind("127.0.0.1", 0))
