@@ -1,4 +1,4 @@
-"""The one exception that says that the user, and not the program, has to change something."""
+"""`UserError`: the exception for errors that the user can correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only calls of functions that TensorFlow does not promise to keep; checked against TensorFlow 2.16 and 2.17."""
+"""The only calls of private functions of TensorFlow; checked against TensorFlow 2.16 and 2.17."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Libraries (nouns) and scripts (verbs) from folders of files to converted folders."""
+"""Scripts (modules named by verbs: preprocess, train, translate, ...) and the libraries that they use."""

@@ -1,7 +1,7 @@
 """The command line of the scripts: flags, one-line errors, exit codes.
 
-The exit code is 0 on success, 2 on a user error (one line on stderr), 1 on a bug, and 130 on an interrupt. A script
-passes its flags and its `main`; only the scripts import absl's flags.
+The exit code is 0 on success, 1 on an internal error (a traceback), 2 on a user error (one line on stderr), and 130 on
+an interrupt; `main` may return others. A script passes its flags and its `main`; only the scripts import absl's flags.
 """
 
 from __future__ import annotations

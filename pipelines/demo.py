@@ -25,7 +25,7 @@ def define_flags() -> None:
     """Define the flags of this script."""
     flags.DEFINE_string("output_dir", None, "Output directory of corpus, records, run, converted speech and report.")
     flags.DEFINE_integer("steps", STEPS, "Number of training steps.", lower_bound=1)
-    flags.DEFINE_integer("sentences", TRAINING_SENTENCES, "Number of training sentences of each voice.", lower_bound=4)
+    flags.DEFINE_integer("sentences", TRAINING_SENTENCES, "Number of training sentences for each voice.", lower_bound=4)
     flags.DEFINE_integer("seed", 0, "Random seed of the sentences and of training.")
 
 

@@ -1,4 +1,4 @@
-"""Evaluate a run on held-out records, beside the baselines: report.html and metrics.json."""
+"""Compare a run with baselines on held-out records: report.html, metrics.json and scores.csv."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ EXAMPLE = "python -m pipelines.evaluate --run_dir=run --data_dir=records --outpu
 
 def define_flags() -> None:
     """Define the flags of this script."""
-    flags.DEFINE_multi_string("run_dir", None, "RUN to evaluate; several are compared.")
+    flags.DEFINE_multi_string("run_dir", None, "RUN to evaluate; may be repeated to compare several.")
     flags.DEFINE_string("data_dir", None, "Directory of the records; their test split is the held-out data.")
-    flags.DEFINE_string("output_dir", None, "Output directory of report.html and metrics.json.")
+    flags.DEFINE_string("output_dir", None, "Output directory of report.html, metrics.json and scores.csv.")
     flags.DEFINE_string(
         "inverter",
         "auto",
@@ -31,7 +31,7 @@ def define_flags() -> None:
         "external_metrics",
         "all",
         "External metrics of translated speech: all (those whose packages are installed), none, or names separated by "
-        "commas.",
+        "commas, such as dnsmos,phones_lost,speaker_similarity,words_lost.",
     )
     flags.DEFINE_string(
         "features",

@@ -22,11 +22,11 @@ def define_flags() -> None:
     flags.DEFINE_string("run_dir", None, "RUN to explore; sweep: output directory of the runs.")
     flags.DEFINE_string("data_dir", None, "Directory of records with the front end of the run.")
     flags.DEFINE_string("output_dir", None, "Output directory of report.html, JOB.json and JOB.csv.")
-    flags.DEFINE_enum("split", "test", ["train", "val", "test"], "Split of the examples; disentangle uses all splits.")
+    flags.DEFINE_enum("split", "test", ["train", "val", "test"], "Split of the examples; disentangle uses all.")
     flags.DEFINE_integer("count", 8, "Number of examples, samples or latent dimensions in the report.", 1)
     flags.DEFINE_integer("seed", 0, "Random seed.")
     flags.DEFINE_integer("points", 9, "interpolate, traverse: number of points of a path.", 2)
-    flags.DEFINE_multi_string("between", [], "interpolate: an end of the path (id, file or domain); give it twice.")
+    flags.DEFINE_multi_string("between", [], "interpolate: an end of the path (id, file or domain); give two.")
     flags.DEFINE_string(
         "labels", "", "disentangle, traverse, debias: CSV with the column id and the factors, or with id and group."
     )
@@ -45,9 +45,9 @@ def define_flags() -> None:
         "rarity", "largest", ["largest", "product"], "debias: how the rarities of the latent dimensions are combined."
     )
     flags.DEFINE_string("weights", "", "debias: output file of the sampling weights; by default DATA_DIR/weights.csv.")
-    flags.DEFINE_multi_string("plugin", [], "sweep: a plugin to train; give it once for each. [ae and vae]")
+    flags.DEFINE_multi_string("plugin", [], "sweep: a plugin to train; may be repeated. By default ae and vae.")
     flags.DEFINE_multi_string(
-        "grid", [], "sweep: values of a key, KEY=VALUE,VALUE,..., such as seed=0,1,2. [latent=2,4,8,16,32]"
+        "grid", [], "sweep: values of a key, KEY=VALUE,VALUE,..., such as seed=0,1,2. By default latent=2,4,8,16,32."
     )
     flags.DEFINE_multi_string("training", [], "sweep: FLAG=VALUE of train for every run, such as steps=500.")
     flags.DEFINE_integer("processes", 0, "sweep: number of runs in parallel; 0 for one on every two cores.", 0)

@@ -1,4 +1,4 @@
-"""Work in a child process: an item that ends the process by a crash fails alone.
+"""Work in a child process, so that an item that crashes the process fails without the other items.
 
 A decoder that crashes (a segmentation fault) or the kernel's out-of-memory killer ends a whole process. Here that is a
 child process, which is started again, and the items that it had are handled again one by one: an item fails only if it

@@ -36,22 +36,26 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "domain",
         [],
-        "A domain and its files: NAME=GLOB, NAME=FOLDER, NAME=tfds:DATASET/SPLIT or NAME=factors:SET/COUNT. "
-        "Give it once for each domain; the globs of one name add up.",
+        "A domain and its files: NAME=GLOB, NAME=FOLDER, NAME=ARCHIVE, NAME=tfds:DATASET/SPLIT or "
+        "NAME=factors:SET/COUNT. Give it once for each domain; the files of a repeated name are combined.",
     )
     flags.DEFINE_multi_string(
         "list",
         [],
-        "A CSV or JSONL file with a row for each file: path or file_name, relative to the list, and domain; if known "
-        "label, speaker, and split (train, val or test). NAME=FILE is a list of the files of one domain.",
+        "A CSV or JSONL file with a row for each file: path or file_name (relative to the list) and domain; optionally "
+        "label, speaker, and split (train, val or test). NAME=FILE is a list of one domain, without that column.",
     )
     flags.DEFINE_string("data_dir", None, "Output directory of the records.")
-    flags.DEFINE_enum("kind", None, ["audio", "image"], "Kind of the files; inferred from their endings by default.")
+    flags.DEFINE_enum("kind", None, ["audio", "image"], "Kind of the files; by default inferred from their extensions.")
     flags.DEFINE_multi_string(
         "set", [], "KEY=VALUE of the front end: sample_rate_hz, n_fft, ... for speech; height, width, ... for images."
     )
-    flags.DEFINE_float("val_fraction", 0.05, "Fraction of the sources in the validation split, 0 to 1.", 0.0, 1.0)
-    flags.DEFINE_float("test_fraction", 0.05, "Fraction of the sources in the test split, 0 to 1.", 0.0, 1.0)
+    flags.DEFINE_float(
+        "val_fraction", 0.05, "Fraction of the sources for validation; raised for small domains.", 0.0, 1.0
+    )
+    flags.DEFINE_float(
+        "test_fraction", 0.05, "Fraction of the sources for testing; raised for small domains.", 0.0, 1.0
+    )
     flags.DEFINE_enum(
         "split_by",
         "file",
@@ -63,29 +67,25 @@ def define_flags() -> None:
         "reject_outliers_with", "", "RUN with an outlier detector of explore --do=outliers; its outliers are left out."
     )
     flags.DEFINE_string(
-        "cache_dir", "", "Folder in which features are kept: later runs decode only files that are new or changed."
+        "cache_dir", "", "Folder that caches features, so that later runs decode only new or changed files."
     )
     flags.DEFINE_bool("shared_paths", False, "Declare that local paths are the same on all workers of a remote runner.")
     flags.DEFINE_integer("seed", 0, "Random seed of the split.")
     flags.DEFINE_bool("keep_waveforms", False, "Store waveforms beside the features of speech, to train vocoders.")
-    flags.DEFINE_bool("drop_duplicates", False, "Of files of a domain that have the same bytes, keep one.")
+    flags.DEFINE_bool("drop_duplicates", False, "Keep only one of the files of a domain with the same bytes.")
     flags.DEFINE_bool("pitch", False, "Track the F0 of speech, for translate --pitch=mean_variance.")
     _define_conditioning_flags()
 
 
 def _define_conditioning_flags() -> None:
     flags.DEFINE_bool("trim", False, "Cut off silence at both ends of every recording, except for 0.1 s.")
+    flags.DEFINE_float("cut_at_pauses", None, "Cut recordings at pauses into pieces of at most this many seconds.")
+    flags.DEFINE_float("min_seconds", 0.0, "Leave out recordings or pieces of fewer seconds.", 0.0)
+    flags.DEFINE_float("max_seconds", None, "Leave out recordings or pieces of more seconds.")
     flags.DEFINE_float(
-        "cut_at_pauses", None, "Cut recordings at pauses into pieces of at most so many seconds, each a source."
+        "min_level_db", None, "Leave out recordings or pieces with a lower active level (dB re full scale)."
     )
-    flags.DEFINE_float("min_seconds", 0.0, "Leave out recordings or pieces that are shorter.", 0.0)
-    flags.DEFINE_float("max_seconds", None, "Leave out recordings or pieces that are longer.")
-    flags.DEFINE_float(
-        "min_level_db", None, "Leave out recordings or pieces of a lower active level, in dB re full scale."
-    )
-    flags.DEFINE_float(
-        "max_clipped", None, "Leave out recordings of which a larger share of samples is clipped.", 0.0, 1.0
-    )
+    flags.DEFINE_float("max_clipped", None, "Leave out recordings with a larger share of clipped samples.", 0.0, 1.0)
 
 
 def main(argv: list[str]) -> int:

@@ -38,18 +38,22 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "preset",
         "small",
-        "Model size: small trains on a laptop's CPU in minutes; medium, of cut and cyclegan for photographs, on a GPU "
-        "in about an hour; full has the size of the paper.",
+        "Model size: small trains on a laptop's CPU in minutes; medium (cut and cyclegan on photographs only) is for a "
+        "GPU; full has the size of the paper.",
     )
-    flags.DEFINE_enum("strategy", "auto", config.STRATEGIES, "Distribution strategy of tf.distribute.")
+    flags.DEFINE_enum(
+        "strategy", "auto", config.STRATEGIES, "Strategy of tf.distribute; auto is mirrored if there are several GPUs."
+    )
     flags.DEFINE_enum("precision", "float32", config.PRECISIONS, "Dtype policy of the networks; weights stay float32.")
     flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
     flags.DEFINE_string(
         "sample_weights", "", "CSV of sampling weights of the records, from explore --do=debias; by default uniform."
     )
-    flags.DEFINE_string("warm_start", None, "RUN whose networks are the initial weights; they must have equal sizes.")
+    flags.DEFINE_string(
+        "warm_start", None, "RUN whose weights initialise the networks, which must have the same sizes."
+    )
     flags.DEFINE_enum(
-        "export", "last", ["last", "best"], "Weights to export: those of the last step, or of the best validation."
+        "export", "last", ["last", "best"], "Weights to export: of the last step, or with the best validation metric."
     )
     flags.DEFINE_bool("onnx", False, "Also export the networks as RUN/export/onnx/NAME.onnx; needs crossfade[onnx].")
     flags.DEFINE_integer("seed", 0, "Random seed of the initial weights and of the random numbers during training.")

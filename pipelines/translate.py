@@ -29,10 +29,12 @@ class ChannelsFlag(flags.Flag):
 def define_flags() -> None:
     """Define the flags of this script."""
     flags.DEFINE_string("run_dir", None, "RUN with the exported model.")
-    flags.DEFINE_string("input", None, "Input files: a GLOB or a FOLDER.")
+    flags.DEFINE_string("input", None, "Input files: a folder, file, archive or glob.")
     flags.DEFINE_string("output_dir", None, "Output directory; output files keep the relative paths of the input.")
     flags.DEFINE_string("target", None, "Target domain.")
-    flags.DEFINE_string("source", None, "Source domain of the files; with two domains, by default the other one.")
+    flags.DEFINE_string(
+        "source", None, "Source domain of the files; needed only if target and model do not determine it."
+    )
     flags.DEFINE_string(
         "inverter",
         "auto",
@@ -43,7 +45,8 @@ def define_flags() -> None:
         "pitch",
         "keep",
         ["keep", "mean_variance"],
-        "F0 conversion of speech: none, or mean-variance transformation to the target domain.",
+        "F0 of speech before translation: kept, or transformed to mean and variance of the target domain, which needs "
+        "records of preprocess --pitch.",
     )
     flags.DEFINE_string(
         "flag_outliers_with", "", "RUN with an outlier detector of explore --do=outliers; its outliers are marked."
@@ -67,10 +70,10 @@ def define_flags() -> None:
         "image_size",
         "records",
         ["records", "residual", "tiles"],
-        "Size of translated images: that of the records; or that of their source, by adding the enlarged difference "
-        "that the model makes, or by translating overlapping tiles of the records' size.",
+        "Size of translated images. records: that of the records. residual, tiles: that of their source, by adding the "
+        "upsampled difference between output and input of the model, or by translating overlapping tiles.",
     )
-    flags.DEFINE_bool("reuse", True, "Leave results of an earlier run of this command that are up to date.")
+    flags.DEFINE_bool("reuse", True, "Keep up-to-date results of an earlier run; --noreuse translates all again.")
     flags.DEFINE_bool("shared_paths", False, "Declare that local paths are the same on all workers of a remote runner.")
     flags.DEFINE_integer("seed", 0, "Without effect, as translation is deterministic; every script accepts it.")
 

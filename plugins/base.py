@@ -1,7 +1,7 @@
 """The contract between a model family and the rest of the system: trainer, exporter and scripts.
 
-A plugin owns its networks, optimizers and update rule. The trainer owns the loop, the replicas, the clock and the
-disk. A plugin has no access to flags, files, Beam or the strategy.
+A plugin owns its networks, optimizers and update rule. The trainer owns the loop, the replicas, the step counter and
+all files. A plugin has no access to flags, files, Beam or the strategy.
 """
 
 from __future__ import annotations

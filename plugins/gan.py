@@ -39,7 +39,7 @@ SMALL = {"channels": 16, "discriminator_channels": 32, "batch_size": 32, "ema": 
 
 
 class DCGAN(base.Plugin):
-    """A convolutional generator from noise, and a discriminator."""
+    """DCGAN: a convolutional generator from noise, and a discriminator (arXiv:1511.06434)."""
 
     Config = Config
     PRESETS = {
@@ -113,7 +113,7 @@ class WGANConfig(Config):
 
 
 class WGANGP(DCGAN):
-    """A critic estimates the Wasserstein distance; a gradient penalty holds the norm of its gradient near 1."""
+    """WGAN-GP: a critic of the Wasserstein distance, whose gradient norm is held near 1 by a penalty."""
 
     Config = WGANConfig
     PRESETS = {

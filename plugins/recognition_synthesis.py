@@ -1,4 +1,4 @@
-"""Recognition and synthesis: what is spoken is recognised, and a decoder of each voice speaks it.
+"""Speech of any voice to each domain: a phoneme recogniser, and a decoder conditioned on the domain.
 
 A recogniser of phonemes, which is part of the package and not trained here, gives the content of every frame, another
 network F0 and voicing (phonetic posteriorgrams as in Sun et al. 2016, doi:10.1109/ICME.2016.7552917). A decoder learns
@@ -49,7 +49,7 @@ class Config(adversarial.Config):
     channels: int = option(256, "channels of the decoder")
     blocks: int = option(8, "residual blocks of the decoder")
     kernel: int = option(5, "kernel size in frames of the decoder's convolutions; odd")
-    embedding: int = option(64, "length of the vector that tells the decoder which domain to speak as")
+    embedding: int = option(64, "dimensions of the domain embedding that conditions the decoder")
     pretrained: bool = option(
         True, "whether decoder and discriminator start from trained weights that are part of the package, if sizes fit"
     )

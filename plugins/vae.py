@@ -25,7 +25,7 @@ class Config(likelihood.Config):
 
 
 class VAE(base.Plugin):
-    """The variational autoencoder: minimises ``-log p(x|z) + KL(q(z|x) || p(z))``, the negative ELBO."""
+    """VAE: minimises ``-log p(x|z) + KL(q(z|x) || p(z))``, the negative ELBO."""
 
     Config = Config
     PRESETS = encoding.PRESETS
@@ -120,7 +120,7 @@ class BetaConfig(Config):
 
 
 class BetaVAE(VAE):
-    """A larger weight of the divergence, or a capacity for it: ``beta |KL - C|`` (Eq. 8 of arXiv:1804.03599)."""
+    """Beta-VAE: a larger weight of the KL term, or a capacity: ``beta |KL - C|`` (Eq. 8 of arXiv:1804.03599)."""
 
     Config = BetaConfig
 
@@ -145,7 +145,7 @@ class TCConfig(likelihood.Config):
 
 
 class BetaTCVAE(VAE):
-    """Decomposes the divergence and weights the dimensions' total correlation (Eq. 4 of arXiv:1802.04942)."""
+    """Beta-TCVAE: decomposes the KL term and weights the total correlation (Eq. 4 of arXiv:1802.04942)."""
 
     Config = TCConfig
     WEIGHT_KEYS = {"mutual_information": "alpha", "total_correlation": "beta", "dimension_wise_kl": "gamma"}

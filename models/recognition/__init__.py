@@ -1,1 +1,1 @@
-"""What is spoken and at which pitch, from log-mels of any voice: networks whose weights are part of the package."""
+"""Recognition of phonetic content and pitch in log-mels of any voice, by networks with weights in the package."""

@@ -1,4 +1,4 @@
-"""What is spoken, frame by frame, in a way that depends little on the speaker: a phoneme recogniser in the package.
+"""Phonetic content of each frame, nearly independent of the speaker: a phoneme recogniser with trained weights.
 
 The encoder is a Conformer of 2 million weights on log-mels. It is a student of the phoneme recogniser of `hama`
 (version 1.7.0, Apache-2.0): its weights were initialised with the teacher's, and

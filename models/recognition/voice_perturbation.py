@@ -1,4 +1,4 @@
-"""Random alterations of voice and channel in log-mels: what a recogniser of content has to be blind to.
+"""Random changes of voice and channel in log-mels, to which a recogniser of content has to be invariant.
 
 The mel axis is stretched, which moves pitch and formants together (vocal tract length perturbation, Jaitly & Hinton
 2013), a smooth filter and a level are added, and noise.

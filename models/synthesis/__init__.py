@@ -1,1 +1,1 @@
-"""What a decoder of speech begins with: the harmonics of an F0, and trained initial weights."""
+"""Inputs and initial weights of the speech decoder: harmonics of an F0, F0 statistics, trained weights."""

@@ -1,7 +1,7 @@
 """Paths of archives, and of members of an archive: ``clips.zip/speaker1/a.wav``.
 
-A path names a member if a part before its last is the name of an archive, and that is a file and not a folder. A local
-path can therefore not name a member and a file: no file is below a file.
+A path names a member of an archive if one of its parent paths has the extension of an archive and is a file, not a
+folder. On a local file system this is unambiguous, because no file is below a file.
 """
 
 from __future__ import annotations

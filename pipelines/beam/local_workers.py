@@ -1,4 +1,4 @@
-"""Worker processes of a job on this machine: what they print, and what Beam does when one of them ends."""
+"""Worker processes of a job on this machine: capture of their stderr, and detection of a process that died."""
 
 from __future__ import annotations
 

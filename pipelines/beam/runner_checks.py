@@ -1,4 +1,4 @@
-"""What a job on another runner needs is there, before anything is written or deleted."""
+"""Checks, before anything is written or deleted, that everything is available that a job on another runner needs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Lists of source files from users: CSV or JSON lines, one row for each file.
 
 Columns: `path`, relative to the folder of the list, and `domain`; if known `label`, `speaker` and `split` (train, val
-or test). `file_name`, as in the `metadata.csv` of Hugging Face datasets, stands for `path`. Where a list is that of one
-domain, as such a folder is, its name comes from the flag and the column `domain` may be missing.
+or test). `file_name`, as in the `metadata.csv` of Hugging Face datasets, is an alias of `path`. If the flag names the
+domain of a list (`--list=NAME=FILE`), the list has one domain and needs no column `domain`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Alarms during training: discriminators that win, mode collapse, overfitting."""
+"""Alarms during training: discriminator loss near zero, mode collapse, overfitting."""
 
 from __future__ import annotations
 
