@@ -24,15 +24,19 @@ USER_ERRORS = (UserError, OSError)
 PATH_FLAGS = {
     "cache_dir",
     "data_dir",
-    "run_dir",
-    "output_dir",
+    "flag_outliers_with",
     "input",
     "inverter",
+    "keep",
+    "labels",
+    "list",
+    "output_dir",
+    "reject_outliers_with",
+    "run_dir",
     "sample_weights",
     "warm_start",
-    "labels",
-}
-PATH_FLAGS |= {"cache_dir", "list", "weights", "reject_outliers_with", "flag_outliers_with", "keep"}
+    "weights",
+}  # the others that name files expand a leading ~ where they are listed
 POLL_S = 1.0  # seconds between two questions for the failure of work that does not end
 TF_FILE_MODULE = "tensorflow/python/lib/io/file_io.py"
 VOCODER_PREFIX = "vocoder:"  # a value of --inverter: the prefix and a path

@@ -56,12 +56,18 @@ def define_flags() -> None:
         "export", "last", ["last", "best"], "Weights to export: of the last step, or with the best validation metric."
     )
     flags.DEFINE_bool("onnx", False, "Also export the networks as RUN/export/onnx/NAME.onnx; needs crossfade[onnx].")
-    flags.DEFINE_integer("seed", 0, "Random seed of the initial weights and of the random numbers during training.")
+    flags.DEFINE_integer(
+        "seed",
+        None,
+        "Random seed of the initial weights and of the random numbers during training; by default 0, or that of --set.",
+    )
 
 
 def list_plugins() -> str:
     """Return every plugin with the first line of its docstring."""
-    return "\n".join(f"{name:14} {plugins.summary(name)}" for name in plugins.available())
+    names = plugins.available()
+    width = max(map(len, names))
+    return "\n".join(f"{name:{width}} {plugins.summary(name)}" for name in names)
 
 
 def list_keys(name: str) -> str:
@@ -136,8 +142,8 @@ def new_run(data, kind: str):
 
     plugin_class = plugins.load(FLAGS.plugin)
     plugin_config = config.preset(plugin_class, FLAGS.preset, kind)
-    pairs = [*FLAGS.set, f"seed={FLAGS.seed}"]
-    pairs += [f"{key}={FLAGS[key].value}" for key in ("steps", "batch_size") if FLAGS[key].value is not None]
+    separate = [key for key in ("seed", "steps", "batch_size") if FLAGS[key].value is not None]
+    pairs = [*FLAGS.set, *(f"{key}={FLAGS[key].value}" for key in separate)]
     plugin_config = config.override(plugin_config, pairs)
     return run_directory.Run(
         plugin=FLAGS.plugin,
