@@ -19,12 +19,12 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
 import argparse
-import concurrent.futures
 import functools
 import glob
 import multiprocessing
 import pathlib
-import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +39,11 @@ from tests import testbed
 from tests.jobs import script
 
 SYNTHETIC_FILES, SYNTHETIC_SECONDS = 300, 4.0
+MEASURE = """
+import resource, subprocess, sys  # a small process: the peak of a child includes that of its parent before exec
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 
 
 def log_mel_features(path: str, rate_hz: int) -> np.ndarray:
@@ -84,13 +89,10 @@ def timed_preprocess(paths: Sequence[str], settings: Sequence[str], workers: int
         inputs.write_text("".join(f'{{"path": "{path}", "domain": "any"}}\n' for path in paths))
         flags = [f"--list={inputs}", f"--data_dir={folder}/records", *(f"--set={setting}" for setting in settings)]
         beam = ["--", f"--direct_num_workers={workers}"]
-        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            return process.submit(_script_and_memory, "preprocess", *flags, *beam).result()
-
-
-def _script_and_memory(*command: str) -> tuple[float, float]:
-    """Runs in a process of its own, whose children are the script and its workers."""
-    return script(*command)[0], resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        command = [sys.executable, "-c", MEASURE, sys.executable, "-m", "pipelines.preprocess", *flags, *beam]
+        began = time.monotonic()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return time.monotonic() - began, int(done.stdout) / 1024
 
 
 def bench_preprocess(

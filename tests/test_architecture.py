@@ -164,6 +164,14 @@ def test_preprocessing_loads_no_library_that_takes_seconds_to_load(in_new_proces
     )
 
 
+def test_the_scripts_of_the_tests_can_be_imported(in_new_process):
+    """As `python -m` imports them, without the folders that pytest adds to the path."""
+    scripts = [path for path in sorted((ROOT / "tests").glob("*.py")) if "__main__" in path.read_text()]
+    names = [f"tests.{path.stem}" for path in scripts if "import torch" not in path.read_text()]
+    assert len(names) > 20
+    in_new_process(f"import importlib\nfor name in {names}: importlib.import_module(name)")
+
+
 def test_plugins_are_listed_without_importing_them(in_new_process):
     in_new_process("import sys, plugins; plugins.available(); assert 'tensorflow' not in sys.modules")
 

@@ -13,7 +13,6 @@ import keras  # noqa: F401
 import numpy as np
 import PIL.Image
 import pytest
-import script_process
 import soundfile
 import tensorflow as tf
 from hypothesis import settings
@@ -28,6 +27,7 @@ from pipelines.data.domains import read_domains
 from pipelines.export import waveform_signatures
 from pipelines.jobs import dataset_writer, preprocess_job
 from pipelines.training import trainer
+from tests import script_process
 
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
