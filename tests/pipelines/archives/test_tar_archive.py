@@ -122,7 +122,9 @@ def test_a_header_that_makes_no_sense_ends_the_archive_with_a_reason(tarred, bad
         archive(bad + bytes(1024))
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", archive_files.wav(), gzip.compress(b"", mtime=0), b"\x1f\x8b\x08"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no archive", archive_files.wav(), gzip.compress(b"", mtime=0), b"\x1f\x8b\x08"]
+)
 def test_what_is_no_archive_is_refused(content):
     with pytest.raises(UserError, match="not readable as a tar archive"):
         archive(content)
