@@ -25,7 +25,6 @@ with warnings.catch_warnings():
     from apache_beam.options.pipeline_options import (
         DirectOptions,
         PipelineOptions,
-        PortableOptions,
         StandardOptions,
         TestOptions,
     )
@@ -35,12 +34,12 @@ with warnings.catch_warnings():
 
     logging.disable(logging.NOTSET)
 PROCESSES_FROM_BYTES = 64 << 20  # for less, starting worker processes takes longer than it saves
-AUTOMATIC_PROCESSES = ("--direct_num_workers=0",)  # unless the options that follow state a number
+JOB_TIMEOUT_S = 365 * 86400  # Beam's default is 300: on its own job service, that limits the time of the whole job
+DEFAULTS = (f"--job_server_timeout={JOB_TIMEOUT_S}", "--direct_num_workers=0")  # other than Beam's; 0 for automatic
 LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner")
 JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
 TRUE_VALUES, FALSE_VALUES = ("true", "yes", "1"), ("", "false", "no", "0")
 DRY_RUNNERS = ("DataflowRunner",)
-BEAMS_TIMEOUT_S, JOB_TIMEOUT_S = 300, 365 * 86400  # defaults of --job_server_timeout, of Beam and here
 WORKER_RETRIES = 2  # of a job whose worker processes ended
 SYSTEM_ERRORS = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
 USER_ERROR = re.compile(rf"\b(?:UserError|{SYSTEM_ERRORS}): (.*?)(?: \[while running '|$)", re.MULTILINE)
@@ -61,7 +60,7 @@ def parse_options(arguments: list[str]) -> PipelineOptions:
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stderr(errors):
-            parsed = PipelineOptions([*AUTOMATIC_PROCESSES, *arguments])
+            parsed = PipelineOptions([*DEFAULTS, *arguments])
             known_options, user_options = (
                 parsed.get_all_options(retain_unknown_options=retain) for retain in (False, True)
             )
@@ -174,7 +173,6 @@ def run(
       UserError: the job cannot be started, or it failed for a reason that the user can change.
     """
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the errors that it logs are also raised here
-    _allow_long_jobs(parsed.view_as(PortableOptions))
     for attempt in range(1 + WORKER_RETRIES):
         runner = _local_runner(parsed, work_bytes) if is_local(parsed) else None  # None: the one that the options name
         pipeline = new_pipeline(runner, parsed)
@@ -193,12 +191,6 @@ def run(
                 print("warning: a worker process was killed or crashed; the job goes on in new ones", file=sys.stderr)
                 continue
             _raise_reason(parsed, error, workers)
-
-
-def _allow_long_jobs(options: PortableOptions) -> None:
-    """Raise Beam's default timeout: on Beam's own job service, it limits the time of the whole job."""
-    if options.job_server_timeout == BEAMS_TIMEOUT_S:
-        options.job_server_timeout = JOB_TIMEOUT_S
 
 
 def _is_expected(error: Exception) -> bool:

@@ -10,7 +10,10 @@ from pipelines.beam import local_workers, runner
 PORTABLE = ["--runner=PortableRunner", "--job_endpoint=localhost:1"]
 
 
-@pytest.mark.parametrize(("argument", "expected_s"), [((), runner.JOB_TIMEOUT_S), (("--job_server_timeout=60",), 60)])
+@pytest.mark.parametrize(
+    ("argument", "expected_s"),
+    [((), runner.JOB_TIMEOUT_S), (("--job_server_timeout=60",), 60), (("--job_server_timeout=300",), 300)],
+)
 def test_the_time_of_a_job_on_a_job_service_is_not_limited_by_default(argument, expected_s):
     timeouts = []
 
