@@ -31,7 +31,8 @@ from pipelines.archives import members
 from pipelines.beam import runner
 from pipelines.data import file_kinds, file_listing, front_end, ignored_files
 from pipelines.data.domains import read_domains
-from pipelines.jobs import dataset_writer, preprocess_job, result_names
+from pipelines.jobs import dataset_writer, preprocess_job
+from pipelines.jobs.translation_plan import TranslationPlan
 
 try:
     import archive_files  # under pytest
@@ -266,7 +267,7 @@ def check_listing(folder, total):
         assert damaged.files or damaged.ignored.counts, f"{path} is not accounted for"
     below = file_listing.list_files([f"{folder}/in/**"], file_kinds.known_suffixes())
     outputs = [
-        row["output"] for row in result_names.plan_results(below.paths, below.root, ".wav", "/out") if "output" in row
+        row["output"] for row in TranslationPlan(below.files, below.root, ".wav", "/out").rows() if "output" in row
     ]
     assert len(outputs) == len(set(outputs)) and all(os.path.normpath(f"/out/{o}") == f"/out/{o}" for o in outputs)
     return len(listing.files), ignored
