@@ -123,7 +123,7 @@ def window(spec: AudioSpec) -> np.ndarray:
 
 
 def _periodic_window(name: str, length: int) -> np.ndarray:
-    if name == "hann":  # the default, without loading scipy.signal, which takes a second
+    if name == "hann":  # the default, without loading scipy.signal, which is slow
         return np.hanning(length + 1)[:-1]
     import scipy.signal
 

@@ -1,6 +1,6 @@
 """Mel scale and filter bank of Slaney (1998, Auditory Toolbox), with the values of librosa.
 
-Their own implementation, because librosa's loads Numba: two seconds at the start of every process of a job.
+Their own implementation, because librosa's loads Numba, at the start of every process of a job.
 """
 
 from __future__ import annotations

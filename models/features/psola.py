@@ -29,7 +29,7 @@ def shift_pitch(y: np.ndarray, periods: np.ndarray, ratios: np.ndarray, hop_leng
     Returns:
       `[samples]` float32.
     """
-    import scipy.signal  # takes a second to load, which every worker of `preprocess` would spend
+    import scipy.signal  # slow to load, and no worker of `preprocess` needs it
 
     y = np.asarray(y, np.float64)
     out, oversampled = y.copy(), scipy.signal.resample_poly(y, OVERSAMPLING, 1) if len(y) else y
