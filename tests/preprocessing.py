@@ -7,9 +7,10 @@ import tempfile
 
 import tensorflow as tf
 
+from models.features.audio import AudioSpec
 from pipelines import stable_hash
 from pipelines.beam import runner
-from pipelines.data import cropping, dataset, feature_extraction, feature_store, front_end, tfrecord
+from pipelines.data import cropping, dataset, feature_extraction, feature_file, feature_store, front_end, tfrecord
 from pipelines.data.domains import read_domains
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer, preprocess_job
@@ -43,14 +44,16 @@ def survey_file(file, row, spec, fractions, *, waveforms=False):
     """Sources, moments and serialised records of a file."""
     with tempfile.TemporaryDirectory() as folder:
         store, may_cut = feature_store.FeatureStore(folder, spec, waveforms, fractions), row.get("cut", False)
-        store.write("x", lambda: feature_extraction.extract(file, store, may_cut=may_cut))
-        with store.read("x") as parts:
-            found = list(
-                feature_extraction.survey(parts, row, spec, {"hash": stable_hash.file_digest(file), "features": "x"})
-            )
-        return [
-            (source, moments, list(feature_extraction.serialized_examples(store, source))) for source, moments in found
-        ]
+        kind = "audio" if isinstance(spec, AudioSpec) else "image"
+        extracted = feature_extraction.extract(file, store, may_cut=may_cut)
+        with feature_file.Features(extracted, store.layout) as features, store.batch(["x"]) as batch:
+            identity = {"hash": stable_hash.file_digest(file), "features": batch.add("x", features)}
+            surveyed = list(feature_extraction.survey(features.parts(), row, spec, identity))
+        with store.reader() as reader:
+            return [
+                (source, moments, list(feature_extraction.serialized_examples(reader, source, kind)))
+                for source, moments in surveyed
+            ]
 
 
 def contents(folder):

@@ -57,14 +57,22 @@ class Moments:
           lags: the largest lag of the covariance, in frames.
         """
         x = np.asarray(vectors, np.float64).reshape(-1, vectors.shape[-1])
-        active = np.ones(len(x), bool) if active is None else active
-        sums = []
+        weights = np.ones(len(x)) if active is None else active.astype(np.float64)
+        weighted, sums = x if active is None else weights[:, None] * x, []
         for lag in range(lags + 1):
-            mask = active[: max(0, len(x) - lag)]
-            lead, trail = x[: len(mask)][mask], x[lag : lag + len(mask)][mask]
-            sums.append((len(lead), lead.sum(axis=0), trail.sum(axis=0), lead.T @ trail))
-        arrays = (np.asarray(column, np.float64) for column in zip(*sums, strict=True))
-        return cls(*arrays, np.max(x[active], axis=0, initial=-np.inf))
+            pairs = max(0, len(x) - lag)
+            trail = x[lag : lag + pairs]
+            sums.append(
+                (
+                    weights[:pairs].sum(),
+                    weights[:pairs] @ x[:pairs],
+                    weights[:pairs] @ trail,
+                    weighted[:pairs].T @ trail,
+                )
+            )
+        arrays = (np.asarray(column) for column in zip(*sums, strict=True))
+        bins = np.ascontiguousarray((x if active is None else x[active]).T)  # a maximum over columns is slow if few
+        return cls(*arrays, bins.max(axis=1, initial=-np.inf))
 
     @property
     def count(self) -> int:

@@ -124,6 +124,17 @@ def _open_unpacked(path: str) -> BinaryIO:
     return local
 
 
+def open_seekable(path: str) -> BinaryIO:
+    """Open a file for reading a few parts of it; of a remote one, only what is read is transferred.
+
+    Raises:
+      OSError: it cannot be opened.
+    """
+    if not is_remote(path):
+        return open(path, "rb")
+    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
 def read_text(path: str) -> str:
     """Return the content of a text file in UTF-8."""
     with open_file(path) as file:

@@ -13,7 +13,8 @@ from models.features.audio import AudioSpec
 from models.features.conditioning import Conditioning
 from models.features.image import ImageSpec
 from pipelines.data import recording_parts, source_files, tfrecord
-from pipelines.data.feature_store import FeatureStore, Part, Segment
+from pipelines.data.feature_file import Part, Reader, Segment
+from pipelines.data.feature_store import FeatureStore
 from pipelines.data.recording_parts import RecordingPart
 
 
@@ -64,7 +65,7 @@ def survey(parts: Iterable[Part], row: dict, spec: AudioSpec | ImageSpec, identi
       parts: its features.
       row: `id`, `path`, `domain` and `split` of the file; `label` and `speaker` if a list states them.
       spec: the front end.
-      identity: `hash` of the file, and `features`, the name of its file of features.
+      identity: `hash` of the file, and `features`, the place of its features, see `feature_file.Reader`.
     """
     for part in parts:
         facts = {key: tuple(value) if isinstance(value, list) else value for key, value in part.facts.items()}
@@ -97,12 +98,17 @@ def _moments(array: np.ndarray, spec: AudioSpec | ImageSpec) -> tuple[int, stats
     return int(active.sum()), stats.Moments.of(log_mels, active=active, lags=stats.LAGS)
 
 
-def serialized_examples(store: FeatureStore, source: source_files.Source) -> Iterator[bytes]:
-    """Yield the serialised records of a surveyed source."""
+def serialized_examples(reader: Reader, source: source_files.Source, kind: str) -> Iterator[bytes]:
+    """Yield the serialised records of a surveyed source.
+
+    Args:
+      reader: of the features.
+      source: the source.
+      kind: "audio" or "image".
+    """
     label = source.label or posixpath.basename(posixpath.dirname(source.path))
     texts = {"id": source.id, "domain": source.domain, "label": label}
-    kind = "audio" if isinstance(store.spec, AudioSpec) else "image"
-    with store.read(source.features) as parts:
-        (part,) = (part for part in parts if tuple(part.facts.get("part", ())) == source.part)
-        for segment, ((array, samples), active) in enumerate(zip(part.segments, source.active, strict=True)):
-            yield tfrecord.encode_example(kind, array, texts, segment, active, waveform=samples)
+    parts = reader.parts(source.features)
+    (part,) = (part for part in parts if tuple(part.facts.get("part", ())) == source.part)
+    for segment, ((array, samples), active) in enumerate(zip(part.segments, source.active, strict=True)):
+        yield tfrecord.encode_example(kind, array, texts, segment, active, waveform=samples)

@@ -1,60 +1,38 @@
-"""Features of source files between the passes of `preprocess`, and from one `preprocess` to the next.
-
-Every source has one file, named by the hash of its bytes and of all settings on which its features depend: a JSON line
-with the parts of the source and the sizes of their segments, then the bytes of the segments as records store them.
-"""
+"""Features of source files between the passes of `preprocess`, and from one `preprocess` to the next."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import importlib.metadata
 import json
 import posixpath
+import secrets
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-import numpy as np
-
-from models.errors import UserError
 from models.features.audio import AudioSpec
 from models.features.conditioning import Conditioning
 from models.features.image import ImageSpec
 from pipelines import stable_hash
 from pipelines.beam import filesystem
 from pipelines.data import tfrecord
+from pipelines.data.feature_file import OFFSET_SEPARATOR, Features, Layout, Reader, WriteError
 
 FORMAT = 3  # of the files, and of the features in them
-MAX_IN_MEMORY_BYTES = 8 << 20
-
-Segment = tuple[np.ndarray, np.ndarray | None]  # features, and samples of speech if they are stored
-
-
-class WriteError(UserError):
-    """A file of features cannot be written, which is no fault of its source: the job has to end."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-    """A source, or one part of a recording that is divided among the splits.
-
-    Attributes:
-      facts: entries for the manifest, see `source_files.Source`; also `name`, what is appended to the id of the file.
-      segments: features `[frames, mels]` or `[height, width, channels]` in the type of the records, each with samples
-        `[frames * hop_length]` or None.
-    """
-
-    facts: dict
-    segments: Iterable[Segment]
 
 
 @dataclasses.dataclass(frozen=True)
 class FeatureStore:
     """Files of features in a folder.
+
+    Their names are hashes of the bytes of the source and of all settings on which its features depend. If they are kept
+    for later jobs, every source has a file of this name. Otherwise the sources that a worker reads at a time share a
+    file, beside an index: a file for each source would take longer to create than a small picture to decode, and
+    several requests on a remote store.
 
     Attributes:
       folder: local or remote.
@@ -62,6 +40,7 @@ class FeatureStore:
       waveforms: whether samples of speech are stored, too.
       fractions: of a divided recording for validation and test.
       conditioning: how recordings are trimmed and cut.
+      is_cache: whether the features are kept for later jobs.
     """
 
     folder: str
@@ -69,9 +48,15 @@ class FeatureStore:
     waveforms: bool = False
     fractions: tuple[float, float] = (0.0, 0.0)
     conditioning: Conditioning = Conditioning()
+    is_cache: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """Types and sizes of the segments."""
+        return Layout(self.spec, self.waveforms)
 
     def name(self, digest: str, *, may_cut: bool) -> str:
-        """Return the name of the file of a source.
+        """Return the name of the features of a source, under which they are found again.
 
         Args:
           digest: hash of its bytes.
@@ -89,49 +74,31 @@ class FeatureStore:
         text = json.dumps(settings, sort_keys=True).encode()
         return posixpath.join(digest[:2], f"{digest}-{stable_hash.digest(text)}")
 
-    def has(self, name: str) -> bool:
-        """Whether there is a file of this name."""
-        return filesystem.exists(posixpath.join(self.folder, name))
-
-    def write(self, name: str, parts: Callable[[], Iterable[Part]]) -> None:
-        """Write a file, complete or not at all.
-
-        Raises:
-          WriteError: it cannot be written, or there is no space for temporary files.
-        """
-        with tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES) as body:
-            try:
-                header = json.dumps([_write_part(body, part) for part in parts()])
-            except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise WriteError(f"{tempfile.gettempdir()}: {error.strerror}") from None
-                raise
-            body.seek(0)
-            try:
-                with filesystem.new_file(posixpath.join(self.folder, name)) as file:
-                    file.write(f"{header}\n".encode())
-                    shutil.copyfileobj(body, file)
-            except OSError as error:
-                raise WriteError(f"{posixpath.join(self.folder, name)} cannot be written: {error}") from None
-
     @contextlib.contextmanager
-    def read(self, name: str) -> Iterator[list[Part]]:
-        """Open a file; its segments are read one after the other, those of each part once.
+    def batch(self, paths: Iterable[str]) -> Iterator[CachedFiles | SharedFile]:
+        """Open the store for the features of some sources, which threads may find and add.
+
+        What was added to a shared file is complete when the block ends without an error; without one, nothing of it is
+        there.
+
+        Args:
+          paths: of the sources; what an earlier job that was killed had added for the same paths is there.
 
         Raises:
-          UserError: it is not such a file, or was cut short.
+          WriteError: the features cannot be written.
         """
-        path = posixpath.join(self.folder, name)
-        with filesystem.open_file(path) as file:
-            try:
-                headers = json.loads(file.readline())
-            except ValueError:
-                raise UserError(f"{path} is broken; delete it") from None
-            offset, parts = file.tell(), []
-            for header in headers:
-                parts.append(Part(header["facts"], self._read_segments(file, path, offset, header["shapes"])))
-                offset += sum(map(self._segment_bytes, header["shapes"]))
-            yield parts
+        if self.is_cache:
+            yield CachedFiles(self.folder)
+            return
+        index = posixpath.join(self.folder, f"{stable_hash.lines_digest(paths)}.json")
+        with contextlib.ExitStack() as stack:
+            shared = SharedFile(self.folder, _read_index(index), stack)
+            yield shared
+        shared.write_index(index)
+
+    def reader(self) -> Reader:
+        """Return a reader of the files of this folder."""
+        return Reader(self.folder, self.layout)
 
     def delete_all(self) -> None:
         """Delete the folder with all files."""
@@ -140,39 +107,83 @@ class FeatureStore:
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    @property
-    def _dtype(self) -> np.dtype:
-        return np.dtype(tfrecord.DTYPE["audio" if isinstance(self.spec, AudioSpec) else "image"])
 
-    def _samples(self, shape: list[int]) -> int:
-        return shape[0] * self.spec.hop_length if self.waveforms else 0
+class CachedFiles:
+    """Features of sources in a file of each, whose place is its name.
 
-    def _segment_bytes(self, shape: list[int]) -> int:
-        return self._dtype.itemsize * (int(np.prod(shape)) + self._samples(shape))
+    Args:
+      folder: of the files.
+    """
 
-    def _read_segments(self, file: BinaryIO, path: str, offset: int, shapes: list[list[int]]) -> Iterator[Segment]:
-        for shape in shapes:
-            file.seek(offset)
-            content = file.read(self._segment_bytes(shape))
-            if len(content) < self._segment_bytes(shape):
-                raise UserError(f"{path} is cut short; delete it")
-            offset += len(content)
-            values, size = np.frombuffer(content, self._dtype), int(np.prod(shape))
-            yield values[:size].reshape(shape), values[size:] if self.waveforms else None
+    def __init__(self, folder: str):
+        self._folder = folder
+
+    def find(self, name: str) -> str:
+        """Return the place of the features of this name, an empty text if there are none."""
+        return name if filesystem.exists(posixpath.join(self._folder, name)) else ""
+
+    def add(self, name: str, features: Features) -> str:
+        """Write the features of a source, complete or not at all; return their place."""
+        path = posixpath.join(self._folder, name)
+        with _write_errors(path), filesystem.new_file(path) as file:
+            features.copy_to(file)
+        return name
+
+
+class SharedFile:
+    """Features of several sources in one new file, which is created at the first.
+
+    Args:
+      folder: of the file.
+      earlier: places of features by name, from earlier files.
+      stack: closes the file.
+    """
+
+    def __init__(self, folder: str, earlier: dict[str, str], stack: contextlib.ExitStack):
+        self._earlier, self._added, self._size = earlier, {}, 0
+        self._name, self._stack, self._file = secrets.token_hex(8), stack, None
+        self._path, self._lock = posixpath.join(folder, self._name), threading.Lock()
+
+    def find(self, name: str) -> str:
+        """Return the place of the features of this name in an earlier file, an empty text if there are none."""
+        return self._earlier.get(name, "")
+
+    def add(self, name: str, features: Features) -> str:
+        """Append the features of a source, once for sources of the same bytes; return their place."""
+        with self._lock, _write_errors(self._path):
+            self._file = self._file or self._stack.enter_context(_new_file(self._path))
+            if name not in self._added:
+                self._added[name] = f"{self._name}{OFFSET_SEPARATOR}{self._size}"
+                self._size += features.copy_to(self._file)
+            return self._added[name]
+
+    def write_index(self, path: str) -> None:
+        """Write the places of all features to a file, if any were added."""
+        if self._added:
+            with _write_errors(path):
+                filesystem.write_text(path, json.dumps(self._earlier | self._added))
+
+
+@contextlib.contextmanager
+def _new_file(path: str) -> Iterator[BinaryIO]:
+    with _write_errors(path), filesystem.new_file(path) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _write_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"{path} cannot be written: {error}") from None
+
+
+def _read_index(path: str) -> dict[str, str]:
+    """Places by name that an earlier job has written; none if it did not."""
+    return json.loads(filesystem.read_text(path)) if filesystem.exists(path) else {}
 
 
 @functools.cache
 def _version() -> str:
     """Version of this package; read once, because every call reads the metadata of the installation."""
     return importlib.metadata.version("crossfade")
-
-
-def _write_part(body: BinaryIO, part: Part) -> dict:
-    """Write the segments of a part; return its entry of the header."""
-    shapes = []
-    for array, samples in part.segments:
-        body.write(array.tobytes())
-        if samples is not None:
-            body.write(samples.tobytes())
-        shapes.append(array.shape)
-    return {"facts": part.facts, "shapes": shapes}

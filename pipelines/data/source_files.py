@@ -40,7 +40,7 @@ class Source:
       speaker: its speaker by a list; empty if unknown.
       level_db: active level of speech in dB re full scale before it is normalised; None for silence and images.
       clipped: share of clipped samples of the recording.
-      features: name of the file of its features; not in the manifest.
+      features: place of its features, see `feature_file.Reader`; not in the manifest.
       is_first: whether it is the first part of its file; not in the manifest.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import posixpath
@@ -22,7 +23,8 @@ from pipelines.beam import blas, filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import feature_extraction, source_files, tfrecord
 from pipelines.data.domains import Domain
-from pipelines.data.feature_store import FeatureStore, WriteError
+from pipelines.data.feature_file import Features, Reader, WriteError
+from pipelines.data.feature_store import CachedFiles, FeatureStore, SharedFile
 from pipelines.jobs import same_bytes
 
 MOMENT_KEYS = ("domain", "split", "of")  # keys of a row of statistics; "of" is "features" or "pitch"
@@ -84,7 +86,8 @@ class PreprocessJob:
     def store(self) -> FeatureStore:
         """Features between the passes; in the work folder, unless they are kept for later jobs."""
         folder = self.cache_dir or posixpath.join(rows.work_folder(self.data_dir), FEATURES_FOLDER)
-        return FeatureStore(folder, self.spec, self.waveforms, self.fractions, self.conditioning)
+        is_cache = bool(self.cache_dir)
+        return FeatureStore(folder, self.spec, self.waveforms, self.fractions, self.conditioning, is_cache)
 
     @property
     def excludes(self) -> bool:
@@ -177,28 +180,34 @@ class _BatchSurveyor:
 
     def __call__(self, files: list[dict]) -> Iterator[_Surveyed]:
         """Yield the outcome of each row of the work items."""
-        return self.executor.map(self._survey_or_failure, files)
+        with self.job.store.batch(row["path"] for row in files) as batch:
+            yield from self.executor.map(lambda row: self._survey_or_failure(row, batch), files)
 
-    def _survey_or_failure(self, row: dict) -> _Surveyed:
+    def _survey_or_failure(self, row: dict, batch: CachedFiles | SharedFile) -> _Surveyed:
         try:
             if "reason" in row:
                 raise UserError(row["reason"])
             with filesystem.open_file(row["path"]) as file:
-                return self._survey(file, row)
+                return self._survey(file, row, batch)
         except WriteError as error:  # such as a full disk: the job must end
             raise UserError(str(error)) from None
         except Exception as error:  # one bad file must not end the job
             return _Surveyed(failure=source_files.failure_row(row["domain"], row["path"], error))
 
-    def _survey(self, file: BinaryIO, row: dict) -> _Surveyed:
+    def _survey(self, file: BinaryIO, row: dict, batch: CachedFiles | SharedFile) -> _Surveyed:
         store, may_cut = self.job.store, row.get("cut", False)
         digest = row.get(same_bytes.HASH_KEY) or stable_hash.file_digest(file)
         name = store.name(digest, may_cut=may_cut)
-        surveyed = _Surveyed(reused=store.has(name))
-        if not surveyed.reused:
-            store.write(name, lambda: feature_extraction.extract(file, store, may_cut=may_cut))
-        with store.read(name) as parts:
-            identity = {"hash": digest, "features": name}
+        place = batch.find(name)
+        surveyed = _Surveyed(reused=bool(place))
+        with contextlib.ExitStack() as stack:
+            if place:
+                parts = stack.enter_context(store.reader()).parts(place)
+            else:
+                extracted = feature_extraction.extract(file, store, may_cut=may_cut)
+                features = stack.enter_context(Features(extracted, store.layout))
+                place, parts = batch.add(name, features), features.parts()
+            identity = {"hash": digest, "features": place}
             for source, moments in feature_extraction.survey(parts, row, store.spec, identity):
                 if excluded := feature_extraction.exclusion(source, self.job.conditioning):
                     surveyed.excluded.append(excluded)
@@ -256,9 +265,9 @@ class _WriteShard(beam.DoFn):
         path = posixpath.join(job.data_dir, tfrecord.shard_name(domain, split, shard, shards))
         written, failures, lengths = [], [], []
         try:
-            with filesystem.new_file(path) as out:
+            with filesystem.new_file(path) as out, job.store.reader() as reader:
                 for source in sorted(surveyed, key=lambda s: s.id):
-                    encoded = self._encoded(source, failures)
+                    encoded = self._encoded(reader, source, failures)
                     if encoded is not None:
                         out.write(b"".join(encoded))
                         lengths.append((len(encoded), sum(map(len, encoded))))
@@ -273,10 +282,11 @@ class _WriteShard(beam.DoFn):
         row = {"domain": domain, "split": split, "shard": shard, "shards": shards, "examples": examples}
         yield beam.pvalue.TaggedOutput("shards", row | {"bytes": size})
 
-    def _encoded(self, source: source_files.Source, failures: list[dict]) -> list[bytes] | None:
+    def _encoded(self, reader: Reader, source: source_files.Source, failures: list[dict]) -> list[bytes] | None:
         """Return the framed records of a source; if its features cannot be read, append a row to `failures`."""
         try:
-            encoded = [tfrecord.frame_record(r) for r in feature_extraction.serialized_examples(self.job.store, source)]
+            examples = feature_extraction.serialized_examples(reader, source, self.job.kind)
+            encoded = [tfrecord.frame_record(example) for example in examples]
         except Exception as error:
             failures.append(source_files.failure_row(source.domain, source.path, error))
             encoded = None

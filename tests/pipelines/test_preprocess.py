@@ -24,7 +24,7 @@ from pipelines.beam import filesystem, runner
 from pipelines.data import (
     dataset,
     feature_extraction,
-    feature_store,
+    feature_file,
     local_walk,
     source_features,
     tfrecord,
@@ -328,12 +328,13 @@ def test_features_that_are_gone_between_the_passes_are_a_failure(tmp_path, monke
     def surveyed(parts, row, spec, identity):
         found = list(survey(parts, row, spec, identity))
         if row["path"].endswith("clip_01.wav"):
-            (path,) = (tmp_path / "out").rglob(f"{identity['hash']}-*")
+            (path,) = (tmp_path / "cache").rglob(f"{identity['hash']}-*")
             path.unlink()
         return found
 
     monkeypatch.setattr(feature_extraction, "survey", surveyed)
-    assert prepare(tmp_path / "out", a=tmp_path / "low") == {"sources": 2, "examples": 2, "failures": 1}
+    done = prepare(tmp_path / "out", a=tmp_path / "low", cache_dir=tmp_path / "cache")
+    assert done == {"sources": 2, "examples": 2, "failures": 1}
     assert_whole(tmp_path / "out")
     (failure,) = rows(tmp_path / "out", "failures.jsonl")
     assert "clip_01.wav" in failure["path"] and "No such file" in failure["reason"]
@@ -370,7 +371,7 @@ def test_a_full_disk_ends_the_job_and_is_no_fault_of_a_source(tmp_path, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     write_voices(tmp_path, 3)
-    place = (feature_store.shutil, "copyfileobj") if where == "features" else (feature_store, "_write_part")
+    place = (feature_file.shutil, "copyfileobj") if where == "features" else (feature_file, "_write_part")
     monkeypatch.setattr(*place, full)
     with pytest.raises(UserError, match="No space left on device"):
         prepare(tmp_path / "out", a=tmp_path / "low")

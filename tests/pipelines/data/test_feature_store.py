@@ -1,52 +1,89 @@
-"""Files of features between the passes of `preprocess`."""
+"""Files of features between the passes of `preprocess`, and from one `preprocess` to the next."""
 
+import concurrent.futures
+import contextlib
 import dataclasses
-import io
 
 import numpy as np
 import pytest
-import soundfile
 import store as objects_store
-from testbed import SMALL, voice
+from testbed import SMALL
 
-from models.errors import UserError
 from models.features.image import ImageSpec
-from pipelines.data import feature_extraction, tfrecord
-from pipelines.data.feature_store import FeatureStore, Part
-
-IMAGES = ImageSpec(height=8, width=12)
-
-
-def segments(rng, store, lengths):
-    made = []
-    for frames in lengths:
-        if isinstance(store.spec, ImageSpec):
-            made.append((rng.integers(0, 256, (8, 12, 3)).astype(np.uint8), None))
-        else:
-            samples = rng.normal(size=frames * store.spec.hop_length).astype(np.float16) if store.waveforms else None
-            made.append((rng.normal(size=(frames, store.spec.n_mels)).astype(np.float16), samples))
-    return made
+from pipelines.beam import filesystem
+from pipelines.data import tfrecord
+from pipelines.data.feature_file import Features, Part, WriteError
+from pipelines.data.feature_store import FeatureStore
 
 
-@pytest.mark.parametrize(("spec", "waveforms"), [(SMALL, False), (SMALL, True), (IMAGES, False)], ids=str)
-def test_what_is_written_is_read(tmp_path, rng, spec, waveforms):
-    store = FeatureStore(str(tmp_path), spec, waveforms)
-    written = [
-        Part({"gain": 2.5, "notes": ["naïve"]}, segments(rng, store, (7, 3))),
-        Part({}, segments(rng, store, (1,))),
-    ]
-    assert not store.has("ab/x")
-    store.write("ab/x", lambda: written)
-    assert store.has("ab/x")
-    with store.read("ab/x") as parts:
-        assert [part.facts for part in parts] == [part.facts for part in written]
-        for part, expected in zip(reversed(parts), reversed(written), strict=True):  # in any order of the parts
-            for (array, samples), (array_0, samples_0) in zip(part.segments, expected.segments, strict=True):
-                np.testing.assert_array_equal(array, array_0)
-                assert (samples is None) == (samples_0 is None)
-                np.testing.assert_array_equal(samples, samples_0)
+def add(batch, name, value, frames=3):
+    """Write features of one source whose values are all the same; return their place."""
+    array = np.full((frames, SMALL.n_mels), value, np.float16)
+    with Features([Part({}, [(array, None)])], FeatureStore("", SMALL).layout) as features:
+        return batch.add(name, features)
+
+
+def value(reader, place):
+    (part,) = reader.parts(place)
+    ((array, _),) = part.segments
+    return int(array[0, 0])
+
+
+def test_features_that_are_kept_are_there_for_any_later_batch(tmp_path):
+    store = FeatureStore(str(tmp_path), SMALL, is_cache=True)
+    with store.batch(["a", "b"]) as batch:
+        assert not batch.find("ab/x")
+        place = add(batch, "ab/x", 5)
+        assert batch.find("ab/x") == place
+    with store.batch(["b"]) as batch, store.reader() as reader:
+        assert value(reader, batch.find("ab/x")) == 5 and not batch.find("ab/y")
     store.delete_all()
-    assert not store.has("ab/x")
+    with store.batch(["b"]) as batch:
+        assert not batch.find("ab/x")
+
+
+@pytest.mark.parametrize("folder", ["local", "store://b/work/features"])
+def test_sources_that_threads_add_share_one_file(tmp_path, monkeypatch, folder):
+    monkeypatch.setattr(objects_store, "OBJECTS", {"store://b/work": b"another's"})
+    store = FeatureStore(folder if "://" in folder else str(tmp_path / folder), SMALL)
+    with concurrent.futures.ThreadPoolExecutor(4) as executor, store.batch("ab") as batch:
+        places = list(executor.map(lambda n: add(batch, str(n), n, frames=1 + n % 3), range(40)))
+    with store.reader() as reader:
+        assert [value(reader, place) for place in places] == list(range(40))
+    files = objects_store.OBJECTS if "://" in folder else filesystem.list_folder(store.folder)
+    assert len(files) == (3 if "://" in folder else 2), "of features, and their index"
+    store.delete_all()
+    assert list(objects_store.OBJECTS) == ["store://b/work"]
+    assert "://" in folder or not (tmp_path / folder).exists()
+
+
+def test_a_batch_of_the_same_paths_has_what_an_earlier_job_added(tmp_path):
+    store = FeatureStore(str(tmp_path), SMALL)
+    for names, there in (("xy", ""), ("yz", "xy"), ("", "xyz")):
+        with store.batch(["a", "b"]) as batch, store.reader() as reader:
+            assert [value(reader, batch.find(name)) for name in there] == [ord(name) for name in there]
+            for name in names:
+                add(batch, name, ord(name))
+    with store.batch(["a"]) as batch:
+        assert not batch.find("x")
+
+
+def test_a_shared_file_is_complete_or_not_there(tmp_path):
+    store = FeatureStore(str(tmp_path), SMALL)
+    with store.batch("ab"):
+        pass
+    with contextlib.suppress(KeyError), store.batch("ab") as batch:
+        add(batch, "x", 1)
+        raise KeyError
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("is_cache", [False, True])
+def test_a_folder_that_cannot_be_written_ends_the_job(tmp_path, is_cache):
+    (tmp_path / "file").touch()
+    store = FeatureStore(str(tmp_path / "file" / "in_it"), SMALL, is_cache=is_cache)
+    with pytest.raises(WriteError, match="cannot be written"), store.batch("ab") as batch:
+        add(batch, "x", 1)
 
 
 def test_the_name_follows_from_all_that_features_depend_on(monkeypatch):
@@ -57,7 +94,7 @@ def test_the_name_follows_from_all_that_features_depend_on(monkeypatch):
         store.name("01ff", may_cut=False),
         dataclasses.replace(store, waveforms=True).name("00ff", may_cut=False),
         dataclasses.replace(store, spec=dataclasses.replace(SMALL, level_db=-20.0)).name("00ff", may_cut=False),
-        dataclasses.replace(store, spec=IMAGES).name("00ff", may_cut=False),
+        dataclasses.replace(store, spec=ImageSpec(height=8, width=12)).name("00ff", may_cut=False),
         dataclasses.replace(store, fractions=(0.2, 0.1)).name("00ff", may_cut=True),
     }
     assert len(names) == 7 and all(name[2] == "/" for name in names)
@@ -65,32 +102,3 @@ def test_the_name_follows_from_all_that_features_depend_on(monkeypatch):
     assert {other.name("00ff", may_cut=False) for other in others} == {store.name("00ff", may_cut=False)}
     monkeypatch.setattr(tfrecord, "SEGMENT_FRAMES", 50)
     assert store.name("00ff", may_cut=False) not in names
-
-
-@pytest.mark.parametrize(("left", "reason"), [(3, "is broken; delete it"), (-5, "is cut short; delete it")])
-def test_a_damaged_file_is_refused(tmp_path, rng, left, reason):
-    store = FeatureStore(str(tmp_path), SMALL)
-    store.write("x", lambda: [Part({}, segments(rng, store, (7,)))])
-    (tmp_path / "x").write_bytes((tmp_path / "x").read_bytes()[:left])
-    with pytest.raises(UserError, match=reason), store.read("x") as parts:
-        list(parts[0].segments)
-
-
-def test_a_source_that_cannot_be_read_leaves_no_file(tmp_path):
-    store = FeatureStore(str(tmp_path), SMALL)
-    soundfile.write(file := io.BytesIO(), voice(110.0, 0.5, 8000, 0), 8000, format="WAV")
-    file = io.BytesIO(file.getvalue()[:3000])
-    with pytest.raises(UserError, match="cut short"):
-        store.write("x", lambda: feature_extraction.extract(file, store, may_cut=False))
-    assert not any(tmp_path.iterdir())
-
-
-def test_features_on_a_remote_store_are_deleted_together(monkeypatch, rng):
-    monkeypatch.setattr(objects_store, "OBJECTS", {"store://b/work": b"another's"})
-    store = FeatureStore("store://b/work/features", SMALL)
-    for name in ("aa/x", "bb/y"):
-        store.write(name, lambda: [Part({}, segments(rng, store, (3,)))])
-    with store.read("bb/y") as parts:
-        assert len(list(parts[0].segments)) == 1
-    store.delete_all()
-    assert list(objects_store.OBJECTS) == ["store://b/work"]
