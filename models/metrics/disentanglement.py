@@ -221,8 +221,8 @@ def scores(codes: np.ndarray, factors: np.ndarray, *, seed: int = 0) -> dict[str
 
 def _check(codes: np.ndarray, factors: np.ndarray) -> None:
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or len(codes) < MIN_EXAMPLES:
-        wanted = f"the same number of rows, at least {MIN_EXAMPLES}"
-        raise UserError(f"codes {codes.shape}, factors {factors.shape}; wanted {wanted}")
+        required = f"the same number of rows, at least {MIN_EXAMPLES}"
+        raise UserError(f"codes {codes.shape}, factors {factors.shape}; wanted {required}")
     if not np.isfinite(codes).all():
         raise UserError("codes are not finite; did training diverge?")
 
