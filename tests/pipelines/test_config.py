@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from testbed import SMALL, laws
 
 import plugins
+from models import config_fields
 from models.config_fields import option
 from models.errors import UserError
 from models.features import stats
@@ -258,9 +259,13 @@ def test_a_preset_for_photographs_is_refused_for_speech():
 
 
 @pytest.mark.parametrize("penalty", ["r1", "gradient_penalty"])
-def test_penalties_are_refused_for_discriminators_on_pretrained_features(penalty):
-    with pytest.raises(ValueError, match="discriminator_features=none only"):
-        plugins.load("cut").Config(discriminator_features="efficientnet_lite0", **{penalty: 1.0})
+@pytest.mark.parametrize("plugin", ["cut", "cyclegan"])
+def test_penalties_are_refused_for_discriminators_on_pretrained_features(plugin, penalty):
+    photographs = config.preset(plugins.load(plugin), "small", "photograph")
+    message = f"{penalty}=1.0 with discriminator_features=efficientnet_lite0; wanted r1=0 and gradient_penalty=0, or"
+    with pytest.raises(UserError, match=f"^{message}"):
+        config.override(photographs, [f"{penalty}=1"])
+    assert "for discriminator_features=none only" in config_fields.help_texts(type(photographs))[penalty]
 
 
 @pytest.mark.parametrize(
