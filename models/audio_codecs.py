@@ -52,7 +52,7 @@ def decode(audio: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
 
 
 def mix_to_mono(samples: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:
-    """Mix `[samples, channels]` to mono `[samples]` in units of full scale; the twin of `channels.ChannelMeter`."""
+    """Mix `[samples, channels]` to mono `[samples]` in units of full scale; equivalent to `channels.ChannelMeter`."""
     mean = tf.reduce_mean(samples, axis=1)
     size = tf.minimum(tf.shape(samples)[0], tf.cast(channels.BLOCK_S * tf.cast(rate_hz, tf.float32), tf.int32))
     with_mean = tf.concat([samples, mean[:, None]], axis=1)

@@ -214,7 +214,7 @@ class PixelShuffle(keras.layers.Layer):
 
 
 class FeatureTap(keras.layers.Layer):
-    """Marks a place inside a network whose features :func:`tapped` gives; passes on what it is given."""
+    """The identity; its input is a feature tap of the network, see :class:`FeatureTaps`."""
 
     def call(self, x):
         """`x`."""
@@ -224,7 +224,7 @@ class FeatureTap(keras.layers.Layer):
 class FeatureTaps:
     """The features at the taps of a network, which shares its weights.
 
-    No `tf.Module`, so that checkpoints and `Plugin.networks` do not take it for another network.
+    No `tf.Module`, so that checkpoints and `Plugin.networks` do not treat it as another network.
 
     Args:
       network: contains layers :class:`FeatureTap`.

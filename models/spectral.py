@@ -1,4 +1,4 @@
-"""TensorFlow twin of `models.features.audio` and `models.features.inversion`, batched.
+"""TensorFlow implementation of `models.features.audio` and `models.features.inversion`, batched.
 
 Runs in the graph, so that an exported model takes and returns waveforms. Shapes: waveforms `[..., samples]`,
 spectrograms `[..., frames, bins]`. Tests compare the analysis to the NumPy front end and to librosa.
@@ -77,7 +77,7 @@ def log_mel(y: tf.Tensor, spec: AudioSpec, *, centred: bool = True) -> tf.Tensor
 def mel_to_magnitude(log_mels: tf.Tensor, spec: AudioSpec, *, iterations: int = 10) -> tf.Tensor:
     """Non-negative magnitudes `[..., frames, n_fft // 2 + 1]` whose mels approximate `exp(log_mels)`.
 
-    The twin of `inversion.mel_to_magnitude`.
+    Equivalent to `inversion.mel_to_magnitude`.
     """
     bank = audio.mel_matrix(spec)
     mels = tf.exp(log_mels)
@@ -171,7 +171,7 @@ def repeat(step, times: int, *state):
 
 
 def highpass(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """High-pass filter waveforms `[batch, samples]`; the twin of `models.features.highpass`."""
+    """High-pass filter waveforms `[batch, samples]`; equivalent to `models.features.highpass`."""
     rate_hz = spec.sample_rate_hz
     kernel, half, size = low_pass_kernel(rate_hz), highpass_context(rate_hz), decimation(rate_hz)
     samples = tf.shape(y)[1]
@@ -188,7 +188,7 @@ def highpass(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
 def active_power(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """Mean power `[batch, 1]` of the active blocks of `[batch, samples]`; 0 for silence.
 
-    The twin of `level.active_power` over `level.block_powers`.
+    Equivalent to `level.active_power` over `level.block_powers`.
     """
     size = max(1, spec.sample_rate_hz // 50)
     blocks = tf.signal.frame(tf.square(y), size, size, pad_end=True)
@@ -203,7 +203,7 @@ def active_power(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
 def level_gain(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """Gain factor `[batch, 1]` that brings each of `[batch, samples]` to `spec.level_db`; 1 for silence.
 
-    The twin of `level.level_gain`.
+    Equivalent to `level.level_gain`.
     """
     power = active_power(y, spec)
     limit = 10 ** (level.MAX_GAIN_DB / 20)
@@ -212,7 +212,7 @@ def level_gain(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
 
 
 def active_frames(log_mels: tf.Tensor, spec: AudioSpec, *, range_db: float = 40.0) -> tf.Tensor:
-    """Mask of the active frames of `[frames, mels]`, bool `[frames]`; the twin of `audio.active_frames`."""
+    """Mask of the active frames of `[frames, mels]`, bool `[frames]`; equivalent to `audio.active_frames`."""
     power = tf.reduce_sum(tf.exp(2 * log_mels), axis=1)
     n = tf.shape(power)[0]
     loud = tf.sort(power)[n - 1 - n // 20]

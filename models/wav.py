@@ -79,7 +79,7 @@ def _data(audio: tf.Tensor, frame_bytes: tf.Tensor) -> tf.Tensor:
     size = tf.where(unfinished, available, size)
     required = MIN_SHARE_PRESENT * tf.cast(size, tf.float64) - SLACK_BYTES
     complete = tf.cast(available, tf.float64) >= required
-    size = check(size, complete, "a truncated WAV file: bytes available, bytes announced", available, size)
+    size = check(size, complete, "a truncated WAV file: bytes available, bytes stated", available, size)
     size = check(size, size > 0, "an empty WAV file")
     size = tf.minimum(size, available) // tf.cast(frame_bytes, tf.int64) * tf.cast(frame_bytes, tf.int64)
     return tf.strings.substr(audio, tf.cast(at, tf.int32), tf.cast(size, tf.int32))
@@ -105,7 +105,7 @@ def _find_chunk(audio: tf.Tensor, name: str) -> tf.Tensor:
 
 
 def _ends_in_chunks(audio: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
-    """Whether the file consists of chunks from offset `at` to its end; the twin of the function in `containers`."""
+    """Whether the file consists of chunks from offset `at` to its end, as the function in `containers`."""
     total = _length(audio)
 
     def next_chunk(at, _):

@@ -187,7 +187,7 @@ def run_interruptible(work: Callable[[], None], *, failure: Callable[[], Excepti
 
     Args:
       work: what to run.
-      failure: asked from time to time; an error that it returns ends the caller like an interrupt, and is raised.
+      failure: polled while the work runs; an error that it returns ends the caller like an interrupt, and is raised.
 
     Raises:
       WorkInterrupted: there was an interrupt; the work runs until the process ends.

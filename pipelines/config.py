@@ -1,4 +1,4 @@
-"""Configurations: frozen dataclasses to JSON and back, ``--set=KEY=VALUE``, renamed keys, differences, help texts."""
+"""Configurations: frozen dataclasses to JSON and back, ``--set=KEY=VALUE``, renamed keys, presets, differences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from models import config_fields
 from models.errors import UserError
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
@@ -72,7 +71,7 @@ def parse_pairs(cls: type, pairs: Iterable[str], *, accept_renamed: bool = True)
       UserError: not a pair, an unknown key (the closest is suggested), the old and the new name of a key
         together, or a value of the wrong type.
     """
-    types, renamed = _field_types(cls), renamed_keys(cls)
+    types, renamed = field_types(cls), renamed_keys(cls)
     values, spellings = {}, {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -103,7 +102,7 @@ def renamed_keys(cls: type) -> dict[str, str]:
     merged: dict[str, str] = {}
     for parent in reversed(cls.__mro__):
         merged |= vars(parent).get("RENAMED", {})
-    return {old: new for old, new in merged.items() if old not in _field_types(cls)}
+    return {old: new for old, new in merged.items() if old not in field_types(cls)}
 
 
 def rename_keys(cls: type, fields: Mapping) -> dict:
@@ -126,7 +125,8 @@ def _both_names(renamed: Mapping[str, str], key: str) -> str:
     return f"{olds} and {key} are names of the same key"
 
 
-def _field_types(cls: type) -> dict[str, type]:
+def field_types(cls: type) -> dict[str, type]:
+    """Return the type of every field of a configuration class, in the order of their definition."""
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
@@ -165,7 +165,7 @@ def _coerce(key: str, kind: type, value):
         return float(value)
     if type(value) is kind and kind is not float:
         return value
-    raise UserError(f"{key}={value!r}; wanted {_type_name(kind)}")
+    raise UserError(f"{key}={value!r}; wanted {type_name(kind)}")
 
 
 def _schedule_points(key: str, value) -> tuple[tuple[float, float], ...]:
@@ -181,7 +181,8 @@ def _is_number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _type_name(kind: type) -> str:
+def type_name(kind: type) -> str:
+    """Return the type of a key in the words of messages and help texts."""
     if kind == SCHEDULE:
         return "float or schedule"
     if typing.get_origin(kind) is typing.Literal:
@@ -200,7 +201,7 @@ def from_json(cls: type, fields: Mapping):
     Raises:
       UserError: an unknown key, the old and the new name of a key together, or a value of the wrong type.
     """
-    types, fields = _field_types(cls), rename_keys(cls, fields)
+    types, fields = field_types(cls), rename_keys(cls, fields)
     for key in fields:
         if key not in types:
             raise UserError(f"{cls.__name__} has no key {key!r}; {suggest(key, types)}")
@@ -244,15 +245,6 @@ def preset(plugin: type[base.Plugin], name: str, kind: str):
     if name not in UNIVERSAL_PRESETS and kind not in kinds:
         raise UserError(f"--preset={name} is for {' and '.join(kinds)} only, and these records hold {kind}")
     return plugin.Config(**kinds.get(kind, {}))
-
-
-def describe(cls: type) -> list[tuple[str, str, str, str]]:
-    """Return key, type, default and help text of every field; the text is empty for fields that carry none."""
-    types, texts = _field_types(cls), config_fields.help_texts(cls)
-    return [
-        (f.name, _type_name(types[f.name]), str(f.default) or "none", texts.get(f.name, ""))
-        for f in dataclasses.fields(cls)
-    ]
 
 
 def check_same_front_end(subject: str, actual: AudioSpec | ImageSpec, expected: AudioSpec | ImageSpec) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Mapping
 
 from absl import app, flags
 
@@ -43,11 +44,10 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Evaluate; return the exit code: 3 if a direction of a run does not convert."""
+    """Evaluate; return the exit code."""
     cli.require_flags(FLAGS, "run_dir", "data_dir", "output_dir")
     cli.refuse_extra_arguments(argv)
     from pipelines.evaluation import comparison, run_evaluation
-    from pipelines.evaluation.verdict import Verdict
     from pipelines.training import distribution
 
     distribution.configure_threads()
@@ -57,6 +57,19 @@ def main(argv: list[str]) -> int:
         runs = comparison.evaluate_runs(FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **options)["runs"].values()
     else:
         runs = [run_evaluation.evaluate(*FLAGS.run_dir, FLAGS.data_dir, FLAGS.output_dir, **options)]
+    return exit_code(runs)
+
+
+def exit_code(runs: Iterable[Mapping]) -> int:
+    """Return 3 if a direction of a run does not convert, else 0.
+
+    The verdict on samples does not count: the runs that have one include autoencoders, whose samples are secondary.
+
+    Args:
+      runs: the content of `metrics.json` of each run.
+    """
+    from pipelines.evaluation.verdict import Verdict
+
     return DOES_NOT_CONVERT if any(run.get("verdict") == Verdict.DOES_NOT_CONVERT.value for run in runs) else 0
 
 

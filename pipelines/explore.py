@@ -22,7 +22,13 @@ def define_flags() -> None:
     flags.DEFINE_string("run_dir", None, "RUN to explore; sweep: output directory of the runs.")
     flags.DEFINE_string("data_dir", None, "Directory of records with the front end of the run.")
     flags.DEFINE_string("output_dir", None, "Output directory of report.html, JOB.json and JOB.csv.")
-    flags.DEFINE_enum("split", "test", ["train", "val", "test"], "Split of the examples; disentangle uses all.")
+    flags.DEFINE_enum(
+        "split",
+        None,
+        ["train", "val", "test", "all"],
+        "Split of the examples; by default test, and all for disentangle, which alone takes all. sample, outliers and "
+        "debias compare with the training split, so they take val or test; debias: files for the accuracy.",
+    )
     flags.DEFINE_integer("count", 8, "Number of examples, samples or latent dimensions in the report.", 1)
     flags.DEFINE_integer("seed", 0, "Random seed.")
     flags.DEFINE_integer("points", 9, "interpolate, traverse: number of points of a path.", 2)
@@ -62,11 +68,11 @@ def main(argv: list[str]) -> int:
 
     distribution.configure_threads()
     scalars = (
-        "do run_dir data_dir output_dir split count seed points labels "
-        "false_positive_rate alpha rarity weights processes"
+        "do run_dir data_dir output_dir count seed points labels false_positive_rate alpha rarity weights processes"
     )
     lists = {"between": "between", "against": "against", "plugin": "plugins", "grid": "grid", "training": "training"}
     options = {name: FLAGS[name].value for name in scalars.split()}
+    options["split"] = FLAGS.split or job.default_split(FLAGS.do)
     options |= {field: tuple(FLAGS[name].value) for name, field in lists.items()}
     job.explore(job.JobConfig(**options))
     return 0

@@ -19,7 +19,7 @@ def core_count() -> int:
 def map_ordered(
     executor: concurrent.futures.Executor, function: Callable[[T], R], values: Iterable[T], *, ahead: int | None = None
 ) -> Iterator[R]:
-    """Yield the function's results in the order of the values, of which at most `ahead` are computed before their turn.
+    """Yield the function's results in the order of the values, at most `ahead` of which are computed in advance.
 
     Args:
       executor: runs the function.

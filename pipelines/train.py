@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import sys
 
@@ -13,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loade
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default without AVX-512, although as fast there
 
 import plugins  # noqa: E402
-from pipelines import cli, config  # noqa: E402
+from pipelines import cli, config, config_help  # noqa: E402
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.train --data_dir=records --run_dir=run"
@@ -27,7 +28,7 @@ def define_flags() -> None:
         None,
         "Model to train; by default recognition_synthesis for speech, cut for photographs (from the first domain to "
         "the second), cyclegan for other images (vae for one domain). "
-        "--plugin=help lists all, --plugin=NAME --help its keys.",
+        "--plugin=help lists all, --plugin=NAME --help its keys with their values in the preset.",
     )
     flags.DEFINE_string("run_dir", None, "Run directory: output of configuration, checkpoints, logs and export.")
     flags.DEFINE_integer("steps", None, "Number of training steps; by default that of the preset.", lower_bound=0)
@@ -70,24 +71,32 @@ def list_plugins() -> str:
     return "\n".join(f"{name:{width}} {plugins.summary(name)}" for name in names)
 
 
-def list_keys(name: str) -> str:
-    """Return every key of a plugin's configuration with its type, default and help text."""
-    rows = config.describe(plugins.load(name).Config)
-    lines = [f"  {key} ({kind}) [{default}]\n      {text}" for key, kind, default, text in rows]
-    return f"Keys of {name}, for --set=KEY=VALUE:\n\n" + "\n".join(lines)
-
-
 def parse(argv: list[str]) -> list[str]:
     """Parse flags; handle --plugin=help and --plugin=NAME --help."""
-    names = [a.partition("=")[2] for a in argv if a.startswith(("--plugin=", "-plugin="))]
+    plugin = _last_value(argv, "plugin")
     help_requested = not {"--help", "-h", "-help"}.isdisjoint(argv)
-    if names and (help_requested or names[-1] == "help"):
+    if plugin and (help_requested or plugin == "help"):
         try:
-            print(list_plugins() if names[-1] == "help" else list_keys(names[-1]))
+            preset = _last_value(argv, "preset") or FLAGS["preset"].default
+            print(list_plugins() if plugin == "help" else config_help.list_keys(plugin, preset))
         except ValueError as error:
             raise SystemExit(cli.print_error(str(error))) from None
         raise SystemExit(0)
     return cli.parser(FLAGS, "pipelines.train", sys.modules[__name__].__doc__, EXAMPLE)(argv)
+
+
+def _last_value(argv: list[str], flag: str) -> str | None:
+    """Return the last value of a flag among arguments, after ``=`` or as the next argument; None without one.
+
+    >>> _last_value(["train", "--preset=small", "--preset", "full"], "preset")
+    'full'
+    """
+    value = None
+    for argument, following in itertools.pairwise([*argv, ""]):
+        name, equals, text = argument.partition("=")
+        if name in (f"--{flag}", f"-{flag}"):
+            value = text if equals else following
+    return value
 
 
 def main(argv: list[str]) -> int:

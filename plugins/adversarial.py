@@ -18,6 +18,9 @@ from plugins import base
 
 AdversarialLoss = Literal["lsgan", "hinge", "non_saturating", "wgan"]  # keys of `ADVERSARIAL_LOSSES`
 DiscriminatorFeatures = Literal["none", "efficientnet_lite0"]
+R1_HELP = "weight of the R1 penalty: squared gradient of the discriminators on real examples (arXiv:1801.04406)"
+GRADIENT_PENALTY_HELP = "weight of the gradient penalty between real and generated examples (arXiv:1704.00028)"
+WITHOUT_FEATURES = "for discriminator_features=none only"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,13 +34,9 @@ class Config(base.Config):
     beta2: float = option(0.999, "Adam's decay of the second moment, in all optimisers")
     n_critic: int = option(1, "discriminator steps for each generator step (n_critic of arXiv:1701.07875)")
     adversarial_loss: AdversarialLoss = option("lsgan", "adversarial loss")
-    r1: float = option(
-        0.0, "weight of the R1 penalty: squared gradient of the discriminators on real examples (arXiv:1801.04406)"
-    )
+    r1: float = option(0.0, R1_HELP)
     r1_interval: int = option(16, "interval in steps between R1 penalties")
-    gradient_penalty: float = option(
-        0.0, "weight of the gradient penalty between real and generated examples (arXiv:1704.00028)"
-    )
+    gradient_penalty: float = option(0.0, GRADIENT_PENALTY_HELP)
     spectral_norm: bool = option(False, "whether the discriminators use spectral normalisation")
     pool_size: int = option(
         50, "generated examples in the image pool from which the discriminators are also trained; 0 for no pool"
@@ -99,10 +98,12 @@ class TranslatorConfig(Config):
 class PairTranslatorConfig(TranslatorConfig):
     """Keys that plugins share which have one discriminator for each target domain."""
 
+    r1: float = option(0.0, f"{R1_HELP}; {WITHOUT_FEATURES}")
+    gradient_penalty: float = option(0.0, f"{GRADIENT_PENALTY_HELP}; {WITHOUT_FEATURES}")
     discriminator_features: DiscriminatorFeatures = option(
         "none",
         "images: pretrained network on whose features the discriminators work (projected GAN, arXiv:2111.01007); "
-        "needs its package",
+        "needs its package, and r1 and gradient_penalty have to be 0",
     )
     discriminator_input_size: int = option(
         128, "images: pixels of the longer side to which smaller images are enlarged for the pretrained network"
@@ -111,8 +112,10 @@ class PairTranslatorConfig(TranslatorConfig):
     def __post_init__(self):
         super().__post_init__()
         base.require_at_least(self, discriminator_input_size=32)
-        if self.discriminator_features != "none" and (self.r1 or self.gradient_penalty):
-            raise UserError("r1 and gradient_penalty are for discriminators with discriminator_features=none only")
+        penalties = [f"{name}={getattr(self, name)}" for name in ("r1", "gradient_penalty") if getattr(self, name)]
+        if penalties and self.discriminator_features != "none":
+            conflict = f"{' and '.join(penalties)} with discriminator_features={self.discriminator_features}"
+            raise UserError(f"{conflict}; wanted r1=0 and gradient_penalty=0, or discriminator_features=none")
 
 
 PHOTOGRAPHS = {  # changes of the defaults for small photographs

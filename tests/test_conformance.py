@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import plugins
-from models import schedules
+from models import config_fields, schedules
 from pipelines import config, run_directory
 from pipelines.data import dataset, input_pipeline
 from pipelines.export import saved_model, waveform_signatures
@@ -362,7 +362,7 @@ def operations(plugin, batch):
 @cases_of(weights_of_terms)
 def test_a_term_of_weight_zero_costs_no_forward_pass(case, trained, monkeypatch):
     names = weights_of_terms(case.plugin_class)
-    meanings = {key: meaning for key, _, _, meaning in config.describe(case.plugin_class.Config)}
+    meanings = config_fields.help_texts(case.plugin_class.Config)
     plugin, batch, given = trained.plugin, case.batches[0], trained.plugin.config
 
     def with_weights(**weights):

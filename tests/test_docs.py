@@ -12,6 +12,7 @@ from pipelines import config
 
 PAGES = [pathlib.Path(ROOT) / "README.md", *sorted((pathlib.Path(ROOT) / "docs").glob("*.md"))]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+WRITTEN = [*PAGES, *(pathlib.Path(ROOT) / f"{name}.md" for name in ("BUILD_NOTES", "CHANGELOG", "CONTRIBUTING"))]
 LONGEST_README = 200  # lines
 PARSE = """
 import importlib, json, sys
@@ -74,3 +75,10 @@ def test_the_readme_is_short():
 @pytest.mark.parametrize("page", [*PAGES, pathlib.Path(ROOT) / "BUILD_NOTES.md"], ids=lambda page: page.name)
 def test_no_page_has_marks_of_an_unresolved_merge(page):
     assert not re.findall(r"^(?:<{7}|={7}|>{7})(?: |$)", page.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_prose_has_lines_of_at_most_120_characters(page):
+    """Tables and code cannot be wrapped."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert not [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")]

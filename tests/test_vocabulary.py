@@ -71,6 +71,7 @@ PHRASES = (  # of docstrings, comments, help, messages and documents
     r"goes? on with",
     r"gone on",
     r"heard as",
+    r"hand(?:s|ed)? out",
     r"hears?",
     r"in silence,",
     r"is at work",
@@ -85,6 +86,7 @@ PHRASES = (  # of docstrings, comments, help, messages and documents
     r"takes? for (?:reals|the target)",
     r"that of those",
     r"those that hear",
+    r"twins?",
     r"told (?:both|where|which|to)",
     r"what (?:it|they) (?:hears?|says?|sees?|makes?)",
 )

@@ -4,8 +4,8 @@
 names in `models.features.recording`, on which they are based, only decode, mix to mono and resample.
 
 Losses, inversion and export all use the features that this file defines; its parameters are
-:class:`models.features.audio_spec.AudioSpec`. `models.spectral` is the TensorFlow twin. A test asserts that the two
-and librosa agree to 1e-4.
+:class:`models.features.audio_spec.AudioSpec`. `models.spectral` is the same in TensorFlow. A test asserts that the
+two and librosa agree to 1e-4.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def _stored_blocks(stored: BinaryIO, start: int, end: int | None) -> Iterator[np
 
 
 def _describe(meter: LevelMeter, channel_meter: ChannelMeter, channel: int, channel_notes: tuple[str, ...]) -> None:
-    """Set what the meter of all channels says about the recording."""
+    """Store the facts and notes of the meter of all channels in the level meter."""
     facts = {"scale": channel_meter.scale(), "source_seconds": channel_meter.seconds}
     notes = channel_meter.source_notes + channel_notes + channel_meter.scale_notes()
     meter.describe(channel=channel, clipped=channel_meter.clipping.share(), notes=notes, **facts)

@@ -1,4 +1,4 @@
-"""Length that the header of an audio file announces, for every container of libsndfile that states one.
+"""Length that the header of an audio file states, for every container of libsndfile that states one.
 
 libsndfile does not report truncated files. It also reads zero samples if the header was never finished, because the
 recorder was killed or wrote into a pipe. This module detects both cases.
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from models.errors import UserError
 
-MIN_SHARE_PRESENT = 0.98  # of the announced data: missing pad bytes, or counted tags, are tolerated
+MIN_SHARE_PRESENT = 0.98  # of the stated data: missing pad bytes, or counted tags, are tolerated
 MAX_CHUNKS = 4096  # per file; more are a corrupted header
 MAX_MISSING_BYTES = 4096  # in files of any length
 SLACK_BYTES = 8  # tolerated in very short files: pad bytes, and libsndfile's own MAT5 headers
@@ -39,7 +39,7 @@ class SampleData:
     patches: Callable[[int], list[tuple[int, bytes]]] = lambda size: []
 
 
-def announced_bytes(file: BinaryIO) -> int:
+def stated_bytes(file: BinaryIO) -> int:
     """Size in bytes of the samples by the header, true or not: also the 2 GiB of an unfinished one; 0 if unknown."""
     data = _find_samples(file, file.seek(0, os.SEEK_END))
     if data is None or data.size is not None:
@@ -55,7 +55,7 @@ def header_patches(file: BinaryIO) -> list[tuple[int, bytes]]:
       file: seekable, of any container; its position changes.
 
     Raises:
-      UserError: the file has fewer bytes than its header announces.
+      UserError: the file has fewer bytes than its header states.
     """
     data = _find_samples(file, total := file.seek(0, os.SEEK_END))
     if data is None:
@@ -155,8 +155,8 @@ def _w64(file: BinaryIO, total: int) -> SampleData | None:
             break
         size = _number(file, at + 16, "<Q")
         if _read_at(file, at, 16) == W64_DATA:
-            announced = None if size <= 24 or size >> 62 else size - 24
-            return SampleData(at + 24, announced, patches=lambda size, at=at: [(at + 16, struct.pack("<Q", size + 24))])
+            stated = None if size <= 24 or size >> 62 else size - 24
+            return SampleData(at + 24, stated, patches=lambda size, at=at: [(at + 16, struct.pack("<Q", size + 24))])
         at += max(24, size + -size % 8)
     return None
 
@@ -186,9 +186,9 @@ def _caf(file: BinaryIO, total: int) -> SampleData | None:
             break
         name, size = struct.unpack(">4sq", _read_at(file, at, 12))
         if name == b"data":
-            announced = size - 4 if size > 4 else None
+            stated = size - 4 if size > 4 else None
             exact = _read_at(file, 28, 4) not in (b"lpcm", b"ulaw", b"alaw")
-            return SampleData(at + 16, announced, exact, lambda size, at=at: [(at + 4, struct.pack(">q", size + 4))])
+            return SampleData(at + 16, stated, exact, lambda size, at=at: [(at + 4, struct.pack(">q", size + 4))])
         if size < 0:
             break
         at += 12 + size

@@ -1,7 +1,7 @@
 """Decoder of the audio files that libsndfile does not read, by FFmpeg in the optional package PyAV (extra `av`).
 
-The container is known by its first bytes, and FFmpeg opens the file as that container only: left to itself it would
-also take a file for a playlist that names other files or addresses.
+The first bytes determine the container, and FFmpeg opens the file as that container only: its own detection also
+accepts playlists, which name other files or addresses.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Container:
       marks: offsets and bytes, one of which is in every file.
       sound: extensions of files that hold sound only; a folder stands for them.
       video: extensions of files that mostly hold pictures too; their sound is read if the user names them.
-      states_length: whether it announces a duration; else FFmpeg estimates one.
+      states_length: whether it states a duration; else FFmpeg estimates one.
     """
 
     demuxer: str
@@ -107,10 +107,10 @@ def read_format(file: BinaryIO, path: str = "") -> tuple[int, int]:
     raise UserError("empty: it holds no samples")
 
 
-def announced_seconds(file: BinaryIO) -> float:
-    """Return the duration in seconds that the file announces, 0 if it announces none; errors as `read_format`."""
-    with _open(file) as (container, stream, announces):
-        return _announced_seconds(container, stream) if announces else 0.0
+def stated_seconds(file: BinaryIO) -> float:
+    """Return the duration in seconds that the file states, 0 if it states none; errors as `read_format`."""
+    with _open(file) as (container, stream, states_length):
+        return _stated_seconds(container, stream) if states_length else 0.0
 
 
 def parts(file: BinaryIO, path: str, block_frames: int) -> Iterator[Part]:
@@ -118,19 +118,19 @@ def parts(file: BinaryIO, path: str, block_frames: int) -> Iterator[Part]:
 
     Their blocks are of `block_frames` samples or slightly more. Other arguments and errors as :func:`read_format`.
     """
-    with _open(file) as (container, stream, announces):
-        announced = _announced_seconds(container, stream) if announces else 0.0
+    with _open(file) as (container, stream, states_length):
+        stated = _stated_seconds(container, stream) if states_length else 0.0
         count, notes = len(container.streams.audio), ()
         if count > 1:
             notes = (f"holds {count} audio streams: the first is read",)
-        frames = _frames(container, stream, announced)
+        frames = _frames(container, stream, stated)
         for (rate_hz, channels), group in itertools.groupby(frames, lambda f: (f.sample_rate, f.layout.nb_channels)):
             yield Part(rate_hz, channels, _blocks(group, channels, block_frames), notes)
 
 
 @contextlib.contextmanager
 def _open(file: BinaryIO) -> Iterator[tuple]:
-    """Open a file: FFmpeg's container, its first audio stream, and whether it announces its length."""
+    """Open a file: FFmpeg's container, its first audio stream, and whether it states its length."""
     container = find_container(file)
     if container is None:
         raise UserError("not readable as audio: unknown container")
@@ -163,7 +163,7 @@ def _user_errors(what: str = "not readable as audio") -> Iterator[None]:
         raise UserError(f"{what}: {reason}") from None
 
 
-def _announced_seconds(container, stream) -> float:
+def _stated_seconds(container, stream) -> float:
     """Duration of the audio stream; that of the file only if nothing else is in it."""
     import av
 
@@ -173,8 +173,8 @@ def _announced_seconds(container, stream) -> float:
     return max(0.0, min(seconds, default=0.0))
 
 
-def _frames(container, stream, announced_s: float) -> Iterator:
-    """Yield decoded frames; raise a UserError if they are damaged, or shorter than announced."""
+def _frames(container, stream, stated_s: float) -> Iterator:
+    """Yield decoded frames; raise a UserError if they are damaged, or shorter than stated."""
     seconds, packets = 0.0, container.demux(stream)
     while True:
         with _user_errors(f"cut short or damaged after {seconds:.1f} s" if seconds else "not readable as audio"):
@@ -187,8 +187,8 @@ def _frames(container, stream, announced_s: float) -> Iterator:
         for frame in frames:
             seconds += frame.samples / frame.sample_rate if frame.sample_rate else 0.0
             yield frame
-    if seconds < MIN_SHARE_PRESENT * announced_s - SLACK_S:
-        raise UserError(f"cut short: {seconds:.1f} of {announced_s:.1f} s could be read; give the whole file")
+    if seconds < MIN_SHARE_PRESENT * stated_s - SLACK_S:
+        raise UserError(f"cut short: {seconds:.1f} of {stated_s:.1f} s could be read; give the whole file")
 
 
 def _blocks(frames: Iterable, channels: int, block_frames: int) -> Iterator[np.ndarray]:

@@ -1,7 +1,7 @@
 """Log-mels to waveforms in NumPy, and the cross-fading of consecutive chunks.
 
-`models.spectral` is the batched TensorFlow twin. This module is its reference in tests, and serves processes without
-TensorFlow.
+`models.spectral` is the same in TensorFlow, batched. This module is its reference in tests, and for
+processes without TensorFlow.
 """
 
 from __future__ import annotations

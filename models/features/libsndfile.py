@@ -60,7 +60,7 @@ def _user_errors() -> Iterator[None]:
 
 
 def lacks_encoding(file: BinaryIO) -> bool:
-    """Whether libsndfile knows the container of a file, but not the encoding of its samples."""
+    """Whether libsndfile supports the container of a file, but not the encoding of its samples."""
     try:
         soundfile.info(streams.Stream().open(file))
     except soundfile.LibsndfileError as error:
@@ -86,13 +86,13 @@ def read_format(file: BinaryIO, path: str = "") -> tuple[int, int]:
         return info.samplerate, info.channels
 
 
-def announced_seconds(file: BinaryIO) -> float:
-    """Return the duration in seconds that the headers announce; a part without one counts as 0."""
+def stated_seconds(file: BinaryIO) -> float:
+    """Return the duration in seconds that the headers state; a part without one counts as 0."""
     seconds = 0.0
     with _user_errors():
         for stream in streams.find_streams(file):
             with _ForwardOnly(stream.open(file)) as source:
-                seconds += _announced_samples(source, stream) / source.samplerate
+                seconds += _stated_samples(source, stream) / source.samplerate
     return seconds
 
 
@@ -105,14 +105,14 @@ def parts(file: BinaryIO, path: str, block_frames: int) -> Iterator[Part]:
         for stream in streams.find_streams(file):
             source = path if path and not stream.pieces else stream.open(file)
             with _ForwardOnly(source) as opened:
-                blocks = _blocks(opened, _announced_samples(opened, stream), block_frames)
+                blocks = _blocks(opened, _stated_samples(opened, stream), block_frames)
                 yield Part(opened.samplerate, opened.channels, blocks)
 
 
-def _announced_samples(source: soundfile.SoundFile, stream: streams.Stream) -> int:
-    """Number of samples that a stream announces; 0 if it announces none."""
-    announced = source.frames if stream.samples is None else stream.samples
-    return 0 if announced == UNKNOWN_LENGTH else announced
+def _stated_samples(source: soundfile.SoundFile, stream: streams.Stream) -> int:
+    """Number of samples that a stream states; 0 if it states none."""
+    stated = source.frames if stream.samples is None else stream.samples
+    return 0 if stated == UNKNOWN_LENGTH else stated
 
 
 class _ForwardOnly(soundfile.SoundFile):
@@ -126,22 +126,22 @@ class _ForwardOnly(soundfile.SoundFile):
         return False
 
 
-def _blocks(source: soundfile.SoundFile, announced: int, block_frames: int) -> Iterator[np.ndarray]:
-    """Yield the samples of all channels; raise a UserError if fewer exist than announced."""
+def _blocks(source: soundfile.SoundFile, stated: int, block_frames: int) -> Iterator[np.ndarray]:
+    """Yield the samples of all channels; raise a UserError if fewer exist than stated."""
     num_read = 0
     with _user_errors():
         # Not source.blocks(): if a file ends early it silently yields the previous contents of its buffer.
-        while len(block := _read_block(source, num_read, announced, block_frames)):
+        while len(block := _read_block(source, num_read, stated, block_frames)):
             num_read += len(block)
             yield block
-    if num_read < MIN_SHARE_PRESENT * announced:
-        raise UserError(f"cut short: {num_read} of {announced} samples could be read; give the whole file")
+    if num_read < MIN_SHARE_PRESENT * stated:
+        raise UserError(f"cut short: {num_read} of {stated} samples could be read; give the whole file")
 
 
-def _read_block(source: soundfile.SoundFile, num_read: int, announced: int, block_frames: int) -> np.ndarray:
+def _read_block(source: soundfile.SoundFile, num_read: int, stated: int, block_frames: int) -> np.ndarray:
     try:
         return source.read(block_frames, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        if not 0 < num_read < MIN_SHARE_PRESENT * announced:
+        if not 0 < num_read < MIN_SHARE_PRESENT * stated:
             raise
         raise UserError(f"cut short or damaged after {num_read} samples: {error.error_string}") from None

@@ -1,7 +1,7 @@
 """Links of an MPEG audio file (ISO 11172-3, 13818-3): runs of frames between tags and joins, with frame counts.
 
-libsndfile reads MPEG audio with libmpg123, which trusts the index of the first link, guesses the length without an
-index, and decodes images in tags as audio.
+libsndfile reads MPEG audio with libmpg123, which relies on the index of the first link, estimates the length
+without an index, and decodes images in tags as audio.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ class Link:
 
     Attributes:
       first: the first frame.
-      announced: number of frames by the index; None without an index.
+      stated: number of frames by the index; None without an index.
       ranges: start and end offsets of the frames, including the index frame.
       frames: number of frames, without the index frame.
       truncated: whether the file ends within a further frame.
     """
 
     first: Frame
-    announced: int | None
+    stated: int | None
     ranges: list[list[int]]
     frames: int = 0
     truncated: bool = False
@@ -93,20 +93,20 @@ class Link:
         """Return the pieces for libsndfile to read: an index with the number of frames, then the frames.
 
         Raises:
-          UserError: there are fewer frames than the index announces.
+          UserError: there are fewer frames than the index states.
         """
         ranges = [(start, end) for start, end in self.ranges]
-        if self.announced and self.frames < self._min_frames(self.announced):
-            raise UserError(f"cut short: {self.frames} of {self.announced} MPEG frames are there; give the whole file")
-        if self.announced and abs(self.announced - self.frames) <= 1 or self.first.format[1] != 3:
+        if self.stated and self.frames < self._min_frames(self.stated):
+            raise UserError(f"cut short: {self.frames} of {self.stated} MPEG frames are there; give the whole file")
+        if self.stated and abs(self.stated - self.frames) <= 1 or self.first.format[1] != 3:
             return tuple(ranges)
-        if self.announced is not None:
+        if self.stated is not None:
             ranges[0] = (ranges[0][0] + self.first.size, ranges[0][1])
         return (self._index_frame(), *ranges)
 
-    def _min_frames(self, announced: int) -> float:
+    def _min_frames(self, stated: int) -> float:
         """Number of frames of a complete file; some encoders count the index frame."""
-        return announced if self.truncated else min(announced - 1, MIN_SHARE_PRESENT * announced)
+        return stated if self.truncated else min(stated - 1, MIN_SHARE_PRESENT * stated)
 
     def _index_frame(self) -> bytes:
         """Silent frame with a Xing header that states the number of frames, as in files of variable bit rate."""

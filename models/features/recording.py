@@ -62,20 +62,20 @@ def read_format(file: str | BinaryIO) -> tuple[int, int]:
 def durations(file: str | BinaryIO) -> Iterator[float]:
     """Yield the duration of a recording in seconds: first by its header, then of what is decoded so far.
 
-    The header of a small file can announce any duration, and a file can hold more than its header announces. A caller
+    The header of a small file can state any duration, and a file can hold more than its header states. A caller
     with a limit therefore stops at the first value above it, and no more than that is decoded.
 
     Args:
       file: a path or a seekable binary file.
 
     Yields:
-      The announced duration, 0 if the header states none; then the decoded one, block by block.
+      The stated duration, 0 if the header states none; then the decoded one, block by block.
 
     Raises:
       UserError: as :func:`blocks`.
     """
     with _opened(file) as (decoder, opened, path):
-        yield decoder.announced_seconds(opened)
+        yield decoder.stated_seconds(opened)
         seconds = 0.0
         for part in _checked_parts(decoder, opened, path):
             for block in _mono(part, -1, None):
@@ -139,7 +139,7 @@ def blocks(
                 any_samples = any_samples or len(resampled) > 0
                 yield resampled
     if not any_samples:
-        raise UserError("empty: the header announces no samples")
+        raise UserError("empty: the header states no samples")
 
 
 def _mono(part: Part, channel: int, meter: ChannelMeter | None) -> Iterator[np.ndarray]:

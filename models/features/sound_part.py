@@ -1,6 +1,6 @@
 """`Part`: what the decoders `libsndfile` and `ffmpeg` yield of a recording.
 
-Both modules have the same functions of an open file: `read_format`, `announced_seconds` and `parts`.
+Both modules have the same functions of an open file: `read_format`, `stated_seconds` and `parts`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Part:
       rate_hz: sample rate in Hz.
       channels: number of channels.
       blocks: float32 samples `[samples, channels]`, block by block, to be read before the next part. They end with a
-        UserError if the part is damaged or shorter than announced.
+        UserError if the part is damaged or shorter than stated.
       notes: notes for users on what is unusual about the file.
     """
 

@@ -94,7 +94,7 @@ def find_streams(file: BinaryIO) -> list[Stream]:
       file: seekable; its position changes.
 
     Raises:
-      UserError: the file holds less data than it announces.
+      UserError: the file holds less data than it states.
     """
     start = skip_tags(file)
     total = file.seek(0, os.SEEK_END)

@@ -16,6 +16,7 @@ BINS = 20  # of a dimension's histogram, as in arXiv:1802.04942 and 1811.12359
 VOTES = 800  # of the FactorVAE score
 VOTE_EXAMPLES = 64  # per vote, with one factor fixed
 MULTIPLE_FACTOR_SCORES = ("modularity", "factor_vae", "dci_disentanglement")  # need two factors that vary
+MIN_EXAMPLES = 10  # of all scores
 MAX_FITTED = 4000  # examples that classifiers are fitted to
 
 
@@ -219,8 +220,9 @@ def scores(codes: np.ndarray, factors: np.ndarray, *, seed: int = 0) -> dict[str
 
 
 def _check(codes: np.ndarray, factors: np.ndarray) -> None:
-    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or len(codes) < 10:
-        raise UserError(f"codes {codes.shape}, factors {factors.shape}; wanted the same number of rows, at least 10")
+    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or len(codes) < MIN_EXAMPLES:
+        required = f"the same number of rows, at least {MIN_EXAMPLES}"
+        raise UserError(f"codes {codes.shape}, factors {factors.shape}; wanted {required}")
     if not np.isfinite(codes).all():
         raise UserError("codes are not finite; did training diverge?")
 

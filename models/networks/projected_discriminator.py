@@ -1,6 +1,6 @@
 """A discriminator on the features of a pretrained network (Projected GANs, arXiv:2111.01007).
 
-The pretrained network knows what animals and textures look like, so that only small networks on its features have to be
+The features of the pretrained network distinguish animals and textures, so that only small networks on them have to be
 trained. As in Sec. 3.2 of the paper, the features of four scales are mixed by fixed random convolutions, first across
 channels, then across scales, so that no discriminator can rely on a few of them. Unlike in the paper, the
 discriminators have a logit for each patch.

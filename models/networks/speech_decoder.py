@@ -24,9 +24,9 @@ def domain_embedding(domains: int, size: int) -> keras.Model:
 def speech_decoder(features: int, bins: int, *, embedding: int, channels: int, blocks: int, kernel: int) -> keras.Model:
     """Gated residual convolutions over time, conditioned on the embedding of a voice by FiLM; then harmonics are added.
 
-    Their output is a spectral envelope plus the log-mels of the harmonics of F0, each band of these scaled by what the
-    network takes for the share of the harmonics in it. These convolutions do not see F0, so that phonemes cannot be
-    guessed from it. Then :func:`refine` shapes each harmonic by its neighbours in time and frequency.
+    Their output is a spectral envelope plus the log-mels of the harmonics of F0, each band of these scaled by the
+    share of the harmonics in it, as the network estimates it. F0 is no input of these convolutions, so that phonemes
+    cannot be inferred from it. Then :func:`refine` shapes each harmonic by its neighbours in time and frequency.
 
     Every layer has a name of its own, by which trained weights are found. `log_mels` and `harmonic_gain` depend on the
     front end, all others on the sizes only.

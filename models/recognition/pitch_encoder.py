@@ -1,9 +1,9 @@
 """F0 and voicing of speech from log-mels, by a small convolutional network whose weights are part of the package.
 
-It sees the harmonics below 2.4 kHz, and gives a distribution over F0 as CREPE does (Kim et al., arXiv:1802.06182), so
-that an exported graph needs no waveform. `python -m tests.train_pitch_encoder` trained it on F0 that
-`models.features.pitch` had tracked in recordings of LibriSpeech (Panayotov et al. 2015, CC BY 4.0), with the mel axis
-stretched at random, which moves F0 by a known factor.
+Its inputs are the harmonics below 2.4 kHz, its output is a distribution over F0, as that of CREPE (Kim et al.,
+arXiv:1802.06182), so that an exported graph needs no waveform. `python -m tests.train_pitch_encoder` trained it on F0
+that `models.features.pitch` had tracked in recordings of LibriSpeech (Panayotov et al. 2015, CC BY 4.0), with the mel
+axis stretched at random, which moves F0 by a known factor.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Log-mels of harmonic tones: where the harmonics of an F0 lie in the bands of a front end.
 
-A decoder that is given them has only to shape them, as the vocal tract shapes the sound of the glottis (source-filter
+A decoder with these as input has only to shape them, as the vocal tract shapes the sound of the glottis (source-filter
 model, Fant 1960), and need not learn from a number where each harmonic of each F0 lies.
 """
 
@@ -40,7 +40,7 @@ def _tone_log_mel(f0_hz: float, spec: AudioSpec) -> np.ndarray:
 def log_mels(log_f0: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """Log-mels `[..., mels]` of tones of that F0 `[...]` (natural logarithm, Hz), by linear interpolation.
 
-    An F0 below `LOWEST_HZ` or above `HIGHEST_HZ` is taken for that bound.
+    F0 is clipped to the range from `LOWEST_HZ` to `HIGHEST_HZ`.
     """
     low, high = np.log([LOWEST_HZ, HIGHEST_HZ]).astype(np.float32)
     position = tf.clip_by_value((log_f0 - low) * (STEPS / (high - low)), 0.0, float(STEPS))

@@ -1,8 +1,8 @@
 """Counters of a job, which are Beam metrics: workers increment them, the launcher shows their totals as progress.
 
-A runner that reports metrics while it runs (Dataflow, for one) is asked for them from time to time. Beam's local runner
-returns metrics only at the end, but its workers answer progress requests with the metrics of the running bundle;
-:class:`LocalRunner` reads those answers.
+A runner that reports metrics while it runs (Dataflow, for one) is polled. Beam's local runner returns metrics only at
+the end, but its workers respond to progress requests with the metrics of the running bundle; :class:`LocalRunner` reads
+these responses.
 """
 
 from __future__ import annotations
@@ -73,9 +73,10 @@ class LocalRunner(fn_runner.FnApiRunner):
     """Beam's local runner, with counters that can be read while it runs.
 
     `FnApiRunner` runs one stage after another; each worker runs one bundle of a stage. The totals are those of the
-    finished stages plus those of the running bundles. Worker processes send the latter in answer to progress requests,
-    which `FnApiRunner` makes but does not publish, so :meth:`run_pipeline` replaces its `ProgressRequester` for the
-    time of the run. A worker in this process cannot answer while it is busy; its bundle processor is read directly.
+    finished stages plus those of the running bundles. Worker processes send the latter in response to progress
+    requests, which `FnApiRunner` makes but does not publish, so :meth:`run_pipeline` replaces its `ProgressRequester`
+    for the time of the run. A worker in this process cannot respond while it is busy; its bundle processor is read
+    directly.
     """
 
     def __init__(self, provision_info: fn_runner.ExtendedProvisionInfo):
@@ -97,12 +98,12 @@ class LocalRunner(fn_runner.FnApiRunner):
         return totals
 
     def run_pipeline(self, pipeline, options):
-        """Run a pipeline and receive the answers to progress requests."""
+        """Run a pipeline and receive the responses to progress requests."""
         with _requester_replaced(self._requester):
             return super().run_pipeline(pipeline, options)
 
     def _requester(self, worker_handler, bundle: str, frequency_s: float) -> fn_runner.ProgressRequester:
-        running = self._running  # a late answer must not count for the next stage
+        running = self._running  # a late response must not count for the next stage
 
         def store(progress) -> None:
             running[bundle] = _sum_infos(progress.monitoring_infos) or running.get(bundle, {})

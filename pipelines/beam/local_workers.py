@@ -23,7 +23,7 @@ def is_lost(error: Exception) -> bool:
 
 
 class Watch:
-    """Notices the end of worker processes, and keeps Beam's threads silent that fail because of it."""
+    """Detects the end of worker processes, and suppresses tracebacks of the threads of Beam that fail because of it."""
 
     def __init__(self):
         self.lost_at: float | None = None

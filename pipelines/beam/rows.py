@@ -33,20 +33,20 @@ def work_folder(folder: str) -> str:
 
 
 def mark_owned(folder: str, domains: list[str]) -> None:
-    """Mark an output folder as written by this program, until :func:`clear`.
+    """Write the ownership file of an output folder: this program writes to it, until :func:`clear`.
 
     Args:
       folder: output folder.
       domains: domains of the records in it; empty for results of `translate`.
 
     Raises:
-      OSError: the mark cannot be written.
+      OSError: the file cannot be written.
     """
     filesystem.write_text(posixpath.join(work_folder(folder), OWNED_FILE), json.dumps(domains))
 
 
 def owned_domains(folder: str) -> list[str] | None:
-    """Return the domains in the mark of an earlier job that did not finish; None if there is no mark."""
+    """Return the domains in the ownership file of an earlier job that did not finish; None if there is none."""
     path = posixpath.join(work_folder(folder), OWNED_FILE)
     return json.loads(filesystem.read_text(path)) if filesystem.exists(path) else None
 
@@ -61,10 +61,10 @@ def clear(folder: str, *, keep_mark: bool = False) -> None:
 
 
 def begin_job(folder: str) -> str:
-    """Mark a new job as the one that writes to a folder; return its token.
+    """Write the token file of a new job, which alone may write to the folder from now on; return its token.
 
-    The mark of an earlier job is deleted by :func:`clear`. Workers of an earlier job may still run, for one on a job
-    service after its launcher was killed: they stop as soon as they miss their mark.
+    The token file of an earlier job is deleted by :func:`clear`. Workers of an earlier job may still run, for example
+    on a job service after its launcher was killed: they stop as soon as their token file is missing.
     """
     token = secrets.token_hex(4)
     filesystem.write_text(_job_mark(folder, token), "")
@@ -76,10 +76,10 @@ def require_current(folder: str, token: str) -> None:
 
     Args:
       folder: output folder.
-      token: of the job, from :func:`begin_job`; empty for a job without a mark.
+      token: of the job, from :func:`begin_job`; empty for a job without a token file.
 
     Raises:
-      UserError: the mark of the job is gone.
+      UserError: the token file of the job is missing.
     """
     if token and not filesystem.exists(_job_mark(folder, token)):
         raise UserError(f"{folder}: another command writes there now")

@@ -15,7 +15,7 @@ from pipelines.data.ignored_files import IgnoredFiles
 def list_members(
     archive: str, pattern: str, suffixes: frozenset[str], ignored: IgnoredFiles
 ) -> Iterator[tuple[str, int]]:
-    """Yield paths and announced sizes in bytes of the members of an archive that match a pattern.
+    """Yield paths and stated sizes in bytes of the members of an archive that match a pattern.
 
     Args:
       archive: path of the archive, local or remote.

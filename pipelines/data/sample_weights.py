@@ -117,7 +117,7 @@ def cumulative_draws(draws: np.ndarray) -> np.ndarray:
 def systematic_draws(edges: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Return how often an epoch draws each record, `[records]` int64: systematic resampling (Kitagawa 1996).
 
-    Marks at distance one, with a random offset, are counted in the interval of each record: a record is drawn as often
+    Points at distance one, with a random offset, are counted in the interval of each record: a record is drawn as often
     as expected, rounded up or down, and the sum is exact. With equal weights each record is drawn as often as without.
 
     Args:

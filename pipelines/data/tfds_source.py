@@ -39,8 +39,8 @@ def export_split(pattern: str, domain: str, data_dir: str) -> str:
     The name of a file is the id of the example in the dataset; its folder is the class if there is exactly one label.
 
     Args:
-      pattern: ``tfds:DATASET/SPLIT``. DATASET is a name that TFDS knows, with configuration or version, or the folder
-        of a prepared dataset; SPLIT is the part after the last slash.
+      pattern: ``tfds:DATASET/SPLIT``. DATASET is the name of a dataset of TFDS, with configuration or version, or the
+        folder of a prepared dataset; SPLIT is the part after the last slash.
       domain: name of the domain.
       data_dir: data directory of the records.
 

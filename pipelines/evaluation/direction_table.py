@@ -85,7 +85,7 @@ def score_sets(
 ) -> Table:
     """Return the scores of each row of a direction as a whole.
 
-    Held-out images of the target would be compared with themselves: in their row stand training images.
+    The row of the target's own images has training images; held-out ones would be compared with themselves.
 
     Args:
       rows: row to results.

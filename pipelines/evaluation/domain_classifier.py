@@ -166,7 +166,7 @@ def _fit_speech_network(examples: Examples, spec: Spec, seed: int, steps: int) -
 def _image_classifiers(
     examples: Examples, validation: Examples, spec: Spec, seed: int, steps: int
 ) -> Iterator[tuple[str, Logits]]:
-    """Yield the kinds of image classifiers and their logits, each fitted when it is asked for."""
+    """Yield the kinds of image classifiers and their logits, each fitted when it is requested."""
     data = (examples, validation, spec, seed, steps)
     yield "network", _fit_image_network(*data, is_augmented=True)
     if efficientnet_lite.is_available():

@@ -15,7 +15,7 @@ from pipelines.inference.exported_model import Model
 def score_reconstructions(model: Model, test: Mapping[str, Sequence[Example]]) -> tuple[Table, Intervals]:
     """Return the mean squared reconstruction error by domain, and its interval.
 
-    Beside it stands the error of a constant, the mean of the training data. Features are normalised.
+    The baseline is the error of a constant, the mean of the training data. Features are normalised.
 
     Args:
       model: an export with the signature `reconstruct`.

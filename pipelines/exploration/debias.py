@@ -44,8 +44,12 @@ DEFINITIONS = (
 
 
 def run(job_config: JobConfig) -> JobResult:
-    """Compute the weights of the training split, write them, and measure their effect on groups."""
+    """Compute the weights of the training split, write them, and measure their effect on groups.
+
+    Accuracies are measured on the split of the configuration.
+    """
     model = LatentModel(job_config)
+    model.require_held_out_split("the accuracies are of held-out files; the weights are always of the training split")
     training, held_out = model.files("train", max_files=None), model.files(job_config.split)
     codes = model.encode(training)
     weights = unit_weights(model, training, codes, job_config.alpha)

@@ -44,10 +44,9 @@ DEFINITIONS = (
 
 
 def run(job_config: JobConfig) -> JobResult:
-    """Score the codes of files of all splits against their known factors."""
+    """Score the codes of files of a split, or of all, against their known factors."""
     model = LatentModel(job_config)
-    splits = [split for split in SPLITS if any(model.data.shards(split, n) for n in model.data.spec.domains)]
-    files = model.subsample([file for split in splits for file in _split_files(model, split)], MAX_FILES)
+    files = read_files(model)
     factors = read_factors(model, files)
     if factors is None:
         tables = ", ".join(synthetic_source.factors_path(job_config.data_dir, name) for name in model.data.spec.domains)
@@ -78,6 +77,22 @@ def run(job_config: JobConfig) -> JobResult:
 
 def _format_cells(values: dict[str, float]) -> list[list[str]]:
     return [[name, f"{value:.3f}"] for name, value in values.items()]
+
+
+def read_files(model: LatentModel) -> list[File]:
+    """Read the files of the analysed split, or of all splits, at most `MAX_FILES`.
+
+    Raises:
+      UserError: too few files for the scores.
+    """
+    split, spec = model.job_config.split, model.data.spec
+    splits = [each for each in SPLITS if any(model.data.shards(each, name) for name in spec.domains)]
+    parts = [_split_files(model, each) for each in splits if split in ("all", each)]
+    files = model.subsample([file for part in parts for file in part], MAX_FILES)
+    if len(files) < dis.MIN_EXAMPLES:
+        problem = f"{model.data.data_dir}, --split={split}: {len(files)} files"
+        raise UserError(f"{problem}; wanted {dis.MIN_EXAMPLES} or more, such as with --split=all")
+    return files
 
 
 def _split_files(model: LatentModel, split: str) -> list[File]:

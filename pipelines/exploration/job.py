@@ -17,6 +17,8 @@ from pipelines.reporting import html_report
 # values of --do; each is the name of a module of this package
 JOBS = ("reconstruct", "interpolate", "sample", "traverse", "perturb", "disentangle", "outliers", "debias", "sweep")
 
+ANY_SPLIT = ("disentangle",)  # jobs that can analyse the files of all splits together
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobConfig:
@@ -27,7 +29,7 @@ class JobConfig:
       run_dir: the run; for a sweep the folder of its runs.
       data_dir: records with the run's front end.
       output_dir: folder of the results.
-      split: whose files are analysed: "train", "val" or "test".
+      split: whose files are analysed: "train", "val", "test", or for the jobs of `ANY_SPLIT` "all".
       seed: random seed.
       count: number of examples, samples or dimensions in the report.
       points: number of points of a path.
@@ -88,6 +90,15 @@ class JobResult:
     configuration: Mapping = dataclasses.field(default_factory=dict)
 
 
+def default_split(do: str) -> str:
+    """Return the split that a job analyses unless another is requested.
+
+    >>> default_split("disentangle"), default_split("sample")
+    ('all', 'test')
+    """
+    return "all" if do in ANY_SPLIT else "test"
+
+
 def explore(job_config: JobConfig) -> JobResult:
     """Run a job, print its summary, and write ``JOB.json``, ``JOB.csv`` and ``report.html``.
 
@@ -96,6 +107,8 @@ def explore(job_config: JobConfig) -> JobResult:
     """
     if job_config.do not in JOBS:
         raise UserError(f"--do={job_config.do}: no such job; {config.suggest(job_config.do, JOBS)}")
+    if job_config.split == "all" and job_config.do not in ANY_SPLIT:
+        raise UserError(f"--split=all is for --do={' and '.join(ANY_SPLIT)} only; wanted train, val or test")
     cli.require_folder("output_dir", job_config.output_dir)
     result = importlib.import_module(f"pipelines.exploration.{job_config.do}").run(job_config)
     page = html_report.render_page(

@@ -1,6 +1,6 @@
 """Formats of results, and the provenance that is stored in each of them.
 
-Every result says which input, model and options it was made from, in a text field of its format: the comment of a WAV,
+Every result states its input, model and options, in a text field of its format: the comment of a WAV,
 FLAC or Ogg file (INFO chunk or Vorbis comment), the text chunk `Comment` of a PNG file, the comment of a JPEG file.
 """
 
@@ -83,7 +83,7 @@ def write_image(out: BinaryIO, name: str, pixels: np.ndarray, provenance: dict) 
 
 
 def read_provenance(file: BinaryIO, kind: str) -> dict:
-    """Return what a result says about its origin; empty if it says nothing, is no result, or is cut short.
+    """Return the provenance that a result states; empty if it states none, is no result, or is cut short.
 
     Args:
       file: seekable binary file.

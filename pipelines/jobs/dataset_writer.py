@@ -95,7 +95,7 @@ def _work_rows(job: PreprocessJob) -> Iterator[dict]:
 
 
 def begin_dataset(job: PreprocessJob) -> None:
-    """Delete the files of an earlier `preprocess`, the mark of completeness first; mark the directory as being written.
+    """Delete the files of an earlier `preprocess`, `dataset_info.json` first, and write the ownership file.
 
     Raises:
       UserError: files exist that have the names of outputs, and `preprocess` did not write them.

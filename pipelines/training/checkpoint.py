@@ -140,13 +140,13 @@ def to_single_precision(plugin: base.Plugin, run: run_directory.Run) -> base.Plu
     """Return a plugin that computes in float32: the plugin itself, or a copy of it with the same weights."""
     if run.precision == "float32":
         return plugin
-    twin = run_directory.build_plugin(dataclasses.replace(run, precision="float32"), plugin.spec)
-    for old, new in zip(plugin.networks(), twin.networks(), strict=True):
+    copy = run_directory.build_plugin(dataclasses.replace(run, precision="float32"), plugin.spec)
+    for old, new in zip(plugin.networks(), copy.networks(), strict=True):
         for ours, theirs in zip(new.variables, old.variables, strict=True):
             ours.assign(theirs)
-    for old, new in zip(plugin.statistics(), twin.statistics(), strict=True):
+    for old, new in zip(plugin.statistics(), copy.statistics(), strict=True):
         new.assign(old)
-    for old, new in zip(plugin.optimizers(), twin.optimizers(), strict=True):
+    for old, new in zip(plugin.optimizers(), copy.optimizers(), strict=True):
         if old.average is not None:
             new.average.assign(old.average)
-    return twin
+    return copy

@@ -51,7 +51,7 @@ class Limits:
         """Check the duration of a recording or the size of a picture.
 
         The header is checked first. A recording is then decoded until it is longer than the limit, because it can hold
-        more than its header announces. A picture is not decoded; its decoder allocates what the header announces.
+        more than its header states. A picture is not decoded; its decoder allocates what the header states.
 
         Args:
           file: seekable.
@@ -63,7 +63,7 @@ class Limits:
         if kind == "image":
             self._check_pixels(file)
             return
-        self.check_bytes(containers.announced_bytes(file), "its samples, by the header,")
+        self.check_bytes(containers.stated_bytes(file), "its samples, by the header,")
         for seconds in recording.durations(file):
             if seconds > self.max_seconds:
                 raise UserError(

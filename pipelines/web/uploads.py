@@ -121,7 +121,7 @@ def _copy(source, target, size: int) -> None:
     while block := source.read(COPY_BYTES):
         size -= len(block)
         if size < 0:
-            raise UserError("larger than the archive's table of contents announces")
+            raise UserError("larger than the archive's table of contents states")
         target.write(block)
 
 

@@ -12,3 +12,10 @@ def test_the_script_runs_a_job_and_reports_errors_in_one_line(runs, tmp_path):
     for flags, message in ((["--do=pertub"], "did you mean perturb"), ([], "--do is missing")):
         done = script("explore", *flags, *paths)
         assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_all_splits_are_the_default_of_disentangle(runs, tmp_path):
+    run_dir, data_dir = runs["pictures"]
+    paths = [f"--run_dir={run_dir}", f"--data_dir={data_dir}", f"--output_dir={tmp_path}"]
+    done = script("explore", "--do=disentangle", *paths)
+    assert done.returncode == 0 and done.stdout.startswith("60 files: "), done.stderr[-2000:]

@@ -127,7 +127,7 @@ GOOD = {
 BAD = {
     "text.wav": "not readable as audio",
     "nothing.wav": "not readable as audio",
-    "empty.wav": "empty: the header announces no samples",
+    "empty.wav": "empty: the header states no samples",
     "cut.flac": "",
     "nan.wav": "not a number",
 }

@@ -48,3 +48,22 @@ def test_the_list_of_plugins_has_aligned_columns():
     lines = train.list_plugins().splitlines()
     columns = {line.index(train.plugins.summary(line.split()[0])) for line in lines}
     assert len(columns) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "preset", "steps"),
+    [
+        (["--plugin=vocoder"], "small", 10000),
+        (["--plugin", "vae", "--preset", "full"], "full", 50000),
+        (["--preset=small", "--plugin=vae", "--preset=full"], "full", 50000),
+    ],
+)
+def test_the_help_of_a_plugin_shows_the_values_of_the_preset(arguments, preset, steps, monkeypatch, capsys):
+    values = flags.FlagValues()
+    flags.DEFINE_string("preset", "small", "", flag_values=values)
+    monkeypatch.setattr(train, "FLAGS", values)
+    with pytest.raises(SystemExit) as exit:
+        train.parse(["train", *arguments, "--help"])
+    shown = capsys.readouterr().out
+    assert exit.value.code == 0 and f"--preset={preset}" in shown.splitlines()[0]
+    assert f"  steps (a whole number) [{steps}]\n" in shown

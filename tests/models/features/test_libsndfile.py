@@ -19,7 +19,7 @@ def test_each_of_joined_files_is_a_part_in_blocks_of_the_requested_size():
     file = io.BytesIO(flac(8000) + flac(16000))
     sizes = [(part.rate_hz, part.channels, list(map(len, part.blocks))) for part in libsndfile.parts(file, "", 600)]
     assert sizes == [(8000, 1, [600, 400]), (16000, 1, [600, 400])]
-    assert libsndfile.announced_seconds(file) == 1000 / 8000 + 1000 / 16000
+    assert libsndfile.stated_seconds(file) == 1000 / 8000 + 1000 / 16000
     assert libsndfile.read_format(file) == (8000, 1)
 
 
@@ -34,7 +34,7 @@ def test_a_path_is_read_as_the_open_file(tmp_path):
 def test_errors_of_the_library_are_for_users():
     for look in (
         libsndfile.read_format,
-        libsndfile.announced_seconds,
+        libsndfile.stated_seconds,
         lambda file: list(libsndfile.parts(file, "", 1)),
     ):
         with pytest.raises(UserError, match="not readable as audio: Format not recognised"):

@@ -277,5 +277,5 @@ def test_the_size_by_the_header_is_read_true_or_not(stated, announced):
     soundfile.write(file := io.BytesIO(), np.zeros(500), 8000, format="WAV")
     file.seek(40)
     file.write(struct.pack("<I", stated))
-    assert containers.announced_bytes(file) == announced
-    assert containers.announced_bytes(io.BytesIO(b"no header")) == 0
+    assert containers.stated_bytes(file) == announced
+    assert containers.stated_bytes(io.BytesIO(b"no header")) == 0

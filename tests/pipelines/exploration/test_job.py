@@ -2,6 +2,8 @@
 
 import pytest
 
+from pipelines.exploration import job
+
 
 def test_one_end_given_twice_and_a_file_for_a_folder_are_refused(run_job, tmp_path):
     with pytest.raises(ValueError, match="--between=low was given twice"):
@@ -11,7 +13,13 @@ def test_one_end_given_twice_and_a_file_for_a_folder_are_refused(run_job, tmp_pa
         run_job("sample", "pictures", output_dir=str(tmp_path / "taken"))
 
 
-@pytest.mark.parametrize("job", ["sample", "outliers"])
-def test_the_training_split_is_refused(run_job, job):
+@pytest.mark.parametrize("do", ["sample", "outliers", "debias"])
+def test_the_training_split_is_refused(run_job, do):
     with pytest.raises(ValueError, match="--split=train: .*; wanted val or test"):
-        run_job(job, "pictures", split="train")
+        run_job(do, "pictures", split="train")
+
+
+@pytest.mark.parametrize("do", [do for do in job.JOBS if do != "disentangle"])
+def test_all_splits_together_are_refused_by_jobs_of_one_split(do):
+    with pytest.raises(ValueError, match="--split=all is for --do=disentangle only; wanted train, val or test"):
+        job.explore(job.JobConfig(do=do, run_dir="", data_dir="", output_dir="", split="all"))
