@@ -80,7 +80,7 @@ def _plan(pattern: str, translator: FileTranslator, output_dir: str) -> Translat
     """List the inputs and fix the outputs.
 
     Raises:
-      UserError: there are no inputs, or one of them would be overwritten.
+      UserError: there are no inputs, one of them would be overwritten, or is an archive where a folder must be.
     """
     listing = _list_inputs(pattern, translator.spec.kind, output_dir)
     plan = TranslationPlan(listing.files, listing.root, translator.suffix, output_dir)
@@ -94,6 +94,11 @@ def _batch_count(plan: TranslationPlan) -> int:
 
 
 def _begin(plan: TranslationPlan, output_dir: str) -> str:
+    if archive := plan.archive_in_place_of_folder():
+        raise UserError(
+            f"--output_dir={output_dir}: {archive} is an archive there, and its results need a folder of that name; "
+            "wanted another folder"
+        )
     """Mark the folder as ours, delete what an interrupted job left, and write the work; return the job's token."""
     batches = translate_job.make_batches(plan.rows_by_size())
     if filesystem.is_remote(output_dir):

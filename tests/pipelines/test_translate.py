@@ -386,6 +386,18 @@ def test_nobodys_recordings_are_overwritten(speech_run, speech_folder, tmp_path)
 
 
 def test_files_of_another_kind_are_told_from_none(speech_run, picture_folder, tmp_path):
+def test_archives_are_not_translated_into_the_folder_where_they_are(picture_run, tmp_path):
+    write_pictures(tmp_path, 2)
+    for name in ("a", "b"):
+        shutil.make_archive(tmp_path / "in" / name, "zip", tmp_path / "plain")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "in").iterdir()}
+    with pytest.raises(ValueError, match=r"in: a\.zip is an archive there.*wanted another folder"):
+        translate(picture_run, tmp_path / "in" / "*.zip", tmp_path / "in", "tinted")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "in").iterdir()} == before
+    done = translate(picture_run, tmp_path / "in" / "a.zip", tmp_path / "in", "tinted")
+    assert (done["translations"], done["failures"]) == (2, 0)
+
+
     with pytest.raises(ValueError, match=r"no audio file, the kind this run was trained on"):
         translate(speech_run, picture_folder / "plain", tmp_path / "out")
 
