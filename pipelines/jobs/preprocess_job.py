@@ -63,6 +63,7 @@ class PreprocessJob:
       conditioning: how recordings are trimmed, cut and selected.
       drop_duplicates: whether only one of the files of a domain that have the same bytes is kept.
       token: of the job, from `rows.begin_job`.
+      file_timeout_s: longest time for a file in seconds, if files are read in child processes; 0 for no limit.
     """
 
     kind: str
@@ -79,6 +80,7 @@ class PreprocessJob:
     conditioning: Conditioning = Conditioning()
     drop_duplicates: bool = False
     token: str = ""
+    file_timeout_s: float = isolation.TIMEOUT_S
 
     @property
     def store(self) -> FeatureStore:
@@ -221,7 +223,9 @@ class _Survey(beam.DoFn):
         self.job, self.isolated, self.shared = job, isolated, shared
 
     def setup(self):
-        self.survey = self.shared.acquire(lambda: isolation.start(_BatchSurveyor, self.job, isolated=self.isolated))
+        timeout_s = self.job.file_timeout_s
+        start = functools.partial(isolation.start, isolated=self.isolated, timeout_s=timeout_s)
+        self.survey = self.shared.acquire(lambda: start(_BatchSurveyor, self.job))
 
     def process(self, batch):
         files = batch["files"]

@@ -446,7 +446,7 @@ def test_a_store_without_folders_holds_the_same(speech_folder, speech_records, m
     objects["store://bucket/out/.crossfade-work/sources-00000"] = b"left by a job that was killed"
     objects["store://bucket/out/low-train.tfrecord-00007-of-00009"] = b"the same"
     monkeypatch.setattr(store, "OBJECTS", objects)  # of this process only, so files are not read in a child of it
-    monkeypatch.setattr(isolation, "start", lambda factory, *arguments, isolated: factory(*arguments))
+    monkeypatch.setattr(isolation, "start", lambda factory, *arguments, **_: factory(*arguments))
     for _ in range(2):
         prepare("store://bucket/out", low="store://bucket/in/low/*.wav", high="store://bucket/in/high/**.wav")
     out = {name.removeprefix("store://bucket/out/"): data for name, data in objects.items() if "/out/" in name}
