@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -15,7 +16,7 @@ import store
 from absl import flags
 from hypothesis import given
 from hypothesis import strategies as st
-from testbed import DATAFLOW, HANG, VOICES_HZ, laws, poison, poisoned_environment, voice, write_pictures
+from testbed import DATAFLOW, HANG, VOICES_HZ, laws, poison, poisoned_environment, script, voice, write_pictures
 
 from models.features import audio, f0_tracking, inversion, recording, stats
 from pipelines import config, isolation
@@ -561,6 +562,31 @@ def test_files_that_crash_or_hang_the_process_fail_alone_after_an_unfinished_job
     assert crash["path"].endswith("picture_02.png") and hang["path"].endswith("picture_03.png")
     assert crash["reason"] == "the worker process died while reading this file (signal 11)"
     assert hang["reason"].startswith("no result within 20 s, the limit of --file_timeout_s")
+
+
+@pytest.mark.slow
+def test_after_a_crash_the_same_command_says_what_it_does_and_completes_the_results(picture_run, tmp_path):
+    write_pictures(tmp_path, 4)
+    folder = tmp_path / "plain"
+    shutil.copytree(folder, tmp_path / "good")
+    os.remove(tmp_path / "good" / "picture_02.png")
+    poison(folder / "picture_02.png")
+    environment = poisoned_environment(tmp_path / "site")
+    command = ["translate", f"--run_dir={picture_run}", "--target=tinted"]
+    here = [*command, f"--input={folder}", f"--output_dir={tmp_path}/out"]
+    assert script(*here, **environment).returncode == -11
+    again = script(*here, **environment)
+    assert again.returncode == 0, again.stderr
+    assert re.fullmatch(r"3 translated to tinted( \(\d of them were up to date\))?, 1 failures in .*\n", again.stdout)
+    assert again.stderr.count("the last job there did not finish; files are now read in child processes") == 1
+    undisturbed = script(*command, f"--input={tmp_path}/good", f"--output_dir={tmp_path}/wanted", **environment)
+    assert undisturbed.returncode == 0 and "did not finish" not in undisturbed.stderr
+    found, wanted = (
+        {path.name: path.read_bytes() for path in (tmp_path / out).glob("*.png")} for out in ("out", "wanted")
+    )
+    assert len(found) == 3 and found == wanted
+    assert [row["output"] for row in lines(tmp_path / "out" / TRANSLATIONS)] == sorted(found)
+    assert not list((tmp_path / "out").glob(".*")), "nothing is left of the job that crashed"
 
 
 @pytest.mark.parametrize(
