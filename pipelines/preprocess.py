@@ -13,7 +13,7 @@ from absl import app, flags
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
 from models.errors import UserError
-from pipelines import cli
+from pipelines import cli, isolation
 
 if TYPE_CHECKING:
     from pipelines.jobs.preprocess_job import PreprocessJob
@@ -66,15 +66,27 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "reject_outliers_with", "", "RUN with an outlier detector of explore --do=outliers; its outliers are left out."
     )
-    flags.DEFINE_string(
-        "cache_dir", "", "Folder that caches features, so that later runs decode only new or changed files."
-    )
-    flags.DEFINE_bool("shared_paths", False, "Declare that local paths are the same on all workers of a remote runner.")
     flags.DEFINE_integer("seed", 0, "Random seed of the split.")
     flags.DEFINE_bool("keep_waveforms", False, "Store waveforms beside the features of speech, to train vocoders.")
     flags.DEFINE_bool("drop_duplicates", False, "Keep only one of the files of a domain with the same bytes.")
     flags.DEFINE_bool("pitch", False, "Track the F0 of speech, for translate --pitch=mean_variance.")
     _define_conditioning_flags()
+    _define_job_flags()
+
+
+def _define_job_flags() -> None:
+    flags.DEFINE_string(
+        "cache_dir", "", "Folder that caches features, so that later runs decode only new or changed files."
+    )
+    flags.DEFINE_bool("shared_paths", False, "Declare that local paths are the same on all workers of a remote runner.")
+    flags.DEFINE_float(
+        "file_timeout_s",
+        isolation.TIMEOUT_S,
+        "Longest time for a file in seconds, after which it is a failure; 0 for no limit. It applies where files are "
+        "read in child processes: after a worker process died, and in a job that takes up an unfinished one.",
+        0.0,
+        isolation.MAX_TIMEOUT_S,
+    )
 
 
 def _define_conditioning_flags() -> None:
@@ -131,12 +143,9 @@ def main(argv: list[str]) -> int:
         cache_dir=cache_dir,
         conditioning=conditioning,
         drop_duplicates=FLAGS.drop_duplicates,
+        file_timeout_s=FLAGS.file_timeout_s,
     )
-    report = dataset_writer.write_dataset(job, parsed)
-    if report is None:
-        print("dry run: the job was built and not submitted")
-        return 0
-    _print_report(job, report)
+    _print_report(job, dataset_writer.write_dataset(job, parsed))
     return 0
 
 
@@ -159,10 +168,13 @@ def _warn(warnings: Iterable[str]) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def _print_report(job: PreprocessJob, report: dict) -> None:
+def _print_report(job: PreprocessJob, report: dict | None) -> None:
     """Print the front end, the number of sources of each split, warnings, what is left out, and failures."""
     from pipelines.jobs import excluded_files
 
+    if report is None:
+        print("dry run: the job was built and not submitted")
+        return
     print(f"{job.kind}: {', '.join(f'{key} {value}' for key, value in dataclasses.asdict(job.spec).items())}")
     for name, splits in report["splits"].items():
         print(f"{name}: {', '.join(f'{count} {split}' for split, count in splits.items())}")

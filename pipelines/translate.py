@@ -9,7 +9,7 @@ from absl import app, flags
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
-from pipelines import cli
+from pipelines import cli, isolation
 
 FLAGS = flags.FLAGS
 EXAMPLE = "python -m pipelines.translate --run_dir=run --input='anna/*.wav' --output_dir=converted --target=bert"
@@ -73,8 +73,20 @@ def define_flags() -> None:
         "Size of translated images. records: that of the records. residual, tiles: that of their source, by adding the "
         "upsampled difference between output and input of the model, or by translating overlapping tiles.",
     )
+    _define_job_flags()
+
+
+def _define_job_flags() -> None:
     flags.DEFINE_bool("reuse", True, "Keep up-to-date results of an earlier run; --noreuse translates all again.")
     flags.DEFINE_bool("shared_paths", False, "Declare that local paths are the same on all workers of a remote runner.")
+    flags.DEFINE_float(
+        "file_timeout_s",
+        isolation.TIMEOUT_S,
+        "Longest time for a file in seconds, after which it is a failure; 0 for no limit. It applies where files are "
+        "read in child processes: after a worker process died, and in a job that takes up an unfinished one.",
+        0.0,
+        isolation.MAX_TIMEOUT_S,
+    )
     flags.DEFINE_integer("seed", 0, "Without effect, as translation is deterministic; every script accepts it.")
 
 
@@ -97,6 +109,7 @@ def main(argv: list[str]) -> int:
         keep_channels=FLAGS.keep_channels,
         image_size=FLAGS.image_size,
         reuse=FLAGS.reuse,
+        file_timeout_s=FLAGS.file_timeout_s,
         beam_arguments=argv[1:],
         shared_paths=FLAGS.shared_paths,
     )

@@ -234,16 +234,20 @@ def script(name: str, *arguments, cwd=ROOT, **environment) -> subprocess.Complet
     return script_process.run(name, [*map(str, arguments)], str(cwd), {**os.environ, **environment}, timeout_s=300)
 
 
-POISON = b"POISON"  # bytes of files that crash every process that reads them, in :func:`poisoned_environment`
+# bytes of files that crash or hang every process that reads them, in :func:`poisoned_environment`
+POISON, HANG = b"POISON", b"HANG-FOR-EVER"
 CRASHING_READER = f"""
-import os, signal
+import signal, time
 from pipelines import stable_hash
 
 read = stable_hash.file_digest
 
 def crash_or_read(file):
-    if {POISON!r} in file.read():
-        os.kill(os.getpid(), signal.SIGSEGV)
+    content = file.read()
+    if {POISON!r} in content:
+        signal.raise_signal(signal.SIGSEGV)  # of this thread: os.kill may return, and the file would be read
+    while {HANG!r} in content:
+        time.sleep(1)
     return read(file)
 
 stable_hash.file_digest = crash_or_read
@@ -251,16 +255,16 @@ stable_hash.file_digest = crash_or_read
 
 
 def poisoned_environment(folder) -> dict[str, str]:
-    """Environment variables of processes that crash when they read a whole file with the bytes `POISON`."""
+    """Environment variables of processes that crash or hang when they read a file with the bytes `POISON` or `HANG`."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(CRASHING_READER)
     return {"PYTHONPATH": os.pathsep.join([str(folder), ROOT])}
 
 
-def poison(path) -> None:
-    """Append the bytes `POISON` to a file."""
+def poison(path, content: bytes = POISON) -> None:
+    """Append the bytes `POISON`, or `HANG`, to a file."""
     with open(path, "ab") as file:
-        file.write(POISON)
+        file.write(content)
 
 
 @pytest.fixture

@@ -73,8 +73,11 @@ class TarArchive:
                     self.contents.add(info.name, Member(info.size, info.offset_data))
                 elif not info.isdir():
                     self.contents.excluded.append((members.SPECIAL, info.name))
-            if self.content.open(tar.offset, tarfile.BLOCKSIZE).read() != bytes(tarfile.BLOCKSIZE):
+            block = self.content.open(tar.offset, tarfile.BLOCKSIZE).read()
+            if len(block) < tarfile.BLOCKSIZE:
                 raise UserError("the mark at the end of the archive is missing")
+            if any(block):
+                raise UserError(f"the header at byte {tar.offset} is damaged, and members from there on are lost")
 
     def open(self, member: Member) -> BinaryIO:
         """Open a member in place.

@@ -8,9 +8,10 @@ import zipfile
 from typing import BinaryIO
 
 from models.errors import UserError
-from pipelines.archives import members
+from pipelines.archives import members, zip_directory
 from pipelines.archives.content import Content, read_blocks
 from pipelines.archives.members import Contents, Member
+from pipelines.archives.zip_directory import Entry
 
 ENCRYPTED = 1  # bit of the flags of a member
 UNIX = 3  # system whose file types are in the upper half of `external_attr`
@@ -19,7 +20,7 @@ MAX_IN_MEMORY_BYTES = 8 << 20
 
 
 class ZipArchive:
-    """An open zip archive.
+    """An open zip archive; `contents.problem` says why the rest of a damaged table of contents could not be read.
 
     Raises:
       UserError: it is not a zip archive, or is cut short: the table of contents is at its end.
@@ -27,18 +28,23 @@ class ZipArchive:
 
     def __init__(self, content: Content):
         self.content, self.contents = content, Contents()
+        self._entries: list[Entry] = []
         try:
-            self._file = zipfile.ZipFile(content.open())
-        except Exception as error:  # damaged tables raise errors of many types
-            raise UserError(f"not readable as a zip archive, or cut short: {error}") from None
-        for index, info in enumerate(self._file.infolist()):
-            if info.filename.endswith(("/", "\\")):
-                continue
-            if info.create_system == UNIX and stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-                self.contents.excluded.append((members.SPECIAL, info.orig_filename))
-            else:  # orig_filename goes on after a NUL
-                name = info.orig_filename if "\0" in info.orig_filename else info.filename
-                self.contents.add(name, Member(info.file_size, index))
+            for entry in zip_directory.read_directory(content):
+                self._add(entry)
+        except UserError as error:
+            if not self._entries:
+                raise UserError(f"not readable as a zip archive, or cut short: {error}") from None
+            self.contents.problem = str(error)
+
+    def _add(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        if entry.name.endswith(("/", "\\")):
+            return
+        if entry.system == UNIX and stat.S_IFMT(entry.attributes >> 16) not in (0, stat.S_IFREG):
+            self.contents.excluded.append((members.SPECIAL, entry.name))
+        else:
+            self.contents.add(entry.name, Member(entry.size, len(self._entries) - 1))
 
     def open(self, member: Member) -> BinaryIO:
         """Decompress a member, in memory or into a temporary file if it is large; the file is seekable.
@@ -46,41 +52,42 @@ class ZipArchive:
         Raises:
           UserError: it is encrypted, compressed by another method, damaged, or expands too much.
         """
-        info = self._file.infolist()[member.position]
-        if info.flag_bits & ENCRYPTED:
+        entry = self._entries[member.position]
+        if entry.flags & ENCRYPTED:
             raise UserError("encrypted in the archive; unpack it first")
-        if info.compress_type not in METHODS:
-            method = zipfile.compressor_names.get(info.compress_type, f"method {info.compress_type}")
+        if entry.method not in METHODS:
+            method = zipfile.compressor_names.get(entry.method, f"method {entry.method}")
             raise UserError(f"compressed by {method} in the archive; wanted deflate: unpack it first")
-        limit = members.max_expanded_bytes(min(info.compress_size, self.content.size))
-        if info.file_size > limit:
-            raise UserError(f"announces {info.file_size} bytes, more than {limit}: a bomb? unpack it first")
+        limit = members.max_expanded_bytes(min(entry.stored_size, self.content.size))
+        if entry.size > limit:
+            raise UserError(f"announces {entry.size} bytes, more than {limit}: a bomb? unpack it first")
         target = tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES)  # the caller closes it
         try:
-            self._extract(info, target)
+            self._extract(entry, target)
         except BaseException:
             target.close()
             raise
         target.seek(0)
         return target
 
-    def _extract(self, info: zipfile.ZipInfo, target: BinaryIO) -> None:
+    def _extract(self, entry: Entry, target: BinaryIO) -> None:
         """Write a member, of which `zipfile` reads no more than it announces; its checksum is verified at its end."""
-        for block in read_blocks(self._reader(info)):
+        for block in read_blocks(self._reader(entry)):
             target.write(block)
-        if target.tell() != info.file_size:
-            raise UserError(f"cut short in the archive: {target.tell()} of {info.file_size} bytes are there")
+        if target.tell() != entry.size:
+            raise UserError(f"cut short in the archive: {target.tell()} of {entry.size} bytes are there")
 
-    def _reader(self, info: zipfile.ZipInfo):
+    def _reader(self, entry: Entry):
         """Return a function that reads the next bytes of a member; errors of decompression become a UserError."""
         try:
-            source = self._file.open(info)
+            source = self.content.open(zip_directory.data_offset(self.content, entry))
+            member = zipfile.ZipExtFile(source, "r", entry.to_zip_info())
         except Exception as error:
             raise UserError(f"damaged in the archive: {error}") from None
 
         def read(count: int) -> bytes:
             try:
-                return source.read(count)
+                return member.read(count)
             except Exception as error:  # zlib.error, BadZipFile, EOFError
                 raise UserError(f"damaged in the archive: {error}") from None
 

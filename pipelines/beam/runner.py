@@ -41,6 +41,10 @@ JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_
 TRUE_VALUES, FALSE_VALUES = ("true", "yes", "1"), ("", "false", "no", "0")
 DRY_RUNNERS = ("DataflowRunner",)
 WORKER_RETRIES = 2  # of a job whose worker processes ended
+TAKEN_UP = (
+    "the last job there did not finish; files are now read in child processes, so that one that crashes or hangs fails "
+    "alone"
+)
 SYSTEM_ERRORS = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
 USER_ERROR = re.compile(rf"\b(?:UserError|{SYSTEM_ERRORS}): (.*?)(?: \[while running '|$)", re.MULTILINE)
 TYPE_AND_MESSAGE = re.compile(r"^[\w.]*(?:Error|Exception|Timeout)\b.*$", re.MULTILINE)
@@ -173,6 +177,8 @@ def run(
       UserError: the job cannot be started, or it failed for a reason that the user can change.
     """
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the errors that it logs are also raised here
+    if isolated:
+        print(f"warning: {TAKEN_UP}", file=sys.stderr)
     for attempt in range(1 + WORKER_RETRIES):
         runner = _local_runner(parsed, work_bytes) if is_local(parsed) else None  # None: the one that the options name
         pipeline = new_pipeline(runner, parsed)

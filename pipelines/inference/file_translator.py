@@ -14,7 +14,7 @@ import json
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from models.errors import UserError
@@ -93,7 +93,14 @@ class FileTranslator:
         Returns:
           For each item its entries for `translations.jsonl`, or the error that prevented its translation.
         """
-        return list(self.file_executor.map(functools.partial(_result_or_error, self._translate_file), items))
+        return list(self.translations(items))
+
+    def translations(self, items: list[Item]) -> Iterator[dict | Exception]:
+        """Return an iterator of the results of :meth:`translate_files`, each as soon as it and those before it exist.
+
+        All files are translated, even if the iterator is not read.
+        """
+        return self.file_executor.map(functools.partial(_result_or_error, self._translate_file), items)
 
     def provenance(self, source: BinaryIO) -> dict:
         """Return what the result of a file depends on: the hash of its bytes, and the settings."""

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import posixpath
-from collections.abc import Iterator
 from typing import BinaryIO
 
 import apache_beam as beam
@@ -65,6 +64,7 @@ class PreprocessJob:
       conditioning: how recordings are trimmed, cut and selected.
       drop_duplicates: whether only one of the files of a domain that have the same bytes is kept.
       token: of the job, from `rows.begin_job`.
+      file_timeout_s: longest time for a file in seconds, if files are read in child processes; 0 for no limit.
     """
 
     kind: str
@@ -81,6 +81,7 @@ class PreprocessJob:
     conditioning: Conditioning = Conditioning()
     drop_duplicates: bool = False
     token: str = ""
+    file_timeout_s: float = isolation.TIMEOUT_S
 
     @property
     def store(self) -> FeatureStore:
@@ -178,10 +179,10 @@ class _BatchSurveyor:
 
             self.detector = outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
 
-    def __call__(self, files: list[dict]) -> Iterator[_Surveyed]:
-        """Yield the outcome of each row of the work items."""
+    def __call__(self, files: list[dict]) -> list[_Surveyed]:
+        """Return the outcome of each row of the work items, whose features are written then."""
         with self.job.store.batch(row["path"] for row in files) as batch:
-            yield from self.executor.map(lambda row: self._survey_or_failure(row, batch), files)
+            return list(self.executor.map(lambda row: self._survey_or_failure(row, batch), files))
 
     def _survey_or_failure(self, row: dict, batch: CachedFiles | SharedFile) -> _Surveyed:
         try:
@@ -230,7 +231,9 @@ class _Survey(beam.DoFn):
         self.job, self.isolated, self.shared = job, isolated, shared
 
     def setup(self):
-        self.survey = self.shared.acquire(lambda: isolation.start(_BatchSurveyor, self.job, isolated=self.isolated))
+        timeout_s = self.job.file_timeout_s
+        start = functools.partial(isolation.start, isolated=self.isolated, timeout_s=timeout_s)
+        self.survey = self.shared.acquire(lambda: start(_BatchSurveyor, self.job))
 
     def process(self, batch):
         files = batch["files"]

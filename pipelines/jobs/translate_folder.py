@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from models.errors import UserError
-from pipelines import path_patterns
+from pipelines import isolation, path_patterns
 from pipelines.beam import filesystem, rows, runner, runner_checks
 from pipelines.beam.job_counters import JobCounters
 from pipelines.data import file_kinds, file_listing, ignored_files, long_lists
@@ -32,6 +32,7 @@ def translate(
     beam_arguments: Sequence[str] = (),
     shared_paths: bool = False,
     reuse: bool = True,
+    file_timeout_s: float = isolation.TIMEOUT_S,
     **fields,
 ) -> dict | None:
     """Translate the files of a glob or folder.
@@ -42,6 +43,7 @@ def translate(
       beam_arguments: pipeline options of Beam.
       shared_paths: whether local paths are the same on every worker of a distributed runner.
       reuse: whether results that are up to date are left as they are: of the same input, model and options.
+      file_timeout_s: longest time for a file in seconds, if files are read in child processes; 0 for no limit.
       fields: the fields of a :class:`TranslationOptions`.
 
     Returns:
@@ -58,34 +60,45 @@ def translate(
     if translator.inverter:
         print(f"inverter: {translator.inverter}")
     plan = _plan(pattern, translator, output_dir)
-    job = translate_job.TranslateJob(options, translator.source, output_dir, _batch_count(plan), reuse)
+    job = translate_job.TranslateJob(
+        options, translator.source, output_dir, _batch_count(plan), reuse, file_timeout_s=file_timeout_s
+    )
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
         return None
     runner_checks.check_options(parsed)
     filesystem.create_output_folder("output_dir", output_dir)
-    with filesystem.folder_lock("output_dir", output_dir):
-        _refuse_foreign_files(plan, output_dir)
-        unfinished = rows.owned_domains(output_dir) is not None
-        job = dataclasses.replace(job, token=_begin(plan, output_dir))
-        progress, counters = Progress(f"translate to {options.target}", len(plan), "files"), JobCounters()
-        polled = poll_progress(progress, lambda: counters.total(*translate_job.OUTCOMES))
-        with polled, translate_job.loaded(options, translator):
-            runner.run(job.build, parsed, counters=counters, isolated=unfinished)
-        _delete_partial_files(plan, output_dir)  # of workers that died
-        return _write_results(output_dir)
+    with filesystem.folder_lock("output_dir", output_dir), translate_job.loaded(options, translator):
+        return _run_job(job, plan, parsed)
+
+
+def _run_job(job: translate_job.TranslateJob, plan: TranslationPlan, parsed) -> dict:
+    """Run the job in a folder that is locked, and complete the folder; return what :func:`translate` returns."""
+    _refuse_foreign_files(plan, job.output_dir)
+    unfinished = rows.owned_domains(job.output_dir) is not None
+    job = dataclasses.replace(job, token=_begin(plan, job.output_dir))
+    progress, counters = Progress(f"translate to {job.options.target}", len(plan), "files"), JobCounters()
+    with poll_progress(progress, lambda: counters.total(*translate_job.OUTCOMES)):
+        runner.run(job.build, parsed, counters=counters, isolated=unfinished)
+    _delete_partial_files(plan, job.output_dir)  # of workers that died
+    return _write_results(job.output_dir)
 
 
 def _plan(pattern: str, translator: FileTranslator, output_dir: str) -> TranslationPlan:
     """List the inputs and fix the outputs.
 
     Raises:
-      UserError: there are no inputs, or one of them would be overwritten.
+      UserError: there are no inputs, one of them would be overwritten, or is an archive where a folder must be.
     """
     listing = _list_inputs(pattern, translator.spec.kind, output_dir)
     plan = TranslationPlan(listing.files, listing.root, translator.suffix, output_dir)
     if source := plan.overwritten_input():
         raise UserError(f"--output_dir={output_dir}: the input {source} would be overwritten; wanted another folder")
+    if archive := plan.archive_in_place_of_folder():
+        raise UserError(
+            f"--output_dir={output_dir}: {archive} is an archive there, and its results need a folder of that name; "
+            "wanted another folder"
+        )
     return plan
 
 

@@ -18,7 +18,7 @@ from pipelines.beam.job_counters import counter
 from pipelines.data import source_files
 
 if TYPE_CHECKING:
-    from pipelines.inference.file_translator import FileTranslator, TranslationOptions
+    from pipelines.inference.file_translator import FileTranslator, Item, TranslationOptions
 
 WORK_NAME = "plan"
 OUTCOMES = TRANSLATED, REUSED, FAILED = "files_translated", "files_reused", "files_failed"  # counters of files
@@ -56,6 +56,7 @@ class TranslateJob:
       batch_count: number of batches in the plan.
       reuse: whether results that are up to date are left as they are.
       token: of the job, from `rows.begin_job`.
+      file_timeout_s: longest time for a file in seconds, if files are read in child processes; 0 for no limit.
     """
 
     options: TranslationOptions
@@ -64,6 +65,7 @@ class TranslateJob:
     batch_count: int
     reuse: bool = True
     token: str = ""
+    file_timeout_s: float = isolation.TIMEOUT_S
 
     def build(self, pipeline: beam.Pipeline, *, isolated: bool = False) -> None:
         """Add the transforms to a pipeline.
@@ -103,34 +105,36 @@ class _BatchTranslator:
 
         self.job, self.translator = job, _LOADED.get(job.options) or FileTranslator(job.options)
 
-    def __call__(self, files: list[dict]) -> list[tuple[str, dict]]:
-        """Return for each row of the plan its outcome, which is the name of a counter, and the row of its result."""
+    def __call__(self, files: list[dict]) -> Iterator[tuple[str, dict]]:
+        """Yield for each row of the plan its outcome, which is the name of a counter, and the row of its result."""
+        with contextlib.ExitStack() as stack:
+            opened = [self._open(row, stack) for row in files]
+            items = [each for each in opened if not isinstance(each, tuple)]
+            translations = self.translator.translations(items)
+            for row, each in zip(files, opened, strict=True):
+                yield each if isinstance(each, tuple) else self._outcome(row, next(translations))
+
+    def _open(self, row: dict, stack: contextlib.ExitStack) -> Item | tuple[str, dict]:
+        """Return a file to translate, or the outcome if it cannot be read or its result is up to date."""
         from pipelines.inference.file_translator import Item
 
-        outcomes: dict[int, tuple[str, dict]] = {}
-        items: dict[int, Item] = {}
-        with contextlib.ExitStack() as stack:
-            for n, row in enumerate(files):
-                try:
-                    if "reason" in row:
-                        raise OSError(row["reason"])
-                    source = stack.enter_context(filesystem.open_file(row["path"]))
-                    target = posixpath.join(self.job.output_dir, row["output"])
-                    exists = row[EARLIER_KEY] if EARLIER_KEY in row else filesystem.exists(target)
-                    entries = self._reused(target, source) if exists else None
-                except Exception as error:  # file systems raise errors of many types
-                    outcomes[n] = FAILED, self.job.failure_row(row, error)
-                    continue
-                if entries is None:
-                    items[n] = Item(source, functools.partial(filesystem.new_file, target))
-                else:
-                    outcomes[n] = REUSED, self._result_row(row, {**entries, REUSED_KEY: True})
-            for n, entries in zip(items, self.translator.translate_files(list(items.values())), strict=True):
-                if isinstance(entries, Exception):
-                    outcomes[n] = FAILED, self.job.failure_row(files[n], entries)
-                else:
-                    outcomes[n] = TRANSLATED, self._result_row(files[n], entries)
-        return [outcomes[n] for n in range(len(files))]
+        try:
+            if "reason" in row:
+                raise OSError(row["reason"])
+            source = stack.enter_context(filesystem.open_file(row["path"]))
+            target = posixpath.join(self.job.output_dir, row["output"])
+            exists = row[EARLIER_KEY] if EARLIER_KEY in row else filesystem.exists(target)
+            entries = self._reused(target, source) if exists else None
+        except Exception as error:  # file systems raise errors of many types
+            return FAILED, self.job.failure_row(row, error)
+        if entries is None:
+            return Item(source, functools.partial(filesystem.new_file, target))
+        return REUSED, self._result_row(row, {**entries, REUSED_KEY: True})
+
+    def _outcome(self, row: dict, entries: dict | Exception) -> tuple[str, dict]:
+        if isinstance(entries, Exception):
+            return FAILED, self.job.failure_row(row, entries)
+        return TRANSLATED, self._result_row(row, entries)
 
     def _reused(self, target: str, source: BinaryIO) -> dict | None:
         """Entries for `translations.jsonl` of an earlier result that is up to date; None if it is not."""
@@ -152,7 +156,9 @@ class _Convert(beam.DoFn):
 
     def setup(self):
         self.translate = self.shared.acquire(
-            lambda: isolation.start(_BatchTranslator, self.job, isolated=self.isolated)
+            lambda: isolation.start(
+                _BatchTranslator, self.job, isolated=self.isolated, timeout_s=self.job.file_timeout_s
+            )
         )
 
     def process(self, batch):

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 
 from models.errors import UserError
+from pipelines.archives import archive_paths
 from pipelines.beam import filesystem
 from pipelines.data.file_table import FileEntry
 from pipelines.data.ignored_files import printable
@@ -89,6 +90,18 @@ class TranslationPlan:
             if "output" in row and (source := self._input_at(path)) is not None:
                 return _path(source)
         return None
+
+    def archive_in_place_of_folder(self) -> str | None:
+        """Return the relative path of an archive in the output directory where results need a folder, or None."""
+        for (name,) in self._database.execute("SELECT name FROM folders ORDER BY name").fetchall():
+            if archive_paths.is_archive(name) and self._is_file(name):
+                return name
+        return None
+
+    def _is_file(self, name: str) -> bool:
+        if filesystem.is_remote(self._output_dir):
+            return self.exists(name)
+        return os.path.isfile(os.path.join(self._output_dir, name))
 
     def exists(self, name: str) -> bool:
         """Whether the output directory has a file of this relative path; a store is listed once, at the first call."""

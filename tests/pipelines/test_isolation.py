@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
@@ -24,6 +25,8 @@ class Handler:
     def __call__(self, items):
         if "abort in company" in items and len(items) > 1:
             os.abort()
+        if "hang in company" in items and len(items) > 1:
+            time.sleep(TIMEOUT_S)
         return map(self._result, items)
 
     def _result(self, item):
@@ -32,6 +35,11 @@ class Handler:
         if item == "abort twice" and len(os.listdir(self.folder)) < 2:
             open(os.path.join(self.folder, str(len(os.listdir(self.folder)))), "w").close()
             os.abort()
+        if item == "hang":
+            open(os.path.join(self.folder, str(len(os.listdir(self.folder)))), "w").close()
+            time.sleep(TIMEOUT_S)
+        if item == "slow":
+            time.sleep(0.6)
         if item == "user error":
             raise UserError("a full disk")
         if item == "lambda":
@@ -70,6 +78,33 @@ def test_errors_are_raised_and_the_process_goes_on(handle):
     with pytest.raises(RuntimeError, match="in _result(.|\n)*KeyError"):
         handle(["lambda"])
     assert handle(["pid"]) == [pid]
+
+
+def test_an_item_that_hangs_is_killed_at_the_time_limit_and_fails_alone(tmp_path):
+    handle = isolation.Isolated(functools.partial(Handler, str(tmp_path)), 1.0)
+    before, hang, after = handle(["pid", "hang", 3])
+    assert isinstance(hang, isolation.Crash) and after == 6
+    assert str(hang) == (
+        "no result within 1 s, the limit of --file_timeout_s: the worker process that read this file was killed"
+    )
+    assert not psutil.pid_exists(before), "the result before the hang counts, and its process was killed"
+    assert len(os.listdir(tmp_path)) == 2, "once after another item, once alone"
+    assert handle([1, "hang in company"]) == [2, 2 * "hang in company"]
+
+
+def test_the_limit_is_that_of_one_item_and_zero_is_none():
+    assert isolation.Isolated(Handler, 1.0)(4 * ["slow"]) == 4 * [2 * "slow"]
+    assert isolation.Isolated(Handler, 0.0)(["slow"]) == [2 * "slow"]
+
+
+class TooFew:
+    def __call__(self, items):
+        return items[1:]
+
+
+def test_a_missing_result_is_an_error_and_no_hang():
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        isolation.Isolated(TooFew)([1, 2])
 
 
 def _crashing_factory():

@@ -5,9 +5,11 @@ import hashlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 
+import archive_files
 import numpy as np
 import PIL.Image
 import pytest
@@ -49,6 +51,25 @@ def test_an_archive_has_the_records_of_the_folder_in_it(tmp_path, form, suffix):
     found = contents(tmp_path / "b")
     found["manifest.jsonl"] = found["manifest.jsonl"].replace(f"in{suffix}/".encode(), b"in/")
     assert found == contents(tmp_path / "a")
+
+
+def test_bad_members_of_an_archive_are_listed_with_their_reasons_and_the_others_are_read(tmp_path):
+    write_voices(tmp_path / "in", 3)
+    members = {f"{n}.wav": (tmp_path / "in" / "low" / f"clip_0{n}.wav").read_bytes() for n in range(3)}
+    path = archive_files.write_zip(tmp_path / "x.zip", {**members, "n\u00e9.wav": members["0.wav"]})
+    content = bytearray((tmp_path / "x.zip").read_bytes().replace("n\u00e9.wav".encode(), b"n\xff\xfe.wav"))
+    struct.pack_into("<H", content, content.rindex(b"1.wav") - 46 + 8, 1)  # flags in the table of contents
+    struct.pack_into("<H", content, content.rindex(b"2.wav") - 46 + 10, 93)  # compression
+    (tmp_path / "x.zip").write_bytes(content)
+    done = prepare(tmp_path / "out", a=path, b=tmp_path / "in" / "high")
+    assert (done["sources"], done["failures"]) == (4, 3)
+    assert {
+        row["path"].removeprefix(f"{path}/"): row["reason"] for row in rows(tmp_path / "out", "failures.jsonl")
+    } == {
+        "1.wav": "encrypted in the archive; unpack it first",
+        "2.wav": "compressed by method 93 in the archive; wanted deflate: unpack it first",
+        "n\\xff\\xfe.wav": "its name is not UTF-8; rename the file",
+    }
 
 
 def test_the_manifest_has_a_line_for_each_file(speech_records, speech_folder):
@@ -426,7 +447,7 @@ def test_a_store_without_folders_holds_the_same(speech_folder, speech_records, m
     objects["store://bucket/out/.crossfade-work/sources-00000"] = b"left by a job that was killed"
     objects["store://bucket/out/low-train.tfrecord-00007-of-00009"] = b"the same"
     monkeypatch.setattr(store, "OBJECTS", objects)  # of this process only, so files are not read in a child of it
-    monkeypatch.setattr(isolation, "start", lambda factory, *arguments, isolated: factory(*arguments))
+    monkeypatch.setattr(isolation, "start", lambda factory, *arguments, **_: factory(*arguments))
     for _ in range(2):
         prepare("store://bucket/out", low="store://bucket/in/low/*.wav", high="store://bucket/in/high/**.wav")
     out = {name.removeprefix("store://bucket/out/"): data for name, data in objects.items() if "/out/" in name}

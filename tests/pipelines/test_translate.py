@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -15,7 +16,7 @@ import store
 from absl import flags
 from hypothesis import given
 from hypothesis import strategies as st
-from testbed import DATAFLOW, VOICES_HZ, laws, poison, poisoned_environment, voice, write_pictures
+from testbed import DATAFLOW, HANG, VOICES_HZ, laws, poison, poisoned_environment, script, voice, write_pictures
 
 from models.features import audio, f0_tracking, inversion, recording, stats
 from pipelines import config, isolation
@@ -213,7 +214,7 @@ def test_a_result_depends_on_its_file_alone(speech_run, tmp_path, monkeypatch):
 
 def test_results_that_are_up_to_date_are_left_and_others_made_again(speech_run, tmp_path, monkeypatch):
     # TensorFlow is configured in another way in a child process than here, and gives other last bits
-    monkeypatch.setattr(isolation, "start", lambda factory, *arguments, isolated: factory(*arguments))
+    monkeypatch.setattr(isolation, "start", lambda factory, *arguments, **_: factory(*arguments))
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     for n in range(4):
@@ -385,6 +386,18 @@ def test_nobodys_recordings_are_overwritten(speech_run, speech_folder, tmp_path)
     assert sorted(os.listdir(tmp_path / "in")) == sorted(os.listdir(speech_folder / "low"))
 
 
+def test_archives_are_not_translated_into_the_folder_where_they_are(picture_run, tmp_path):
+    write_pictures(tmp_path, 2)
+    for name in ("a", "b"):
+        shutil.make_archive(tmp_path / "in" / name, "zip", tmp_path / "plain")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "in").iterdir()}
+    with pytest.raises(ValueError, match=r"in: a\.zip is an archive there.*wanted another folder"):
+        translate(picture_run, tmp_path / "in" / "*.zip", tmp_path / "in", "tinted")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "in").iterdir()} == before
+    done = translate(picture_run, tmp_path / "in" / "a.zip", tmp_path / "in", "tinted")
+    assert (done["translations"], done["failures"]) == (2, 0)
+
+
 def test_files_of_another_kind_are_told_from_none(speech_run, picture_folder, tmp_path):
     with pytest.raises(ValueError, match=r"no audio file, the kind this run was trained on"):
         translate(speech_run, picture_folder / "plain", tmp_path / "out")
@@ -536,17 +549,44 @@ def test_local_paths_are_refused_where_workers_run_elsewhere(speech_run, speech_
 
 
 @pytest.mark.slow
-def test_a_file_that_crashes_the_process_fails_alone_after_an_unfinished_job(picture_run, tmp_path, monkeypatch):
+def test_files_that_crash_or_hang_the_process_fail_alone_after_an_unfinished_job(picture_run, tmp_path, monkeypatch):
     write_pictures(tmp_path, 4)
     poison(tmp_path / "plain" / "picture_02.png")
+    poison(tmp_path / "plain" / "picture_03.png", HANG)
     for name, value in poisoned_environment(tmp_path / "site").items():
         monkeypatch.setenv(name, value)
     rows.mark_owned(str(tmp_path / "out"), [])  # as a job leaves it that was killed
-    done = translate(picture_run, tmp_path / "plain", tmp_path / "out", "tinted")
-    assert (done["translations"], done["failures"]) == (3, 1)
-    (failure,) = lines(tmp_path / "out" / FAILURES)
-    assert failure["path"].endswith("picture_02.png")
-    assert failure["reason"] == "the worker process died while reading this file (signal 11)"
+    done = translate(picture_run, tmp_path / "plain", tmp_path / "out", "tinted", file_timeout_s=20.0)
+    assert (done["translations"], done["failures"]) == (2, 2)
+    crash, hang = lines(tmp_path / "out" / FAILURES)
+    assert crash["path"].endswith("picture_02.png") and hang["path"].endswith("picture_03.png")
+    assert crash["reason"] == "the worker process died while reading this file (signal 11)"
+    assert hang["reason"].startswith("no result within 20 s, the limit of --file_timeout_s")
+
+
+@pytest.mark.slow
+def test_after_a_crash_the_same_command_says_what_it_does_and_completes_the_results(picture_run, tmp_path):
+    write_pictures(tmp_path, 4)
+    folder = tmp_path / "plain"
+    shutil.copytree(folder, tmp_path / "good")
+    os.remove(tmp_path / "good" / "picture_02.png")
+    poison(folder / "picture_02.png")
+    environment = poisoned_environment(tmp_path / "site")
+    command = ["translate", f"--run_dir={picture_run}", "--target=tinted"]
+    here = [*command, f"--input={folder}", f"--output_dir={tmp_path}/out"]
+    assert script(*here, **environment).returncode == -11
+    again = script(*here, **environment)
+    assert again.returncode == 0, again.stderr
+    assert re.fullmatch(r"3 translated to tinted( \(\d of them were up to date\))?, 1 failures in .*\n", again.stdout)
+    assert again.stderr.count("the last job there did not finish; files are now read in child processes") == 1
+    undisturbed = script(*command, f"--input={tmp_path}/good", f"--output_dir={tmp_path}/wanted", **environment)
+    assert undisturbed.returncode == 0 and "did not finish" not in undisturbed.stderr
+    found, wanted = (
+        {path.name: path.read_bytes() for path in (tmp_path / out).glob("*.png")} for out in ("out", "wanted")
+    )
+    assert len(found) == 3 and found == wanted
+    assert [row["output"] for row in lines(tmp_path / "out" / TRANSLATIONS)] == sorted(found)
+    assert not list((tmp_path / "out").glob(".*")), "nothing is left of the job that crashed"
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,26 @@ def test_a_header_that_makes_no_sense_ends_the_archive_with_a_reason(tarred, bad
         archive(bad + bytes(1024))
 
 
+def test_a_damaged_header_in_the_middle_loses_the_members_from_there_on_and_says_so(tarred):
+    whole = bytearray(tarred(MEMBERS))
+    second = TarArchive(Content.of_blocks([bytes(whole)])).contents.members["s/2.wav"].position - tarfile.BLOCKSIZE
+    whole[second + 10] ^= 1
+    opened = archive(bytes(whole))
+    assert list(opened.contents.members) == ["s/0.wav", "s/1.wav"]
+    assert opened.contents.problem == f"the header at byte {second} is damaged, and members from there on are lost"
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_name_that_is_not_utf_8_is_escaped_and_its_member_and_the_others_are_read(form):
+    file, names = io.BytesIO(), ["a.wav", "\udcff\udcfe.wav", "b.wav"]
+    with tarfile.open(fileobj=file, mode="w", format=form) as written:
+        for name in names:
+            archive_files.add_to_tar(written, name, name.encode(errors="surrogateescape"))
+    opened = archive(file.getvalue())
+    assert list(opened.contents.members) == names and not opened.contents.problem
+    assert [read(opened, name) for name in names] == [b"a.wav", b"\xff\xfe.wav", b"b.wav"]
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"no archive", archive_files.wav(), gzip.compress(b"", mtime=0), b"\x1f\x8b\x08"]
 )

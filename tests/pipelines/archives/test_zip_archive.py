@@ -1,5 +1,6 @@
 """Members of zip archives are read whole, or refused with the reason."""
 
+import contextlib
 import io
 import stat
 import struct
@@ -82,6 +83,37 @@ def test_a_member_that_is_not_what_it_announces_is_refused_and_the_others_are_re
     with pytest.raises(UserError, match=reason):
         read(opened, "bad.wav")
     assert read(opened, "good.wav") == entries["good.wav"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_name_with_the_flag_of_utf_8_that_is_not_costs_no_other_member(method):
+    entries = {"bad\u00e9.wav": archive_files.wav(1), "good.wav": archive_files.wav(2)}
+    opened = archive(zipped(entries, method).replace("bad\u00e9.wav".encode(), b"bad\xff\xfe.wav"))
+    assert list(opened.contents.members) == ["bad\udcff\udcfe.wav", "good.wav"] and not opened.contents.problem
+    assert [read(opened, name) for name in opened.contents.members] == list(entries.values())
+
+
+@pytest.mark.parametrize(
+    ("at", "form", "value", "reason"),
+    [
+        (6, "<B", 99, None),  # the version that reads it, which `zipfile` refuses for the whole archive
+        (10, "<H", 93, "compressed by method 93 in the archive; wanted deflate"),
+        (8, "<H", 1 | 0x40, "encrypted in the archive; unpack it first"),
+    ],
+)
+def test_an_entry_of_another_kind_costs_no_other_member(at, form, value, reason):
+    entries = {"bad.wav": archive_files.wav(1), "good.wav": archive_files.wav(2)}
+    opened = archive(patched(zipped(entries), b"bad.wav", at, form, value))
+    assert read(opened, "good.wav") == entries["good.wav"]
+    with contextlib.nullcontext() if reason is None else pytest.raises(UserError, match=reason):
+        assert read(opened, "bad.wav") == entries["bad.wav"]
+
+
+def test_members_before_a_damaged_entry_are_read_and_the_problem_is_stated():
+    entries = {name: archive_files.wav(n) for n, name in enumerate(("a.wav", "b.wav", "c.wav"))}
+    opened = archive(patched(zipped(entries), b"b.wav", 0, "<I", 0))
+    assert opened.contents.problem == "its table of contents is damaged after 1 entries"
+    assert list(opened.contents.members) == ["a.wav"] and read(opened, "a.wav") == entries["a.wav"]
 
 
 def test_a_bomb_is_refused_by_what_it_announces_and_silence_of_a_minute_is_none():

@@ -93,6 +93,20 @@ def test_what_cannot_be_read_of_archives_is_counted_with_the_reason(tmp_path):
         file_listing.require_files("no file matches", listed(f"{tmp_path}/none.zip"))
 
 
+def test_an_archive_that_is_damaged_in_the_middle_is_listed_up_to_there_with_one_line(tmp_path):
+    names = ["a.wav", "b.wav", "c.wav"]
+    path = tmp_path / "x.tar"
+    archive_files.write(path, dict.fromkeys(names, b"x"))
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"b.wav", b"B.wav"))
+    listing = listed(str(path))
+    assert listing.paths == [f"{path}/a.wav"]
+    assert listing.ignored.summary() == (
+        f"1 {ignored_files.DAMAGED_ARCHIVE} (the first: {path}: the header at byte 1024 is damaged, and members from "
+        "there on are lost)"
+    )
+
+
 @pytest.mark.parametrize("pattern", ["store://b/x.tar.gz", "store://b/*.gz"])
 def test_a_remote_archive_is_listed_and_read(tmp_path, monkeypatch, pattern):
     monkeypatch.setattr(open_archives, "_archives", type(open_archives._archives)())

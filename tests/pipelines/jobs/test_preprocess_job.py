@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from preprocessing import contents, job, prepare, rows
-from testbed import poison, poisoned_environment, script, write_voices
+from testbed import HANG, poison, poisoned_environment, script, write_voices
 
 from models.errors import UserError
 from pipelines import isolation
@@ -34,7 +34,21 @@ def test_a_file_that_crashes_the_process_fails_alone_after_an_unfinished_job(tmp
         {"domain": "low", "path": str(tmp_path / "low" / "clip_03.wav"), "reason": DIED}
     ]
     assert len(rows(tmp_path / "out", "manifest.jsonl")) == 9
-    assert "Warning" not in capfd.readouterr().err
+    printed = capfd.readouterr().err
+    assert "Warning" not in printed and printed.count("the last job there did not finish; files are now read in") == 1
+
+
+def test_a_file_that_hangs_fails_alone_at_its_time_limit_after_an_unfinished_job(tmp_path, monkeypatch):
+    domains = write_poisoned_voices(tmp_path, 5)
+    poison(tmp_path / "low" / "clip_03.wav", HANG)
+    for name, value in poisoned_environment(tmp_path / "site").items():
+        monkeypatch.setenv(name, value)
+    job_rows.mark_owned(str(tmp_path / "out"), ["low"])
+    done = prepare(tmp_path / "out", changes={"file_timeout_s": 5.0}, **domains)
+    assert (done["sources"], done["failures"]) == (9, 1)
+    (failure,) = rows(tmp_path / "out", "failures.jsonl")
+    assert failure["path"] == str(tmp_path / "low" / "clip_03.wav")
+    assert failure["reason"].startswith("no result within 5 s, the limit of --file_timeout_s")
 
 
 def test_a_job_that_another_one_replaced_writes_nothing(tmp_path):

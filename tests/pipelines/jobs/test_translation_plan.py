@@ -4,6 +4,7 @@ import os
 import posixpath
 
 import pytest
+import store
 from hypothesis import given
 from hypothesis import strategies as st
 from testbed import laws
@@ -73,6 +74,18 @@ def test_a_folder_that_is_there_keeps_its_name(tmp_path):
     (tmp_path / "a.wav").mkdir()
     rows = settled("a.flac", output_dir=str(tmp_path))
     assert rows["a.flac"]["output"].startswith("a~") and not os.path.exists(tmp_path / rows["a.flac"]["output"])
+
+
+def test_an_archive_where_results_need_a_folder_is_named(tmp_path, monkeypatch):
+    paths = ["in/a/x.zip/1.wav", "in/b.tar.gz/s/1.wav", "in/c/1.wav"]
+    assert plan_of(paths, output_dir=tmp_path).archive_in_place_of_folder() is None
+    (tmp_path / "a" / "x.zip").mkdir(parents=True)
+    (tmp_path / "c").touch()  # no archive: only the results below it are failures
+    assert plan_of(paths, output_dir=tmp_path).archive_in_place_of_folder() is None
+    (tmp_path / "b.tar.gz").touch()
+    assert plan_of(paths, output_dir=tmp_path).archive_in_place_of_folder() == "b.tar.gz"
+    monkeypatch.setattr(store, "OBJECTS", {"store://b/out/a/x.zip": b""})
+    assert plan_of(paths, output_dir="store://b/out").archive_in_place_of_folder() == "a/x.zip"
 
 
 def test_a_name_that_is_no_utf_8_is_listed_with_the_reason():
