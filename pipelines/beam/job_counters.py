@@ -30,6 +30,7 @@ LOCAL_REQUEST_S = 0.5  # seconds between two progress requests to a local worker
 QUERY_S = 10.0  # seconds between two queries for the metrics of a job on another runner
 
 
+@functools.cache
 def counter(name: str) -> Metrics.DelegatingCounter:
     """Return a counter for use in a `DoFn`."""
     return Metrics.counter(NAMESPACE, name)

@@ -62,17 +62,8 @@ class FeatureStore:
           digest: hash of its bytes.
           may_cut: whether it may be divided among the splits.
         """
-        settings = {
-            "format": FORMAT,
-            "crossfade": _version(),
-            "front_end": [type(self.spec).__name__, dataclasses.asdict(self.spec)],
-            "segment_frames": tfrecord.SEGMENT_FRAMES,
-            "waveforms": self.waveforms,
-            "fractions": self.fractions if may_cut else None,
-            "conditioning": [self.conditioning.trim, self.conditioning.cut_s],
-        }
-        text = json.dumps(settings, sort_keys=True).encode()
-        return posixpath.join(digest[:2], f"{digest}-{stable_hash.digest(text)}")
+        settings = _settings_hash(self, may_cut, tfrecord.SEGMENT_FRAMES)
+        return posixpath.join(digest[:2], f"{digest}-{settings}")
 
     @contextlib.contextmanager
     def batch(self, paths: Iterable[str]) -> Iterator[CachedFiles | SharedFile]:
@@ -181,6 +172,21 @@ def _write_errors(path: str) -> Iterator[None]:
 def _read_index(path: str) -> dict[str, str]:
     """Places by name that an earlier job has written; none if it did not."""
     return json.loads(filesystem.read_text(path)) if filesystem.exists(path) else {}
+
+
+@functools.lru_cache(maxsize=16)
+def _settings_hash(store: FeatureStore, may_cut: bool, segment_frames: int) -> str:
+    """Hash of everything on which features depend except the bytes of their source."""
+    settings = {
+        "format": FORMAT,
+        "crossfade": _version(),
+        "front_end": [type(store.spec).__name__, dataclasses.asdict(store.spec)],
+        "segment_frames": segment_frames,
+        "waveforms": store.waveforms,
+        "fractions": store.fractions if may_cut else None,
+        "conditioning": [store.conditioning.trim, store.conditioning.cut_s],
+    }
+    return stable_hash.digest(json.dumps(settings, sort_keys=True).encode())
 
 
 @functools.cache

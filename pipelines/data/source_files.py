@@ -15,6 +15,7 @@ from pipelines.data import splits, tfrecord
 
 PART_SEPARATOR = "#"  # between the id of a recording and the name of a part: its split, its number, or both
 PART_NAME = re.compile(rf"({'|'.join(splits.SPLITS)})(-\d{{4,}})?|\d{{4,}}")
+INTERNAL = ("features", "is_first")  # not in the manifest
 OPTIONAL = ("label", "speaker", "level_db", "clipped")  # only in those lines of the manifest that have a value
 
 
@@ -66,10 +67,7 @@ class Source:
 
     def to_json(self) -> dict:
         """Return the line of the manifest, without what is unknown or zero in most files."""
-        row = dataclasses.asdict(self)
-        for key in ("features", "is_first"):
-            del row[key]
-        return {key: value for key, value in row.items() if value or key not in OPTIONAL}
+        return {k: v for k, v in vars(self).items() if k not in INTERNAL and (v or k not in OPTIONAL)}
 
     @classmethod
     def from_json(cls, row: dict) -> Source:
