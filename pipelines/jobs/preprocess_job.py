@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import dataclasses
 import functools
 import posixpath
-from typing import BinaryIO
 
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from models.errors import UserError
-from models.features import pitch, stats
+from models.features import stats
 from models.features.audio import AudioSpec
 from models.features.conditioning import Conditioning
 from models.features.image import ImageSpec
-from pipelines import isolation, parallel, stable_hash
+from pipelines import isolation
 from pipelines.beam import blas, filesystem, rows
 from pipelines.beam.job_counters import counter
 from pipelines.data import feature_extraction, source_files, tfrecord
 from pipelines.data.domains import Domain
-from pipelines.data.feature_file import Features, Reader, WriteError
-from pipelines.data.feature_store import CachedFiles, FeatureStore, SharedFile
+from pipelines.data.feature_file import Reader
+from pipelines.data.feature_store import FeatureStore
 from pipelines.jobs import same_bytes
+from pipelines.jobs.batch_survey import BatchSurveyor, Surveyed
 
 MOMENT_KEYS = ("domain", "split", "of")  # keys of a row of statistics; "of" is "features" or "pitch"
 WORK_NAME = "listing"
@@ -142,86 +140,10 @@ class PreprocessJob:
             rows.write_rows(outcome, self.data_dir, name, order=SORT_KEYS.get(name, ()), token=self.token)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Surveyed:
-    """Outcome of the survey of a file.
-
-    Attributes:
-      sources: lines of the manifest.
-      moments: keys and moments.
-      excluded: a row for each recording or part that is left out.
-      reused: whether the store held the features.
-      failure: the reason why the file cannot be read, or None.
-    """
-
-    sources: list[source_files.Source] = dataclasses.field(default_factory=list)
-    moments: list[tuple] = dataclasses.field(default_factory=list)
-    excluded: list[dict] = dataclasses.field(default_factory=list)
-    reused: bool = False
-    failure: dict | None = None
-
-
 def _count_excluded(row: dict) -> dict:
     """Return a row of a file that is left out before the survey, whose two passes are counted."""
     counter(EXCLUDED).inc(2)
     return row
-
-
-class _BatchSurveyor:
-    """Reads the files of batches in threads."""
-
-    def __init__(self, job: PreprocessJob):
-        blas.use_one_thread()
-        self.job, self.executor = job, concurrent.futures.ThreadPoolExecutor(parallel.core_count())
-        self.detector = None
-        if run_dir := job.reject:
-            from pipelines.inference import exported_model, outlier_detector
-
-            self.detector = outlier_detector.Detector.load(run_dir, exported_model.Model(run_dir))
-
-    def __call__(self, files: list[dict]) -> list[_Surveyed]:
-        """Return the outcome of each row of the work items, whose features are written then."""
-        with self.job.store.batch(row["path"] for row in files) as batch:
-            return list(self.executor.map(lambda row: self._survey_or_failure(row, batch), files))
-
-    def _survey_or_failure(self, row: dict, batch: CachedFiles | SharedFile) -> _Surveyed:
-        try:
-            if "reason" in row:
-                raise UserError(row["reason"])
-            with filesystem.open_file(row["path"]) as file:
-                return self._survey(file, row, batch)
-        except WriteError as error:  # such as a full disk: the job must end
-            raise UserError(str(error)) from None
-        except Exception as error:  # one bad file must not end the job
-            return _Surveyed(failure=source_files.failure_row(row["domain"], row["path"], error))
-
-    def _survey(self, file: BinaryIO, row: dict, batch: CachedFiles | SharedFile) -> _Surveyed:
-        store, may_cut = self.job.store, row.get("cut", False)
-        digest = row.get(same_bytes.HASH_KEY) or stable_hash.file_digest(file)
-        name = store.name(digest, may_cut=may_cut)
-        place = batch.find(name)
-        surveyed = _Surveyed(reused=bool(place))
-        with contextlib.ExitStack() as stack:
-            if place:
-                parts = stack.enter_context(store.reader()).parts(place)
-            else:
-                extracted = feature_extraction.extract(file, store, may_cut=may_cut)
-                features = stack.enter_context(Features(extracted, store.layout))
-                place, parts = batch.add(name, features), features.parts()
-            identity = {"hash": digest, "features": place}
-            for source, moments in feature_extraction.survey(parts, row, store.spec, identity):
-                if excluded := feature_extraction.exclusion(source, self.job.conditioning):
-                    surveyed.excluded.append(excluded)
-                    continue
-                surveyed.sources.append(dataclasses.replace(source, is_first=not surveyed.sources))
-                surveyed.moments.append(((source.domain, source.split, "features"), moments))
-        if self.detector and surveyed.sources:
-            self.detector.raise_if_outlier(file)
-        if self.job.pitch and surveyed.sources:
-            first = surveyed.sources[0]
-            tracked = pitch.log_f0_moments(file, store.spec.sample_rate_hz, channel=first.channel)
-            surveyed.moments.append(((row["domain"], first.split, "pitch"), tracked))
-        return surveyed
 
 
 class _Survey(beam.DoFn):
@@ -233,16 +155,16 @@ class _Survey(beam.DoFn):
     def setup(self):
         timeout_s = self.job.file_timeout_s
         start = functools.partial(isolation.start, isolated=self.isolated, timeout_s=timeout_s)
-        self.survey = self.shared.acquire(lambda: start(_BatchSurveyor, self.job))
+        self.survey = self.shared.acquire(lambda: start(BatchSurveyor, self.job))
 
     def process(self, batch):
-        files = batch["files"]
+        files, merged = batch["files"], {}
         for row, surveyed in zip(files, self.survey(files), strict=True):
             if isinstance(surveyed, isolation.Crash):
-                surveyed = _Surveyed(failure=source_files.failure_row(row["domain"], row["path"], surveyed))
+                surveyed = Surveyed(failure=source_files.failure_row(row["domain"], row["path"], surveyed))
             yield from surveyed.sources
-            for keyed_moments in surveyed.moments:
-                yield beam.pvalue.TaggedOutput("moments", keyed_moments)
+            for key, moments in surveyed.moments:
+                merged[key] = stats.merge(merged[key], moments) if key in merged else moments
             for excluded in surveyed.excluded:
                 yield beam.pvalue.TaggedOutput("excluded", excluded)
             if surveyed.failure:
@@ -252,6 +174,8 @@ class _Survey(beam.DoFn):
                 counter(EXCLUDED).inc()
             counter(REUSED).inc(int(surveyed.reused))
             counter(SURVEYED).inc()
+        for keyed_moments in merged.items():
+            yield beam.pvalue.TaggedOutput("moments", keyed_moments)
 
 
 class _WriteShard(beam.DoFn):
