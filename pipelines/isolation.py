@@ -28,6 +28,14 @@ TRIES_ALONE = 2  # deaths of the process while an item was alone in it, after wh
 JOIN_S = 10.0  # timeout for the end of a process that was killed or whose connection is closed
 TIMEOUT_S = 3600.0  # default time limit for a file, long enough to translate a recording of several hours
 MAX_TIMEOUT_S = 1e6  # which the system call that waits for a result accepts
+TIMEOUT_FLAG = (  # arguments of `absl.flags.DEFINE_float` in the scripts of jobs
+    "file_timeout_s",
+    TIMEOUT_S,
+    "Longest time for a file in seconds, after which it is a failure; 0 for no limit. It applies where files are read "
+    "in child processes: after a worker process died, and in a job that takes up an unfinished one.",
+    0.0,
+    MAX_TIMEOUT_S,
+)
 
 
 class Crash(UserError):

@@ -79,14 +79,7 @@ def _define_job_flags() -> None:
         "cache_dir", "", "Folder that caches features, so that later runs decode only new or changed files."
     )
     flags.DEFINE_bool("shared_paths", False, "Declare that local paths are the same on all workers of a remote runner.")
-    flags.DEFINE_float(
-        "file_timeout_s",
-        isolation.TIMEOUT_S,
-        "Longest time for a file in seconds, after which it is a failure; 0 for no limit. It applies where files are "
-        "read in child processes: after a worker process died, and in a job that takes up an unfinished one.",
-        0.0,
-        isolation.MAX_TIMEOUT_S,
-    )
+    flags.DEFINE_float(*isolation.TIMEOUT_FLAG)
 
 
 def _define_conditioning_flags() -> None:
