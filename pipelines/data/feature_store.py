@@ -82,8 +82,7 @@ class FeatureStore:
             yield CachedFiles(self.folder)
             return
         index = posixpath.join(self.folder, f"{stable_hash.lines_digest(paths)}.json")
-        with contextlib.ExitStack() as stack:
-            shared = SharedFile(self.folder, _read_index(index), stack)
+        with SharedFile(self.folder, _read_index(index)) as shared:
             yield shared
         shared.write_index(index)
 
@@ -122,18 +121,25 @@ class CachedFiles:
 
 
 class SharedFile:
-    """Features of several sources in one new file, which is created at the first.
+    """Features of several sources in one new file, which is created at the first. Use as a context manager.
 
     Args:
       folder: of the file.
       earlier: places of features by name, from earlier files.
-      stack: closes the file.
     """
 
-    def __init__(self, folder: str, earlier: dict[str, str], stack: contextlib.ExitStack):
+    def __init__(self, folder: str, earlier: dict[str, str]):
         self._earlier, self._added, self._size = earlier, {}, 0
-        self._name, self._stack, self._file = secrets.token_hex(8), stack, None
-        self._path, self._lock = posixpath.join(folder, self._name), threading.Lock()
+        self._name, self._stack, self._file = secrets.token_hex(8), contextlib.ExitStack(), None
+        self._path, self._lock, self._is_closed = posixpath.join(folder, self._name), threading.Lock(), False
+
+    def __enter__(self) -> SharedFile:
+        return self
+
+    def __exit__(self, *exception) -> bool | None:
+        with self._lock:  # other threads may go on after an error in one
+            self._is_closed = True
+            return self._stack.__exit__(*exception)
 
     def find(self, name: str) -> str:
         """Return the place of the features of this name in an earlier file, an empty text if there are none."""
@@ -142,6 +148,8 @@ class SharedFile:
     def add(self, name: str, features: Features) -> str:
         """Append the features of a source, once for sources of the same bytes; return their place."""
         with self._lock, _write_errors(self._path):
+            if self._is_closed:
+                raise WriteError(f"{self._path} cannot be written: it is closed, after an error in its batch")
             self._file = self._file or self._stack.enter_context(_new_file(self._path))
             if name not in self._added:
                 self._added[name] = f"{self._name}{OFFSET_SEPARATOR}{self._size}"

@@ -78,6 +78,15 @@ def test_a_shared_file_is_complete_or_not_there(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+def test_a_thread_that_goes_on_after_an_error_opens_no_file(tmp_path):
+    store = FeatureStore(str(tmp_path), SMALL)
+    with contextlib.suppress(KeyError), store.batch("ab") as batch:
+        raise KeyError
+    with pytest.raises(WriteError, match="closed"):
+        add(batch, "x", 1)
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("is_cache", [False, True])
 def test_a_folder_that_cannot_be_written_ends_the_job(tmp_path, is_cache):
     (tmp_path / "file").touch()
