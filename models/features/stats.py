@@ -52,7 +52,7 @@ class Moments:
         """Moments of an array `[..., bins]`, or of a sequence `[frames, bins]` with lags.
 
         Args:
-          vectors: the features.
+          vectors: the features, all finite.
           active: bool `[frames]`, the frames `t` to include as `x[t]`; all by default.
           lags: the largest lag of the covariance, in frames.
         """
