@@ -210,7 +210,8 @@ class RecognitionSynthesis(base.Plugin):
         def translate_to(features, source, target):
             del source  # any voice
             domain = tf.zeros([tf.shape(features)[0]], tf.int32) + target
-            pitch = self.intonation.in_domain(intonation.track(features, self.spec.features), domain)
+            pitch = intonation.smooth(intonation.track(features, self.spec.features), self.spec.features)
+            pitch = self.intonation.in_domain(pitch, domain)
             y = self._decode(networks, self._features(features, pitch), domain)
             return self.denormalize_by_domain(self._with_recorded_variance(y, domain), domain)
 

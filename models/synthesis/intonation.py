@@ -7,8 +7,10 @@ recording agree.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from models.features.audio_spec import AudioSpec
@@ -17,6 +19,8 @@ from models.running_moments import RunningMoments
 
 WINDOW_S = 1.6  # on either side, over which local mean and deviation are computed
 MAX_SCALE = 2.0  # of the deviation; the smallest is its inverse
+SMOOTHING_S = 0.03  # standard deviation of the Gaussian of :func:`smooth`, and the deviations to which it extends
+SMOOTHING_DEVIATIONS = 3
 
 
 class Pitch(NamedTuple):
@@ -42,13 +46,30 @@ def track(log_mels: tf.Tensor, spec: AudioSpec) -> Pitch:
     return Pitch(log_f0, log_f0 - mean, deviation, voicing)
 
 
+def smooth(pitch: Pitch, spec: AudioSpec) -> Pitch:
+    """F0 with a relative log-F0 that is averaged over neighbouring frames, weighted by voicing and a Gaussian.
+
+    Errors of the tracker from frame to frame would otherwise grow with the deviation in :meth:`Intonation.in_domain`.
+    """
+    offsets = np.arange(-_smoothing_frames(spec), _smoothing_frames(spec) + 1) / (SMOOTHING_S * spec.frame_rate_hz)
+    kernel = tf.constant(np.exp(-0.5 * offsets**2)[:, None, None], tf.float32)
+    weights = pitch.voicing + 1e-3
+    totals = [tf.nn.conv1d(x[..., None], kernel, 1, "SAME")[..., 0] for x in (weights * pitch.relative, weights)]
+    relative = totals[0] / totals[1]
+    return pitch._replace(log_f0=pitch.log_f0 - pitch.relative + relative, relative=relative)
+
+
 def context(spec: AudioSpec) -> int:
-    """Frames on either side on which :func:`track` depends."""
-    return _window(spec) + pitch_encoder.context(spec)
+    """Frames on either side on which F0 of :func:`track`, after :func:`smooth`, depends."""
+    return _window(spec) + _smoothing_frames(spec) + pitch_encoder.context(spec)
 
 
 def _window(spec: AudioSpec) -> int:
     return round(WINDOW_S * spec.frame_rate_hz)
+
+
+def _smoothing_frames(spec: AudioSpec) -> int:
+    return math.ceil(SMOOTHING_DEVIATIONS * SMOOTHING_S * spec.frame_rate_hz)
 
 
 class Intonation(tf.Module):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models.features.audio_spec import AudioSpec
 from models.recognition import pitch_encoder
-from models.synthesis.intonation import MAX_SCALE, Intonation, Pitch
+from models.synthesis.intonation import MAX_SCALE, Intonation, Pitch, smooth
 
 
 def pitch_of(log_f0, width=1000):
@@ -54,3 +55,23 @@ def test_statistics_are_what_the_transformation_depends_on():
     pitch = pitch_of(np.random.default_rng(0).normal(4.8, 0.1, (1, 50)))
     results = [made.in_domain(pitch, tf.constant([1])).log_f0 for made in (first, second)]
     np.testing.assert_array_equal(*results)
+
+
+def test_smoothing_removes_errors_of_single_frames_and_keeps_the_contour():
+    spec = AudioSpec.at(16000)
+    rng, times = np.random.default_rng(0), np.arange(300) / spec.frame_rate_hz
+    contour = 0.2 * np.sin(2 * np.pi * times)  # a rise and a fall in a second
+    before = pitch_of(4.8 + contour[None] + rng.normal(0, 0.05, (1, 300)))
+    after = smooth(before, spec)
+    error = [np.std(pitch.relative[0] - contour) for pitch in (before, after)]
+    assert error[1] < error[0] / 2
+    assert np.std(after.relative) == pytest.approx(np.std(contour), rel=0.05)
+    np.testing.assert_allclose(after.log_f0 - after.relative, before.log_f0 - before.relative, atol=1e-6)
+
+
+def test_smoothing_ignores_unvoiced_frames():
+    log_f0, voicing = np.full((1, 60), 5.0), np.ones((1, 60))
+    log_f0[0, 20:30], voicing[0, 20:30] = 6.0, 0.0
+    pitch = Pitch(*(tf.constant(x, tf.float32) for x in (log_f0, log_f0 - 5.0, 0 * log_f0, voicing)))
+    after = smooth(pitch, AudioSpec.at(16000))
+    np.testing.assert_allclose(after.relative.numpy()[voicing > 0], 0.0, atol=0.01)
