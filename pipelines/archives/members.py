@@ -22,7 +22,7 @@ class Member:
     """A regular file in an archive.
 
     Attributes:
-      size: size in bytes that the archive announces.
+      size: size in bytes that the archive states.
       position: where it is: an index in the table of contents of a zip archive, an offset in bytes in a tar archive.
     """
 

@@ -103,5 +103,5 @@ class _Header(tarfile.TarInfo):
         """
         header = super().frombuf(buf, encoding, errors)
         if header.size < 0 or header.type in HEADER_TYPES and header.size > MAX_HEADER_BYTES:
-            raise UserError(f"a header announces {header.size} bytes")
+            raise UserError(f"a header states {header.size} bytes")
         return header

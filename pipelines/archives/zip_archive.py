@@ -57,10 +57,10 @@ class ZipArchive:
             raise UserError("encrypted in the archive; unpack it first")
         if entry.method not in METHODS:
             method = zipfile.compressor_names.get(entry.method, f"method {entry.method}")
-            raise UserError(f"compressed by {method} in the archive; wanted deflate: unpack it first")
+            raise UserError(f"compressed by {method} in the archive; only deflate is supported, so unpack it first")
         limit = members.max_expanded_bytes(min(entry.stored_size, self.content.size))
         if entry.size > limit:
-            raise UserError(f"announces {entry.size} bytes, more than {limit}: a bomb? unpack it first")
+            raise UserError(f"states {entry.size} bytes, more than {limit}: a bomb? unpack it first")
         target = tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES)  # the caller closes it
         try:
             self._extract(entry, target)
@@ -71,7 +71,7 @@ class ZipArchive:
         return target
 
     def _extract(self, entry: Entry, target: BinaryIO) -> None:
-        """Write a member, of which `zipfile` reads no more than it announces; its checksum is verified at its end."""
+        """Write a member; `zipfile` reads no more than its stated size, and verifies its checksum at its end."""
         for block in read_blocks(self._reader(entry)):
             target.write(block)
         if target.tell() != entry.size:
