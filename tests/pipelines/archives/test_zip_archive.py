@@ -12,6 +12,7 @@ import pytest
 from models.errors import UserError
 from pipelines.archives import members
 from pipelines.archives.content import Content
+from pipelines.archives.members import Checks, LimitError
 from pipelines.archives.zip_archive import ZipArchive
 
 
@@ -131,3 +132,15 @@ def test_what_is_no_archive_is_refused(content):
 
 def test_an_archive_without_members_is_empty():
     assert not archive(zipped({})).contents.members
+
+
+def test_a_check_refuses_an_archive_by_its_number_of_entries():
+    def check(count):
+        if count > 2:
+            raise LimitError(f"{count} entries")
+
+    two = Content.of_blocks([zipped({"a.wav": b"", "folder/": b""})])
+    assert list(ZipArchive(two, Checks(entries=check)).contents.members) == ["a.wav"]
+    three = Content.of_blocks([zipped({"a.wav": b"", "folder/": b"", "b.wav": b""})])
+    with pytest.raises(LimitError, match="^3 entries$"):
+        ZipArchive(three, Checks(entries=check))
