@@ -20,6 +20,7 @@ from models.losses import reconstruction, reduction
 from models.networks import images, mels, stargan
 from plugins import adversarial, base
 
+UNSUPPORTED = "not supported by stargan, has to be 0"
 MAX_DOMAINS = 16  # with a linear transport for every pair of domains
 
 
@@ -27,7 +28,8 @@ MAX_DOMAINS = 16  # with a linear transport for every pair of domains
 class Config(adversarial.TranslatorConfig):
     """Keys of `stargan`. A weight is a number, or points ``[[step, weight], ...]``."""
 
-    pool_size: int = 0
+    gradient_penalty: float = option(0.0, f"{adversarial.GRADIENT_PENALTY_HELP}; {UNSUPPORTED}")
+    pool_size: int = option(0, f"generated examples in the image pool; {UNSUPPORTED}")
     cycle: schedules.Schedule = option(10.0, "weight of the cycle-consistency loss, |x - xyx|")
     identity: schedules.Schedule = option(
         0.0, "weight of the identity loss, |x - xx|, of translations to the example's own domain"

@@ -22,6 +22,15 @@ def is_archive(path: str) -> bool:
     return any(match.end() == len(path) for match in _NAME_END.finditer(path))
 
 
+def stem(path: str) -> str:
+    """Return the path of an archive without its extension.
+
+    >>> stem("a/clips.v2.tar.GZ"), stem("a.zip/b.zip")
+    ('a/clips.v2', 'a.zip/b')
+    """
+    return next((path[: match.start() + 1] for match in _NAME_END.finditer(path) if match.end() == len(path)), path)
+
+
 def split(path: str, is_file: Callable[[str], bool]) -> tuple[str, str] | None:
     """Return the archive and the name of a member in it, empty for the archive itself; None if there is no archive.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from models.errors import UserError
 
@@ -17,12 +17,32 @@ DUPLICATE = "members of archives that a later member of the same name replaces"
 _DRIVE = re.compile("[A-Za-z]:")
 
 
+class LimitError(UserError):
+    """A limit of the caller is exceeded; an archive that is being opened is refused as a whole."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checks:
+    """Checks by the caller while an archive is opened. They raise `LimitError` to refuse it.
+
+    Attributes:
+      entries: called with the number of entries so far, also of folders and links.
+      expanded_bytes: called with the number of bytes so far to which a compressed tar archive expands.
+    """
+
+    entries: Callable[[int], None] = lambda count: None
+    expanded_bytes: Callable[[int], None] = lambda count: None
+
+
+NO_CHECKS = Checks()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Member:
     """A regular file in an archive.
 
     Attributes:
-      size: size in bytes that the archive announces.
+      size: size in bytes that the archive states.
       position: where it is: an index in the table of contents of a zip archive, an offset in bytes in a tar archive.
     """
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from models.errors import UserError
 from pipelines.archives.content import Content, read_blocks
+from pipelines.archives.members import NO_CHECKS, Checks
 from pipelines.archives.tar_archive import TarArchive
 from pipelines.archives.zip_archive import ZipArchive
 
@@ -42,7 +43,7 @@ def open_archive(path: str, open_remote: Callable[[str], BinaryIO]) -> Archive:
     with _lock:
         key = path if is_remote else _identity(os.stat(path))
         if key not in _archives:
-            _archives[key] = _open(_download(path, open_remote) if is_remote else Content.of_path(path), path)
+            _archives[key] = open_content(_download(path, open_remote) if is_remote else Content.of_path(path), path)
             if len(_archives) > MAX_OPEN:
                 _archives.popitem(last=False)
         _archives.move_to_end(key)
@@ -72,7 +73,18 @@ def _download(path: str, open_remote: Callable[[str], BinaryIO]) -> Content:
         return Content.of_blocks(read_blocks(remote.read))
 
 
-def _open(content: Content, path: str) -> Archive:
-    """Open an archive by its first bytes, whatever its extension, or else by its extension."""
+def open_content(content: Content, path: str, checks: Checks = NO_CHECKS) -> Archive:
+    """Open an archive by its first bytes, whatever its extension, or else by its extension.
+
+    Args:
+      content: the archive, which stays open as long as the result is used.
+      path: with the extension.
+      checks: made while the archive is opened.
+
+    Raises:
+      UserError: it is not an archive.
+      LimitError: by a check.
+      OSError: there is no space for temporary files.
+    """
     is_zip = content.open(size=len(ZIP_START)).read() == ZIP_START or path.lower().endswith(".zip")
-    return (ZipArchive if is_zip else TarArchive)(content)
+    return (ZipArchive if is_zip else TarArchive)(content, checks)

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from models.errors import UserError
 from pipelines.archives import members
 from pipelines.archives.content import Content, read_blocks
-from pipelines.archives.members import Contents, Member
+from pipelines.archives.members import NO_CHECKS, Checks, Contents, LimitError, Member
 
 COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}  # by first bytes
 UNCHECKED_BYTES = 1 << 30  # a compressed archive of at most this size may expand without limit
@@ -28,13 +28,18 @@ HEADER_TYPES += (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 class TarArchive:
     """An open tar archive; `contents.problem` says why the end of a damaged one could not be read.
 
+    Args:
+      content: the archive.
+      checks: made while the archive is decompressed and its headers are read.
+
     Raises:
       UserError: it is not a tar archive.
+      LimitError: by a check.
       OSError: there is no space for a temporary file.
     """
 
-    def __init__(self, content: Content):
-        self.contents = Contents()
+    def __init__(self, content: Content, checks: Checks = NO_CHECKS):
+        self.contents, self._checks = Contents(), checks
         magic = content.open(size=8).read()
         decompress = next((opener for start, opener in COMPRESSIONS.items() if magic.startswith(start)), None)
         self.content = content
@@ -49,22 +54,29 @@ class TarArchive:
     def _decompressed(self, source: BinaryIO, stored_bytes: int) -> Iterator[bytes]:
         """Yield decompressed blocks up to the first that is damaged, or too many."""
         with self._noting():
-            limit = members.max_expanded_bytes(stored_bytes, UNCHECKED_BYTES)
-            yield from members.limited(read_blocks(source.read1), limit)  # `read` loses what it has before an error
+            limit, count = members.max_expanded_bytes(stored_bytes, UNCHECKED_BYTES), 0
+            for block in members.limited(read_blocks(source.read1), limit):  # `read` loses what precedes an error
+                count += len(block)
+                self._checks.expanded_bytes(count)
+                yield block
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:
-        """Store the first error as the problem of the archive."""
+        """Store the first error as the problem of the archive; raise that of a check."""
         try:
             yield
+        except LimitError:
+            raise
         except Exception as error:  # decompressors and headers raise errors of many types
             self.contents.problem = self.contents.problem or str(error) or type(error).__name__
 
     def _index(self) -> None:
         file = self.content.open()
         with tarfile.TarFile(fileobj=file, tarinfo=_Header, encoding="utf-8", errors="surrogateescape") as tar:
-            offset = -1
+            offset, count = -1, 0
             while (info := tar.next()) is not None:
+                count += 1
+                self._checks.entries(count)
                 if tar.offset <= offset:
                     raise UserError("a header has a negative size")
                 offset = tar.offset
@@ -103,5 +115,5 @@ class _Header(tarfile.TarInfo):
         """
         header = super().frombuf(buf, encoding, errors)
         if header.size < 0 or header.type in HEADER_TYPES and header.size > MAX_HEADER_BYTES:
-            raise UserError(f"a header announces {header.size} bytes")
+            raise UserError(f"a header states {header.size} bytes")
         return header

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from models.errors import UserError
 from pipelines.archives import members, zip_directory
 from pipelines.archives.content import Content, read_blocks
-from pipelines.archives.members import Contents, Member
+from pipelines.archives.members import NO_CHECKS, Checks, Contents, LimitError, Member
 from pipelines.archives.zip_directory import Entry
 
 ENCRYPTED = 1  # bit of the flags of a member
@@ -22,16 +22,24 @@ MAX_IN_MEMORY_BYTES = 8 << 20
 class ZipArchive:
     """An open zip archive; `contents.problem` says why the rest of a damaged table of contents could not be read.
 
+    Args:
+      content: the archive.
+      checks: made while the table of contents is read.
+
     Raises:
       UserError: it is not a zip archive, or is cut short: the table of contents is at its end.
+      LimitError: by a check.
     """
 
-    def __init__(self, content: Content):
+    def __init__(self, content: Content, checks: Checks = NO_CHECKS):
         self.content, self.contents = content, Contents()
         self._entries: list[Entry] = []
         try:
-            for entry in zip_directory.read_directory(content):
+            for count, entry in enumerate(zip_directory.read_directory(content), 1):
+                checks.entries(count)
                 self._add(entry)
+        except LimitError:
+            raise
         except UserError as error:
             if not self._entries:
                 raise UserError(f"not readable as a zip archive, or cut short: {error}") from None
@@ -57,10 +65,10 @@ class ZipArchive:
             raise UserError("encrypted in the archive; unpack it first")
         if entry.method not in METHODS:
             method = zipfile.compressor_names.get(entry.method, f"method {entry.method}")
-            raise UserError(f"compressed by {method} in the archive; wanted deflate: unpack it first")
+            raise UserError(f"compressed by {method} in the archive; only deflate is supported, so unpack it first")
         limit = members.max_expanded_bytes(min(entry.stored_size, self.content.size))
         if entry.size > limit:
-            raise UserError(f"announces {entry.size} bytes, more than {limit}: a bomb? unpack it first")
+            raise UserError(f"states {entry.size} bytes, more than {limit}: a bomb? unpack it first")
         target = tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES)  # the caller closes it
         try:
             self._extract(entry, target)
@@ -71,7 +79,7 @@ class ZipArchive:
         return target
 
     def _extract(self, entry: Entry, target: BinaryIO) -> None:
-        """Write a member, of which `zipfile` reads no more than it announces; its checksum is verified at its end."""
+        """Write a member; `zipfile` reads no more than its stated size, and verifies its checksum at its end."""
         for block in read_blocks(self._reader(entry)):
             target.write(block)
         if target.tell() != entry.size:

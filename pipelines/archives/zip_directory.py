@@ -59,22 +59,24 @@ class Entry:
 
 
 def read_directory(content: Content) -> Iterator[Entry]:
-    """Yield the entries of the table of contents.
+    """Yield the entries of the table of contents, which is not in memory as a whole: it may have millions.
 
     Raises:
       UserError: there is no table, or it is damaged; the entries before that point were yielded.
     """
     start, size, shift = _find_directory(content)
-    table, position, count = content.open(start, size).read(), 0, 0
+    table, position, count = content.open(start, size), 0, 0
     while position < size:
-        if len(table) - position < ENTRY.size or not table.startswith(ENTRY_MARK, position):
+        header = table.read(ENTRY.size)
+        if len(header) < ENTRY.size or not header.startswith(ENTRY_MARK):
             raise UserError(f"its table of contents is damaged after {count} entries")
-        fields = ENTRY.unpack_from(table, position)
-        name_at, name_end, extra_end, end = itertools.accumulate(fields[12:15], initial=position + ENTRY.size)
-        if end > len(table):
+        fields = ENTRY.unpack(header)
+        name_end, extra_end, end = itertools.accumulate(fields[12:15])
+        rest = table.read(end)
+        if len(rest) < end:
             raise UserError(f"its table of contents is damaged after {count} entries")
-        yield _entry(fields, table[name_at:name_end], table[name_end:extra_end], shift)
-        position, count = end, count + 1
+        yield _entry(fields, rest[:name_end], rest[name_end:extra_end], shift)
+        position, count = position + ENTRY.size + end, count + 1
 
 
 def _find_directory(content: Content) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from models.errors import UserError
 from pipelines import path_patterns
+from pipelines.archives.members import Contents
 from pipelines.beam import filesystem
 from pipelines.data import ignored_files
 from pipelines.data.ignored_files import IgnoredFiles
@@ -35,12 +36,7 @@ def list_members(
     except PermissionError:
         ignored.add(ignored_files.UNREADABLE, archive)
         return
-    for reason, name in contents.excluded:
-        ignored.add(reason, f"{archive}/{name}")
-    if contents.problem:
-        ignored.add(ignored_files.DAMAGED_ARCHIVE, f"{archive}: {contents.problem}")
-    elif not contents.members and not contents.excluded:
-        ignored.add(ignored_files.EMPTY_ARCHIVE, archive)
+    count_excluded(archive, contents, ignored)
     is_folder = pattern.endswith("/")
     matches = path_patterns.glob_to_regex(f"{pattern}**" if is_folder else pattern).fullmatch
     for name, member in contents.members.items():
@@ -54,6 +50,22 @@ def list_members(
             ignored.add(ignored_files.EXTENSION, path)
         else:
             yield path, member.size
+
+
+def count_excluded(archive: str, contents: Contents, ignored: IgnoredFiles) -> None:
+    """Count what is not read of an archive: excluded members, the rest of a damaged one, or an empty one.
+
+    Args:
+      archive: path or name of the archive.
+      contents: its contents.
+      ignored: counts.
+    """
+    for reason, name in contents.excluded:
+        ignored.add(reason, f"{archive}/{name}")
+    if contents.problem:
+        ignored.add(ignored_files.DAMAGED_ARCHIVE, f"{archive}: {contents.problem}")
+    elif not contents.members and not contents.excluded:
+        ignored.add(ignored_files.EMPTY_ARCHIVE, archive)
 
 
 def normalize_pattern(archive: str, name: str) -> str:

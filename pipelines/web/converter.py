@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from models.errors import UserError
 from pipelines.cli import USER_ERRORS
+from pipelines.data.ignored_files import IgnoredFiles
 from pipelines.reporting import media
 from pipelines.web import answer_html, convert_files, uploads
 from pipelines.web.answer_html import Example
@@ -104,8 +105,9 @@ class Converter:
             received = self._take_uploads(files, folder)
             unpacked_dir, output_dir = (os.path.join(folder, name) for name in ("unpacked", "results"))
             os.mkdir(unpacked_dir)
-            expanded = uploads.expand_archives(received, unpacked_dir, self.limits)
-            selected, ignored = uploads.select_files(expanded, kind)
+            ignored = IgnoredFiles()
+            expanded = uploads.expand_archives(received, unpacked_dir, self.limits, ignored)
+            selected = uploads.select_files(expanded, kind, ignored)
             ignored_text = f"; ignored: {ignored.summary()}" if ignored.counts else ""
             if not selected:
                 raise UserError(f"choose {NOUNS[kind]}s, or an archive of them, first{ignored_text}")

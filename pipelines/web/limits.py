@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from models.errors import UserError
 from models.features import containers, image_file, recording
+from pipelines.archives.members import LimitError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,21 +32,21 @@ class Limits:
         return int(self.max_megabytes * 1e6)
 
     def check_bytes(self, count: int, what: str) -> None:
-        """Raise UserError if `what` has too many bytes.
+        """Raise LimitError if `what` has too many bytes.
 
         >>> Limits().check_bytes(2_147_483_648, "its files")
         Traceback (most recent call last):
-        models.errors.UserError: its files have 2147.5 MB; at most 200 MB are accepted (--max_megabytes)
+        pipelines.archives.members.LimitError: its files have 2147.5 MB; at most 200 MB are accepted (--max_megabytes)
         """
         if count > self.max_bytes:
-            raise UserError(
+            raise LimitError(
                 f"{what} have {count / 1e6:.1f} MB; at most {self.max_megabytes:g} MB are accepted (--max_megabytes)"
             )
 
     def check_count(self, count: int, what: str) -> None:
-        """Raise UserError if `what` has too many files."""
+        """Raise LimitError if `what` has too many files."""
         if count > self.max_files:
-            raise UserError(f"{what}: more than {self.max_files} files, the most that are accepted (--max_files)")
+            raise LimitError(f"{what}: more than {self.max_files} files, the most that are accepted (--max_files)")
 
     def check_content(self, file: BinaryIO, kind: str) -> None:
         """Check the duration of a recording or the size of a picture.

@@ -101,7 +101,7 @@ def _build_single(gr, converter: Converter, choices: list) -> None:
 
 
 def _build_batch(gr, converter: Converter, choices: list) -> None:
-    files = gr.File(label="Drop files or zip archives here, or choose files", file_count="multiple")
+    files = gr.File(label="Drop files or archives (zip, tar) here, or choose files", file_count="multiple")
     folder = gr.File(label="Or choose a folder", file_count="directory", height=140)
     progress = gr.Progress()
 

@@ -1,23 +1,23 @@
-"""Files of a batch: uploads and the content of zip archives, with safe names."""
+"""Files of a batch: uploads and the content of archives, with safe names."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import posixpath
-import zipfile
+import shutil
 from collections.abc import Iterable, Iterator
 
 from models.errors import UserError
-from pipelines.data import file_kinds, ignored_files
+from pipelines.archives import archive_paths, open_archives
+from pipelines.archives.content import Content
+from pipelines.archives.members import Checks, LimitError, Member
+from pipelines.archives.open_archives import Archive
+from pipelines.data import archive_listing, file_kinds, ignored_files
 from pipelines.data.ignored_files import IgnoredFiles
 from pipelines.web.limits import Limits
 
-ARCHIVE_SUFFIX = ".zip"
-COPY_BYTES = 1 << 20
-ENTRY_MARK = b"PK\x01\x02"  # start of each entry of an archive's table of contents
-MARKS_PER_FILE = 4  # at most: folders, and archives in the archive, have marks too
-ENCRYPTED = 1  # bit of the flags of an entry
+ENTRIES_PER_FILE = 4  # of an archive, at most: folders and links are entries too
 MAX_PART_BYTES, MAX_SUFFIX = 180, 16  # of a part of a path; most file systems accept 255 bytes
 
 
@@ -53,22 +53,23 @@ def _shorten(part: str) -> str:
     return stem.encode()[:MAX_PART_BYTES].decode(errors="ignore") + suffix[:MAX_SUFFIX]
 
 
-def expand_archives(uploads: Iterable[Upload], folder: str, limits: Limits) -> Iterator[Upload]:
-    """Yield uploads, and instead of a zip archive the files in it.
+def expand_archives(uploads: Iterable[Upload], folder: str, limits: Limits, ignored: IgnoredFiles) -> Iterator[Upload]:
+    """Yield uploads, and instead of an archive the files in it.
 
     Args:
       uploads: the uploads.
       folder: empty folder for the files of archives.
       limits: of the number of files, and of their bytes together.
+      ignored: counts archives that cannot be read, and what is not read of the others.
 
     Raises:
-      UserError: an archive has too many files or bytes, by its table of contents or in fact, or cannot be read.
+      LimitError: there are too many files or bytes, by the table of contents of an archive or in fact.
     """
     num_files, num_bytes = 0, 0
-    for upload in uploads:
+    for number, upload in enumerate(uploads):
         members = [upload]
-        if upload.name.lower().endswith(ARCHIVE_SUFFIX):
-            members = _extract(upload, folder, limits)
+        if archive_paths.is_archive(upload.name):
+            members = _extract(upload, os.path.join(folder, str(number)), limits, ignored)
         for member in members:
             num_files += 1
             limits.check_count(num_files, "the batch")
@@ -77,60 +78,50 @@ def expand_archives(uploads: Iterable[Upload], folder: str, limits: Limits) -> I
             yield member
 
 
-def _extract(archive: Upload, folder: str, limits: Limits) -> Iterator[Upload]:
+def _extract(archive: Upload, prefix: str, limits: Limits, ignored: IgnoredFiles) -> Iterator[Upload]:
+    """Yield the files of an archive, which are written to paths that begin with `prefix`."""
+    checks = Checks(
+        entries=lambda count: limits.check_count(count // ENTRIES_PER_FILE, archive.name),
+        expanded_bytes=lambda count: limits.check_bytes(count, f"{archive.name}: its unpacked contents"),
+    )
     try:
-        _check_table_size(archive, limits)
-        with zipfile.ZipFile(archive.path) as opened:
-            entries = [entry for entry in opened.infolist() if not entry.is_dir()]
-            limits.check_count(len(entries), archive.name)
-            limits.check_bytes(sum(entry.file_size for entry in entries), f"{archive.name}: its files")
-            for entry in entries:
-                name = posixpath.join(archive.name[: -len(ARCHIVE_SUFFIX)], relative_name(entry.filename))
-                yield _extract_entry(opened, entry, name, folder)
-    except UserError:
+        opened = open_archives.open_content(Content.of_path(archive.path), archive.name, checks)
+    except LimitError:
         raise
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise UserError(f"{archive.name}: not readable as a zip archive: {error}") from None
+    except UserError as error:
+        ignored.add(ignored_files.UNREADABLE_ARCHIVE, f"{archive.name}: {error}")
+        return
+    members = opened.contents.members
+    limits.check_count(len(members), archive.name)
+    sizes = (member.size for member in members.values() if member.size <= limits.max_bytes)  # others are not extracted
+    limits.check_bytes(sum(sizes), f"{archive.name}: its files")
+    archive_listing.count_excluded(archive.name, opened.contents, ignored)
+    for number, (name, member) in enumerate(members.items()):
+        full_name = posixpath.join(archive_paths.stem(archive.name), relative_name(name))
+        yield _extract_member(opened, member, Upload(full_name, f"{prefix}-{number}"), limits)
 
 
-def _check_table_size(archive: Upload, limits: Limits) -> None:
-    """Check the number of entries before `zipfile` reads the table of contents, which can hold millions."""
-    num_entries, tail = 0, b""
-    with open(archive.path, "rb") as file:
-        while block := file.read(COPY_BYTES):
-            num_entries += (tail + block).count(ENTRY_MARK)
-            tail = block[-len(ENTRY_MARK) + 1 :]
-    limits.check_count(num_entries // MARKS_PER_FILE, archive.name)
-
-
-def _extract_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, folder: str) -> Upload:
-    """Write an entry to a file with a number as its name; an entry that cannot be read becomes an error."""
-    path = os.path.join(folder, str(len(os.listdir(folder))))
+def _extract_member(archive: Archive, member: Member, upload: Upload, limits: Limits) -> Upload:
+    """Write a member to the path of an upload; if it cannot be read, the upload gets the error."""
     try:
-        if entry.flag_bits & ENCRYPTED:
-            raise UserError("encrypted in the archive; unpack it first")
-        with archive.open(entry) as source, open(path, "wb") as target:
-            _copy(source, target, entry.file_size)
-    except Exception as error:  # decompressors raise errors of many types
-        return Upload(name, path, error)
-    return Upload(name, path)
+        limits.check_bytes(member.size, "its contents, as the archive states,")
+        with archive.open(member) as source, open(upload.path, "wb") as target:
+            shutil.copyfileobj(source, target)
+    except (UserError, OSError) as error:
+        return dataclasses.replace(upload, error=UserError(str(error)))  # the traceback would keep the archive open
+    return upload
 
 
-def _copy(source, target, size: int) -> None:
-    """Copy at most `size` bytes; raise UserError if there are more."""
-    while block := source.read(COPY_BYTES):
-        size -= len(block)
-        if size < 0:
-            raise UserError("larger than the archive's table of contents states")
-        target.write(block)
+def select_files(uploads: Iterable[Upload], kind: str, ignored: IgnoredFiles) -> list[Upload]:
+    """Return the files that a batch converts, with names of their own.
 
-
-def select_files(uploads: Iterable[Upload], kind: str) -> tuple[list[Upload], IgnoredFiles]:
-    """Return the files that a batch converts, with names of their own, and the counts of those that it ignores.
-
-    `translate` ignores the same files of a folder: those of other kinds, and those of operating systems and tools.
+    Args:
+      uploads: files, and members of archives.
+      kind: "audio" or "image".
+      ignored: counts the others. `translate` ignores the same files of a folder: those of other kinds, and those of
+        operating systems and tools.
     """
-    suffixes, ignored = set(file_kinds.known_suffixes(kind)), IgnoredFiles()
+    suffixes = set(file_kinds.known_suffixes(kind))
     selected: dict[str, Upload] = {}
     for upload in uploads:
         folders, base = posixpath.split(upload.name)
@@ -141,7 +132,7 @@ def select_files(uploads: Iterable[Upload], kind: str) -> tuple[list[Upload], Ig
         else:
             name = _unused_name(upload.name, selected)
             selected[name] = dataclasses.replace(upload, name=name)
-    return list(selected.values()), ignored
+    return list(selected.values())
 
 
 def _unused_name(name: str, used: dict[str, Upload]) -> str:

@@ -67,7 +67,7 @@ def test_bad_members_of_an_archive_are_listed_with_their_reasons_and_the_others_
         row["path"].removeprefix(f"{path}/"): row["reason"] for row in rows(tmp_path / "out", "failures.jsonl")
     } == {
         "1.wav": "encrypted in the archive; unpack it first",
-        "2.wav": "compressed by method 93 in the archive; wanted deflate: unpack it first",
+        "2.wav": "compressed by method 93 in the archive; only deflate is supported, so unpack it first",
         "n\\xff\\xfe.wav": "its name is not UTF-8; rename the file",
     }
 

@@ -10,6 +10,7 @@ import pytest
 from models.errors import UserError
 from pipelines.archives import members, tar_archive
 from pipelines.archives.content import Content
+from pipelines.archives.members import Checks, LimitError
 from pipelines.archives.tar_archive import TarArchive
 
 MEMBERS = {f"./s/{n}.wav": archive_files.wav(n) for n in range(4)}
@@ -148,6 +149,32 @@ def test_a_name_that_is_not_utf_8_is_escaped_and_its_member_and_the_others_are_r
 def test_what_is_no_archive_is_refused(content):
     with pytest.raises(UserError, match="not readable as a tar archive"):
         archive(content)
+
+
+def at_most(limit):
+    """A check of a number."""
+
+    def check(count):
+        if count > limit:
+            raise LimitError(f"{count} are more than {limit}")
+
+    return check
+
+
+@pytest.mark.parametrize("suffix", archive_files.TAR_MODES)
+def test_a_check_refuses_an_archive_by_its_number_of_entries(tarred, suffix):
+    content = Content.of_blocks([tarred(MEMBERS, suffix)])
+    assert len(TarArchive(content, Checks(entries=at_most(4))).contents.members) == 4
+    with pytest.raises(LimitError, match="^4 are more than 3"):
+        TarArchive(content, Checks(entries=at_most(3)))
+
+
+@pytest.mark.parametrize("suffix", [".tgz", ".tar.bz2", ".tar.xz"])
+def test_a_check_refuses_a_compressed_archive_by_the_bytes_it_expands_to(tarred, suffix):
+    content, expanded = Content.of_blocks([tarred(MEMBERS, suffix)]), len(tarred(MEMBERS))
+    assert len(TarArchive(content, Checks(expanded_bytes=at_most(expanded))).contents.members) == 4
+    with pytest.raises(LimitError, match="are more than"):
+        TarArchive(content, Checks(expanded_bytes=at_most(expanded - 1)))
 
 
 def test_an_archive_without_members_is_empty():

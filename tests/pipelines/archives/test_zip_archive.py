@@ -12,6 +12,7 @@ import pytest
 from models.errors import UserError
 from pipelines.archives import members
 from pipelines.archives.content import Content
+from pipelines.archives.members import Checks, LimitError
 from pipelines.archives.zip_archive import ZipArchive
 
 
@@ -70,14 +71,14 @@ def test_links_devices_and_unsafe_names_are_no_members():
         (10, "<H", 9, "compressed by deflate64 in the archive"),
         (10, "<H", 12, "compressed by bzip2 in the archive"),  # decompresses without a limit of memory
         (16, "<I", 1, "damaged in the archive: Bad CRC"),
-        (24, "<I", 1 << 31, "announces 2147483648 bytes.*a bomb"),
+        (24, "<I", 1 << 31, "states 2147483648 bytes.*a bomb"),
         (24, "<I", 9000, "8044 of 9000 bytes are there"),
         (24, "<I", 100, "damaged in the archive: Bad CRC"),
         (20, "<I", 100, "damaged in the archive|cut short"),
         (42, "<I", 1, "damaged in the archive"),
     ],
 )
-def test_a_member_that_is_not_what_it_announces_is_refused_and_the_others_are_read(at, form, value, reason):
+def test_a_member_that_is_not_what_the_archive_states_is_refused_and_the_others_are_read(at, form, value, reason):
     entries = {"bad.wav": archive_files.wav(1), "good.wav": archive_files.wav(2)}
     opened = archive(patched(zipped(entries), b"bad.wav", at, form, value))
     with pytest.raises(UserError, match=reason):
@@ -97,7 +98,7 @@ def test_a_name_with_the_flag_of_utf_8_that_is_not_costs_no_other_member(method)
     ("at", "form", "value", "reason"),
     [
         (6, "<B", 99, None),  # the version that reads it, which `zipfile` refuses for the whole archive
-        (10, "<H", 93, "compressed by method 93 in the archive; wanted deflate"),
+        (10, "<H", 93, "compressed by method 93 in the archive; only deflate is supported"),
         (8, "<H", 1 | 0x40, "encrypted in the archive; unpack it first"),
     ],
 )
@@ -116,7 +117,7 @@ def test_members_before_a_damaged_entry_are_read_and_the_problem_is_stated():
     assert list(opened.contents.members) == ["a.wav"] and read(opened, "a.wav") == entries["a.wav"]
 
 
-def test_a_bomb_is_refused_by_what_it_announces_and_silence_of_a_minute_is_none():
+def test_a_bomb_is_refused_by_its_stated_size_and_silence_of_a_minute_is_none():
     opened = archive(zipped({"silence.wav": bytes(8 << 20), "bomb.wav": bytes(members.UNCHECKED_BYTES + 1)}))
     assert len(read(opened, "silence.wav")) == 8 << 20
     with pytest.raises(UserError, match="a bomb"):
@@ -131,3 +132,15 @@ def test_what_is_no_archive_is_refused(content):
 
 def test_an_archive_without_members_is_empty():
     assert not archive(zipped({})).contents.members
+
+
+def test_a_check_refuses_an_archive_by_its_number_of_entries():
+    def check(count):
+        if count > 2:
+            raise LimitError(f"{count} entries")
+
+    two = Content.of_blocks([zipped({"a.wav": b"", "folder/": b""})])
+    assert list(ZipArchive(two, Checks(entries=check)).contents.members) == ["a.wav"]
+    three = Content.of_blocks([zipped({"a.wav": b"", "folder/": b"", "b.wav": b""})])
+    with pytest.raises(LimitError, match="^3 entries$"):
+        ZipArchive(three, Checks(entries=check))

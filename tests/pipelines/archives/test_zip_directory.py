@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zipfile
 
 import archive_files
@@ -90,6 +91,21 @@ def test_entries_before_a_damaged_one_are_read_and_the_error_says_how_many(damag
     assert [next(reader).name for _ in range(2)] == ["a/x.wav", "b\u00e9.wav"]
     with pytest.raises(UserError, match="table of contents is damaged after 2 entries"):
         next(reader)
+
+
+def test_a_table_of_many_entries_is_not_in_memory_as_a_whole():
+    content = zipped({"a": b""})
+    at, end = positions(content)[0], len(content) - zip_directory.END.size
+    table = content[at:end] * 50_000
+    fields = list(zip_directory.END.unpack(content[end:]))
+    fields[5] = len(table)
+    opened = Content.of_blocks([content[:at], table, zip_directory.END.pack(*fields)])
+    tracemalloc.start()
+    try:
+        assert sum(entry.name == "a" for entry in zip_directory.read_directory(opened)) == 50_000
+        assert tracemalloc.get_traced_memory()[1] < len(table) // 4
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_table_that_is_not_there_or_too_large_is_refused():

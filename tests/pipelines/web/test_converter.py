@@ -121,6 +121,24 @@ def test_a_batch_of_files_and_archives(create, speech_run, put_upload, fetch, st
     assert not stored_files()
 
 
+def test_an_archive_with_a_damaged_entry_is_converted_except_for_it(create, speech_run, put_upload, fetch):
+    with zipfile.ZipFile(archive := io.BytesIO(), "w") as file:
+        for name, content in {"a.wav": wav(), "../b.wav": wav(), "n\u00e9.wav": wav(), "d.wav": wav(0.7)}.items():
+            file.writestr(name, content)
+    content = archive.getvalue().replace("n\u00e9.wav".encode(), b"n\xff\xfe.wav")
+    content = content.replace(wav(0.7), wav(0.7)[:-1] + b"x")
+    received = [put_upload(content, "set.zip"), put_upload(b"nothing", "bad.tgz")]
+    answer = create(speech_run).convert_batch(received, HIGH, max)
+    assert "2 of 3 files converted to high; ignored: 1 archives that cannot be read (the first: bad.tgz: not" in (
+        answer.message
+    )
+    assert "1 members of archives with unsafe names" in answer.message and "set.zip/../b.wav" in answer.message
+    assert "<td>set/d.wav</td><td>damaged in the archive: Bad CRC-32" in answer.content
+    (content,) = fetch(answer)
+    with zipfile.ZipFile(io.BytesIO(content)) as result:
+        assert {"set/a.wav", "set/n\\xff\\xfe.wav"} < set(result.namelist())
+
+
 def test_files_are_kept_where_that_is_set(create, speech_run, put_upload, fetch, tmp_path):
     answers = create(speech_run, str(tmp_path))
     for answer in (answers.convert_one(put_upload(wav()), HIGH), answers.convert_batch([put_upload(wav())], HIGH, max)):
