@@ -9,13 +9,13 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import grpc
 
 from models.errors import UserError
 from pipelines import cli, config, parallel
-from pipelines.beam import filesystem, local_workers
+from pipelines.beam import local_workers
 from pipelines.beam.job_counters import QUERY_S, JobCounters, LocalRunner, query_counters
 
 with warnings.catch_warnings():
@@ -121,35 +121,6 @@ def is_distributed(parsed: PipelineOptions) -> bool:
 def runner_class(parsed: PipelineOptions) -> str:
     """Return the class name of the runner, without the module of a custom runner."""
     return (parsed.view_as(StandardOptions).runner or LOCAL_RUNNERS[0]).rpartition(".")[2]
-
-
-def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bool) -> list[str]:
-    """Refuse local paths if the workers run on other machines, before the job starts.
-
-    Args:
-      parsed: Beam's options.
-      paths: by flag, the paths that workers read and write; empty ones are skipped.
-      shared: whether the user declares that local paths are the same on every worker.
-
-    Returns:
-      Warnings, instead of the error for a dry run.
-
-    Raises:
-      UserError: a path is local.
-    """
-    if shared or not is_distributed(parsed):
-        return []
-    local = [f"{flag}={path}" for flag, path in paths.items() if path and not filesystem.is_remote(path)]
-    if not local:
-        return []
-    runner = parsed.view_as(StandardOptions).runner
-    message = (
-        f"{', '.join(local)}: local paths, but workers of {runner} may run on other machines; wanted remote paths, "
-        "such as gs://BUCKET/..., or --shared_paths if local paths are the same on every worker"
-    )
-    if is_dry_run(parsed):
-        return [message]
-    raise UserError(message)
 
 
 def run(
