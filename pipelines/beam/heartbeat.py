@@ -142,12 +142,13 @@ class _Writer:
         """Replace the file of this process by one with a new name, if the job is current."""
         if not filesystem.exists(self._heartbeat.token_path):
             return
-        earlier, self._path = self._path, f"{self._heartbeat.prefix}{secrets.token_hex(8)}"
-        filesystem.write_text(self._path, "")
+        path = f"{self._heartbeat.prefix}{secrets.token_hex(8)}"
+        filesystem.write_text(path, "")
+        earlier, self._path = self._path, path
         if earlier:
             filesystem.delete([earlier])
         if not filesystem.exists(self._heartbeat.token_path):  # the job ended in the meantime
-            filesystem.delete([self._path])
+            filesystem.delete([path])
             filesystem.delete_if_empty(posixpath.dirname(self._path))
 
 

@@ -116,6 +116,17 @@ def test_errors_of_a_file_system_end_no_heartbeats(beats, monkeypatch):
         wait_for(beats.paths)
 
 
+def test_a_heartbeat_that_cannot_be_written_leaves_no_file_of_an_earlier_one(beats, monkeypatch):
+    writer = heartbeat._Writer(beats)
+    writer.write()
+    with monkeypatch.context() as full, pytest.raises(OSError):
+        full.setattr(filesystem, "write_text", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        writer.write()
+    first = beats.paths()
+    writer.write()
+    assert len(beats.paths()) == 1 and beats.paths() != first
+
+
 def test_heartbeats_are_no_results_and_deleted_with_the_work_folder(folder, beats):
     heartbeat._Writer(beats).write()
     assert len(beats.paths()) == 1
