@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
     if FLAGS.val_fraction + FLAGS.test_fraction > 1 + 1e-9:
         raise UserError(f"--val_fraction={FLAGS.val_fraction} --test_fraction={FLAGS.test_fraction}; wanted 1 at most")
     from models.features.conditioning import Conditioning
-    from pipelines.beam import runner
+    from pipelines.beam import runner, runner_checks
     from pipelines.data import front_end
     from pipelines.data.domains import read_domains, split_list_flag
     from pipelines.data.split_fractions import adjust_fractions
@@ -112,7 +112,7 @@ def main(argv: list[str]) -> int:
     paths = {"--data_dir": data_dir, "--cache_dir": cache_dir, "--reject_outliers_with": reject}
     paths |= {f"--domain={name}": path for name, path in _read_paths(FLAGS.domain)}
     paths |= {f"--list ({n + 1})": split_list_flag(flag)[1] for n, flag in enumerate(FLAGS.list)}
-    _warn(runner.check_paths(parsed, paths, shared=FLAGS.shared_paths))
+    _warn(runner_checks.check_paths(parsed, paths, shared=FLAGS.shared_paths))
     dataset_writer.check_output(data_dir, parsed)
     domains = read_domains(FLAGS.domain, data_dir, FLAGS.list)
     kind = front_end.infer_kind(domains, FLAGS.kind)

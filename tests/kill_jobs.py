@@ -8,7 +8,8 @@ of the undisturbed run: all processes of the job are killed by SIGKILL. With `--
 job service of one host and a pool of workers on another (tests/two_hosts.py), and either the launcher or a process of
 the pool is killed; in one more run of each job, the cable between the hosts is pulled for 20 seconds. Unless the job
 ends well all the same, the same command is run again. Exit code 1 where a byte differs, a temporary file is left, or a
-user's file is gone or changed. Files that were complete before the rerun and are written again are counted.
+user's file is gone or changed. Files that were complete before the rerun and are written again are counted, and jobs
+that neither go on nor end: without workers, a job ends after WORKER_TIMEOUT_S.
 """
 
 import argparse
@@ -38,6 +39,7 @@ USERS = {"notes.txt": b"mine", "incomplete/film.part": b"mine", "x.part-1": b"mi
 CABLE_S = 20.0
 STALLED = "stood still"
 TIMEOUT_S = 600.0  # of one run
+WORKER_TIMEOUT_S = 60.0  # after which a job without workers is to end by itself
 STALL_S = 120.0  # after which a disturbed run that does not end is killed
 QUIET = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
@@ -176,7 +178,7 @@ def far_place() -> Iterator[Place]:
     with two_hosts.two_hosts() as hosts, hosts.engine() as pool:
 
         def command(name: str, *flags: str) -> list[str]:
-            beam = ["--shared_paths", "--", *two_hosts.BEAM]
+            beam = ["--shared_paths", "--", *two_hosts.BEAM, f"--worker_timeout_s={WORKER_TIMEOUT_S}"]
             return hosts.command(two_hosts.HEAD, *local_command(name, *flags, *beam))
 
         def kill_worker(launcher: subprocess.Popen) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import two_hosts
@@ -70,6 +71,29 @@ def test_a_job_whose_worker_is_killed_goes_on_in_a_new_one(hosts):
     near = script("translate", *translate_flags(hosts, "long", "near"))
     assert near.returncode == 0
     assert contents(hosts.folder / "killed") == contents(hosts.folder / "near")
+
+
+@pytest.mark.slow
+def test_a_job_whose_worker_is_killed_before_it_connects_ends_in_one_line(hosts):
+    flags = [*preprocess_flags(hosts, "silent"), "--shared_paths", "--", *two_hosts.BEAM]
+
+    def kill_worker(pool):
+        while not (workers := psutil.Process(pool.pid).children(recursive=True)):
+            time.sleep(0.02)
+        for worker in workers:
+            worker.kill()
+
+    with hosts.engine() as pool:
+        threading.Thread(target=kill_worker, args=(pool,), daemon=True).start()
+        done = hosts.script("preprocess", *flags, "--worker_timeout_s=20")
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+        assert done.stderr.splitlines()[-1] == (
+            "error: the job on PortableRunner failed: its workers have not responded for 20 s, the limit of "
+            "--worker_timeout_s, and it was cancelled; the same command goes on from what is done"
+        )
+        again = hosts.script("preprocess", *flags)
+    assert again.returncode == 0, again.stderr
+    assert not (hosts.folder / "silent" / ".crossfade-work").exists()
 
 
 @pytest.mark.slow

@@ -19,12 +19,13 @@ import apache_beam as beam
 from models.errors import UserError
 from pipelines import stable_hash
 from pipelines.beam import filesystem
+from pipelines.beam.heartbeat import NO_HEARTBEAT, Heartbeat
 
 WORK_FOLDER = ".crossfade-work"  # listings ignore this folder
 OWNED_FILE = "owned"  # in the work folder: marks the output folder as written by this program
 NUM_ROW_FILES = 8  # row files of each name
 ROWS_PER_FILE = 5000  # work items in one file
-FILE_NAME = re.compile(r"(?:\w+-\d{5}|owned|job-[0-9a-f]{8})")
+FILE_NAME = re.compile(r"(?:\w+-\d{5}|owned|job-[0-9a-f]{8}|heartbeat-[0-9a-f]{16})")
 
 
 def work_folder(folder: str) -> str:
@@ -89,6 +90,17 @@ def _job_mark(folder: str, token: str) -> str:
     return posixpath.join(work_folder(folder), f"job-{token}")
 
 
+def heartbeat(folder: str, token: str, timeout_s: float) -> Heartbeat:
+    """Return the heartbeat of the job with a token, from :func:`begin_job`.
+
+    Args:
+      folder: output folder.
+      token: of the job.
+      timeout_s: time without a heartbeat in seconds, after which the job is cancelled; 0 for no heartbeats.
+    """
+    return Heartbeat(posixpath.join(work_folder(folder), "heartbeat-"), _job_mark(folder, token), timeout_s)
+
+
 def write_work(folder: str, name: str, rows: Iterable[dict]) -> None:
     """Write the work items of a job for :func:`read_work`."""
     for number, chunk in enumerate(_chunks(rows, ROWS_PER_FILE)):
@@ -129,7 +141,13 @@ def _read_lines(path: str) -> Iterator[dict]:
 
 
 def write_rows(
-    collection: beam.PCollection, folder: str, name: str, *, order: tuple[str, ...] = (), token: str = ""
+    collection: beam.PCollection,
+    folder: str,
+    name: str,
+    *,
+    order: tuple[str, ...] = (),
+    token: str = "",
+    heartbeat: Heartbeat = NO_HEARTBEAT,
 ) -> None:
     """Add the transforms that write the rows of a collection, for :func:`read_rows`.
 
@@ -139,22 +157,26 @@ def write_rows(
       name: name of the rows.
       order: keys by whose values the rows are sorted.
       token: of the job; if it is not current, nothing is written.
+      heartbeat: of the job.
     """
     texts = collection | f"{name} as JSON" >> beam.Map(lambda row: (_sort_key(row, order), json.dumps(row)))
     keyed = texts | f"{name} keys" >> beam.WithKeys(
         lambda pair: int(NUM_ROW_FILES * stable_hash.stable_fraction(pair[1]))
     )
-    _ = keyed | f"{name} groups" >> beam.GroupByKey() | f"{name} out" >> beam.Map(_write_lines, folder, name, token)
+    groups = keyed | f"{name} groups" >> beam.GroupByKey()
+    _ = groups | f"{name} out" >> beam.Map(_write_lines, folder, name, token, heartbeat)
 
 
 def _sort_key(row: dict, order: tuple[str, ...]) -> list[str]:
     return [str(row[key]) for key in order]
 
 
-def _write_lines(element: tuple[int, Iterable[tuple[list[str], str]]], folder: str, name: str, token: str) -> None:
+def _write_lines(
+    element: tuple[int, Iterable[tuple[list[str], str]]], folder: str, name: str, token: str, heartbeat: Heartbeat
+) -> None:
     number, pairs = element
     require_current(folder, token)
-    with filesystem.new_file(posixpath.join(work_folder(folder), f"{name}-{number:05d}")) as file:
+    with heartbeat.working(), filesystem.new_file(posixpath.join(work_folder(folder), f"{name}-{number:05d}")) as file:
         file.writelines(f"{line}\n".encode() for _, line in sorted(pairs))
 
 

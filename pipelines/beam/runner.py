@@ -9,13 +9,14 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import grpc
 
 from models.errors import UserError
 from pipelines import cli, config, parallel
-from pipelines.beam import filesystem, local_workers
+from pipelines.beam import local_workers
+from pipelines.beam.heartbeat import NO_HEARTBEAT, Heartbeat, HeartbeatWatch, WorkerOptions, WorkersSilent
 from pipelines.beam.job_counters import QUERY_S, JobCounters, LocalRunner, query_counters
 
 with warnings.catch_warnings():
@@ -38,6 +39,7 @@ JOB_TIMEOUT_S = 365 * 86400  # Beam's default is 300: on its own job service, th
 DEFAULTS = (f"--job_server_timeout={JOB_TIMEOUT_S}", "--direct_num_workers=0")  # other than Beam's; 0 for automatic
 LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner")
 JOB_SERVER_JARS = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
+JOB_SERVICE_RUNNERS = ("PortableRunner", "FlinkRunner", "SparkRunner")
 TRUE_VALUES, FALSE_VALUES = ("true", "yes", "1"), ("", "false", "no", "0")
 DRY_RUNNERS = ("DataflowRunner",)
 WORKER_RETRIES = 2  # of a job whose worker processes ended
@@ -123,33 +125,10 @@ def runner_class(parsed: PipelineOptions) -> str:
     return (parsed.view_as(StandardOptions).runner or LOCAL_RUNNERS[0]).rpartition(".")[2]
 
 
-def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bool) -> list[str]:
-    """Refuse local paths if the workers run on other machines, before the job starts.
-
-    Args:
-      parsed: Beam's options.
-      paths: by flag, the paths that workers read and write; empty ones are skipped.
-      shared: whether the user declares that local paths are the same on every worker.
-
-    Returns:
-      Warnings, instead of the error for a dry run.
-
-    Raises:
-      UserError: a path is local.
-    """
-    if shared or not is_distributed(parsed):
-        return []
-    local = [f"{flag}={path}" for flag, path in paths.items() if path and not filesystem.is_remote(path)]
-    if not local:
-        return []
-    runner = parsed.view_as(StandardOptions).runner
-    message = (
-        f"{', '.join(local)}: local paths, but workers of {runner} may run on other machines; wanted remote paths, "
-        "such as gs://BUCKET/..., or --shared_paths if local paths are the same on every worker"
-    )
-    if is_dry_run(parsed):
-        return [message]
-    raise UserError(message)
+def worker_timeout_s(parsed: PipelineOptions) -> float:
+    """Return the timeout of heartbeats, see :class:`Heartbeat`; 0 for runners that notice the loss of a worker."""
+    watched = is_distributed(parsed) and runner_class(parsed) in JOB_SERVICE_RUNNERS
+    return parsed.view_as(WorkerOptions).worker_timeout_s if watched else 0.0
 
 
 def run(
@@ -159,6 +138,7 @@ def run(
     work_bytes: int = 0,
     counters: JobCounters | None = None,
     isolated: bool = False,
+    heartbeat: Heartbeat = NO_HEARTBEAT,
 ) -> None:
     """Run a job on the runner of the options, or on this machine if they name none.
 
@@ -172,6 +152,7 @@ def run(
         unless the options state their number.
       counters: receives the counters of the job, while it runs if the runner reports them, and at its end.
       isolated: whether workers read files in child processes from the beginning, as after an unfinished job.
+      heartbeat: of the job; if its workers write none for too long, the job is cancelled.
 
     Raises:
       UserError: the job cannot be started, or it failed for a reason that the user can change.
@@ -186,11 +167,12 @@ def run(
         if is_dry_run(parsed) and runner_class(parsed) not in DRY_RUNNERS:
             return  # other runners ignore the option and would run
         workers = is_local(parsed) and parsed.view_as(DirectOptions).direct_running_mode == "multi_processing"
+        watch = HeartbeatWatch(heartbeat)
+        work = functools.partial(_execute, pipeline, counters or JobCounters(), watch)
         try:
-            watched = local_workers.captured_stderr(_is_expected) if workers else contextlib.nullcontext()
-            with watched as watch:
-                failure = watch.failure if watch else lambda: None
-                cli.run_interruptible(lambda p=pipeline: _execute(p, counters or JobCounters()), failure=failure)
+            watched = local_workers.captured_stderr(_is_expected) if workers else contextlib.nullcontext(watch)
+            with watched as active:
+                cli.run_interruptible(work, failure=active.failure)
             return
         except Exception as error:
             if local_workers.is_lost(error) and attempt < WORKER_RETRIES:
@@ -236,7 +218,7 @@ def _local_runner(parsed: PipelineOptions, work_bytes: int) -> LocalRunner:
     return LocalRunner(fn_runner.ExtendedProvisionInfo(info))
 
 
-def _execute(pipeline: beam.Pipeline, counters: JobCounters) -> None:
+def _execute(pipeline: beam.Pipeline, counters: JobCounters, watch: HeartbeatWatch) -> None:
     """Run a pipeline to its end. The local runner blocks in `run`, others in `wait_until_finish`."""
     if isinstance(pipeline.runner, LocalRunner):
         counters.connect(pipeline.runner.counters, 0.0)
@@ -244,6 +226,7 @@ def _execute(pipeline: beam.Pipeline, counters: JobCounters) -> None:
         result = pipeline.run()
         if not isinstance(pipeline.runner, LocalRunner):
             counters.connect(functools.partial(query_counters, result), QUERY_S)
+            watch.begin(result)
         result.wait_until_finish()
     counters.finish(result)
 
@@ -280,6 +263,8 @@ def _remote_failure(parsed: PipelineOptions, error: Exception) -> str:
     runner = parsed.view_as(StandardOptions).runner
     if local_workers.is_lost(error):
         reason = "a worker was killed, crashed, or is no longer reached"
+    elif isinstance(error, WorkersSilent):
+        reason = str(error)
     elif isinstance(error, grpc.Call):  # of the connection to a job service
         reason = f"{error.code().name}: {error.details()}"
     else:

@@ -6,9 +6,10 @@ import os
 import shutil
 import socket
 import urllib.parse
+from collections.abc import Mapping
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import JobServerOptions, PipelineOptions
+from apache_beam.options.pipeline_options import JobServerOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES, FlinkJarJobServer
 from apache_beam.runners.portability.job_server import JavaJarJobServer
 from apache_beam.runners.portability.spark_runner import SparkJarJobServer
@@ -20,6 +21,35 @@ CONNECT_TIMEOUT_S = 10.0  # timeout for connecting to a job service or a cluster
 JOB_SERVERS = {"FlinkRunner": FlinkJarJobServer, "SparkRunner": SparkJarJobServer}
 MASTERS = {"FlinkRunner": "flink_master", "SparkRunner": "spark_master_url"}  # options with the address of a cluster
 UBER_JARS = {"FlinkRunner": "flink_submit_uber_jar", "SparkRunner": "spark_submit_uber_jar"}  # no Java is needed here
+
+
+def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bool) -> list[str]:
+    """Refuse local paths if the workers run on other machines, before the job starts.
+
+    Args:
+      parsed: Beam's options.
+      paths: by flag, the paths that workers read and write; empty ones are skipped.
+      shared: whether the user declares that local paths are the same on every worker.
+
+    Returns:
+      Warnings, instead of the error for a dry run.
+
+    Raises:
+      UserError: a path is local.
+    """
+    if shared or not runner.is_distributed(parsed):
+        return []
+    local = [f"{flag}={path}" for flag, path in paths.items() if path and not filesystem.is_remote(path)]
+    if not local:
+        return []
+    name = parsed.view_as(StandardOptions).runner
+    message = (
+        f"{', '.join(local)}: local paths, but workers of {name} may run on other machines; wanted remote paths, "
+        "such as gs://BUCKET/..., or --shared_paths if local paths are the same on every worker"
+    )
+    if runner.is_dry_run(parsed):
+        return [message]
+    raise UserError(message)
 
 
 def check_options(parsed: PipelineOptions) -> None:

@@ -71,7 +71,9 @@ def write_dataset(job: PreprocessJob, parsed) -> dict | None:
     with filesystem.folder_lock("data_dir", job.data_dir):
         unfinished = job_rows.owned_domains(job.data_dir) is not None
         begin_dataset(job)
-        job = dataclasses.replace(job, token=job_rows.begin_job(job.data_dir))
+        token = job_rows.begin_job(job.data_dir)
+        heartbeat = job_rows.heartbeat(job.data_dir, token, runner.worker_timeout_s(parsed))
+        job = dataclasses.replace(job, token=token, heartbeat=heartbeat)
         reused = _run_job(job, parsed, isolated=unfinished)
         return finish_dataset(job) | {"reused": reused}
 
@@ -83,7 +85,9 @@ def _run_job(job: PreprocessJob, parsed, *, isolated: bool) -> int:
     work_bytes = sum(entry.size for domain in job.domains for entry in domain.files) if local else 0
     progress, counters = Progress(f"preprocess {job.kind}", 2 * job.file_count, "file passes"), JobCounters()
     with poll_progress(progress, lambda: counters.total(*PASSES)):
-        runner.run(job.build, parsed, work_bytes=work_bytes, counters=counters, isolated=isolated)
+        runner.run(
+            job.build, parsed, work_bytes=work_bytes, counters=counters, isolated=isolated, heartbeat=job.heartbeat
+        )
     return counters.total(REUSED) or 0
 
 

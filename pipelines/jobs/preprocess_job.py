@@ -16,6 +16,7 @@ from models.features.conditioning import Conditioning
 from models.features.image import ImageSpec
 from pipelines import isolation
 from pipelines.beam import blas, filesystem, rows
+from pipelines.beam.heartbeat import NO_HEARTBEAT, Heartbeat
 from pipelines.beam.job_counters import counter
 from pipelines.data import feature_extraction, source_files, tfrecord
 from pipelines.data.domains import Domain
@@ -63,6 +64,7 @@ class PreprocessJob:
       drop_duplicates: whether only one of the files of a domain that have the same bytes is kept.
       token: of the job, from `rows.begin_job`.
       file_timeout_s: longest time for a file in seconds, if files are read in child processes; 0 for no limit.
+      heartbeat: of the job.
     """
 
     kind: str
@@ -80,6 +82,7 @@ class PreprocessJob:
     drop_duplicates: bool = False
     token: str = ""
     file_timeout_s: float = isolation.TIMEOUT_S
+    heartbeat: Heartbeat = NO_HEARTBEAT
 
     @property
     def store(self) -> FeatureStore:
@@ -112,7 +115,7 @@ class PreprocessJob:
         work = rows.read_work(pipeline, self.data_dir, WORK_NAME, batch_count, token=self.token)
         duplicates = []
         if self.drop_duplicates:
-            work, others = same_bytes.drop_duplicates(work, BATCH_FILES)
+            work, others = same_bytes.drop_duplicates(work, BATCH_FILES, self.heartbeat)
             duplicates.append(others | "Count" >> beam.Map(_count_excluded))
         survey = beam.ParDo(_Survey(worker, isolated, Shared()))
         survey = survey.with_outputs("moments", "failures", "excluded", main="sources")
@@ -136,8 +139,9 @@ class PreprocessJob:
             "statistics": moments
             | beam.MapTuple(lambda of, m: {**dict(zip(MOMENT_KEYS, of, strict=True)), **m.to_json("<f8")}),
         }
+        write = functools.partial(rows.write_rows, token=self.token, heartbeat=self.heartbeat)
         for name, outcome in outcomes.items():
-            rows.write_rows(outcome, self.data_dir, name, order=SORT_KEYS.get(name, ()), token=self.token)
+            write(outcome, self.data_dir, name, order=SORT_KEYS.get(name, ()))
 
 
 def _count_excluded(row: dict) -> dict:
@@ -155,9 +159,14 @@ class _Survey(beam.DoFn):
     def setup(self):
         timeout_s = self.job.file_timeout_s
         start = functools.partial(isolation.start, isolated=self.isolated, timeout_s=timeout_s)
-        self.survey = self.shared.acquire(lambda: start(BatchSurveyor, self.job))
+        with self.job.heartbeat.working():
+            self.survey = self.shared.acquire(lambda: start(BatchSurveyor, self.job))
 
     def process(self, batch):
+        with self.job.heartbeat.working():
+            yield from self._process(batch)
+
+    def _process(self, batch):
         files, merged = batch["files"], {}
         for row, surveyed in zip(files, self.survey(files), strict=True):
             if isinstance(surveyed, isolation.Crash):
@@ -188,6 +197,10 @@ class _WriteShard(beam.DoFn):
         blas.use_one_thread()
 
     def process(self, element):
+        with self.job.heartbeat.working():
+            yield from self._process(element)
+
+    def _process(self, element):
         job, ((domain, split, shard, shards), surveyed) = self.job, element
         path = posixpath.join(job.data_dir, tfrecord.shard_name(domain, split, shard, shards))
         written, failures, lengths = [], [], []

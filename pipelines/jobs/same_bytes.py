@@ -9,6 +9,7 @@ import apache_beam as beam
 from models.errors import UserError
 from pipelines import stable_hash
 from pipelines.beam import filesystem
+from pipelines.beam.heartbeat import Heartbeat
 from pipelines.data import source_files
 
 HASH_KEY = "hash"  # of the row of a file, if its bytes were hashed before the survey
@@ -41,7 +42,9 @@ def _places(digest: str, members: Iterable[tuple[str, str, str]]) -> Iterator[di
         yield {"id": places[0][2], "hash": digest, "places": places}
 
 
-def drop_duplicates(work: beam.PCollection, batch_files: int) -> tuple[beam.PCollection, beam.PCollection]:
+def drop_duplicates(
+    work: beam.PCollection, batch_files: int, heartbeat: Heartbeat
+) -> tuple[beam.PCollection, beam.PCollection]:
     """Add the transforms that keep one file of each content in a domain: that whose id comes first.
 
     A file that cannot be read is kept, so that the survey reports it.
@@ -49,21 +52,23 @@ def drop_duplicates(work: beam.PCollection, batch_files: int) -> tuple[beam.PCol
     Args:
       work: batches of rows of files, see `work_rows.work_rows`.
       batch_files: number of files in a batch of the result.
+      heartbeat: of the job.
 
     Returns:
       Batches of the rows of the files that are kept, with their hash, and a row for each other file.
     """
-    by_content = work | "Hash files" >> beam.FlatMap(_keyed_rows) | "Group by content" >> beam.GroupByKey()
+    keyed = work | "Hash files" >> beam.FlatMap(_keyed_rows, heartbeat)
+    by_content = keyed | "Group by content" >> beam.GroupByKey()
     rows = by_content | "First" >> beam.FlatMap(_first_and_others).with_outputs("others", main="first")
     batches = rows.first | "Batches" >> beam.BatchElements(min_batch_size=batch_files, max_batch_size=batch_files)
     return batches | beam.Map(lambda files: {"files": files}), rows.others
 
 
-def _keyed_rows(batch: dict) -> Iterator[tuple[tuple[str, str], dict]]:
+def _keyed_rows(batch: dict, heartbeat: Heartbeat) -> Iterator[tuple[tuple[str, str], dict]]:
     """Yield the rows of a batch by domain and content; a file that cannot be read has a key of its own."""
     for row in batch["files"]:
         try:
-            with filesystem.open_file(row["path"]) as file:
+            with heartbeat.working(), filesystem.open_file(row["path"]) as file:
                 content = stable_hash.file_digest(file)
         except (UserError, OSError):
             yield (row["domain"], row["id"]), row

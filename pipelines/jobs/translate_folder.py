@@ -54,7 +54,7 @@ def translate(
     """
     parsed = runner.parse_options(list(beam_arguments))
     output_dir, options = path_patterns.expand_user(output_dir), TranslationOptions(**fields)
-    for warning in runner.check_paths(parsed, _worker_paths(options, pattern, output_dir), shared=shared_paths):
+    for warning in runner_checks.check_paths(parsed, _worker_paths(options, pattern, output_dir), shared=shared_paths):
         print(f"warning: {warning}", file=sys.stderr)
     translator = FileTranslator(options)  # raises before any work begins
     if translator.inverter:
@@ -76,10 +76,12 @@ def _run_job(job: translate_job.TranslateJob, plan: TranslationPlan, parsed) -> 
     """Run the job in a folder that is locked, and complete the folder; return what :func:`translate` returns."""
     _refuse_foreign_files(plan, job.output_dir)
     unfinished = rows.owned_domains(job.output_dir) is not None
-    job = dataclasses.replace(job, token=_begin(plan, job.output_dir))
+    token = _begin(plan, job.output_dir)
+    heartbeat = rows.heartbeat(job.output_dir, token, runner.worker_timeout_s(parsed))
+    job = dataclasses.replace(job, token=token, heartbeat=heartbeat)
     progress, counters = Progress(f"translate to {job.options.target}", len(plan), "files"), JobCounters()
     with poll_progress(progress, lambda: counters.total(*translate_job.OUTCOMES)):
-        runner.run(job.build, parsed, counters=counters, isolated=unfinished)
+        runner.run(job.build, parsed, counters=counters, isolated=unfinished, heartbeat=heartbeat)
     _delete_partial_files(plan, job.output_dir)  # of workers that died
     return _write_results(job.output_dir)
 

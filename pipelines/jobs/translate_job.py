@@ -14,6 +14,7 @@ from apache_beam.utils.shared import Shared
 
 from pipelines import isolation
 from pipelines.beam import filesystem, rows
+from pipelines.beam.heartbeat import NO_HEARTBEAT, Heartbeat
 from pipelines.beam.job_counters import counter
 from pipelines.data import source_files
 
@@ -57,6 +58,7 @@ class TranslateJob:
       reuse: whether results that are up to date are left as they are.
       token: of the job, from `rows.begin_job`.
       file_timeout_s: longest time for a file in seconds, if files are read in child processes; 0 for no limit.
+      heartbeat: of the job.
     """
 
     options: TranslationOptions
@@ -66,6 +68,7 @@ class TranslateJob:
     reuse: bool = True
     token: str = ""
     file_timeout_s: float = isolation.TIMEOUT_S
+    heartbeat: Heartbeat = NO_HEARTBEAT
 
     def build(self, pipeline: beam.Pipeline, *, isolated: bool = False) -> None:
         """Add the transforms to a pipeline.
@@ -77,7 +80,7 @@ class TranslateJob:
         convert = beam.ParDo(_Convert(self, isolated, Shared()))
         converted = work | "Convert" >> convert.with_outputs("failures", main="translations")
         for name, outcome in (("translations", converted.translations), ("failures", converted.failures)):
-            rows.write_rows(outcome, self.output_dir, name, order=SORT_KEYS, token=self.token)
+            rows.write_rows(outcome, self.output_dir, name, order=SORT_KEYS, token=self.token, heartbeat=self.heartbeat)
 
     def failure_row(self, row: dict, error: Exception) -> dict:
         """Return the line of `failures.jsonl` for a row of the plan."""
@@ -155,16 +158,16 @@ class _Convert(beam.DoFn):
         self.job, self.isolated, self.shared = job, isolated, shared
 
     def setup(self):
-        self.translate = self.shared.acquire(
-            lambda: isolation.start(
-                _BatchTranslator, self.job, isolated=self.isolated, timeout_s=self.job.file_timeout_s
-            )
-        )
+        timeout_s = self.job.file_timeout_s
+        start = functools.partial(isolation.start, isolated=self.isolated, timeout_s=timeout_s)
+        with self.job.heartbeat.working():
+            self.translate = self.shared.acquire(lambda: start(_BatchTranslator, self.job))
 
     def process(self, batch):
-        files = batch["files"]
-        for row, outcome in zip(files, self.translate(files), strict=True):
-            crashed = isinstance(outcome, isolation.Crash)
-            name, result = (FAILED, self.job.failure_row(row, outcome)) if crashed else outcome
-            counter(name).inc()
-            yield beam.pvalue.TaggedOutput("failures", result) if name == FAILED else result
+        with self.job.heartbeat.working():
+            files = batch["files"]
+            for row, outcome in zip(files, self.translate(files), strict=True):
+                crashed = isinstance(outcome, isolation.Crash)
+                name, result = (FAILED, self.job.failure_row(row, outcome)) if crashed else outcome
+                counter(name).inc()
+                yield beam.pvalue.TaggedOutput("failures", result) if name == FAILED else result

@@ -11,7 +11,7 @@ from preprocessing import contents, prepare, rows, survey_file
 from testbed import DATAFLOW, script, voice, write_pictures, write_voices
 
 from models.features.audio import AudioSpec
-from pipelines.beam import filesystem, runner
+from pipelines.beam import filesystem, runner, runner_checks
 from pipelines.beam import rows as job_rows
 from pipelines.data import dataset, domains, part_names, recording_parts, source_features, work_rows
 from pipelines.data.splits import SPLITS
@@ -262,9 +262,11 @@ def test_local_paths_are_refused_where_workers_run_elsewhere(beam):
     with pytest.raises(
         ValueError, match="--data_dir=out: local paths, but workers of .*Runner may run on other machines"
     ):
-        runner.check_paths(parsed, {"--data_dir": "out", "--domain=a": "gs://bucket/a", "--reject": ""}, shared=False)
+        runner_checks.check_paths(
+            parsed, {"--data_dir": "out", "--domain=a": "gs://bucket/a", "--reject": ""}, shared=False
+        )
     for paths, shared in (({"--data_dir": "out"}, True), ({"--data_dir": "gs://bucket/out", "--reject": ""}, False)):
-        assert runner.check_paths(parsed, paths, shared=shared) == []
+        assert runner_checks.check_paths(parsed, paths, shared=shared) == []
 
 
 LOCAL = [[], *([f"--runner={name}"] for name in ("DirectRunner", "directrunner", "direct", "fnapirunner"))]
@@ -272,7 +274,7 @@ LOCAL = [[], *([f"--runner={name}"] for name in ("DirectRunner", "directrunner",
 
 @pytest.mark.parametrize("beam", [*LOCAL, [*FLINK, "--environment_type=LOOPBACK"]])
 def test_local_paths_serve_workers_of_this_machine(beam):
-    assert runner.check_paths(runner.parse_options(beam), {"--data_dir": "out"}, shared=False) == []
+    assert runner_checks.check_paths(runner.parse_options(beam), {"--data_dir": "out"}, shared=False) == []
 
 
 @pytest.mark.parametrize(
