@@ -19,8 +19,8 @@ from models.running_moments import RunningMoments
 
 WINDOW_S = 1.6  # on either side, over which local mean and deviation are computed
 MAX_SCALE = 2.0  # of the deviation; the smallest is its inverse
-SMOOTHING_S = 0.02  # standard deviation of the Gaussian of :func:`smooth`, and the deviations to which it extends
-SMOOTHING_DEVIATIONS = 3
+SMOOTHING_S = 0.02  # standard deviation of the Gaussian of :func:`smooth`
+SMOOTHING_DEVIATIONS = 3  # on either side, to which the Gaussian extends
 
 
 class Pitch(NamedTuple):
