@@ -5,8 +5,9 @@
 
 `--speakers` is a folder with `train/NAME/*` and `test/NAME/*`, the same sentences by all speakers. Of each pair, the
 first speaker trains on the first half of the sentences and the second on the other half, so that no sentence is spoken
-by both. `--together` trains one run of all speakers, half of them on the first half of the sentences. For every group
-and seed the script preprocesses, trains (`--plugin`, and flags after `--`), translates the held-out sentences in all
+by both. `--together` trains one run of all speakers, half of them on the first half of the sentences; `--one_way`
+trains a run for each order of a pair (`cut`, which translates from the first domain to the second). For every group and
+seed the script preprocesses, trains (`--plugin`, and flags after `--`), translates the held-out sentences in all
 directions, and leaves one folder for each row: `no_op`, `mean_variance`, `transport`, `model`, `copy_target` (the
 target's own sentences through front end and inverter). It prints the verdict and the table of `evaluate` for each
 direction, and what the command of `--listener` prints, whose fields are the training folders of both speakers and all
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--output_dir", type=pathlib.Path, required=True)
     parser.add_argument("--pair", action="append", metavar="A,B", help="default: all pairs of the folder")
     parser.add_argument("--together", action="store_true", help="one run of all speakers of the folder or of the pairs")
+    parser.add_argument("--one_way", action="store_true", help="a run for each order of every pair")
     parser.add_argument("--seed", action="append", type=int, help="default: 0, 1 and 2")
     parser.add_argument("--listener", default="", metavar="COMMAND")
     parser.add_argument("--plugin", default="recognition_synthesis")
@@ -98,13 +100,14 @@ def main() -> None:
     groups = all_pairs(flags.speakers / "train", flags.pair)
     if flags.together:
         groups = [tuple(sorted({name for group in groups for name in group}))]
+    if flags.one_way:
+        groups = [order for group in groups for order in (group, group[::-1])]
     tables = collections.defaultdict(list)
     for group, seed in itertools.product(groups, flags.seed or (0, 1, 2)):
         out = flags.output_dir / "_".join(group) / f"seed_{seed}"
         folders = link_halves(flags.speakers, group, out)
-        wall, cpu = bench_voices.converted(
-            out, folders, [f"--plugin={flags.plugin}", f"--seed={seed}", *flags.training]
-        )
+        training = [f"--plugin={flags.plugin}", f"--seed={seed}", *flags.training]
+        wall, cpu = bench_voices.converted(out, folders, training, flags.one_way)
         for (source, target), direction in bench_voices.baselines(out, folders).items():
             title = f"{source} to {target}, seed {seed}"
             print(f"{title}: trained in {wall:.0f} s ({cpu:.0f} of CPU); {direction.verdict.sentence()}")

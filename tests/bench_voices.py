@@ -30,8 +30,14 @@ def speakers(flags: list[str]) -> dict[str, tuple[str, str]]:
     return {name: (training, held_out) for name, training, held_out in (flag.split("=") for flag in flags)}
 
 
-def converted(out: pathlib.Path, pair: dict[str, tuple[str, str]], training: list[str]) -> tuple[float, float]:
-    """Trains on speakers and translates every way; the seconds that training took, and those of all cores."""
+def converted(
+    out: pathlib.Path, pair: dict[str, tuple[str, str]], training: list[str], one_way: bool = False
+) -> tuple[float, float]:
+    """Trains on speakers and translates every way, or from the first speaker to the second (`one_way`).
+
+    Returns:
+      The seconds that training took, and those of all cores.
+    """
     for part, fractions in (
         ("records", ["--test_fraction=0"]),
         ("held_out", ["--val_fraction=0", "--test_fraction=1"]),
@@ -40,7 +46,7 @@ def converted(out: pathlib.Path, pair: dict[str, tuple[str, str]], training: lis
         domains = [f"--domain={name}={each}" for name, glob in globs.items() for each in glob.split(",")]
         script("preprocess", *domains, f"--data_dir={out / part}", *fractions)
     seconds = script("train", f"--data_dir={out}/records", f"--run_dir={out}/run", *training)
-    for source, target in itertools.permutations(pair, 2):
+    for source, target in [tuple(pair)] if one_way else itertools.permutations(pair, 2):
         folder = out / f"{source}_to_{target}" / "model"
         for number, glob in enumerate(pair[source][1].split(",")):
             arguments = [f"--run_dir={out}/run", f"--input={glob}", f"--target={target}", f"--source={source}"]
@@ -56,7 +62,7 @@ def baselines(
     judge, scores = found.train_classifier()
     accuracy = min(scores["accuracy_inverted"].values())
     ways = {}
-    for source, target in itertools.permutations(pair, 2):
+    for source, target in found.model.directions():
         ways[source, target] = way = found.evaluate_direction(source, target, judge, accuracy)
         for row, examples in way.examples.items():
             folder = out / f"{source}_to_{target}" / row
