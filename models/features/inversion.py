@@ -7,6 +7,7 @@ processes without TensorFlow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import librosa
 import numpy as np
@@ -18,6 +19,7 @@ EPSILON = 1e-9  # avoids division by zero in bins outside all bands
 PHASE_PERIOD_FRAMES = 256  # the initial phases repeat after this many frames
 CHUNK_FRAMES = 1024  # frames of a recording that a model processes at once
 OVERLAP_FRAMES = 32  # frames over which consecutive chunks are cross-faded
+EDGE_FRAMES = 16  # frames of silence before and after a recording, of which each would cost as much as one of speech
 
 
 def mel_to_magnitude(log_mels: np.ndarray, spec: AudioSpec, *, iterations: int = 10) -> np.ndarray:
@@ -84,15 +86,51 @@ def fade_in(samples: int) -> np.ndarray:
     return np.square(np.sin(np.pi / 2 * (np.arange(samples, dtype=np.float32) + 0.5) / max(1, samples)))
 
 
-def chunks(frames: int) -> Iterator[tuple[int, int]]:
-    """First frame and length in frames of consecutive chunks; each overlaps the next by `OVERLAP_FRAMES`.
+class Chunk(NamedTuple):
+    """Frames of a recording that are computed at once.
 
-    >>> list(chunks(1056)), list(chunks(1057))
-    ([(0, 1056)], [(0, 1056), (1024, 33)])
+    Attributes:
+      first: index of the first frame.
+      frames: number of frames.
+      before: further frames before the first, on which the result depends.
+      after: further frames after the last.
+    """
+
+    first: int
+    frames: int
+    before: int
+    after: int
+
+
+def chunks(frames: int, margin: int = 0) -> Iterator[Chunk]:
+    """Consecutive chunks of a recording, of which each overlaps the next by `OVERLAP_FRAMES`.
+
+    Args:
+      frames: of the recording.
+      margin: frames on either side of a chunk on which it depends, see :func:`margin`; at the ends of the recording
+        :func:`edge` of them.
+
+    >>> [tuple(chunk) for chunk in chunks(1056, 48)], [tuple(chunk) for chunk in chunks(1057, 48)]
+    ([(0, 1056, 16, 16)], [(0, 1056, 16, 17), (1024, 33, 48, 16)])
     """
     max_frames = CHUNK_FRAMES + OVERLAP_FRAMES
     for first in range(0, max(1, frames - OVERLAP_FRAMES), CHUNK_FRAMES):
-        yield first, min(frames - first, max_frames)
+        size = min(frames - first, max_frames)
+        before, after = first + edge(margin), frames - first - size + edge(margin)
+        yield Chunk(first, size, min(before, margin), min(after, margin))
+
+
+def margin(context: int) -> int:
+    """Frames on either side of a chunk that contain `context` frames: a multiple of `EDGE_FRAMES`.
+
+    So the frames of strided layers are at the same positions in every chunk.
+    """
+    return -(-context // EDGE_FRAMES) * EDGE_FRAMES
+
+
+def edge(margin: int) -> int:
+    """Frames of silence before and after a recording, for chunks with this margin."""
+    return min(margin, EDGE_FRAMES)
 
 
 def crossfade(parts: Iterable[np.ndarray], overlap: int) -> Iterator[np.ndarray]:

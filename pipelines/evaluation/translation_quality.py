@@ -18,7 +18,7 @@ import sys
 import numpy as np
 
 from models.errors import UserError
-from models.features import audio, stats, transport
+from models.features import audio, inversion, stats, transport
 from models.metrics import feature_extractors
 from pipelines.data import dataset, fingerprint, source_features
 from pipelines.evaluation import (
@@ -162,8 +162,8 @@ class Evaluator:
         training, spec = self._classifier_examples(), self.spec
         if spec.kind == "image":
             return classifier_evaluation.fit_and_score(training, self.test, spec, seed=seed)
-        inversion = {"resynthesize": self.resynthesize, "inverted_test": self.resynthesized_test}
-        return classifier_evaluation.fit_and_score(training, self.test, spec, **inversion, seed=seed)
+        inverted = {"resynthesize": self.resynthesize, "inverted_test": self.resynthesized_test}
+        return classifier_evaluation.fit_and_score(training, self.test, spec, **inverted, seed=seed)
 
     def _classifier_examples(self) -> dict[str, list[Example]]:
         """Training examples of the domain classifier: more images than for other metrics, reduced in size."""
@@ -269,12 +269,12 @@ class Evaluator:
         if self.spec.kind == "image":
             translated = translate(np.stack([x.features for x in examples]))
             return [dataclasses.replace(x, features=y) for x, y in zip(examples, translated, strict=True)]
-        context, floor = self.model.context, self.spec.features.log_floor
+        edge, floor = inversion.edge(self.model.context), self.spec.features.log_floor
         results = []
         for x in examples:
-            padded = np.pad(x.features, ((context, context), (0, 0)), constant_values=floor).astype(np.float32)
+            padded = np.pad(x.features, ((edge, edge), (0, 0)), constant_values=floor).astype(np.float32)
             translated = translate(padded[None])[0]
-            results.append(dataclasses.replace(x, features=translated[context : len(translated) - context]))
+            results.append(dataclasses.replace(x, features=translated[edge : len(translated) - edge]))
         return results
 
 

@@ -27,12 +27,12 @@ class GraphInverter:
 
     Attributes:
       context: frames on either side of a frame on which its waveform depends.
-      fn: function from log-mels `[batch, frames + 2 * context, mels]`, the number of frames of each clip without
-        padding and context `[batch]`, and the index of the first frame, to waveforms `[batch, (frames - 1) * hop]`.
+      fn: function from log-mels `[batch, before + frames + after, mels]`, the numbers of frames before and without
+        their margins, and the index of the first frame in the recording, to waveforms `[batch, (frames - 1) * hop]`.
     """
 
     context: int
-    fn: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+    fn: Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def build_waveform_signatures(
@@ -48,11 +48,7 @@ def build_waveform_signatures(
         there is none.
     """
     griffin_lim = invert_griffin_lim(spec)
-    inverter = (
-        GraphInverter(vocoder.context, lambda features, *_: _without_margins(vocoder.vocode(features), vocoder))
-        if vocoder
-        else GraphInverter(0, lambda *inputs: griffin_lim(*inputs)["waveform"])
-    )
+    inverter = _graph_inverter(spec, vocoder, griffin_lim)
     names = [name for name in SPEECH_SIGNATURES if name in functions]
     waveforms = {f"{name}_waveform": translate_waveform(functions[name], inverter, spec, context) for name in names}
     inversions = {
@@ -61,6 +57,24 @@ def build_waveform_signatures(
         "invert_from_phase": invert_from_phase(spec),
     }
     return {"analyse": analyse(spec), **inversions, **waveforms}
+
+
+def _graph_inverter(spec: AudioSpec, vocoder: UniversalVocoder | None, griffin_lim: Callable) -> GraphInverter:
+    """The vocoder, or Griffin-Lim if there is none."""
+    if vocoder is None:
+
+        def invert(features, before, frames, first_frame):
+            del before  # Griffin-Lim has no context
+            return griffin_lim(features, tf.repeat(frames, tf.shape(features)[0]), first_frame)["waveform"]
+
+        return GraphInverter(0, invert)
+
+    def vocode(features, before, frames, first_frame):
+        del first_frame  # phases are predicted
+        hop = spec.hop_length
+        return vocoder.vocode(features)[:, before * hop :][:, : (frames - 1) * hop]
+
+    return GraphInverter(vocoder.context, vocode)
 
 
 def build_encoded_audio_signatures(functions: Mapping[str, Callable], spec: AudioSpec) -> dict[str, Callable]:
@@ -109,7 +123,7 @@ def invert_by_vocoder(vocoder: UniversalVocoder) -> Callable:
 
     Clips are inverted one by one, each at its own length, so that the result does not depend on other clips.
     """
-    spec, padding = vocoder.spec, [[vocoder.context, vocoder.context], [0, 0]]
+    spec, edge = vocoder.spec, inversion.edge(vocoder.context)
 
     @tf.function(input_signature=[*_mel_inputs(spec), FIRST_FRAME], autograph=False)
     def fn(features, frames, first_frame):
@@ -117,8 +131,8 @@ def invert_by_vocoder(vocoder: UniversalVocoder) -> Callable:
 
         def invert_clip(clip):
             log_mels, count = clip
-            padded = tf.pad(log_mels[:count], padding, constant_values=spec.log_floor)
-            y = _without_margins(vocoder.vocode(padded[None]), vocoder)[0]
+            padded = tf.pad(log_mels[:count], [[edge, edge], [0, 0]], constant_values=spec.log_floor)
+            y = vocoder.vocode(padded[None])[0, edge * spec.hop_length :][: (count - 1) * spec.hop_length]
             return tf.pad(y, [[0, (max_frames - count) * spec.hop_length]])
 
         waveform = tf.TensorSpec([None], tf.float32)
@@ -126,12 +140,6 @@ def invert_by_vocoder(vocoder: UniversalVocoder) -> Callable:
         return {"waveform": tf.map_fn(invert_clip, clips, parallel_iterations=1, fn_output_signature=waveform)}
 
     return fn
-
-
-def _without_margins(waveforms: tf.Tensor, vocoder: UniversalVocoder) -> tf.Tensor:
-    """Cut the samples of the context off waveforms `[batch, samples]`."""
-    margin = vocoder.context * vocoder.spec.hop_length
-    return waveforms[:, margin : tf.shape(waveforms)[1] - margin]
 
 
 def invert_from_phase(spec: AudioSpec) -> Callable:
@@ -184,19 +192,23 @@ def _translate_in_chunks(
     hop, max_frames = spec.hop_length, inversion.CHUNK_FRAMES + inversion.OVERLAP_FRAMES
     frames, rise = spec.frames(tf.shape(y)[1]), inversion.fade_in(inversion.OVERLAP_FRAMES * hop)
     last = tf.maximum(0, frames - inversion.OVERLAP_FRAMES - 1) // inversion.CHUNK_FRAMES
-    margin = context + inverter.context
-    padding = margin * hop + spec.n_fft // 2
+    margin = inversion.margin(context + inverter.context)
+    edge = inversion.edge(margin)
+    padding = edge * hop + spec.n_fft // 2
     padded = tf.pad(y, [[0, 0], [padding, padding + hop]])
 
     def body(number, parts, tail):
         first = number * inversion.CHUNK_FRAMES
         count = tf.minimum(frames - first, max_frames) + 1  # one more, to invert to the last sample
-        chunk = padded[:, first * hop :][:, : (count + 2 * margin - 1) * hop + spec.n_fft]
+        before, after = (tf.minimum(n + edge, margin) for n in (first, frames + 1 - first - count))
+        size = before + count + after
+        chunk = padded[:, (first - before + edge) * hop :][:, : (size - 1) * hop + spec.n_fft]
         mels = spectral.log_mel(chunk, spec, centred=False)
-        index = first - margin + tf.range(count + 2 * margin)
+        index = first - before + tf.range(size)
         mels = tf.where(((index >= 0) & (index < frames))[:, None], mels, spec.log_floor)
-        translated = translate(mels)[:, context:][:, : count + 2 * inverter.context]
-        output = inverter.fn(translated, tf.repeat(count, tf.shape(y)[0]), first)
+        left, right = (tf.minimum(n, inverter.context) for n in (before, after))
+        translated = translate(mels)[:, before - left :][:, : left + count + right]
+        output = inverter.fn(translated, left, count, first)
         start, rest = output[:, : len(rise)], output[:, len(rise) :]
         output = tf.concat([tf.cond(number > 0, lambda: tail * (1 - rise) + start * rise, lambda: start), rest], axis=1)
         length = tf.where(number < last, tf.shape(output)[1] - len(rise), tf.shape(output)[1])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from models.features.inversion import Chunk
 from pipelines.inference.exported_model import Model
 from pipelines.inference.vocoders import describe, load_vocoder
 
@@ -34,23 +35,22 @@ class Inverter:
         self.description = name if name == SOURCE_PHASE else describe(name, self.vocoder)
         self.context = self.vocoder.context if self.vocoder else 0
 
-    def invert(self, log_mels: np.ndarray, frames: int, first_frame: int, source: np.ndarray) -> np.ndarray:
+    def invert(self, log_mels: np.ndarray, chunk: Chunk, source: np.ndarray) -> np.ndarray:
         """Invert a chunk of a recording.
 
         Args:
-          log_mels: `[frames + 2 * context, mels]`.
-          frames: number of frames without context.
-          first_frame: index of the first frame without context in the recording.
-          source: complex spectrogram of the source, `[frames + 2 * context, bins]`.
+          log_mels: `[before + frames + after, mels]`.
+          chunk: their position in the recording, with margins of at most `context` frames.
+          source: complex spectrogram of the source, `[before + frames + after, bins]`.
 
         Returns:
-          Samples `[(frames - 1) * hop_length]`, or more; without those of the context.
+          Samples `[(frames - 1) * hop_length]`, or more; without those of the margins.
         """
-        batch, counts = log_mels[None], np.int32([frames])
         if self.vocoder:
-            return self.vocoder.vocode(batch, counts)[0]
+            return self.vocoder.vocode(log_mels, chunk.before, chunk.frames)
+        batch, counts = log_mels[None], np.int32([chunk.frames])
         if self.name == SOURCE_PHASE:
             phase = np.float32(np.angle(source))[None]
             return self.model.call("invert_from_phase", features=batch, frames=counts, phase=phase)[0]
-        inputs = {"features": batch, "frames": counts, "first_frame": np.int32(first_frame)}
+        inputs = {"features": batch, "frames": counts, "first_frame": np.int32(chunk.first)}
         return self.model.call(self.model.griffin_lim, **inputs)[0]

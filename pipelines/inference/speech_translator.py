@@ -62,8 +62,8 @@ class SpeechTranslator:
         options: TranslationOptions,
         source: str | None,
     ):
-        self.front_end, self.translate_fn, self.model_context = spec.features, translate_fn, context
-        self.context, self.inverter = context + inverter.context, inverter
+        self.front_end, self.translate_fn, self.inverter = spec.features, translate_fn, inverter
+        self.margin = inversion.margin(context + inverter.context)
         self.executor, self.options = executor, options
         self.shift_pitch_fn = _create_pitch_shift(options.pitch, spec, source, options.target)
 
@@ -139,22 +139,26 @@ class SpeechTranslator:
         chunks = parallel.map_ordered(self.executor, self._translate_chunk, self._windows(opened))
         yield from _of_length(inversion.crossfade(chunks, overlap), opened.samples)
 
-    def _windows(self, opened: OpenRecording) -> Iterator[tuple[np.ndarray, int, int]]:
-        """Yield what a chunk is computed from: spectrogram with context, number of frames, index of the first.
+    def _windows(self, opened: OpenRecording) -> Iterator[tuple[np.ndarray, inversion.Chunk]]:
+        """Yield spectrogram and chunk of what is computed at once, one frame more to invert up to the last sample.
 
-        The context (zeros beyond the ends of the recording) makes the result independent of where chunks end.
+        Margins hold the context of model and inverter, so that the result does not depend on where chunks end.
         """
-        buffer = opened.frame_buffer(self.context)
-        for first, count in inversion.chunks(opened.frames):
-            frames = count + 1  # one more, to invert up to the last sample
-            yield buffer.frames(first, frames + 2 * self.context), frames, first
+        edge = inversion.edge(self.margin)
+        buffer = opened.frame_buffer(edge)
+        for chunk in inversion.chunks(opened.frames, self.margin):
+            chunk = chunk._replace(frames=chunk.frames + 1)
+            size = chunk.before + chunk.frames + chunk.after
+            yield buffer.frames(chunk.first - chunk.before + edge, size), chunk
 
-    def _translate_chunk(self, window: tuple[np.ndarray, int, int]) -> np.ndarray:
+    def _translate_chunk(self, window: tuple[np.ndarray, inversion.Chunk]) -> np.ndarray:
         """Samples of a chunk."""
-        spectrogram, frames, first = window
-        inside = slice(self.model_context, len(spectrogram) - self.model_context)
-        translated = self.translate_fn(audio.log_mel_from_stft(spectrogram, self.front_end)[None])[0, inside]
-        return self.inverter.invert(translated, frames, first, spectrogram[inside])
+        spectrogram, chunk = window
+        translated = self.translate_fn(audio.log_mel_from_stft(spectrogram, self.front_end)[None])[0]
+        before, after = (min(frames, self.inverter.context) for frames in (chunk.before, chunk.after))
+        inside = slice(chunk.before - before, chunk.before + chunk.frames + after)
+        chunk = chunk._replace(before=before, after=after)
+        return self.inverter.invert(translated[inside], chunk, spectrogram[inside])
 
 
 def _create_pitch_shift(

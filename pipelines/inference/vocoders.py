@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.errors import UserError
+from models.features import inversion
 from models.features.audio import AudioSpec
 from models.vocoders import universal
 from pipelines import config
@@ -42,26 +43,25 @@ class Vocoder:
             return None
         return cls(shipped.name_and_hash, spec, shipped.context, lambda x: shipped.vocode(tf.constant(x)).numpy())
 
-    def vocode(self, log_mels: np.ndarray, frames: Sequence[int]) -> list[np.ndarray]:
-        """Vocode log-mels with `context` frames before and after each clip, one by one.
+    def vocode(self, log_mels: np.ndarray, first: int, frames: int) -> np.ndarray:
+        """Vocode some of the frames of log-mels; the others are their context.
 
         Args:
-          log_mels: `[batch, max(frames) + 2 * context, mels]`.
-          frames: of each clip, without context; a clip's frames begin after those of its context.
+          log_mels: `[any, mels]`.
+          first: index of the first of these frames.
+          frames: number of these frames.
 
         Returns:
-          Samples `[(frames - 1) * hop_length]` of each clip, which do not depend on the other clips.
+          Samples `[(frames - 1) * hop_length]`.
         """
-        margin, hop = self.context * self.spec.hop_length, self.spec.hop_length
-        clips = zip(log_mels, frames, strict=True)
-        waveforms = (self.vocode_fn(x[None, : n + 2 * self.context])[0] for x, n in clips)
-        return [y[margin : margin + (n - 1) * hop] for y, n in zip(waveforms, frames, strict=True)]
+        hop = self.spec.hop_length
+        return self.vocode_fn(log_mels[None])[0][first * hop :][: (frames - 1) * hop]
 
     def vocode_clips(self, mels: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Vocode log-mels `[frames, mels]` of any lengths to waveforms `[(frames - 1) * hop_length]`."""
-        padding, floor = ((self.context, self.context), (0, 0)), self.spec.log_floor
-        padded = (np.pad(np.float32(x), padding, constant_values=floor) for x in mels)
-        return [self.vocode(x[None], [len(x) - 2 * self.context])[0] for x in padded]
+        """Vocode log-mels `[frames, mels]` of any lengths to waveforms `[(frames - 1) * hop_length]`, one by one."""
+        edge, floor = inversion.edge(self.context), self.spec.log_floor
+        padded = (np.pad(np.float32(x), ((edge, edge), (0, 0)), constant_values=floor) for x in mels)
+        return [self.vocode(x, edge, len(x) - 2 * edge) for x in padded]
 
 
 def load_vocoder(name: str, spec: AudioSpec, load_model: Callable[[str], Model] = Model) -> Vocoder | None:
