@@ -30,7 +30,7 @@ import soundfile
 import tensorflow as tf
 
 from models import spectral
-from models.features import audio, stats
+from models.features import audio, inversion, stats
 from models.features.audio_spec import AudioSpec
 from models.features.spec import Spec
 from models.vocoders import universal
@@ -145,11 +145,11 @@ def write_copies(vocoder: universal.UniversalVocoder, paths: Sequence[pathlib.Pa
     """Write the recordings and their copy synthesis; print the errors and the speed of each inverter."""
     spec = vocoder.spec
     recordings = {path.stem: audio.normalize_level(audio.read(str(path), spec), spec) for path in paths}
-    floor, margin = spec.log_floor, vocoder.context * spec.hop_length
+    edge = inversion.edge(vocoder.context)
 
     def vocode(log_mels, _):
-        padded = np.pad(log_mels, ((vocoder.context, vocoder.context), (0, 0)), constant_values=floor)
-        return vocoder.vocode(padded[None])[0].numpy()[margin:-margin]
+        padded = np.pad(log_mels, ((edge, edge), (0, 0)), constant_values=spec.log_floor)
+        return vocoder.vocode(padded[None])[0].numpy()[edge * spec.hop_length : -edge * spec.hop_length]
 
     for name, invert in {"vocoder": vocode, "griffin_lim": griffin_lim(spec, 32)}.items():
         scores, _ = copy_synthesis.score_inverter(invert, list(recordings.values()), spec)
