@@ -18,7 +18,7 @@ EXAMPLE = "python -m pipelines.demo --output_dir=demo"
 VOICES = {"low": "en-us+m3", "high": "en-us+f2"}
 TRAINING_SENTENCES = 160  # of each voice, different ones
 HELD_OUT_SENTENCES = 10  # the same of both voices
-STEPS = 300
+STEPS = 240
 
 
 def define_flags() -> None:

@@ -25,7 +25,7 @@ from models.networks import vocoder
 
 SHA256 = {  # of the files, by the sample rate of their front ends in Hz
     8000: "37a740bdb266f11d7a2c69826882f98c6a52b9e0a68f593578f67f3dfeb943d5",
-    16000: "5b6ac40e687ba2e84297ffbd6d5344492c56bb0e6eacf7a124390e3b8cece17f",
+    16000: "87ca2049e87a395f6736a3a277a353864c781b5ccffd6518cf61c7a009cba42d",
     22050: "d85fb2896621734af0a3b8dabcd0be116b38643676d40f44b6e6eeb9971e98ff",
 }
 RATES_HZ = tuple(SHA256)
