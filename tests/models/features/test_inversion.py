@@ -203,5 +203,20 @@ def test_chunks_that_differ_are_faded_from_one_to_the_other(overlap, before, aft
     assert (steps >= -1e-6).all() and steps.max() <= abs(after - before) * np.pi / 2 / overlap + 1e-6
 
 
+@laws
+@given(frames=st.integers(1, 4000), context=st.integers(0, 300))
+def test_chunks_see_their_context_but_few_frames_of_silence(frames, context):
+    margin, chunks = inversion.margin(context), list(inversion.chunks(frames, inversion.margin(context)))
+    edge = inversion.edge(margin)
+    assert margin >= context and edge <= 16
+    first, last = chunks[0], chunks[-1]
+    assert (first.first, first.before, last.first + last.frames, last.after) == (0, edge, frames, edge)
+    for chunk in chunks:
+        before_start, after_end = chunk.before - chunk.first, chunk.first + chunk.frames + chunk.after - frames
+        assert chunk.before == margin or before_start == edge
+        assert chunk.after == margin or after_end == edge
+        assert max(before_start, after_end) <= edge and (chunk.first - chunk.before) % max(1, edge) == 0
+
+
 def test_nothing_joins_to_nothing():
     assert list(inversion.crossfade([], 4)) == []

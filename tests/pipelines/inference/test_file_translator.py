@@ -40,6 +40,15 @@ def test_a_long_recording_in_chunks_is_vocoded_as_the_whole(converter, monkeypat
     np.testing.assert_allclose(found[1], found[0], atol=2**-14)
 
 
+def test_a_short_recording_is_not_computed_with_more_silence_than_sound(converter, monkeypatch):
+    translator, sizes = converter.translator, []
+    translate_fn = translator.translate_fn
+    monkeypatch.setattr(translator, "translate_fn", lambda x: sizes.append(x.shape[1]) or translate_fn(x))
+    (y,) = converted(converter, [voice(110.0, 0.9, 8000, 1)])
+    frames = converter.spec.features.frames(len(y)) + 1
+    assert sizes == [frames + 2 * inversion.EDGE_FRAMES] and translator.margin > inversion.EDGE_FRAMES
+
+
 def test_recordings_keep_length_and_level_and_silence_whatever_is_beside_them(converter):
     recordings = [voice(110.0, seconds, 8000, 1) for seconds in (0.1, 0.45, 0.9)] + [np.zeros(3000, np.float32)]
     together = converted(converter, recordings)
