@@ -19,7 +19,7 @@ EPSILON = 1e-9  # avoids division by zero in bins outside all bands
 PHASE_PERIOD_FRAMES = 256  # the initial phases repeat after this many frames
 CHUNK_FRAMES = 1024  # frames of a recording that a model processes at once
 OVERLAP_FRAMES = 32  # frames over which consecutive chunks are cross-faded
-EDGE_FRAMES = 16  # frames of silence before and after a recording, of which each would cost as much as one of speech
+EDGE_FRAMES = 16  # of silence, which models and vocoders see before and after a recording
 
 
 def mel_to_magnitude(log_mels: np.ndarray, spec: AudioSpec, *, iterations: int = 10) -> np.ndarray:
