@@ -83,8 +83,8 @@ def waveform(predicted: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec, *, proj
 
     def step(relaxed, ahead, further_ahead, _, weight):
         frames = spectral.stft(ahead, spec)
-        moved = _with_magnitudes(frames, PREDICTION_WEIGHT * weight, log_magnitude, log_mels, spec)
-        projected = tf.ensure_shape(spectral.istft(moved, spec, weights=weights), initial.shape)
+        updated = _with_magnitudes(frames, PREDICTION_WEIGHT * weight, log_magnitude, log_mels, spec)
+        projected = tf.ensure_shape(spectral.istft(updated, spec, weights=weights), initial.shape)
         new = further_ahead + RELAXATION * (projected - further_ahead)
         change = new - relaxed
         return new, new + MOMENTUM * change, new + RELAXED_MOMENTUM * change, projected, weight - 1 / projections
@@ -97,7 +97,7 @@ def waveform(predicted: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec, *, proj
 def _with_magnitudes(
     frames: tf.Tensor, weight: tf.Tensor, log_magnitude: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec
 ) -> tf.Tensor:
-    """Complex frames whose log magnitudes are moved to predicted ones by a weight, then towards the mels."""
+    """Complex frames with magnitudes between their own and predicted ones, by a weight, then nearer to the mels."""
     real, imaginary = tf.math.real(frames), tf.math.imag(frames)
     power = tf.square(real) + tf.square(imaginary) + waveform_losses.EPSILON
     gain = tf.exp(weight * (log_magnitude - 0.5 * tf.math.log(power)))

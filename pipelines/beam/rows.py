@@ -22,7 +22,7 @@ from pipelines.beam import filesystem
 from pipelines.beam.heartbeat import NO_HEARTBEAT, Heartbeat
 
 WORK_FOLDER = ".crossfade-work"  # listings ignore this folder
-OWNED_FILE = "owned"  # in the work folder: marks the output folder as written by this program
+OWNED_FILE = "owned"  # in the work folder: this program has written the output folder
 NUM_ROW_FILES = 8  # row files of each name
 ROWS_PER_FILE = 5000  # work items in one file
 FILE_NAME = re.compile(r"(?:\w+-\d{5}|owned|job-[0-9a-f]{8}|heartbeat-[0-9a-f]{16})")
@@ -33,7 +33,7 @@ def work_folder(folder: str) -> str:
     return posixpath.join(folder, WORK_FOLDER)
 
 
-def mark_owned(folder: str, domains: list[str]) -> None:
+def write_ownership(folder: str, domains: list[str]) -> None:
     """Write the ownership file of an output folder: this program writes to it, until :func:`clear`.
 
     Args:
@@ -52,11 +52,11 @@ def owned_domains(folder: str) -> list[str] | None:
     return json.loads(filesystem.read_text(path)) if filesystem.exists(path) else None
 
 
-def clear(folder: str, *, keep_mark: bool = False) -> None:
+def clear(folder: str, *, keep_ownership: bool = False) -> None:
     """Delete the files of a job, finished or not, in its work folder; nothing else."""
     work = work_folder(folder)
     paths = [path for path in filesystem.list_folder(work) if FILE_NAME.fullmatch(posixpath.basename(path))]
-    filesystem.delete([path for path in paths if not (keep_mark and path.endswith(f"/{OWNED_FILE}"))])
+    filesystem.delete([path for path in paths if not (keep_ownership and path.endswith(f"/{OWNED_FILE}"))])
     filesystem.delete_partial_files(work)
     filesystem.delete_if_empty(work)
 
@@ -68,7 +68,7 @@ def begin_job(folder: str) -> str:
     on a job service after its launcher was killed: they stop as soon as their token file is missing.
     """
     token = secrets.token_hex(4)
-    filesystem.write_text(_job_mark(folder, token), "")
+    filesystem.write_text(_token_path(folder, token), "")
     return token
 
 
@@ -82,11 +82,11 @@ def require_current(folder: str, token: str) -> None:
     Raises:
       UserError: the token file of the job is missing.
     """
-    if token and not filesystem.exists(_job_mark(folder, token)):
+    if token and not filesystem.exists(_token_path(folder, token)):
         raise UserError(f"{folder}: another command writes there now")
 
 
-def _job_mark(folder: str, token: str) -> str:
+def _token_path(folder: str, token: str) -> str:
     return posixpath.join(work_folder(folder), f"job-{token}")
 
 
@@ -98,7 +98,7 @@ def heartbeat(folder: str, token: str, timeout_s: float) -> Heartbeat:
       token: of the job.
       timeout_s: time without a heartbeat in seconds, after which the job is cancelled; 0 for no heartbeats.
     """
-    return Heartbeat(posixpath.join(work_folder(folder), "heartbeat-"), _job_mark(folder, token), timeout_s)
+    return Heartbeat(posixpath.join(work_folder(folder), "heartbeat-"), _token_path(folder, token), timeout_s)
 
 
 def write_work(folder: str, name: str, rows: Iterable[dict]) -> None:

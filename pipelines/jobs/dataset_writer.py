@@ -107,7 +107,7 @@ def begin_dataset(job: PreprocessJob) -> None:
     written = _written_domains(job.data_dir)
     paths = _list_dataset_files(job.data_dir, written)
     names = sorted({*(written or ()), *(domain.name for domain in job.domains)})
-    job_rows.mark_owned(job.data_dir, names)
+    job_rows.write_ownership(job.data_dir, names)
     shard_name = re.compile(rf"({'|'.join(map(re.escape, names))})-({'|'.join(SPLITS)})\.tfrecord-\d{{5}}-of-\d{{5}}")
     outputs = [
         path
@@ -116,7 +116,7 @@ def begin_dataset(job: PreprocessJob) -> None:
     ]
     filesystem.delete(sorted(outputs, key=lambda path: not path.endswith(f"/{INFO_FILE}")))
     filesystem.delete_partial_files(job.data_dir)
-    job_rows.clear(job.data_dir, keep_mark=True)
+    job_rows.clear(job.data_dir, keep_ownership=True)
 
 
 def _list_dataset_files(data_dir: str, written: list[str] | None) -> list[str]:

@@ -113,8 +113,8 @@ def _begin(plan: TranslationPlan, output_dir: str) -> str:
     batches = translate_job.make_batches(plan.rows_by_size())
     if filesystem.is_remote(output_dir):
         batches = (_with_earlier(batch, plan) for batch in batches)
-    rows.mark_owned(output_dir, [])
-    rows.clear(output_dir, keep_mark=True)
+    rows.write_ownership(output_dir, [])
+    rows.clear(output_dir, keep_ownership=True)
     _delete_partial_files(plan, output_dir)
     rows.write_work(output_dir, translate_job.WORK_NAME, batches)
     return rows.begin_job(output_dir)

@@ -121,7 +121,7 @@ def test_a_file_that_no_translate_wrote_is_not_replaced(speech_run, tmp_path, na
 def test_results_of_an_attempt_that_did_not_end_are_replaced(speech_run, tmp_path):
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "000.wav", voice(110.0, 0.5, RATE_HZ, seed=0), RATE_HZ)
-    rows.mark_owned(str(tmp_path / "out"), [])
+    rows.write_ownership(str(tmp_path / "out"), [])
     (tmp_path / "out" / "000.wav").write_text("of the first attempt")
     assert translate(speech_run, tmp_path / "in", tmp_path / "out") == {"translations": 1, "failures": 0, "reused": 0}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000.wav", FAILURES, TRANSLATIONS]
@@ -228,7 +228,7 @@ def test_results_that_are_up_to_date_are_left_and_others_made_again(speech_run, 
     soundfile.write(out / "1.wav", np.zeros(100), RATE_HZ)  # somebody's edit, without provenance
     (out / "2.wav").write_bytes(wanted["2.wav"][:500])
     (out / TRANSLATIONS).unlink()  # as after a job that was killed
-    rows.mark_owned(str(out), [])
+    rows.write_ownership(str(out), [])
     assert translate(speech_run, source, out) == {"translations": 4, "failures": 0, "reused": 1}
     assert {path.name: path.read_bytes() for path in out.glob("*.wav")} == wanted
     assert (out / TRANSLATIONS).read_bytes() == listed
@@ -555,7 +555,7 @@ def test_files_that_crash_or_hang_the_process_fail_alone_after_an_unfinished_job
     poison(tmp_path / "plain" / "picture_03.png", HANG)
     for name, value in poisoned_environment(tmp_path / "site").items():
         monkeypatch.setenv(name, value)
-    rows.mark_owned(str(tmp_path / "out"), [])  # as a job leaves it that was killed
+    rows.write_ownership(str(tmp_path / "out"), [])  # as a job leaves it that was killed
     done = translate(picture_run, tmp_path / "plain", tmp_path / "out", "tinted", file_timeout_s=20.0)
     assert (done["translations"], done["failures"]) == (2, 2)
     crash, hang = lines(tmp_path / "out" / FAILURES)

@@ -87,7 +87,7 @@ def test_a_job_that_another_one_replaced_writes_none(folder, beats):
         later = rows.begin_job(folder)
         time.sleep(4 * INTERVAL_S)
         assert not beats.paths()
-        assert filesystem.list_folder(rows.work_folder(folder)) == [rows._job_mark(folder, later)]
+        assert filesystem.list_folder(rows.work_folder(folder)) == [rows._token_path(folder, later)]
 
 
 def test_a_heartbeat_at_the_end_of_the_job_is_removed_by_its_writer(folder, beats, monkeypatch):

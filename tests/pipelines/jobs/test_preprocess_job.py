@@ -28,7 +28,7 @@ def test_a_file_that_crashes_the_process_fails_alone_after_an_unfinished_job(tmp
     for name, value in poisoned_environment(tmp_path / "site").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(isolation, "TRIES_ALONE", 1)
-    job_rows.mark_owned(str(tmp_path / "out"), ["low"])  # as a job leaves it that was killed
+    job_rows.write_ownership(str(tmp_path / "out"), ["low"])  # as a job leaves it that was killed
     assert prepare(tmp_path / "out", **domains)["failures"] == 1
     assert rows(tmp_path / "out", "failures.jsonl") == [
         {"domain": "low", "path": str(tmp_path / "low" / "clip_03.wav"), "reason": DIED}
@@ -43,7 +43,7 @@ def test_a_file_that_hangs_fails_alone_at_its_time_limit_after_an_unfinished_job
     poison(tmp_path / "low" / "clip_03.wav", HANG)
     for name, value in poisoned_environment(tmp_path / "site").items():
         monkeypatch.setenv(name, value)
-    job_rows.mark_owned(str(tmp_path / "out"), ["low"])
+    job_rows.write_ownership(str(tmp_path / "out"), ["low"])
     done = prepare(tmp_path / "out", changes={"file_timeout_s": 5.0}, **domains)
     assert (done["sources"], done["failures"]) == (9, 1)
     (failure,) = rows(tmp_path / "out", "failures.jsonl")
