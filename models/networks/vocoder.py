@@ -15,7 +15,7 @@ from models.features.audio import AudioSpec
 from models.losses import waveform as waveform_losses
 
 PERIODS = (2, 3, 5, 7, 11)  # of discriminators, Sec. 2.3 of arXiv:2010.05646
-RELAXATION, MOMENTUM, RELAXED_MOMENTUM = 1.2, 0.9, 1.1  # of the alternating projections; 1.5, 0.9, 1.1 diverges
+MOMENTUM = 0.9  # of the alternating projections; with 0.97 they oscillate
 PREDICTION_WEIGHT = 0.6  # of the predicted magnitudes at the first projection
 MAX_GAIN = 10.0  # of a mel band in one projection
 MAX_REACH = 8  # projections that extend the receptive field; after them, less than 1e-3 of a change is left
@@ -64,12 +64,11 @@ def waveform(predicted: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec, *, proj
     """The waveform `[batch, (frames - 1) * hop_length]` of complex frames.
 
     Predicted frames are inconsistent where they overlap, and cancel, so that bands become too quiet. Alternating
-    projections (Griffin & Lim 1984, as part of the network as in arXiv:1903.03971) repeat two steps: take the frames of
-    the waveform itself and move their magnitudes towards the predicted ones, then scale each bin by what the mel bands
-    over it lack. The weight of the prediction falls with each projection, that of the mels does not: they are known. A
-    hop has more frequency bins than samples, but more samples than mel bands, so waveforms with exactly these mels
-    exist. The projections are accelerated by two momenta and a relaxation (Nenov et al., "Faster than fast:
-    accelerating the Griffin-Lim algorithm", ICASSP 2023).
+    projections (Griffin & Lim 1984, with the momentum of Perraudin et al. 2013, as part of the network as in
+    arXiv:1903.03971) repeat two steps: take the frames of the waveform itself and move their magnitudes towards the
+    predicted ones, then scale each bin by what the mel bands over it lack. The weight of the prediction falls with
+    each projection, that of the mels does not: they are known. A hop has more frequency bins than samples, but more
+    samples than mel bands, so waveforms with exactly these mels exist.
 
     Args:
       predicted: complex frames `[batch, frames, n_fft // 2 + 1]`.
@@ -79,30 +78,20 @@ def waveform(predicted: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec, *, proj
     """
     weights = spectral.overlap_weights(tf.shape(predicted)[1], spec)
     initial = spectral.istft(predicted, spec, weights=weights)
-    log_magnitude = tf.math.log(waveform_losses.frame_magnitude(predicted))
+    predicted_log_magnitude = tf.math.log(waveform_losses.frame_magnitude(predicted))
 
-    def step(relaxed, ahead, further_ahead, _, weight):
-        frames = spectral.stft(ahead, spec)
-        updated = _with_magnitudes(frames, PREDICTION_WEIGHT * weight, log_magnitude, log_mels, spec)
-        projected = tf.ensure_shape(spectral.istft(updated, spec, weights=weights), initial.shape)
-        new = further_ahead + RELAXATION * (projected - further_ahead)
-        change = new - relaxed
-        return new, new + MOMENTUM * change, new + RELAXED_MOMENTUM * change, projected, weight - 1 / projections
+    def project(y, previous, weight):
+        frames = spectral.stft(y + MOMENTUM * (y - previous), spec)
+        real, imaginary = tf.math.real(frames), tf.math.imag(frames)
+        power = tf.square(real) + tf.square(imaginary) + waveform_losses.EPSILON
+        gain = tf.exp(PREDICTION_WEIGHT * weight * (predicted_log_magnitude - 0.5 * tf.math.log(power)))
+        gain *= mel_gain(gain * tf.sqrt(power), log_mels, spec)
+        projected = spectral.istft(tf.complex(gain * real, gain * imaginary), spec, weights=weights)
+        return tf.ensure_shape(projected, y.shape), y, weight - 1 / projections
 
     if not projections:
         return initial
-    return spectral.repeat(step, projections, initial, initial, initial, initial, tf.constant(1.0))[3]
-
-
-def _with_magnitudes(
-    frames: tf.Tensor, weight: tf.Tensor, log_magnitude: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec
-) -> tf.Tensor:
-    """Complex frames with magnitudes between their own and predicted ones, by a weight, then nearer to the mels."""
-    real, imaginary = tf.math.real(frames), tf.math.imag(frames)
-    power = tf.square(real) + tf.square(imaginary) + waveform_losses.EPSILON
-    gain = tf.exp(weight * (log_magnitude - 0.5 * tf.math.log(power)))
-    gain *= mel_gain(gain * tf.sqrt(power), log_mels, spec)
-    return tf.complex(gain * real, gain * imaginary)
+    return spectral.repeat(project, projections, initial, initial, tf.constant(1.0))[0]
 
 
 def mel_gain(magnitude: tf.Tensor, log_mels: tf.Tensor, spec: AudioSpec) -> tf.Tensor:

@@ -43,6 +43,15 @@ def test_frames_are_vocoded_as_if_nothing_lay_beyond_their_context(rng):
     np.testing.assert_allclose(whole[20 * 128 :], part, atol=2e-3 * np.abs(whole).max())
 
 
+def test_clips_do_not_depend_on_each_other(rng):
+    vocoder = vocoders.load_vocoder("auto", AudioSpec.at(8000))
+    clips = [rng.uniform(-6, 0, (n, 80)).astype(np.float32) for n in (30, 50)]
+    together = vocoder.vocode_clips(clips)
+    assert [len(y) for y in together] == [29 * 128, 49 * 128]
+    for clip, y in zip(clips, together, strict=True):
+        np.testing.assert_array_equal(vocoder.vocode_clips([clip])[0], y)
+
+
 def test_an_export_holds_the_universal_vocoder_of_its_front_end(default_run, rng):
     model = exported_model.Model(default_run)
     vocoder = vocoders.load_vocoder("auto", model.spec.features)
