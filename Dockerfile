@@ -1,4 +1,4 @@
-# The worker image of Dataflow jobs, and a place to run the scripts. See README.
+# The worker image of Dataflow jobs, and a place to run the scripts: see docs/training_at_scale.md.
 # Beam's version and Python's minor version must be those of the machine that submits the job.
 FROM apache/beam_python3.11_sdk:2.72.0 AS beam
 
