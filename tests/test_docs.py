@@ -61,11 +61,25 @@ def test_the_keys_of_every_command_exist(page, name, arguments):
         assert any(all(pair.partition("=")[0] in kind.__dataclass_fields__ for pair in pairs) for kind in known), page
 
 
+def prose_of(page):
+    """The text of a page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page):
+    """Anchors of the headings of a page, as GitHub makes them."""
+    texts = (
+        re.sub(r"[^\w\- ]", "", heading.lower()) for heading in re.findall(r"^#+ (.*)$", prose_of(page), re.MULTILINE)
+    )
+    return {text.replace(" ", "-") for text in texts}
+
+
 @each_page
 def test_links_between_pages_lead_somewhere(page):
-    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", prose):
-        assert (page.parent / target).exists(), target
+    for target, _, anchor in (link.partition("#") for link in re.findall(r"\]\((?!https?:)([^)]+)\)", prose_of(page))):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
 
 
 def test_the_readme_is_short():
@@ -80,5 +94,4 @@ def test_no_page_has_marks_of_an_unresolved_merge(page):
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
 def test_prose_has_lines_of_at_most_120_characters(page):
     """Tables and code cannot be wrapped."""
-    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    assert not [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert not [line for line in prose_of(page).splitlines() if len(line) > 120 and not line.startswith("|")]
