@@ -15,12 +15,14 @@ MAX_SHIFT, CUTOUT_SIZE = 1 / 8, 1 / 2  # fractions of height and width, Sec. 3.2
 MAX_BAND, MAX_TIME_MASK = 1 / 8, 1 / 8  # fractions of the mel bands and of the frames
 
 
-def augment_images(x: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
+def augment_images(x: tf.Tensor, rng: StatelessRng, parts: int = 1) -> tf.Tensor:
     """Colour jitter, translation and cutout of images `[batch, height, width, channels]` in [-1, 1]; same shape.
 
-    The result may leave [-1, 1], as in the paper.
+    The result may leave [-1, 1], as in the paper. If the channels are those of several images (`parts`), all of them
+    are changed alike.
     """
-    x = _jitter_colour(x, rng.stream("colour"))
+    colour = rng.stream("colour")
+    x = tf.concat([_jitter_colour(part, colour) for part in tf.split(x, parts, axis=-1)], axis=-1)
     return _cut_out(_translate(x, rng.stream("translation")), rng.stream("cutout"))
 
 
@@ -62,18 +64,18 @@ def _interval_mask(size: int, fraction: float, centre: tf.Tensor) -> tf.Tensor:
     return tf.cast((position >= start[:, None]) & (position < start[:, None] + length), tf.float32)
 
 
-def augment_mels(x: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
+def augment_mels(x: tf.Tensor, rng: StatelessRng, parts: int = 1) -> tf.Tensor:
     """Sets a mel band and a time interval of random width to zero, the mean of normalised log-mels.
 
     Args:
-      x: normalised log-mels `[batch, frames, mels]`.
+      x: normalised log-mels `[batch, frames, parts * mels]`.
       rng: random numbers.
+      parts: number of spectrograms, which are masked alike.
     """
-    keep = 1.0
-    for axis, max_fraction, name in ((1, MAX_TIME_MASK, "time_mask"), (2, MAX_BAND, "band_mask")):
-        mask = specaugment_mask(x.shape[axis], max_fraction, rng.stream(name).uniform(2))
-        keep = keep * tf.cast(1 - tf.expand_dims(mask, 3 - axis), x.dtype)
-    return x * keep
+    time, band = (rng.stream(name).uniform(2) for name in ("time_mask", "band_mask"))
+    frames = 1 - specaugment_mask(x.shape[1], MAX_TIME_MASK, time)
+    bands = 1 - tf.tile(specaugment_mask(x.shape[2] // parts, MAX_BAND, band), [1, parts])
+    return x * tf.cast(frames[:, :, None] * bands[:, None], x.dtype)
 
 
 def specaugment_mask(size: int, max_fraction: float, width_and_start: tf.Tensor) -> tf.Tensor:

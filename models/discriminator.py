@@ -27,6 +27,8 @@ class DiscriminatorConfig:
         regularisation, Appendix B of arXiv:1912.04958).
       gradient_penalty: weight of the penalty between real and generated examples (Eq. 3 of arXiv:1704.00028).
       augment: whether real and generated examples are augmented.
+      parts: images or spectrograms of which an example consists, one after the other in its last axis, as a pair of
+        source and result; they are augmented alike.
     """
 
     loss: str = "lsgan"
@@ -34,6 +36,7 @@ class DiscriminatorConfig:
     r1_interval: int = 16
     gradient_penalty: float = 0.0
     augment: bool = False
+    parts: int = 1
 
 
 class Discriminator(tf.Module):
@@ -124,4 +127,4 @@ class Discriminator(tf.Module):
     def _augmented(self, x: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
         if not self.config.augment:
             return x
-        return augment.augment_images(x, rng) if len(x.shape) == 4 else augment.augment_mels(x, rng)
+        return (augment.augment_images if len(x.shape) == 4 else augment.augment_mels)(x, rng, self.config.parts)

@@ -250,8 +250,16 @@ def dcgan_initializer() -> keras.Initializer:
 
 
 def fixed_filter(x, kernel: np.ndarray):
-    """Convolution over time with a fixed kernel `[frames, in, out]`."""
+    """Convolution over time, in float32, with a kernel `[frames, in, out]` that is not trained."""
     frames, _, channels = kernel.shape
     initializer = keras.initializers.Constant(np.asarray(kernel, np.float32))
     options = {"padding": "same", "use_bias": False, "kernel_initializer": initializer, "trainable": False}
-    return keras.layers.Conv1D(channels, frames, **options)(x)
+    layer = keras.layers.Conv1D(channels, frames, dtype="float32", **options)
+    layer.is_fixed = True
+    return layer(x)
+
+
+def fixed_weights(network: keras.Model) -> list[keras.Variable]:
+    """The weights of a network that follow from the data, not from training: those of fixed filters."""
+    nested = [weight for layer in network.layers if isinstance(layer, keras.Model) for weight in fixed_weights(layer)]
+    return nested + [w for layer in network.layers if getattr(layer, "is_fixed", False) for w in layer.weights]

@@ -91,6 +91,7 @@ class TranslatorConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
+        base.require_at_least(self, channels=1, blocks=0, kernel=1, discriminator_num_downsamples=0)
         base.require_at_least(self, below=3, generator_num_downsamples=1)  # sizes of images are multiples of 4
 
 
@@ -158,14 +159,15 @@ def discriminator_network(config: PairTranslatorConfig, spec: base.Spec) -> kera
     return images.patch_discriminator(spec.features, **sizes)
 
 
-def discriminator_config(config: Config) -> discriminator.DiscriminatorConfig:
-    """The discriminators' configuration as the plugin's describes it."""
+def discriminator_config(config: Config, parts: int = 1) -> discriminator.DiscriminatorConfig:
+    """The discriminators' configuration as the plugin's describes it; `parts` as of :func:`build_discriminator`."""
     return discriminator.DiscriminatorConfig(
         loss=config.adversarial_loss,
         r1=config.r1,
         r1_interval=config.r1_interval,
         gradient_penalty=config.gradient_penalty,
         augment=config.augment,
+        parts=parts,
     )
 
 
@@ -175,7 +177,9 @@ def generator_optimizer(plugin: base.Plugin, networks: list[keras.Model]) -> Opt
     return plugin.build_optimizer(c.learning_rate_g, networks, betas=(c.beta1, c.beta2), update_interval=c.n_critic)
 
 
-def build_discriminator(plugin: base.Plugin, network: keras.Model, name: str, shape: tuple[int, ...]) -> Discriminator:
+def build_discriminator(
+    plugin: base.Plugin, network: keras.Model, name: str, shape: tuple[int, ...], *, parts: int = 1
+) -> Discriminator:
     """A discriminator with its optimizer and image pool, by the plugin's configuration.
 
     Args:
@@ -183,8 +187,9 @@ def build_discriminator(plugin: base.Plugin, network: keras.Model, name: str, sh
       network: the discriminator's network.
       name: prefix of its metrics and of its random streams.
       shape: of one example, for the image pool.
+      parts: images or spectrograms of which an example consists, one after the other in its last axis.
     """
     c = plugin.config
     pool = image_pool.ImagePool(c.pool_size, shape, f"{name}_pool") if c.pool_size else None
     optimizer = plugin.build_optimizer(c.learning_rate_d, [network], averaged=False, betas=(c.beta1, c.beta2))
-    return Discriminator(network, optimizer, config=discriminator_config(c), name=name, pool=pool)
+    return Discriminator(network, optimizer, config=discriminator_config(c, parts), name=name, pool=pool)

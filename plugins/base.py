@@ -86,6 +86,7 @@ class Config:
             self, batch_size=1, crop_frames=1, accumulation_steps=1, warmup_steps=0, patience=0, clip_norm=0
         )
         require_at_least(self, below=1, ema=0)
+        require_at_least(self, below=2**32, steps=0, seed=0)
 
 
 class Plugin(tf.Module):

@@ -47,6 +47,10 @@ class Config(adversarial.PairTranslatorConfig):
     residual_weight: schedules.Schedule = 0.0
     RENAMED: ClassVar[Mapping[str, str]] = {"patches": "num_patches", "recolour": "invert_channels"}
 
+    def __post_init__(self):
+        super().__post_init__()
+        base.require_at_least(self, num_patches=1, features=1, temperature=0.001)
+
 
 WEIGHT_KEYS = {
     "nce": "nce",

@@ -57,6 +57,12 @@ class Config(adversarial.Config):
 
     def __post_init__(self):
         super().__post_init__()
+        base.require_at_least(self, channels=2, discriminator_channels=2, blocks=0)
+        for name in ("channels", "discriminator_channels"):  # half of them are gates
+            if getattr(self, name) % 2:
+                raise UserError(
+                    f"{name}={getattr(self, name)}; wanted an even number; near it: {getattr(self, name) + 1}"
+                )
         if self.crop_frames % 8:
             raise UserError(f"crop_frames={self.crop_frames}; the discriminators want a multiple of 8")
         if not 0 <= self.max_masked_frames < self.crop_frames:

@@ -34,6 +34,10 @@ class Config(adversarial.Config):
     l1: schedules.Schedule = option(100.0, "weight of the L1 loss, |b - ab|")
     RENAMED: ClassVar[Mapping[str, str]] = {"halvings": "discriminator_num_downsamples"}
 
+    def __post_init__(self):
+        super().__post_init__()
+        base.require_at_least(self, channels=1, blocks=0, kernel=1, discriminator_num_downsamples=0)
+
 
 class Pix2Pix(base.Plugin):
     """A generator, and a discriminator of pairs."""
@@ -69,7 +73,8 @@ class Pix2Pix(base.Plugin):
             discriminator = mels.mel_discriminator(2 * spec.bins, **sizes_d)
         self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator])
         *sizes, last = spec.feature_shape(c.crop_frames)
-        self.discriminator = adversarial.build_discriminator(self, discriminator, "discriminator", (*sizes, 2 * last))
+        shape = (*sizes, 2 * last)
+        self.discriminator = adversarial.build_discriminator(self, discriminator, "discriminator", shape, parts=2)
 
     @property
     def context(self) -> int:

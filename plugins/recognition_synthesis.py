@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from models import layers, schedules
 from models.config_fields import option
+from models.errors import UserError
 from models.losses import reconstruction, reduction, waveform
 from models.networks import speech_decoder
 from models.recognition import content_encoder, voice_perturbation
@@ -62,6 +63,8 @@ class Config(adversarial.Config):
         super().__post_init__()
         base.require_at_least(self, channels=1, blocks=0, kernel=1, embedding=1, stretch=1)
         base.require_at_least(self, below=1, dropout=0)
+        if not self.kernel % 2:
+            raise UserError(f"kernel={self.kernel}; wanted an odd number; near it: {self.kernel + 1}")
 
 
 class RecognitionSynthesis(base.Plugin):

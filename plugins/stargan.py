@@ -95,7 +95,7 @@ class StarGAN(base.Plugin):
             )
         else:
             self.filters = self._filters()
-            size = {"channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
+            size = {"domains": count, "channels": c.channels, "blocks": c.blocks, "kernel": c.kernel}
             self.generator = stargan.mel_generator(spec.bins, **size, transports=self.filters)
             network = mels.mel_discriminator(spec.bins, **sizes_d)
         self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator])
@@ -105,13 +105,14 @@ class StarGAN(base.Plugin):
         )
 
     def _filters(self) -> np.ndarray:
-        """Linear transports `[source, target, frames, bins, bins]`."""
+        """Linear transports `[source, target, frames, bins, bins]`, or without transport one identity `[1, 1, ...]`."""
         moments = [self.spec.moments[name] for name in self.spec.domains]
-        if self.config.transport and len(moments) > MAX_DOMAINS:
+        if not self.config.transport:
+            return transport.identity_kernel(self.spec.bins)[None, None].astype(np.float32)
+        if len(moments) > MAX_DOMAINS:
             limit = f"{MAX_DOMAINS} at most, or --set=transport=false"
             raise UserError(f"{len(moments)} domains, a linear transport for every pair; wanted {limit}")
-        pairs = [[(a, b if self.config.transport else a) for b in moments] for a in moments]
-        kernels = [[transport.kernel(a, b, self.spec.features) for a, b in row] for row in pairs]
+        kernels = [[transport.kernel(a, b, self.spec.features) for b in moments] for a in moments]
         return np.array(kernels, np.float32)
 
     @property

@@ -59,8 +59,9 @@ class Config(adversarial.Config):
         base.require_at_least(self, crop_frames=2)
         if not self.kernel % 2:
             raise UserError(f"kernel={self.kernel}; wanted an odd number; near it: {self.kernel + 1}")
-        if self.augment:
-            raise UserError("augment=True; vocoder's discriminators judge waveforms, so wanted False")
+        for name in ("augment", "spectral_norm"):
+            if getattr(self, name):
+                raise UserError(f"{name}=True; not supported by the discriminators of vocoder; wanted False")
 
 
 class Vocoder(base.Plugin):
@@ -95,6 +96,9 @@ class Vocoder(base.Plugin):
 
     def __init__(self, config: Config, spec: base.Spec):
         super().__init__(config, spec)
+        self.edge = waveform.edge_frames(spec.features)
+        if config.crop_frames < 2 * self.edge + 2:
+            raise UserError(f"crop_frames={config.crop_frames}; wanted {2 * self.edge + 2} or more for this front end")
         sizes = {"channels": config.channels, "blocks": config.blocks, "kernel": config.kernel}
         self.generator = vocoder.backbone(spec.features, **sizes)
         self.generator_optimizer = adversarial.generator_optimizer(self, [self.generator])
@@ -112,7 +116,7 @@ class Vocoder(base.Plugin):
             vocoder.resolution_discriminator(scale, channels=c.discriminator_channels)
             for scale in self.scales[: c.resolutions]
         ]
-        samples = (c.crop_frames - 1) * self.spec.features.hop_length
+        samples = (c.crop_frames - 1 - 2 * self.edge) * self.spec.features.hop_length
         return [adversarial.build_discriminator(self, network, network.name, (samples,)) for network in networks]
 
     @property
@@ -134,7 +138,7 @@ class Vocoder(base.Plugin):
             total = reduction.total(values, self._weights(values, step))
         self.generator_optimizer.minimize(tape, total)
         for discriminator in self.discriminators:
-            values |= discriminator.train(batch["waveform"], generated, rng, step=step)
+            values |= discriminator.train(self._inside(batch["waveform"]), generated, rng, step=step)
         return values
 
     def eval_step(self, batch: base.Batch, global_batch_size: int) -> dict[str, tf.Tensor]:
@@ -143,7 +147,7 @@ class Vocoder(base.Plugin):
         terms, generated = self._terms(self.generator_optimizer.averaged(self.generator), batch, rng)
         values = {name: reduction.batch_mean(term, global_batch_size) for name, term in terms.items()}
         for discriminator in self.discriminators:
-            values |= discriminator.losses(batch["waveform"], generated, rng)
+            values |= discriminator.losses(self._inside(batch["waveform"]), generated, rng)
         return values
 
     def _weights(self, values: dict, step: tf.Tensor) -> dict:
@@ -151,22 +155,27 @@ class Vocoder(base.Plugin):
 
     def _terms(self, network, batch: base.Batch, rng) -> tuple[dict, tf.Tensor | None]:
         """Losses `[batch]` of the generator by name, and the generated waveforms where a loss needs them."""
-        c, real = self.config, batch["waveform"]
+        c, real = self.config, self._inside(batch["waveform"])
         frames, terms = self._frames(network, batch["x"]), {}
         needs_waveform = self.discriminators or not (schedules.is_zero(c.mel) and schedules.is_zero(c.stft))
-        generated = self._waveform(frames, batch["x"]) if needs_waveform else None
+        generated = self._inside(self._waveform(frames, batch["x"])) if needs_waveform else None
         if not schedules.is_zero(c.mel):
             terms["mel"] = waveform.mel(real, generated, self.spec.features)
         if not schedules.is_zero(c.stft):
             terms["stft"] = waveform.multi_resolution_stft(real, generated, self.scales)
         if not schedules.is_zero(c.magnitude):
-            terms["magnitude"] = waveform.frame_loss(real, frames, self.spec.features)
+            terms["magnitude"] = waveform.frame_loss(batch["waveform"], frames, self.spec.features)
         if self.discriminators and not schedules.is_zero(c.adversarial):
             terms["adversarial"] = tf.add_n([d.generator_loss(generated, rng) for d in self.discriminators])
         if self.discriminators and not schedules.is_zero(c.feature_matching):
             distances = [waveform.feature_matching(taps(real), taps(generated)) for taps in self.taps]
             terms["feature_matching"] = tf.add_n(distances)
         return terms, generated
+
+    def _inside(self, y: tf.Tensor) -> tf.Tensor:
+        """Waveforms of a crop without their ends, where the log-mels also depend on what lies beyond the crop."""
+        edge = self.edge * self.spec.features.hop_length
+        return y[:, edge:-edge]
 
     def _frames(self, network, log_mels: tf.Tensor) -> tf.Tensor:
         """Complex frames `[batch, frames, n_fft // 2 + 1]`."""

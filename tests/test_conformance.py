@@ -6,6 +6,7 @@ import json
 import tempfile
 import typing
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -186,6 +187,19 @@ def test_train_steps_are_finite_and_update_every_trainable_variable(trained):
     assert trained.values and all(np.isfinite(list(trained.values.values())))
     moved = zip(trained.before, weights(trained.plugin), strict=True)
     assert trained.before and all(not np.array_equal(a, b) for a, b in moved)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_the_outputs_of_networks_are_in_single_precision_also_in_mixed_precision(case, policy):
+    """Losses, normalisation and exports take them."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        networks = case.build().networks()
+    finally:
+        keras.config.set_dtype_policy(before)
+    outputs = {f"{network.name}: {y.name}": y.dtype for network in networks for y in network.outputs}
+    assert set(outputs.values()) == {"float32"}, outputs
 
 
 def test_evaluation_gives_the_same_names_and_changes_nothing(case, trained):

@@ -15,7 +15,7 @@ import numpy as np
 
 from models.errors import UserError
 
-STD_FLOOR = 1e-3  # lower bound, so that constant bins are not divided by zero
+STD_FLOOR = 0.1  # lower bound: a filter, or half precision, must not be amplified in a band that is nearly constant
 LAGS = 4  # frames ahead that the covariance of speech covers
 
 

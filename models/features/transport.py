@@ -24,6 +24,7 @@ ENVELOPE_ORDER, ENVELOPE_SLOPE = 16, 6  # cosines over the mel bands that repres
 PITCH_HZ = 1500.0  # the bands resolve harmonics below this frequency
 RATIOS = np.exp(np.linspace(-0.8, 0.8, 65))  # candidate pitch ratios: 0.45 to 2.2
 MAX_DISTANCE_SHARE = 0.95  # a ratio is accepted if it leaves at most this share of the distance
+MIN_BANDS, MIN_DISTANCE = 8, 1e-6  # with fewer bands, or domains as near as this, no ratio can be estimated
 
 
 def kernel(source: Moments, target: Moments, spec: AudioSpec) -> np.ndarray:
@@ -48,6 +49,11 @@ def kernel(source: Moments, target: Moments, spec: AudioSpec) -> np.ndarray:
     return np.stack([(tap / target.std[:, None] * source.std).T for tap in taps])
 
 
+def identity_kernel(bins: int) -> np.ndarray:
+    """The :func:`kernel` that changes nothing, `[2 * CONTEXT + 1, bins, bins]`."""
+    return np.pad(np.eye(bins)[None], ((CONTEXT, CONTEXT), (0, 0), (0, 0)))
+
+
 def apply_kernel(x: np.ndarray, taps: np.ndarray) -> np.ndarray:
     """Filter normalised frames `[frames, bins]` with a kernel `[taps, bins, bins]`, zero-padded at the ends.
 
@@ -64,10 +70,12 @@ def pitch_ratio(source: Moments, target: Moments, spec: AudioSpec) -> float:
 
     Over bands below `PITCH_HZ`, returns the candidate whose stretch brings the source's covariance nearest to the
     target's, and whose inverse brings the target's nearest to the source's. Distances are Bures distances between
-    matrices of trace one. Returns 1 if no candidate is clearly nearer. Exchanging source and target gives the
-    inverse ratio.
+    matrices of trace one. Returns 1 if no candidate is clearly nearer, or if the bands resolve no harmonics. Exchanging
+    source and target gives the inverse ratio.
     """
     low = band_hz(spec) < PITCH_HZ
+    if low.sum() < MIN_BANDS:
+        return 1.0
     fine = np.eye(spec.n_mels) - envelope_matrix(spec.n_mels)
     source_fine, target_fine = (fine @ moments.covariance(0) @ fine.T for moments in (source, target))
 
@@ -82,7 +90,8 @@ def pitch_ratio(source: Moments, target: Moments, spec: AudioSpec) -> float:
     backward = [distance(_warp(1 / ratio, spec), target_fine, source_fine) for ratio in RATIOS]
     distances = np.add(forward, backward)
     best, identity_distance = int(np.argmin(distances)), distances[len(RATIOS) // 2]
-    return float(RATIOS[best]) if distances[best] <= MAX_DISTANCE_SHARE * identity_distance else 1.0
+    is_nearer = identity_distance > MIN_DISTANCE and distances[best] <= MAX_DISTANCE_SHARE * identity_distance
+    return float(RATIOS[best]) if is_nearer else 1.0
 
 
 def stretch_matrix(ratio: float, spec: AudioSpec) -> np.ndarray:

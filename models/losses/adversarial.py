@@ -10,7 +10,10 @@ from models.losses import reduction
 
 
 def lsgan_generator(fake: tf.Tensor) -> tf.Tensor:
-    """Least-squares loss of the generator from logits of generated examples, `[batch]` (Eq. 9 of arXiv:1611.04076)."""
+    """Least-squares loss of the generator from logits of generated examples, `[batch]`.
+
+    As in CycleGAN (arXiv:1703.10593, Sec. 4), without the factor 1/2 of Eq. 9 of arXiv:1611.04076.
+    """
     return reduction.per_example(tf.square(fake - 1))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from models.errors import UserError
+
 
 def per_example(x: tf.Tensor) -> tf.Tensor:
     """Mean over all axes but the first: `[batch, ...]` to `[batch]`, in float32."""
@@ -23,7 +25,12 @@ def batch_mean(values: tf.Tensor, global_batch_size: int) -> tf.Tensor:
 def total(losses: dict[str, tf.Tensor], weights: dict[str, tf.Tensor | float]) -> tf.Tensor:
     """The weighted sum of the named losses; every loss needs its weight.
 
+    Raises:
+      UserError: there is no loss.
+
     >>> float(total({"cycle": tf.constant(2.0)}, {"cycle": 10.0}))
     20.0
     """
+    if not losses:
+        raise UserError("the weights of all losses are 0; wanted one above 0")
     return tf.add_n([weights[name] * losses[name] for name in sorted(losses)])

@@ -6,6 +6,7 @@ Waveforms are `[batch, samples]`, results `[batch]`, as in `models.losses.recons
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -21,11 +22,16 @@ NORM_EPSILON = 1e-12  # added to a sum of squares that may be zero, before the s
 
 def resolutions(spec: AudioSpec, count: int = 3) -> list[AudioSpec]:
     """Front ends of `count` resolutions: frames of half, once, twice, ... the length, with hops of a quarter."""
-    sizes = [spec.n_fft * 2**n // 2 for n in range(count)]
+    sizes = [2 * (spec.n_fft * 2**n // 4) for n in range(count)]  # even
     return [
-        dataclasses.replace(spec, n_fft=size, win_length=size, hop_length=size // 4, n_mels=8, window="hann")
+        dataclasses.replace(spec, n_fft=size, win_length=size, hop_length=size // 4, n_mels=1, window="hann")
         for size in sizes
     ]
+
+
+def edge_frames(spec: AudioSpec) -> int:
+    """Frames at each end of a part of a recording whose windows reach beyond it."""
+    return math.ceil(spec.n_fft / 2 / spec.hop_length)
 
 
 def magnitude(y: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
@@ -65,12 +71,15 @@ def multi_resolution_stft(x: tf.Tensor, y: tf.Tensor, specs: list[AudioSpec]) ->
 def frame_loss(y: tf.Tensor, frames: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """Spectral convergence and log magnitude of predicted complex frames, before overlap-add.
 
+    Frames that reach beyond an end of the waveform, which is part of a recording, are left out.
+
     Args:
       y: the recorded waveforms.
       frames: predicted frames `[batch, frames, n_fft // 2 + 1]`.
       spec: the front end.
     """
-    pair = magnitude(y, spec), frame_magnitude(frames)
+    inside = slice(edge_frames(spec), -edge_frames(spec))
+    pair = magnitude(y, spec)[:, inside], frame_magnitude(frames)[:, inside]
     return spectral_convergence(*pair) + log_magnitude(*pair)
 
 

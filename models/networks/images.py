@@ -170,7 +170,7 @@ def image_discriminator(
     x = h = keras.Input((spec.height, spec.width, spec.channels), name="pictures")
     for n in range(_num_downsamples(spec) + 1):
         h = layers.leaky_relu(conv(channels * 2**n, 4, 2, padding="same")(h))
-    logit = keras.layers.Flatten()(conv(1, h.shape[1:3], use_bias=offset, dtype="float32")(h))
+    logit = keras.layers.Flatten(dtype="float32")(conv(1, h.shape[1:3], use_bias=offset, dtype="float32")(h))
     return keras.Model(x, logit, name="image_discriminator")
 
 

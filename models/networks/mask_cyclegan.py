@@ -47,7 +47,7 @@ def masked_generator(
         h = layers.gated(_norm2d(layers.PixelShuffle()(_conv2d(h, width * channels, (5, 5)))))
     initializer = "glorot_uniform" if transport is None else "zeros"
     last = layers.TallConv2D(1, (15, 5), padding="same", kernel_initializer=initializer, dtype="float32")
-    y = keras.layers.Reshape((-1, bins))(last(h))
+    y = keras.layers.Reshape((-1, bins), dtype="float32")(last(h))
     if transport is not None:
         y = y + layers.fixed_filter(x, transport)
     return keras.Model([x, mask] if masks else x, y, name="masked_generator")

@@ -17,7 +17,7 @@ REFINING_OUTPUT = (3, 5)  # frames and bands of the last convolution
 def domain_embedding(domains: int, size: int) -> keras.Model:
     """Embeddings `[batch, size]` of domain labels `[batch, domains]`, zero at first."""
     label = keras.Input((domains,), name="domain")
-    table = keras.layers.Dense(size, use_bias=False, kernel_initializer="zeros", name="table")
+    table = keras.layers.Dense(size, use_bias=False, kernel_initializer="zeros", name="table", dtype="float32")
     return keras.Model(label, table(label), name="domain_embedding")
 
 

@@ -13,8 +13,10 @@ class DomainPairFilter(keras.layers.Layer):
     """A fixed linear filter over time for each example, selected by two domain labels.
 
     Args:
-      kernels: `[source, target, frames, bins, bins]`.
+      kernels: `[source, target, frames, bins, bins]`, or `[1, 1, ...]` for one filter between all domains.
     """
+
+    is_fixed = True  # see `layers.fixed_weights`
 
     def __init__(self, kernels: np.ndarray, **options):
         super().__init__(trainable=False, dtype="float32", **options)
@@ -34,7 +36,7 @@ class DomainPairFilter(keras.layers.Layer):
 def apply_domain_pair_filter(x: tf.Tensor, kernels: tf.Tensor, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """`x` `[batch, frames, bins]` filtered by the kernels of the domain labels; zeros beyond the ends."""
     count, taps = kernels.shape[0], kernels.shape[2]
-    index = tf.argmax(source, axis=-1) * count + tf.argmax(target, axis=-1)
+    index = tf.argmax(source, axis=-1) % count * count + tf.argmax(target, axis=-1) % count
     flat = tf.reshape(kernels, [count * count, taps * kernels.shape[3], kernels.shape[4]])
     frames, edge = tf.shape(x)[1], taps // 2
     padded = tf.pad(x, [[0, 0], [edge, taps - 1 - edge], [0, 0]])
@@ -42,20 +44,22 @@ def apply_domain_pair_filter(x: tf.Tensor, kernels: tf.Tensor, source: tf.Tensor
     return tf.matmul(windows, tf.gather(flat, index))
 
 
-def mel_generator(bins: int, *, channels: int, blocks: int, kernel: int, transports: np.ndarray) -> keras.Model:
+def mel_generator(
+    bins: int, *, domains: int, channels: int, blocks: int, kernel: int, transports: np.ndarray
+) -> keras.Model:
     """``[mels, source, target]`` to mels: linear transport plus gated convolutions with both labels as conditions.
 
     The last convolution is initialised with zeros, so that the network is the linear transport at first.
 
     Args:
       bins: mel bands.
+      domains: number of domains.
       channels: width.
       blocks: residual blocks.
       kernel: width of a gated convolution, in frames.
-      transports: `[source, target, frames, bins, bins]`.
+      transports: `[source, target, frames, bins, bins]`, or `[1, 1, ...]`, see :class:`DomainPairFilter`.
     """
-    count = transports.shape[0]
-    x, source, target = keras.Input((None, bins)), keras.Input((count,)), keras.Input((count,))
+    x, source, target = keras.Input((None, bins)), keras.Input((domains,)), keras.Input((domains,))
     label = keras.ops.concatenate([source, target], axis=-1)
     h = layers.film(layers.gated_conv1d(x, channels, kernel), label)
     for _ in range(blocks):

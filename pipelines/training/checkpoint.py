@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from models import layers
 from models.errors import UserError
 from pipelines import files, run_directory
 from pipelines.training import version_0_1
@@ -111,7 +112,8 @@ class Checkpointer:
 def warm_start(plugin: base.Plugin, run_dir: str) -> None:
     """Load the networks of another run into a plugin and reset its optimizers.
 
-    If the other run has other domains, `DOMAIN_NETWORKS` of the plugin are not loaded.
+    If the other run has other domains, `DOMAIN_NETWORKS` of the plugin are not loaded. Fixed filters, which follow from
+    the records, are not loaded either.
 
     Raises:
       UserError: the other run has no checkpoint, or networks of other names or sizes.
@@ -122,6 +124,7 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
     other = run_directory.read_run(run_dir)
     same_domains = other is None or list(other.spec["domains"]) == list(plugin.spec.domains)
     excluded = () if same_domains else plugin.DOMAIN_NETWORKS
+    fixed = [(weight, weight.numpy()) for network in plugin.networks() for weight in layers.fixed_weights(network)]
     try:
         with _as_os_error(newest):
             names = version_0_1.former_names if version_0_1.is_version_0_1(newest) else lambda _: {}
@@ -132,6 +135,8 @@ def warm_start(plugin: base.Plugin, run_dir: str) -> None:
         origin = f"plugin {other.plugin}" if other else "no config.json"
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{run_dir} ({origin}) has other networks than this run: {reason}") from None
+    for weight, value in fixed:
+        weight.assign(value)
     for optimizer in plugin.optimizers():
         optimizer.reset()
 

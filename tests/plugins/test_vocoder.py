@@ -3,6 +3,7 @@
 import pytest
 from testbed import train
 
+from models.errors import UserError
 from models.networks import vocoder as vocoder_networks
 from pipelines.data import dataset, input_pipeline
 from plugins import vocoder
@@ -21,7 +22,7 @@ def test_without_weight_there_are_no_discriminators(waveform_records, monkeypatc
     assert set(alone.eval_step(batch, 2)) == {"magnitude"}
 
 
-@pytest.mark.parametrize("changes", [{"kernel": 4}, {"periods": 6}, {"augment": True}, {"crop_frames": 1}])
+@pytest.mark.parametrize("changes", [{"kernel": 4}, {"periods": 6}, {"augment": True}, {"spectral_norm": True}])
 def test_configurations_that_mean_nothing_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         vocoder.Config(**changes)
@@ -30,3 +31,9 @@ def test_configurations_that_mean_nothing_are_refused(changes):
 def test_records_without_waveforms_are_refused_with_what_to_do(speech_records, tmp_path):
     with pytest.raises(ValueError, match="has no waveforms; run preprocess with --keep_waveforms"):
         train(str(tmp_path / "run"), speech_records, "vocoder")
+
+
+def test_a_crop_without_inner_frames_is_refused(waveform_records):
+    spec = dataset.open_records(waveform_records).spec
+    with pytest.raises(UserError, match="crop_frames=5; wanted 6 or more"):
+        vocoder.Vocoder(vocoder.Config(channels=8, blocks=1, crop_frames=5, adversarial=0.0), spec)

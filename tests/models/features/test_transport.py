@@ -238,3 +238,26 @@ def test_bands_lie_in_rising_order_where_their_filters_peak(spec):
     assert len(hz) == spec.n_mels and (np.diff(hz) > 0).all()
     peaks = np.argmax(audio.mel_matrix(spec), axis=1) * spec.sample_rate_hz / spec.n_fft
     np.testing.assert_allclose(hz, peaks, atol=spec.sample_rate_hz / spec.n_fft)
+
+
+def test_bands_that_do_not_vary_in_the_target_are_not_amplified():
+    """As of a telephone, whose recordings are stored at a higher rate."""
+    source = audio.log_mel(voice(120.0, 2.0, SPEC.sample_rate_hz, 0), SPEC)
+    target = audio.log_mel(voice(200.0, 2.0, SPEC.sample_rate_hz, 1), SPEC)
+    target[:, -20:] = SPEC.log_floor
+    a, b = (Moments.of(x, lags=stats.LAGS) for x in (source, target))
+    y = transport.apply_kernel(stats.normalize(source, a), transport.kernel(a, b, SPEC))
+    assert y.std(axis=0).max() < 2 and y[:, :-20].std(axis=0).mean() > 0.5
+
+
+@pytest.mark.parametrize("fmin_hz", [1300.0, 2000.0])
+def test_without_bands_that_resolve_harmonics_the_pitch_is_not_changed(fmin_hz):
+    spec = AudioSpec.at(8000, fmin_hz=fmin_hz, n_mels=20)
+    low, high = moments(110.0, spec=spec), moments(220.0, spec=spec)
+    assert transport.pitch_ratio(low, high, spec) == transport.pitch_ratio(low, low, spec) == 1.0
+    np.testing.assert_allclose(transport.kernel(low, low, spec), transport.identity_kernel(20), atol=1e-6)
+
+
+def test_domains_without_variance_have_no_pitch_ratio():
+    constant = Moments.of(np.full((50, SPEC.n_mels), SPEC.log_floor), lags=stats.LAGS)
+    assert transport.pitch_ratio(constant, constant, SPEC) == 1.0

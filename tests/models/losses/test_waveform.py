@@ -1,5 +1,7 @@
 """Losses between waveforms: zero for equals, growth with distance, finite gradients."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -33,6 +35,20 @@ def test_waveform_losses_grow_with_distance_and_are_per_example(term, voice_pair
     assert (costs[0] < costs[1]).all() and (costs[1] < costs[2]).all()
     one = term(voice_pair[:1], voice_pair[:1] + 0.01 * noise[:1]).numpy()
     np.testing.assert_allclose(one[0], costs[1][0], rtol=1e-4)
+
+
+def test_frames_of_a_whole_recording_fit_a_part_of_it(rng):
+    hop, first, count = SMALL.hop_length, 10, 16
+    whole = tf.constant(rng.normal(size=(1, 40 * hop)), tf.float32)
+    frames = spectral.stft(whole, SMALL)[:, first : first + count]
+    part = whole[:, first * hop : (first + count - 1) * hop]
+    assert float(waveform.frame_loss(part, frames, SMALL)[0]) < 1e-4
+
+
+@pytest.mark.parametrize("n_fft", [254, 256, 1022])
+def test_resolutions_exist_for_every_even_size_of_frames(n_fft):
+    spec = dataclasses.replace(SMALL, n_fft=n_fft, win_length=n_fft, hop_length=n_fft // 4, n_mels=8)
+    assert [scale.n_fft for scale in waveform.resolutions(spec)] == [n_fft // 4 * 2, n_fft, 2 * n_fft]
 
 
 @each_term

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from testbed import train
 
+from models import layers
 from pipelines import run_directory
 from pipelines.training import checkpoint, resume
 
@@ -63,6 +64,21 @@ def test_a_warm_start_copies_the_networks_of_another_run(plugin, speech_records,
     assert int(optimizer.iterations) == 0
     flat = tf.concat([tf.reshape(v, [-1]) for v in optimizer.weights], 0)
     np.testing.assert_array_equal(optimizer.average, flat)
+
+
+@pytest.mark.parametrize("plugin", ["cyclegan", "stargan"])
+def test_a_warm_start_does_not_load_the_filters_between_the_domains_of_another_run(plugin, speech_records, tmp_path):
+    first, second = (train(str(tmp_path / name), speech_records, plugin) for name in ("first", "second"))
+    for network in first.plugin.networks():
+        for weight in layers.fixed_weights(network):
+            weight.assign(weight + 1)
+    first.checkpoints.latest.save(5)
+    fixed = [w for network in second.plugin.networks() for w in layers.fixed_weights(network)]
+    before = [w.numpy() for w in fixed]
+    checkpoint.warm_start(second.plugin, str(tmp_path / "first"))
+    assert fixed
+    for weight, value in zip(fixed, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
 
 
 def test_a_warm_start_from_other_networks_is_refused(speech_records, tmp_path):
