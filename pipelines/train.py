@@ -129,8 +129,9 @@ def main(argv: list[str]) -> int:
     try:
         with run_directory.lock_run(FLAGS.run_dir) if is_chief else contextlib.nullcontext():
             if is_chief:
+                is_resumed = resume.has_checkpoint(FLAGS.run_dir)
+                fingerprint.write_training_files(FLAGS.run_dir, data.sources, run.warm_start, is_resumed=is_resumed)
                 run_directory.write_run(FLAGS.run_dir, run)
-                fingerprint.write_training_files(FLAGS.run_dir, data.sources, initial_run_dir=run.warm_start)
             trained = trainer.Trainer(run, data, FLAGS.run_dir, strategy, trainer.Intervals())
             values = trained.fit(exported=FLAGS.export)
             if FLAGS.onnx and is_chief:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import struct
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 
 from models.errors import UserError
 from pipelines.archives.content import Content
@@ -18,8 +20,10 @@ ENTRY = struct.Struct("<4s4B4H3L5H2L")
 LOCAL = struct.Struct("<4s5H3L2H")  # before the data of a member
 END_MARK, END64_MARK, LOCATOR64_MARK, ENTRY_MARK, LOCAL_MARK = b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\1\2", b"PK\3\4"
 MAX_COMMENT_BYTES = 0xFFFF
-UTF_8 = 0x800  # bit of the flags: the name is UTF-8, else code page 437
+UTF_8 = 0x800  # bit of the flags: the name is UTF-8
 IN_EXTRA, EXTRA_64 = 0xFFFF_FFFF, 1  # value of a field that is in the extra field of this identifier
+UNICODE_PATH = 0x7075  # identifier of Info-ZIP's extra field with the name in UTF-8
+UNICODE_PATH_START = struct.Struct("<BL")  # its version, which is 1, and the CRC-32 of the stored name
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Entry:
 
     Attributes:
       stored_name: the bytes of the name.
-      name: the name; bytes that are not UTF-8, although its flags say so, are escaped as in paths of local files.
+      name: the name, see :func:`_decode_name`.
       system: on which it was written; 3 is Unix.
       attributes: of the file; their upper half is the mode of Unix.
       flags: bits, such as 1 for an encrypted member.
@@ -103,21 +107,44 @@ def _find_directory(content: Content) -> tuple[int, int, int]:
 def _entry(fields: tuple, stored_name: bytes, extra: bytes, shift: int) -> Entry:
     system, flags, method, attributes = fields[2], fields[5], fields[6], fields[17]
     checksum, stored_size, size, offset = *fields[9:12], fields[18]
-    large = _large_fields(extra)
+    extra_fields = list(_extra_fields(extra))
+    large = _large_fields(extra_fields)
     size, stored_size, offset = (next(large, n) if n == IN_EXTRA else n for n in (size, stored_size, offset))
-    name = stored_name.decode("utf-8", "surrogateescape") if flags & UTF_8 else stored_name.decode("cp437")
+    name = _decode_name(stored_name, extra_fields, is_utf_8=bool(flags & UTF_8))
     return Entry(stored_name, name, system, attributes, flags, method, checksum, stored_size, size, offset + shift)
 
 
-def _large_fields(extra: bytes) -> Iterator[int]:
-    """Yield size, stored size and offset as far as the extra fields state them; none if these are damaged."""
+def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield identifiers and contents of the extra fields, without a truncated one at the end."""
     while len(extra) >= 4:
         identifier, size = struct.unpack_from("<2H", extra)
-        data = extra[4 : 4 + size]
-        if identifier == EXTRA_64 and len(data) == size:
-            yield from (value for (value,) in struct.iter_unpack("<Q", data[: size - size % 8]))
-            return
+        if len(data := extra[4 : 4 + size]) == size:
+            yield identifier, data
         extra = extra[4 + size :]
+
+
+def _large_fields(extra_fields: Iterable[tuple[int, bytes]]) -> Iterator[int]:
+    """Yield size, stored size and offset as far as the extra fields state them; none if these are damaged."""
+    data = next((data for identifier, data in extra_fields if identifier == EXTRA_64), b"")
+    yield from (value for (value,) in struct.iter_unpack("<Q", data[: len(data) - len(data) % 8]))
+
+
+def _decode_name(stored_name: bytes, extra_fields: Iterable[tuple[int, bytes]], *, is_utf_8: bool) -> str:
+    """Return the name of an entry.
+
+    It is the name in a valid extra field of Info-ZIP, else the stored one: UTF-8 if it is valid UTF-8, although many
+    programs do not set the flag of UTF-8, else code page 437. If the flag is set, bytes that are not UTF-8 are escaped
+    as in paths of local files.
+    """
+    for identifier, data in extra_fields:
+        if identifier == UNICODE_PATH and data.startswith(UNICODE_PATH_START.pack(1, zlib.crc32(stored_name))):
+            with contextlib.suppress(UnicodeDecodeError):
+                if name := data[UNICODE_PATH_START.size :].decode():
+                    return name
+    try:
+        return stored_name.decode()
+    except UnicodeDecodeError:
+        return stored_name.decode("utf-8", "surrogateescape") if is_utf_8 else stored_name.decode("cp437")
 
 
 def data_offset(content: Content, entry: Entry) -> int:

@@ -25,7 +25,7 @@ from pipelines.archives import archive_paths, open_archives
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the Google clients warn of Python versions that they will not support
     logging.disable(logging.WARNING)
-    from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+    from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
     from apache_beam.io.filesystems import FileSystems
 
     logging.disable(logging.NOTSET)
@@ -39,7 +39,12 @@ def is_remote(path: str) -> bool:
 
 
 def list_prefix(prefix: str) -> Iterator[tuple[str, int]]:
-    """Yield paths and sizes in bytes of all objects of a remote store whose names start with `prefix`; one listing.
+    """Yield paths and sizes in bytes of the objects of :func:`list_metadata`."""
+    return ((metadata.path, metadata.size_in_bytes) for metadata in list_metadata(prefix))
+
+
+def list_metadata(prefix: str) -> Iterator[FileMetadata]:
+    """Yield all objects of a remote store whose names start with `prefix`; one listing.
 
     Raises:
       UserError: the store is unknown or refuses the listing.
@@ -51,8 +56,7 @@ def list_prefix(prefix: str) -> Iterator[tuple[str, int]]:
             objects = result.metadata_list
         else:
             objects = store._list(prefix)  # of which `match` makes a list, 0.3 kB an object
-        for metadata in objects:
-            yield metadata.path, metadata.size_in_bytes
+        yield from objects
 
 
 def object_size(path: str) -> int | None:
@@ -142,20 +146,23 @@ def read_text(path: str) -> str:
 
 
 @contextlib.contextmanager
-def new_file(path: str) -> Iterator[BinaryIO]:
+def new_file(path: str, partial_folder: str = "") -> Iterator[BinaryIO]:
     """Open a file for writing, which appears when the block ends without an error, complete or not at all.
 
     Missing folders are created. The file is written beside its destination under a short random name (see
     `PART_PREFIX`), so that threads, processes and containers that write the same file, as after a retry, do not
     interfere.
 
+    Args:
+      path: local or remote.
+      partial_folder: another folder, on the same file system, in which the file is while it is written.
+
     Raises:
       OSError: it cannot be written.
     """
     folder = posixpath.dirname(path)
-    if folder and not is_remote(path):  # stores need no folders
-        os.makedirs(folder, exist_ok=True)
-    temporary = posixpath.join(folder, f"{PART_PREFIX}{secrets.token_hex(8)}")
+    _create_folders(folder, partial_folder)
+    temporary = posixpath.join(partial_folder or folder, f"{PART_PREFIX}{secrets.token_hex(8)}")
     try:
         if is_remote(path):
             with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
@@ -173,6 +180,16 @@ def new_file(path: str) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.errno and not error.filename:  # such as a full disk
             raise OSError(error.errno, error.strerror, path) from None
         raise
+
+
+def _create_folders(folder: str, partial_folder: str) -> None:
+    """Create the folders of a new file as far as the file system needs it."""
+    if not is_remote(folder):
+        for each in filter(None, (folder, partial_folder)):
+            os.makedirs(each, exist_ok=True)
+    elif partial_folder and FileSystems.get_filesystem(folder).has_dirs():  # HDFS creates them, but not to rename
+        with contextlib.suppress(BeamIOError):  # it exists
+            FileSystems.mkdirs(folder)
 
 
 def write_text(path: str, text: str) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Collection, Iterable
 
 from models.errors import UserError
+from pipelines import path_patterns
 from pipelines.data import file_kinds, file_listing, source_list, synthetic_source, tfds_source
 from pipelines.data.file_table import FileEntry
 
@@ -54,12 +55,11 @@ def read_domains(flags: Iterable[str], data_dir: str = ".", lists: Iterable[str]
         globs[name].append(pattern)
     domains = {name: _list_domain(name, patterns, data_dir) for name, patterns in globs.items()}
     for flag in lists:
-        root, files = source_list.read_list(*reversed(split_list_flag(flag)))
-        for name, entries in files.items():
+        for name, entries in source_list.read_list(*reversed(split_list_flag(flag))).items():
             _check_name(name, f"--list={flag}")
             if name in domains:
                 raise UserError(f"--list={flag}: the domain {name} is also elsewhere; wanted one list or its globs")
-            domains[name] = Domain(name, root, tuple(entries))
+            domains[name] = Domain(name, _common_folder(entries), tuple(entries))
     return tuple(domains.values())
 
 
@@ -76,6 +76,11 @@ def split_list_flag(flag: str) -> tuple[str, str]:
 def _check_name(name: str, where: str) -> None:
     if not name.replace("_", "").isalnum() or not name.isascii():
         raise UserError(f"{where}: the name {name!r} has other characters; wanted letters, digits and _")
+
+
+def _common_folder(entries: Iterable[FileEntry]) -> str:
+    """Return the deepest folder of some files, which ids are relative to: parallel domains then have the same names."""
+    return path_patterns.common_root(path_patterns.escape(entry.path) for entry in entries)
 
 
 def _list_domain(name: str, patterns: list[str], data_dir: str) -> Domain:

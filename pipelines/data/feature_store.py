@@ -18,11 +18,13 @@ from models.features.audio import AudioSpec
 from models.features.conditioning import Conditioning
 from models.features.image import ImageSpec
 from pipelines import stable_hash
-from pipelines.beam import filesystem
+from pipelines.beam import filesystem, stale_files
 from pipelines.data import tfrecord
 from pipelines.data.feature_file import OFFSET_SEPARATOR, Features, Layout, Reader, WriteError
 
 FORMAT = 3  # of the files, and of the features in them
+PARTIAL_FOLDER = ".partial"  # in the folder of a cache: files that are being written
+MIN_STALE_S = 86400.0  # age from which a partial file is one of a killed worker; writing one takes seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +92,14 @@ class FeatureStore:
         """Return a reader of the files of this folder."""
         return Reader(self.folder, self.layout)
 
+    def delete_stale_files(self) -> None:
+        """Delete the partial files of killed workers in a cache; those of another job that uses it now remain.
+
+        Raises:
+          UserError: the store of the cache refuses the listing.
+        """
+        stale_files.delete_partial_files(posixpath.join(self.folder, PARTIAL_FOLDER), MIN_STALE_S)
+
     def delete_all(self) -> None:
         """Delete the folder with all files."""
         if filesystem.is_remote(self.folder):
@@ -115,7 +125,8 @@ class CachedFiles:
     def add(self, name: str, features: Features) -> str:
         """Write the features of a source, complete or not at all; return their place."""
         path = posixpath.join(self._folder, name)
-        with _write_errors(path), filesystem.new_file(path) as file:
+        partial_folder = posixpath.join(self._folder, PARTIAL_FOLDER)
+        with _write_errors(path), filesystem.new_file(path, partial_folder) as file:
             features.copy_to(file)
         return name
 

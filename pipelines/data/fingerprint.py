@@ -6,14 +6,15 @@ import dataclasses
 import hashlib
 import json
 import posixpath
-from collections.abc import Collection, Iterable, Mapping
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from models.errors import UserError
 from models.features.spec import Spec
-from pipelines import files, stable_hash
+from pipelines import files, run_directory, stable_hash
 from pipelines.data import dataset, source_files, splits
 
 TRAINING_FILES = "training_files.txt"  # in the run directory
@@ -35,16 +36,18 @@ def records_fingerprint(spec: Spec, manifest: Iterable[source_files.Source], mel
       For each split the number of files and a hash of `HASHED_FIELDS`, independent of paths and order; for each
       domain the sums over mel bands of mean and standard deviation; and the hash of the weights of `mels_from`.
     """
-    lines: dict[str, list[str]] = {split: [] for split in splits.SPLITS}
+    by_split: dict[str, list[source_files.Source]] = {split: [] for split in splits.SPLITS}
     for source in manifest:
-        lines[source.split].append(json.dumps([getattr(source, name) for name in HASHED_FIELDS]))
-    fingerprint: dict = {
-        split: {"files": len(split_lines), "hash": stable_hash.lines_digest(sorted(split_lines))}
-        for split, split_lines in lines.items()
-    }
+        by_split[source.split].append(source)
+    fingerprint: dict = {split: _files_fingerprint(sources) for split, sources in by_split.items()}
     sums = {name: [float(np.sum(m.mean)), float(np.sum(m.std))] for name, m in spec.moments.items()}
     fingerprint["statistics"] = {name: [float(f"{value:.9g}") for value in pair] for name, pair in sums.items()}
     return fingerprint | ({"mels_from": export_hash(mels_from)} if mels_from else {})
+
+
+def _files_fingerprint(sources: Iterable[source_files.Source]) -> dict:
+    lines = sorted(json.dumps([getattr(source, name) for name in HASHED_FIELDS]) for source in sources)
+    return {"files": len(lines), "hash": stable_hash.lines_digest(lines)}
 
 
 def export_hash(run_dir: str) -> str:
@@ -87,22 +90,81 @@ def differences(old: Mapping, new: Mapping) -> list[str]:
     return changes
 
 
-def write_training_files(run_dir: str, manifest: Iterable[source_files.Source], initial_run_dir: str = "") -> None:
+def write_training_files(
+    run_dir: str,
+    manifest: Iterable[source_files.Source],
+    initial_run_dir: str = "",
+    *,
+    is_resumed: bool = False,
+) -> None:
     """Write ``RUN/training_files.txt``: the hash of each training file, and start and end of a part in seconds.
 
     Args:
       run_dir: the run.
       manifest: manifest of its records.
       initial_run_dir: run whose weights it started from; its training files are listed too; empty for none.
+      is_resumed: whether the training goes on: then the present list remains, whatever became of the other run.
+
+    Raises:
+      UserError: the training files of the other run are unknown, and the training does not go on.
+      OSError: a list cannot be read or written.
     """
-    with files.atomic_file(posixpath.join(run_dir, TRAINING_FILES)) as output:
-        for source in (source for source in manifest if source.split == "train"):
-            output.write((" ".join([source.hash, *map(repr, map(float, source.part))]) + "\n").encode())
-        initial_list = posixpath.join(initial_run_dir, TRAINING_FILES)
-        if initial_run_dir and tf.io.gfile.exists(initial_list):
-            with tf.io.gfile.GFile(initial_list, "rb") as file:
-                for line in file:
-                    output.write(line)
+    path = posixpath.join(run_dir, TRAINING_FILES)
+    lines = dict.fromkeys(map(_line, (source for source in manifest if source.split == "train")))
+    has_list = is_resumed and tf.io.gfile.exists(path)
+    if has_list:
+        lines |= dict.fromkeys(_read_lines(path))
+    if initial_run_dir:
+        try:
+            lines |= dict.fromkeys(_training_lines(initial_run_dir))
+        except (UserError, OSError) as error:
+            if not is_resumed:
+                raise
+            if not has_list:
+                print(
+                    f"warning: {error}; evaluate may test on files that {initial_run_dir} was trained on",
+                    file=sys.stderr,
+                )
+    with files.atomic_file(path) as output:
+        for line in lines:
+            output.write(line + b"\n")
+
+
+def _line(source: source_files.Source) -> bytes:
+    return " ".join([source.hash, *map(repr, map(float, source.part))]).encode()
+
+
+def _read_lines(path: str) -> Iterator[bytes]:
+    with files.as_os_error(path), tf.io.gfile.GFile(path, "rb") as file:
+        for line in file:
+            yield line.rstrip(b"\n")
+
+
+def _training_lines(run_dir: str) -> Iterator[bytes]:
+    """Yield the lines of a run's list; if it has none, those of its records and of the run that it started from.
+
+    Raises:
+      UserError: it has no list, and its records are gone or others.
+    """
+    path = posixpath.join(run_dir, TRAINING_FILES)
+    with files.as_os_error(path):
+        has_list = tf.io.gfile.exists(path)
+    if has_list:
+        yield from _read_lines(path)
+        return
+    run = run_directory.read_run(run_dir)
+    if run is None:
+        raise UserError(f"{run_dir} has neither {TRAINING_FILES} nor config.json; wanted the directory of a run")
+    sources = _training_sources(run.data_dir)
+    if not sources or run.records and run.records["train"] != _files_fingerprint(sources):
+        state = "holds other training files now" if sources else "is gone"
+        raise UserError(
+            f"{run_dir} has no {TRAINING_FILES}, and {run.data_dir}, on which it was trained, {state}; wanted one of "
+            "both, so that evaluate leaves out its training files"
+        )
+    yield from map(_line, sources)
+    if run.warm_start:
+        yield from _training_lines(run.warm_start)
 
 
 @dataclasses.dataclass(frozen=True)

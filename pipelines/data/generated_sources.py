@@ -7,6 +7,7 @@ written. A folder with neither was not written by this program.
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Iterable, Mapping
 
 from models.errors import UserError
@@ -50,6 +51,8 @@ def begin_folder(folder: str, extra_files: Iterable[str] = ()) -> None:
     if filesystem.exists(_complete_path(folder)):
         filesystem.delete([_complete_path(folder)])
     filesystem.delete(files)
+    subfolders = {posixpath.dirname(path.removeprefix(f"{folder}/")) for path in files}
+    filesystem.delete_partial_files(folder, subfolders)
 
 
 def finish_folder(folder: str, marker: Mapping) -> None:

@@ -23,7 +23,7 @@ ALIASES = {"file_name": "path"}
 EXPECTED = "an object with path and domain, and perhaps label, speaker and split"
 
 
-def read_list(path: str, one_domain: str = "") -> tuple[str, dict[str, list[FileEntry]]]:
+def read_list(path: str, one_domain: str = "") -> dict[str, list[FileEntry]]:
     """Read a list.
 
     A file that does not exist is listed all the same; the job then reports it as a failure.
@@ -33,7 +33,7 @@ def read_list(path: str, one_domain: str = "") -> tuple[str, dict[str, list[File
       one_domain: name of the domain of all its files; empty if a column states it.
 
     Returns:
-      The folder that ids are relative to, with a final slash, and the files of each domain, sorted by path, each once.
+      The files of each domain, sorted by path, each once.
 
     Raises:
       UserError: it is not such a list, or a row lacks its path or domain, or has another split than those of `SPLITS`.
@@ -57,10 +57,7 @@ def read_list(path: str, one_domain: str = "") -> tuple[str, dict[str, list[File
             raise UserError(f"{where}: a second row of {name} with other values; wanted one")
     if not entries:
         raise UserError(f"{path}: no rows; wanted one for each file")
-    paths = [full for files in entries.values() for full in files]
-    return path_patterns.common_root(map(path_patterns.escape, paths)), {
-        domain: sorted(files.values(), key=lambda entry: entry.path) for domain, files in entries.items()
-    }
+    return {domain: sorted(files.values(), key=lambda entry: entry.path) for domain, files in entries.items()}
 
 
 def _rows(path: str, required: tuple[str, ...]) -> Iterator[tuple[int, Mapping]]:

@@ -58,8 +58,8 @@ def write_dataset(job: PreprocessJob, parsed) -> dict | None:
       for a dry run.
 
     Raises:
-      UserError: the directory holds files that `preprocess` did not write, another command writes to it, or no file of
-        a domain can be read.
+      UserError: the directory holds files that `preprocess` did not write, another command writes to it, the cache
+        cannot be listed, or no file of a domain can be read.
     """
     if runner.is_dry_run(parsed):
         runner.run(job.build, parsed)
@@ -68,6 +68,7 @@ def write_dataset(job: PreprocessJob, parsed) -> dict | None:
     filesystem.create_output_folder("data_dir", job.data_dir)
     if job.cache_dir:
         filesystem.create_output_folder("cache_dir", job.cache_dir)
+        job.store.delete_stale_files()
     with filesystem.folder_lock("data_dir", job.data_dir):
         unfinished = job_rows.owned_domains(job.data_dir) is not None
         begin_dataset(job)

@@ -33,7 +33,7 @@ def resolve_resume(run_dir: str, run: run_directory.Run) -> run_directory.Run:
     old = run_directory.read_run(run_dir)
     if old is None:
         _refuse_foreign_folders(run_dir)
-    if old is None or not tf.train.latest_checkpoint(posixpath.join(run_dir, "checkpoints")):
+    if old is None or not has_checkpoint(run_dir):
         return run
     run = dataclasses.replace(run, warm_start=run.warm_start or old.warm_start)
     if changed := _differences(old, run):
@@ -44,6 +44,11 @@ def resolve_resume(run_dir: str, run: run_directory.Run) -> run_directory.Run:
             "take another --run_dir, or preprocess as for the first training"
         )
     return run
+
+
+def has_checkpoint(run_dir: str) -> bool:
+    """Whether the run has a checkpoint, so that its training goes on from there."""
+    return tf.train.latest_checkpoint(posixpath.join(run_dir, "checkpoints")) is not None
 
 
 def _differences(old: run_directory.Run, new: run_directory.Run) -> list[str]:

@@ -143,6 +143,16 @@ def test_a_name_that_is_not_utf_8_is_escaped_and_its_member_and_the_others_are_r
     assert [read(opened, name) for name in names] == [b"a.wav", b"\xff\xfe.wav", b"b.wav"]
 
 
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("repeats", [1, 30], ids=["short", "long"])
+def test_names_are_utf_8_in_every_format(form, repeats):
+    file, name = io.BytesIO(), "/".join(["J\u00fcrgen"] * repeats + ["\u65e5\u672c.wav"])
+    with tarfile.open(fileobj=file, mode="w", format=form, encoding="utf-8") as written:
+        archive_files.add_to_tar(written, name, b"abc")
+    opened = archive(file.getvalue())
+    assert list(opened.contents.members) == [name] and read(opened, name) == b"abc"
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"no archive", archive_files.wav(), gzip.compress(b"", mtime=0), b"\x1f\x8b\x08"]
 )

@@ -4,13 +4,15 @@ import io
 import struct
 import tracemalloc
 import zipfile
+import zlib
 
 import archive_files
 import pytest
 
 from models.errors import UserError
-from pipelines.archives import zip_directory
+from pipelines.archives import members, zip_directory
 from pipelines.archives.content import Content
+from pipelines.archives.zip_archive import ZipArchive
 
 ENTRIES = {"a/x.wav": b"abc" * 100, "b\u00e9.wav": b"d", "c/": b""}
 
@@ -60,6 +62,52 @@ def test_sizes_and_the_table_of_a_large_archive_are_read(monkeypatch):
 def test_a_name_that_is_not_utf_8_although_its_flag_says_so_is_escaped():
     content = zipped().replace("b\u00e9.wav".encode(), b"b\xff\xfe.wav")
     assert [e.name for e in entries_of(content)] == ["a/x.wav", "b\udcff\udcfe.wav", "c/"]
+
+
+def unicode_path(stored, name, version=1):
+    data = struct.pack("<BL", version, zlib.crc32(stored)) + name
+    return struct.pack("<2H", 0x7075, len(data)) + data
+
+
+def named(stored, extra=b""):
+    """An archive with an entry of this name, without the flag of UTF-8, and its extra fields."""
+    info, file = archive_files.zip_info("x" * len(stored), zipfile.ZIP_STORED), io.BytesIO()
+    info.extra = extra
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(info, b"abc")
+    return file.getvalue().replace(b"x" * len(stored), stored)
+
+
+NAME, LATIN = "J\u00fcrgen/\u65e5\u672c.wav", "J\u00fcrgen.wav".encode("latin-1")
+TIMES = struct.pack("<2HBL", 0x5455, 5, 1, 0)  # another extra field, which Info-ZIP writes
+
+
+@pytest.mark.parametrize(
+    ("stored", "extra", "name"),
+    [
+        (NAME.encode(), b"", NAME),
+        (b"J#U00fcrgen/##.wav", TIMES + unicode_path(b"J#U00fcrgen/##.wav", NAME.encode()), NAME),
+        (LATIN, unicode_path(LATIN, NAME.encode()) + TIMES, NAME),
+        (b"renamed.wav", unicode_path(b"before.wav", NAME.encode()), "renamed.wav"),
+        (b"later.wav", unicode_path(b"later.wav", NAME.encode(), version=2), "later.wav"),
+        (b"damaged.wav", unicode_path(b"damaged.wav", b"\xff\xfe"), "damaged.wav"),
+        (b"truncated.wav", unicode_path(b"truncated.wav", NAME.encode())[:6] + b"\0", "truncated.wav"),
+        (b"empty.wav", unicode_path(b"empty.wav", b""), "empty.wav"),
+        ("J\u00fcrgen.wav".encode("cp437"), b"", "J\u00fcrgen.wav"),
+    ],
+)
+def test_a_name_is_that_of_the_extra_field_or_utf_8_or_code_page_437(stored, extra, name):
+    content = named(stored, extra)
+    (entry,) = entries_of(content)
+    assert entry.name == name and not entry.flags & zip_directory.UTF_8
+    start = zip_directory.data_offset(Content.of_blocks([content]), entry)
+    assert content[start : start + 3] == b"abc"
+
+
+@pytest.mark.parametrize("name", ["/abs.wav", "../x.wav"])
+def test_an_unsafe_name_in_an_extra_field_is_excluded(name):
+    contents = ZipArchive(Content.of_blocks([named(b"a.wav", unicode_path(b"a.wav", name.encode()))])).contents
+    assert not contents.members and contents.excluded == [(members.UNSAFE_NAME, name)]
 
 
 @pytest.mark.parametrize(("at", "form", "value"), [(6, "<B", 255), (12, "<I", 0xFFFFFFFF)], ids=["version", "time"])

@@ -48,6 +48,25 @@ def test_two_that_write_the_same_file_at_once_do_not_write_into_each_others(obje
     assert os.listdir(tmp_path) == (["x"] if folder == "{}" else [])
 
 
+@pytest.mark.parametrize("folder", ["{}", "store://bucket"])
+def test_a_file_may_be_in_another_folder_while_it_is_written(objects, tmp_path, folder):
+    folder = folder.format(tmp_path)
+    with filesystem.new_file(f"{folder}/ab/x", f"{folder}/partial") as file:
+        file.write(b"text")
+        assert not filesystem.exists(f"{folder}/ab/x")
+        assert "store" in folder or len(filesystem.list_folder(f"{folder}/partial")) == 1
+    assert filesystem.read_text(f"{folder}/ab/x") == "text" and not filesystem.list_folder(f"{folder}/partial")
+
+
+def test_on_a_store_with_folders_the_destination_is_created_before_a_file_is_renamed_into_it(objects, monkeypatch):
+    created = []
+    monkeypatch.setattr(store.Store, "has_dirs", lambda _: True)
+    monkeypatch.setattr(store.Store, "mkdirs", lambda _, path: created.append(path))
+    with filesystem.new_file("store://bucket/ab/x", "store://bucket/partial") as file:
+        file.write(b"text")
+    assert created == ["store://bucket/ab"] and list(objects) == ["store://bucket/ab/x"]
+
+
 def test_a_new_file_on_a_store_asks_for_no_folders(requests):
     filesystem.write_text("store://bucket/deep/x", "text")
     assert requests[:2] == ["create", "rename"]

@@ -3,6 +3,8 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import os
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from testbed import SMALL
 
 from models.features.image import ImageSpec
 from pipelines.beam import filesystem
-from pipelines.data import tfrecord
+from pipelines.data import feature_store, tfrecord
 from pipelines.data.feature_file import Features, Part, WriteError
 from pipelines.data.feature_store import FeatureStore
 
@@ -40,6 +42,26 @@ def test_features_that_are_kept_are_there_for_any_later_batch(tmp_path):
     store.delete_all()
     with store.batch(["b"]) as batch:
         assert not batch.find("ab/x")
+
+
+def test_a_partial_file_of_a_killed_worker_is_deleted_after_a_day(tmp_path, monkeypatch):
+    def die(*_):
+        raise KeyError
+
+    store = FeatureStore(str(tmp_path), SMALL, is_cache=True)
+    with monkeypatch.context() as patch, store.batch(["a"]) as batch:
+        patch.setattr(Features, "copy_to", die)
+        patch.setattr(filesystem, "delete", lambda paths: None)  # a process that is killed does not clean up
+        for name in ("ab/old", "cd/new"):
+            with pytest.raises(KeyError):
+                add(batch, name, 5)
+    old, new = (tmp_path / feature_store.PARTIAL_FOLDER).iterdir()
+    assert old.name.startswith(filesystem.PART_PREFIX)
+    os.utime(old, 2 * (time.time() - 1.1 * feature_store.MIN_STALE_S,))
+    with store.batch(["a"]) as batch:
+        add(batch, "ab/x", 5)
+    store.delete_stale_files()
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {new, tmp_path / "ab" / "x"}
 
 
 @pytest.mark.parametrize("folder", ["local", "store://b/work/features"])

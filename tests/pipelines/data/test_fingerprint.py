@@ -95,6 +95,69 @@ def test_a_run_knows_the_files_of_the_run_it_began_with(tmp_path):
     assert (tmp_path / "second" / fingerprint.TRAINING_FILES).read_text() == "y\nx\n"
 
 
+def listed(run_dir):
+    return (run_dir / fingerprint.TRAINING_FILES).read_text().split("\n")[:-1]
+
+
+def test_a_resumed_run_forgets_no_file_of_the_run_it_started_from(tmp_path, capsys):
+    write, first, second = fingerprint.write_training_files, tmp_path / "first", tmp_path / "second"
+    write(str(first), [source("x", part=(0.0, 1.5))])
+    write(str(second), [source("y")], str(first))
+    before = listed(second)
+    write(str(second), [source("y")], str(first), is_resumed=True)
+    assert listed(second) == before == ["y", "x 0.0 1.5"]
+    shutil.rmtree(first)
+    write(str(second), [source("y"), source("z")], str(first), is_resumed=True)
+    assert sorted(listed(second)) == ["x 0.0 1.5", "y", "z"] and not capsys.readouterr().err
+    (second / fingerprint.TRAINING_FILES).unlink()  # as in runs of older versions
+    write(str(second), [source("y")], str(first), is_resumed=True)
+    assert listed(second) == ["y"] and "warning: " in capsys.readouterr().err
+
+
+def test_a_run_that_starts_anew_lists_no_file_of_the_one_before(tmp_path):
+    for name in "xy":
+        fingerprint.write_training_files(str(tmp_path), [source(name)])
+    assert listed(tmp_path) == ["y"]
+
+
+@pytest.fixture
+def unlisted_run(picture_records, tmp_path):
+    """A run without a list whose records have not changed."""
+    data = dataset.open_records(str(picture_records))
+    run = run_directory.Run(
+        plugin="ae",
+        preset="small",
+        config={},
+        data_dir=str(picture_records),
+        spec={},
+        records=fingerprint.records_fingerprint(data.spec, data.sources),
+    )
+    run_directory.write_run(str(tmp_path / "first"), run)
+    return tmp_path / "first", run, {source.hash for source in data.sources if source.split == "train"}
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_the_records_of_a_run_without_a_list_replace_it(unlisted_run, tmp_path, is_old):
+    folder, run, hashes = unlisted_run
+    fingerprint.write_training_files(str(tmp_path / "base"), [source("x")])
+    records = {} if is_old else run.records
+    run_directory.write_run(str(folder), dataclasses.replace(run, records=records, warm_start=str(tmp_path / "base")))
+    fingerprint.write_training_files(str(tmp_path / "second"), [source("y")], str(folder))
+    assert set(listed(tmp_path / "second")) == {"x", "y", *hashes}
+
+
+def test_a_start_from_a_run_whose_training_files_are_unknown_is_refused(unlisted_run, tmp_path):
+    folder, run, _ = unlisted_run
+    others = {**run.records, "train": {"files": 1, "hash": "other"}}
+    for changes, state in (({"records": others}, "holds other training files now"), ({"data_dir": "x"}, "is gone")):
+        run_directory.write_run(str(folder), dataclasses.replace(run, **changes))
+        with pytest.raises(UserError, match=f"first has no {fingerprint.TRAINING_FILES}, and .*, {state}; wanted"):
+            fingerprint.write_training_files(str(tmp_path / "second"), [source("y")], str(folder))
+    with pytest.raises(UserError, match="nowhere has neither .* nor config.json; wanted the directory of a run"):
+        fingerprint.write_training_files(str(tmp_path / "second"), [source("y")], str(tmp_path / "nowhere"))
+    assert not (tmp_path / "second").exists()
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe x\n", b"x zero\n"])
 def test_a_broken_list_of_training_files_is_named(tmp_path, content):
     (tmp_path / fingerprint.TRAINING_FILES).write_bytes(content)
@@ -165,3 +228,15 @@ def test_other_weights_of_the_run_that_mels_come_from_are_another_run(autoencode
     assert found == ["other weights of the run that mels_from names"]
     with pytest.raises(ValueError, match="nowhere has no export"):
         fingerprint.records_fingerprint(spec, SOURCES, "nowhere")
+
+
+def test_the_script_forgets_no_file_though_the_run_it_started_from_is_gone(cut_anew, tmp_path):
+    root, command, trained = cut_anew
+    shutil.copytree(root / "run", tmp_path / "base")
+    command = [*command, f"--run_dir={tmp_path}/new", f"--warm_start={tmp_path}/base"]
+    for steps in (1, 2):
+        done = script(*command, f"--steps={steps}")
+        assert done.returncode == 0, done.stderr[-2000:]
+        now = {s.hash for s in dataset.open_records(str(root / "rec")).sources if s.split == "train"}
+        assert set(listed(tmp_path / "new")) == now | {s.hash for s in trained.sources if s.split == "train"} > now
+        shutil.rmtree(tmp_path / "base", ignore_errors=True)

@@ -8,7 +8,7 @@ from preprocessing import examples, rows, text
 from testbed import script, voice
 
 from models.errors import UserError
-from pipelines.data import dataset, domains, source_list, split_fractions
+from pipelines.data import dataset, domains, source_list, split_fractions, work_rows
 from pipelines.data.file_table import FileEntry
 
 
@@ -39,15 +39,15 @@ def write(path, fields, delimiter=","):
 
 @pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("a.csv", ";"), ("a.tsv", "\t"), ("a.jsonl", "")])
 def test_a_list_gives_the_files_of_each_domain(corpus, name, delimiter):
-    root, files = source_list.read_list(write(corpus / name, ROWS, delimiter))
-    assert root == f"{corpus}/clips/" and list(files) == ["low", "high"]
+    files = source_list.read_list(write(corpus / name, ROWS, delimiter))
+    assert list(files) == ["low", "high"]
     size = (corpus / "clips" / "3.wav").stat().st_size
     assert files["high"] == [FileEntry(f"{corpus}/clips/3.wav", size, "loud", "s2", "train")]
     assert [entry.split for entry in files["low"]] == ["train", "val", "test"]
 
 
 def test_the_metadata_of_a_hugging_face_dataset_is_a_list(corpus):
-    _, files = source_list.read_list(write(corpus / "clips" / "metadata.csv", [{"file_name": "0.wav", "domain": "a"}]))
+    files = source_list.read_list(write(corpus / "clips" / "metadata.csv", [{"file_name": "0.wav", "domain": "a"}]))
     assert [entry.path for entry in files["a"]] == [f"{corpus}/clips/0.wav"]
 
 
@@ -128,7 +128,7 @@ def test_lists_are_read_without_tensorflow(tmp_path, in_new_process, suffix):
     text = "path,domain\na.wav,a\n" if suffix == "csv" else '{"path": "a.wav", "domain": "a"}\n'
     (tmp_path / f"list.{suffix}").write_text(text)
     code = (
-        "import sys; from pipelines.data import source_list; (name,) = source_list.read_list(sys.argv[1])[1]\n"
+        "import sys; from pipelines.data import source_list; (name,) = source_list.read_list(sys.argv[1])\n"
         "assert name == 'a' and 'tensorflow' not in sys.modules"
     )
     in_new_process(code, tmp_path / f"list.{suffix}")
@@ -137,3 +137,34 @@ def test_lists_are_read_without_tensorflow(tmp_path, in_new_process, suffix):
 def test_a_list_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(UserError, match="nowhere.jsonl: no such file; wanted a list"):
         source_list.read_list(str(tmp_path / "nowhere.jsonl"))
+
+
+def parallel(folder, names=("anna", "bert"), count=12):
+    """Rows of files with the same names in a folder of each domain."""
+    return {
+        name: [{"path": f"{folder.format(name)}/x/{n}.wav", "domain": name, "speaker": f"s{n}"} for n in range(count)]
+        for name in names
+    }
+
+
+@pytest.mark.parametrize(
+    "folder", ["{}", "/corpora/{}", "corpus/{}/clips", "{}.zip", "clips.zip/{}", "store://bucket/{}", "[{}]"]
+)
+def test_parallel_domains_of_one_list_have_the_ids_and_splits_of_a_list_for_each(tmp_path, folder):
+    by_domain = parallel(folder)
+    together = write(tmp_path / "all.jsonl", [row for fields in by_domain.values() for row in fields])
+    each = [f"{name}={write(tmp_path / f'{name}.jsonl', fields)}" for name, fields in by_domain.items()]
+    found, wanted = domains.read_domains([], lists=[together]), domains.read_domains([], lists=each)
+    assert found == wanted
+    for split_by in ("file", "prefix", "speaker"):
+        anna, bert = ([key for _, key in split_fractions.split_keys(domain, split_by, 0)] for domain in found)
+        assert anna == bert
+    options = {"kind": "audio", "fractions": (0.2, 0.2), "split_by": "file", "seed": 0}
+    splits = {row["id"]: row["split"] for row in work_rows.work_rows(found, **options)}
+    assert splits == {f"{name}/{n}.wav": splits[f"bert/{n}.wav"] for name in by_domain for n in range(12)}
+
+
+def test_a_domain_of_one_file_in_a_list_has_its_name_as_id(tmp_path):
+    fields = [{"path": f"{name}/{n}.wav", "domain": name} for name, count in (("a", 1), ("b", 2)) for n in range(count)]
+    one, two = domains.read_domains([], lists=[write(tmp_path / "a.jsonl", fields)])
+    assert (one.root, two.root) == (f"{tmp_path}/a/", f"{tmp_path}/b/")

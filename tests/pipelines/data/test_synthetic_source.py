@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from testbed import laws
 
 from models.features import audio, procedural
-from pipelines.beam import runner
-from pipelines.data import dataset, front_end, source_features
+from pipelines.beam import filesystem, runner
+from pipelines.data import dataset, front_end, generated_sources, source_features
 from pipelines.data import synthetic_source as folders
 from pipelines.data.domains import read_domains
 from pipelines.jobs import dataset_writer, preprocess_job
@@ -144,3 +144,13 @@ def test_what_was_cut_off_is_drawn_anew(tmp_path, monkeypatch):
 def test_what_names_no_set_is_refused(flags, said, tmp_path):
     with pytest.raises(ValueError, match=said):
         read_domains(flags, str(tmp_path))
+
+
+def test_partial_files_of_a_command_that_was_killed_are_deleted_with_the_others(tmp_path):
+    folder = tmp_path / "generated"
+    (folder / "class").mkdir(parents=True)
+    partial = [folder / f"{filesystem.PART_PREFIX}1", folder / "class" / f"{filesystem.PART_PREFIX}2"]
+    for path in (*partial, folder / "class" / "0.png", tmp_path / "generated.begun"):
+        path.write_text("")
+    generated_sources.begin_folder(str(folder))
+    assert not [path for path in folder.rglob("*") if path.is_file()]

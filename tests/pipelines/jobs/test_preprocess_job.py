@@ -1,6 +1,8 @@
 """Files that crash the process which reads them."""
 
 import dataclasses
+import os
+import time
 
 import pytest
 from preprocessing import contents, job, prepare, rows
@@ -8,8 +10,9 @@ from testbed import HANG, poison, poisoned_environment, script, write_voices
 
 from models.errors import UserError
 from pipelines import isolation
+from pipelines.beam import filesystem, runner
 from pipelines.beam import rows as job_rows
-from pipelines.beam import runner
+from pipelines.data.feature_file import Features
 from pipelines.jobs import dataset_writer, preprocess_job
 
 PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
@@ -66,6 +69,26 @@ def test_a_job_that_another_one_replaced_writes_nothing(tmp_path):
     with pytest.raises(UserError, match="another command writes there now"):
         list(shard.process((("low", "train", 0, 1), [])))
     assert contents(prepared.data_dir) == before
+
+
+def test_a_job_deletes_the_partial_files_that_killed_workers_left_in_its_cache_a_day_ago(tmp_path, monkeypatch):
+    def die(*_):
+        raise OSError("as if the worker was killed")
+
+    write_voices(tmp_path, 2)
+    cache = {"low": tmp_path / "low", "cache_dir": tmp_path / "cache"}
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="killed"):
+        patch.setattr(Features, "copy_to", die)
+        patch.setattr(filesystem, "delete", lambda paths: None)
+        prepare(tmp_path / "out", **cache)
+    left = list((tmp_path / "cache").rglob(f"{filesystem.PART_PREFIX}*"))
+    assert left
+    for path in left:
+        os.utime(path, 2 * (time.time() - 100_000,))
+    recent = left[0].with_name(f"{filesystem.PART_PREFIX}recent")
+    recent.write_text("of another job")
+    prepare(tmp_path / "out", **cache)
+    assert list((tmp_path / "cache").rglob(f"{filesystem.PART_PREFIX}*")) == [recent]
 
 
 @pytest.mark.slow
