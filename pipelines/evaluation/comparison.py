@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Mapping, Sequence
 
@@ -54,7 +53,7 @@ def evaluate_runs(run_dirs: Sequence[str], data_dir: str, output_dir: str, **opt
         configuration={name: run["run"] for name, run in runs.items()},
     )
     metrics = {"runs": runs, "comparison": comparison}
-    files.write(posixpath.join(output_dir, "metrics.json"), json.dumps(metrics, indent=2).encode())
+    files.write(posixpath.join(output_dir, "metrics.json"), files.json_bytes(metrics))
     files.write(posixpath.join(output_dir, "report.html"), page.encode())
     print(f"report: {posixpath.join(output_dir, 'report.html')}")
     return metrics

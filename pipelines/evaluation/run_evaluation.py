@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import sys
 from collections.abc import Mapping
@@ -52,7 +51,7 @@ def evaluate(
     `external` selects external metrics (:func:`external_metrics.select_metrics`), `extractor` the features of sets.
 
     Returns:
-      The content of `metrics.json`.
+      The content of `metrics.json`; numbers that are NaN are null there.
 
     Raises:
       UserError: see :class:`Evaluator` and :func:`external_metrics.select_metrics`.
@@ -83,7 +82,7 @@ def evaluate(
         configuration=run,
         definitions=definitions,
     )
-    outputs |= {"metrics.json": json.dumps(metrics, indent=2).encode(), "report.html": page.encode()}
+    outputs |= {"metrics.json": files.json_bytes(metrics), "report.html": page.encode()}
     _write_outputs(output_dir, outputs)
     return metrics
 

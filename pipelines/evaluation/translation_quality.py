@@ -18,7 +18,7 @@ import sys
 import numpy as np
 
 from models.errors import UserError
-from models.features import audio, inversion, stats, transport
+from models.features import audio, stats, transport
 from models.metrics import feature_extractors
 from pipelines.data import dataset, fingerprint, source_features
 from pipelines.evaluation import (
@@ -27,6 +27,7 @@ from pipelines.evaluation import (
     direction_table,
     distances,
     domain_classifier,
+    model_results,
     row_scores,
 )
 from pipelines.evaluation.examples import Example, read_examples, read_waveform, sample_examples
@@ -222,11 +223,12 @@ class Evaluator:
           classifier: from :meth:`train_classifier`.
           accuracy: its lowest accuracy on the held-out files of a domain.
         """
-        examples = self._direction_rows(source, target)
+        results = self._translate(self.test[source], source, target)
+        examples = self._direction_rows(source, target, model_results.replace_non_finite(results, self.spec))
         logits = {name: classifier.logits([x.features for x in row]) for name, row in examples.items()}
         index = self.spec.domains.index(target)
         evidence = Evidence(
-            is_target={name: np.argmax(values, axis=1) == index for name, values in logits.items()},
+            is_target={name: domain_classifier.class_indices(z) == index for name, z in logits.items()},
             target_log_odds={name: domain_classifier.log_odds(values, index) for name, values in logits.items()},
             similarity=row_scores.speaker_similarities(examples, self._read_speaker(target), self.spec),
             content_error=row_scores.content_errors(examples, self.test[source], self.spec),
@@ -234,6 +236,8 @@ class Evaluator:
             accuracy=accuracy,
             diversity=row_scores.diversity(examples["model"], self.test[target], self.spec),
             is_neither=classifier.is_neither(logits),
+            is_finite=model_results.are_finite(results),
+            num_targets=len(self.test[target]),
         )
         sources, targets, training = self.test[source], self.test[target], self.training_examples[target]
         scores = direction_table.score_files(examples, evidence, sources, targets, self.spec)
@@ -250,32 +254,22 @@ class Evaluator:
         pairs = zip(examples, waveforms, strict=True)
         return [self.resynthesize([x])[0].waveform if y is None else y for x, y in pairs]
 
-    def _direction_rows(self, source: str, target: str) -> dict[str, list[Example]]:
-        """The examples of each row, in the order of `ROWS`."""
+    def _direction_rows(self, source: str, target: str, results: list[Example]) -> dict[str, list[Example]]:
+        """The examples of each row, in the order of `ROWS`; `results` are those of the model, before the inverter."""
         inputs = self.test[source]
         rows = {"no_op": self.resynthesized_test[source]}
-        rows["model"] = self.resynthesize(self._translate(inputs, source, target))
+        rows["model"] = self.resynthesize(results)
         if self.spec.kind == "audio":
             a, b = self.spec.moments[source], self.spec.moments[target]
             floor, kernel = self.spec.features.log_floor, transport.kernel(a, b, self.spec.features)
             for name, kernel_or_none in (("mean_variance", None), ("transport", kernel)):
-                results = [_match_statistics(x, a, b, kernel_or_none, floor) for x in inputs]
-                rows[name] = self.resynthesize(results)
+                matched = [_match_statistics(x, a, b, kernel_or_none, floor) for x in inputs]
+                rows[name] = self.resynthesize(matched)
         rows["copy_synthesis"] = self.resynthesized_test[target]
         return {name: rows[name] for name in ROWS if name in rows}
 
     def _translate(self, examples: list[Example], source: str, target: str) -> list[Example]:
-        _, translate = self.model.translation(target, source)
-        if self.spec.kind == "image":
-            translated = translate(np.stack([x.features for x in examples]))
-            return [dataclasses.replace(x, features=y) for x, y in zip(examples, translated, strict=True)]
-        edge, floor = inversion.edge(self.model.context), self.spec.features.log_floor
-        results = []
-        for x in examples:
-            padded = np.pad(x.features, ((edge, edge), (0, 0)), constant_values=floor).astype(np.float32)
-            translated = translate(padded[None])[0]
-            results.append(dataclasses.replace(x, features=translated[edge : len(translated) - edge]))
-        return results
+        return model_results.translate(self.model, examples, source, target)
 
 
 def _match_statistics(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: float) -> Example:

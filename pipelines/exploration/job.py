@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import importlib
 import io
-import json
 import posixpath
 from collections.abc import Mapping, Sequence
 
@@ -120,7 +119,7 @@ def explore(job_config: JobConfig) -> JobResult:
         definitions=result.definitions,
     )
     outputs = {
-        f"{job_config.do}.json": json.dumps({"asked": config.to_json(job_config), **result.numbers}, indent=2).encode(),
+        f"{job_config.do}.json": files.json_bytes({"asked": config.to_json(job_config), **result.numbers}),
         f"{job_config.do}.csv": format_csv(result.rows).encode(),
         "report.html": page.encode(),
         **result.files,
