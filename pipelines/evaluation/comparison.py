@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+import plugins
 from models.errors import UserError
-from pipelines import files
-from pipelines.evaluation import run_evaluation
+from pipelines import config, files
+from pipelines.evaluation import run_evaluation, translation_quality
 from pipelines.evaluation.direction_table import Intervals, Table
 from pipelines.reporting import html_report
+
+ABSENT = "absent"  # a key that a run does not have
 
 
 def evaluate_runs(run_dirs: Sequence[str], data_dir: str, output_dir: str, **options) -> dict:
@@ -28,20 +32,23 @@ def evaluate_runs(run_dirs: Sequence[str], data_dir: str, output_dir: str, **opt
 
     Raises:
       UserError: two runs have the same name, or a run does not translate; also the errors of
-        :func:`run_evaluation.evaluate`.
+        :func:`translation_quality.open_run` and :func:`run_evaluation.evaluate`.
     """
     names = _run_names(run_dirs)
+    for run_dir in run_dirs:  # before the first evaluation, which may take long
+        model, _ = translation_quality.open_run(run_dir, data_dir)
+        if not model.directions():
+            raise UserError(f"--run_dir={run_dir} does not translate; a comparison needs runs that do")
     runs = {}
     for name, run_dir in names.items():
         print(f"{name}\n", flush=True)
         runs[name] = run_evaluation.evaluate(run_dir, data_dir, posixpath.join(output_dir, name), **options)
-        if "ways" not in runs[name]:
-            raise UserError(f"--run_dir={run_dir} does not translate; a comparison needs runs that do")
     comparison, sections = {}, []
-    for direction in runs[next(iter(runs))]["ways"]:
-        table, spread = compare_direction(runs, direction)
+    for direction in dict.fromkeys(direction for run in runs.values() for direction in run["ways"]):
+        translating = {name: run for name, run in runs.items() if direction in run["ways"]}
+        table, spread = compare_direction(translating, direction)
         comparison[direction] = {"rows": table, "spread": spread}
-        verdicts = "; ".join(f"{name}: {run['ways'][direction]['verdict']}" for name, run in runs.items())
+        verdicts = "; ".join(f"{name}: {run['ways'][direction]['verdict']}" for name, run in translating.items())
         headings, cells = html_report.format_table(table, spread)
         sections.append(html_report.Section(direction, headings=headings, table=cells, text=f"{verdicts}."))
         print(run_evaluation.format_section(sections[-1]))
@@ -74,7 +81,7 @@ def compare_direction(runs: Mapping[str, Mapping], direction: str) -> tuple[Tabl
     """Return a row for each baseline, of the first run, and for each group of runs that differ in the seed only.
 
     Args:
-      runs: metrics of runs by name.
+      runs: metrics by name of runs that translate in this direction.
       direction: key of `ways`.
 
     Returns:
@@ -103,12 +110,23 @@ def _group_by_configuration(runs: Mapping[str, Mapping]) -> dict[str, list[Mappi
     groups: dict[str, list[Mapping]] = {}
     for run, setting in zip(runs.values(), settings, strict=True):
         alike = [s for s in settings if (s["plugin"], s["preset"]) == (setting["plugin"], setting["preset"])]
-        changes = [f"{key}={value}" for key, value in setting.items() if any(s[key] != value for s in alike)]
+        changes = []
+        for key in dict.fromkeys(key for s in alike for key in s):
+            if any(s.get(key, ABSENT) != setting.get(key, ABSENT) for s in alike):
+                changes.append(f"{key}={setting.get(key, ABSENT)}")
         groups.setdefault(" ".join([setting["plugin"], setting["preset"], *changes]), []).append(run)
     return groups
 
 
 def _settings(run: Mapping) -> dict:
-    """Plugin, preset and configuration of a run, without its seed."""
-    configuration = {key: value for key, value in run["run"]["config"].items() if key != "seed"}
+    """Plugin, preset and configuration of a run, without its seed.
+
+    A key that the plugin got since the run was trained has its default, and a renamed key its present name, if the
+    plugin is installed: an evaluation does not need it.
+    """
+    configuration = run["run"]["config"]
+    with contextlib.suppress(UserError):
+        cls = plugins.load(run["run"]["plugin"]).Config
+        configuration = config.to_json(cls()) | config.rename_keys(cls, configuration)
+    configuration = {key: value for key, value in configuration.items() if key != "seed"}
     return {"plugin": run["run"]["plugin"], "preset": run["run"]["preset"], **configuration}

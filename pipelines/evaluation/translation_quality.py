@@ -64,6 +64,22 @@ class Direction:
     verdict: TranslationVerdict
 
 
+def open_run(run_dir: str, data_dir: str) -> tuple[Model, dataset.Records]:
+    """Return the export of a run and the records to evaluate it on.
+
+    Raises:
+      UserError: there is no export, or no records, or the records have another front end or other domains.
+    """
+    model, data = Model(run_dir), dataset.open_records(data_dir)
+    if not _have_same_spec(model, data):
+        raise UserError(f"{data_dir} has another front end or other domains than {run_dir}")
+    return model, data
+
+
+def _have_same_spec(model: Model, data: dataset.Records) -> bool:
+    return (data.spec.features, data.spec.domains) == (model.spec.features, model.spec.domains)
+
+
 class Evaluator:
     """Evaluates a run on the test split of records.
 
@@ -93,12 +109,9 @@ class Evaluator:
     ):
         feature_extractors.load(extractor)
         self.extractor = extractor
-        self.model = Model(run_dir)
+        self.model, self.data = open_run(run_dir, data_dir)
         self.spec = self.model.spec
         self._set_inverter(inverter)
-        self.data = dataset.open_records(data_dir)
-        if not self._has_same_spec(self.data):
-            raise UserError(f"{data_dir} has another front end or other domains than {run_dir}")
         self.test = self._read_test_examples(run_dir)
 
     def _set_inverter(self, inverter: str) -> None:
@@ -116,9 +129,6 @@ class Evaluator:
         return (
             self.vocoder.vocode_clips(mels) if self.vocoder else self.model.invert_clips(mels, self.model.griffin_lim)
         )
-
-    def _has_same_spec(self, data: dataset.Records) -> bool:
-        return (data.spec.features, data.spec.domains) == (self.spec.features, self.spec.domains)
 
     def _read_test_examples(self, run_dir: str) -> dict[str, list[Example]]:
         """Test examples by domain, without files that the run was trained on; warns of these on stderr.
@@ -188,7 +198,7 @@ class Evaluator:
                 data = dataset.open_records(data_dir)
             except UserError:
                 continue
-            if not self._has_same_spec(data):
+            if not _have_same_spec(self.model, data):
                 continue
             names = self.spec.domains
             examples = {name: read_examples(data, "train", name, exclude=test, **options) for name in names}
