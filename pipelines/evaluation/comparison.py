@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 import plugins
 from models.errors import UserError
-from pipelines import config, files
+from pipelines import config, files, run_directory, stable_hash
+from pipelines.data import fingerprint
 from pipelines.evaluation import run_evaluation, translation_quality
 from pipelines.evaluation.direction_table import Intervals, Table
 from pipelines.reporting import html_report
+from pipelines.training import resume
 
 ABSENT = "absent"  # a key that a run does not have
+NO_SETTINGS = ("config", "data_dir", "spec")  # fields of Run; the spec is that of the records, which are compared
 
 
 def evaluate_runs(run_dirs: Sequence[str], data_dir: str, output_dir: str, **options) -> dict:
@@ -106,7 +111,9 @@ def compare_direction(runs: Mapping[str, Mapping], direction: str) -> tuple[Tabl
 
 def _group_by_configuration(runs: Mapping[str, Mapping]) -> dict[str, list[Mapping]]:
     """Groups of runs that differ in the seed only, by plugin, preset and the keys in which the groups differ."""
-    settings = [_settings(run) for run in runs.values()]
+    trained = _read_runs(runs.values())
+    records = _describe_records(trained)
+    settings = [_settings(run) | {"records": name} for run, name in zip(trained, records, strict=True)]
     groups: dict[str, list[Mapping]] = {}
     for run, setting in zip(runs.values(), settings, strict=True):
         alike = [s for s in settings if (s["plugin"], s["preset"]) == (setting["plugin"], setting["preset"])]
@@ -118,15 +125,43 @@ def _group_by_configuration(runs: Mapping[str, Mapping]) -> dict[str, list[Mappi
     return groups
 
 
-def _settings(run: Mapping) -> dict:
-    """Plugin, preset and configuration of a run, without its seed.
+def _settings(run: run_directory.Run) -> dict:
+    """Plugin, preset, configuration and all else on which results depend, without the seed and the records.
 
     A key that the plugin got since the run was trained has its default, and a renamed key its present name, if the
     plugin is installed: an evaluation does not need it.
     """
-    configuration = run["run"]["config"]
+    configuration = dict(run.config)
     with contextlib.suppress(UserError):
-        cls = plugins.load(run["run"]["plugin"]).Config
+        cls = plugins.load(run.plugin).Config
         configuration = config.to_json(cls()) | config.rename_keys(cls, configuration)
-    configuration = {key: value for key, value in configuration.items() if key != "seed"}
-    return {"plugin": run["run"]["plugin"], "preset": run["run"]["preset"], **configuration}
+    configuration.pop("seed", None)
+    others = {key: value for key, value in vars(run).items() if key not in (*NO_SETTINGS, *resume.MAY_CHANGE)}
+    others["warm_start"] = run.warm_start or "none"
+    others["sample_weights"] = run.sample_weights.get("hash", "none")
+    return {"plugin": run.plugin, "preset": run.preset, **configuration, **others}
+
+
+def _read_runs(runs: Iterable[Mapping]) -> list[run_directory.Run]:
+    """The runs of evaluations; exports of earlier versions lack fields, which have their defaults."""
+    names = {field.name for field in dataclasses.fields(run_directory.Run)}
+    required = {"data_dir": "", "spec": {}}
+    known = ({key: value for key, value in run["run"].items() if key in names} for run in runs)
+    return [run_directory.Run(**(required | fields)) for fields in known]
+
+
+def _describe_records(runs: Sequence[run_directory.Run]) -> list[str]:
+    """Data directory and hash of the records of each run; equal for equal records, wherever they are."""
+    names: list[str] = []
+    for n, run in enumerate(runs):
+        first = next(k for k, other in enumerate(runs) if k == n or _have_same_records(other, run))
+        digest = stable_hash.digest(json.dumps(run.records, sort_keys=True).encode())
+        names.append(names[first] if first < n else f"{run.data_dir} ({digest[:8]})")
+    return names
+
+
+def _have_same_records(a: run_directory.Run, b: run_directory.Run) -> bool:
+    """Whether two runs have the same records: by their fingerprints, or by their folders in runs of older versions."""
+    if a.records and b.records:
+        return not fingerprint.differences(a.records, b.records)
+    return (a.records, a.data_dir) == (b.records, b.data_dir)

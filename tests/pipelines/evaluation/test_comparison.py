@@ -82,6 +82,42 @@ def test_runs_of_different_directions_are_compared_where_they_translate(tmp_path
         assert "b: converts in part." in page and "a: converts" in page
 
 
+RECORDS = {"train": {"files": 5, "hash": "a"}, "statistics": {"low": [1.0, 2.0]}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "label"),
+    [
+        ({"precision": "mixed_bfloat16"}, "precision=mixed_bfloat16"),
+        ({"warm_start": "runs/large"}, "warm_start=runs/large"),
+        ({"sample_weights": {"file": "weights.csv", "hash": "beef"}}, "sample_weights=beef"),
+        ({"records": RECORDS | {"train": {"files": 6, "hash": "b"}}}, "records=records ("),
+        ({"records": {}}, "records=records ("),
+    ],
+    ids=str,
+)
+def test_runs_that_differ_in_more_than_the_seed_have_rows_of_their_own(fields, label):
+    runs = {name: run(n, 4.0) for n, name in enumerate("abc")}
+    for each in runs.values():
+        each["run"] |= {"data_dir": "records", "records": RECORDS, "versions": {"numpy": "1"}}
+    runs["c"]["run"] |= fields
+    table, _ = comparison.compare_direction(runs, DIRECTION)
+    together, alone = list(table)[1:-1]
+    assert (table[together]["runs"], table[alone]["runs"]) == (2, 1)
+    assert alone.startswith(f"cyclegan small {label}")
+
+
+def test_what_does_not_change_results_does_not_divide_runs():
+    runs = {name: run(n, 4.0) for n, name in enumerate("abcd")}
+    for each in runs.values():
+        each["run"] |= {"data_dir": "records", "records": RECORDS}
+    runs["b"]["run"] |= {"strategy": "mirrored", "jit_compile": True, "versions": {"numpy": "2"}, "of_tomorrow": 1}
+    runs["c"]["run"] |= {"data_dir": "copy", "precision": "float32", "warm_start": "", "sample_weights": {}}
+    runs["d"]["run"] |= {"records": RECORDS | {"statistics": {"low": [1.0, 2.0 + 1e-8]}}}  # of another machine
+    table, _ = comparison.compare_direction(runs, DIRECTION)
+    assert table["cyclegan small"]["runs"] == 4
+
+
 def test_keys_that_an_older_run_lacks_have_their_default():
     older, newer, other = run(0, 4.0), run(1, 6.0), run(0, 8.0)
     newer["run"]["config"] |= {"ema": 0.0, "accumulation_steps": 2}
