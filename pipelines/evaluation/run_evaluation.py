@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from models.errors import UserError
 from models.features.spec import Spec
 from models.metrics import feature_extractors
 from pipelines import cli, files
@@ -17,6 +18,7 @@ from pipelines.evaluation import (
     external_columns,
     external_metrics,
     file_lists,
+    recordings,
     report_sections,
 )
 from pipelines.evaluation.examples import Example, sample_examples
@@ -54,11 +56,12 @@ def evaluate(
       The content of `metrics.json`; numbers that are NaN are null there.
 
     Raises:
-      UserError: see :class:`Evaluator` and :func:`external_metrics.select_metrics`.
+      UserError: there is nothing to score; see also :class:`Evaluator` and :func:`external_metrics.select_metrics`.
     """
     cli.require_folder("output_dir", output_dir)
     selected_metrics = external_metrics.select_metrics(external)
     evaluator = Evaluator(run_dir, data_dir, inverter, extractor)
+    recordings.warn_of_unusable(evaluator.recordings())
     run = evaluator.model.facts["run"]
     metrics: dict = {"run": run, "records": data_dir, "inverter": evaluator.inverter, "features": extractor}
     metrics["held_out"] = evaluator.held_out
@@ -71,6 +74,8 @@ def evaluate(
     else:
         sections = report_sections.autoencoder_sections(evaluator, metrics)
     sections += report_sections.copy_synthesis_sections(evaluator, metrics)
+    if not sections:
+        raise UserError(_explain_no_scores(evaluator, run_dir))
     print("\n".join(map(format_section, sections)))
     sections += [data_card.make_section(run["data_dir"], evaluator.data, evaluator.test)]
     sections += [_update_card(evaluator, run_dir, metrics)]
@@ -85,6 +90,15 @@ def evaluate(
     outputs |= {"metrics.json": files.json_bytes(metrics), "report.html": page.encode()}
     _write_outputs(output_dir, outputs)
     return metrics
+
+
+def _explain_no_scores(evaluator: Evaluator, run_dir: str) -> str:
+    """Why there is nothing to score: no recordings to invert, of a run that does nothing else, such as a vocoder."""
+    if evaluator.spec.kind == "image":
+        offered = ", ".join(sorted(set(evaluator.model.signatures) - {"describe"}))
+        return f"{run_dir} offers {offered or 'nothing'}; wanted a run that translates, reconstructs or samples"
+    problem = f"{evaluator.data.data_dir}: none of the recordings of its test split is there as it was preprocessed"
+    return f"{problem}; move them back, or preprocess again"
 
 
 def _write_outputs(output_dir: str, outputs: Mapping[str, bytes]) -> None:

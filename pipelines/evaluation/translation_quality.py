@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import sys
 
 import numpy as np
 
 from models.errors import UserError
-from models.features import audio, stats, transport
+from models.features import audio
 from models.metrics import feature_extractors
 from pipelines.data import dataset, fingerprint, source_features
 from pipelines.evaluation import (
     classifier_augmentation,
     classifier_evaluation,
+    closed_form,
+    copy_synthesis,
     direction_table,
     distances,
     domain_classifier,
@@ -164,6 +167,17 @@ class Evaluator:
         parts = [f"{shown} of {number} of {name}" for name, (shown, number) in numbers.items() if shown < number]
         return f"A sample of the held-out files is evaluated: {', '.join(parts)}." if parts else ""
 
+    def recordings(self) -> list[Example]:
+        """Return examples with the files that an evaluation reads: held-out ones, and those that represent speakers."""
+        if self.spec.kind == "image":
+            return []
+        if not self.model.directions():
+            return [
+                x for examples in self.test.values() for x in sample_examples(examples, copy_synthesis.MAX_RECORDINGS)
+            ]
+        speakers = (sample_examples(examples, MAX_SPEAKER_RECORDINGS) for examples in self.training_examples.values())
+        return list(itertools.chain(*self.test.values(), *speakers))
+
     def train_classifier(self, seed: int = 0) -> tuple[domain_classifier.DomainClassifier, dict]:
         """Fit a domain classifier to the run's training split.
 
@@ -270,22 +284,10 @@ class Evaluator:
         rows = {"no_op": self.resynthesized_test[source]}
         rows["model"] = self.resynthesize(results)
         if self.spec.kind == "audio":
-            a, b = self.spec.moments[source], self.spec.moments[target]
-            floor, kernel = self.spec.features.log_floor, transport.kernel(a, b, self.spec.features)
-            for name, kernel_or_none in (("mean_variance", None), ("transport", kernel)):
-                matched = [_match_statistics(x, a, b, kernel_or_none, floor) for x in inputs]
-                rows[name] = self.resynthesize(matched)
+            for name, translated in closed_form.translate(inputs, source, target, self.spec).items():
+                rows[name] = self.resynthesize(translated)
         rows["copy_synthesis"] = self.resynthesized_test[target]
         return {name: rows[name] for name in ROWS if name in rows}
 
     def _translate(self, examples: list[Example], source: str, target: str) -> list[Example]:
         return model_results.translate(self.model, examples, source, target)
-
-
-def _match_statistics(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: float) -> Example:
-    """Move a source from the statistics `a` to `b`: band by band if `kernel` is None, else by a linear filter."""
-    z = stats.normalize(example.features, a)
-    if kernel is not None:
-        z = transport.apply_kernel(z, kernel)
-    matched = np.clip(stats.denormalize(z, b), floor, b.highest)
-    return dataclasses.replace(example, features=matched)

@@ -12,7 +12,10 @@ import PIL.Image
 import pytest
 import soundfile
 from browser_fixtures import decoded_durations, serious_violations
+from testbed import preprocess, write_voices
 
+from models.errors import UserError
+from pipelines.data import dataset
 from pipelines.evaluation import copy_synthesis, external_metrics, file_lists, run_evaluation, translation_quality
 from pipelines.evaluation.external_metrics import ExternalMetric, ScoreInfo
 from pipelines.reporting import html_report
@@ -109,6 +112,33 @@ def test_a_model_that_encodes_is_evaluated_by_its_reconstructions(autoencoder_ru
     table = run_evaluation.evaluate(autoencoder_run, held_out, str(tmp_path))["reconstruction"]
     assert set(table) == {"low", "high"}
     assert all(np.isfinite(row["model"]) and row["mean_of_data"] > 0.1 for row in table.values())
+
+
+def test_recordings_that_are_missing_or_changed_are_not_scored(vocoder_run, tmp_path, monkeypatch, capsys):
+    """Of records with relative paths, from another working directory."""
+    (tmp_path / "elsewhere").mkdir()
+    write_voices(tmp_path / "voices", 3, seed=7)
+    monkeypatch.chdir(tmp_path)
+    options = {"pairs": ["n_fft=256", "n_mels=32"], "fractions": (0.0, 1.0), "waveforms": True}
+    preprocess(pathlib.Path("voices"), "records", ("low", "high"), **options)
+    assert not any(source.path.startswith("/") for source in dataset.read_manifest("records"))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    def count_recordings():
+        table = run_evaluation.evaluate(vocoder_run, "../records", str(tmp_path / "out"))["copy_synthesis"]
+        warnings = [line for line in capsys.readouterr().err.splitlines() if "recordings" in line]
+        return [table[f"{name}, griffin_lim"]["n"] for name in ("low", "high")], warnings
+
+    assert count_recordings() == ([3, 3], [])
+    low, high = (sorted((tmp_path / "voices" / name).iterdir()) for name in ("low", "high"))
+    low[0].write_bytes(high[0].read_bytes())
+    low[1].unlink()
+    counts, (warning,) = count_recordings()
+    assert counts == [1, 3] and "of 6 recordings 1 are missing and 1 have other bytes" in warning
+    for path in (low[2], *high):
+        path.unlink()
+    with pytest.raises(UserError, match="records: none of the recordings of its test split is there"):
+        count_recordings()
 
 
 def test_scores_of_every_file_are_written(evaluated):
