@@ -12,7 +12,7 @@ import numpy as np
 
 import plugins
 from models.errors import UserError
-from pipelines import config, files, run_directory, stable_hash
+from pipelines import cli, config, files, run_directory, stable_hash
 from pipelines.data import fingerprint
 from pipelines.evaluation import run_evaluation, translation_quality
 from pipelines.evaluation.direction_table import Intervals, Table
@@ -40,6 +40,8 @@ def evaluate_runs(run_dirs: Sequence[str], data_dir: str, output_dir: str, **opt
         :func:`translation_quality.open_run` and :func:`run_evaluation.evaluate`.
     """
     names = _run_names(run_dirs)
+    for name in ("", *names):
+        cli.create_output_folder("output_dir", posixpath.join(output_dir, name))
     for run_dir in run_dirs:  # before the first evaluation, which may take long
         model, _ = translation_quality.open_run(run_dir, data_dir)
         if not model.directions():

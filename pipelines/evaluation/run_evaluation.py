@@ -58,22 +58,14 @@ def evaluate(
     Raises:
       UserError: there is nothing to score; see also :class:`Evaluator` and :func:`external_metrics.select_metrics`.
     """
-    cli.require_folder("output_dir", output_dir)
+    cli.create_output_folder("output_dir", output_dir)
     selected_metrics = external_metrics.select_metrics(external)
     evaluator = Evaluator(run_dir, data_dir, inverter, extractor)
     recordings.warn_of_unusable(evaluator.recordings())
     run = evaluator.model.facts["run"]
     metrics: dict = {"run": run, "records": data_dir, "inverter": evaluator.inverter, "features": extractor}
     metrics["held_out"] = evaluator.held_out
-    outputs, definitions = {}, list(glossary.DEFINITIONS)
-    if evaluator.model.directions():
-        directions = _evaluate_directions(evaluator, seed, metrics)
-        definitions += _add_external_scores(evaluator, directions, selected_metrics)
-        sections = report_sections.translation_sections(directions, evaluator, selected_metrics, metrics["classifier"])
-        outputs = _direction_files(directions, evaluator)
-    else:
-        sections = report_sections.autoencoder_sections(evaluator, metrics)
-    sections += report_sections.copy_synthesis_sections(evaluator, metrics)
+    sections, definitions, outputs = _score(evaluator, seed, selected_metrics, metrics)
     if not sections:
         raise UserError(_explain_no_scores(evaluator, run_dir))
     print("\n".join(map(format_section, sections)))
@@ -90,6 +82,21 @@ def evaluate(
     outputs |= {"metrics.json": files.json_bytes(metrics), "report.html": page.encode()}
     _write_outputs(output_dir, outputs)
     return metrics
+
+
+def _score(
+    evaluator: Evaluator, seed: int, selected_metrics: dict[str, external_metrics.ExternalMetric], metrics: dict
+) -> tuple[list[html_report.Section], list[tuple[str, str]], dict[str, bytes]]:
+    """Compute all scores and add them to the metrics; return sections, definitions and further files of the report."""
+    outputs, definitions = {}, list(glossary.DEFINITIONS)
+    if evaluator.model.directions():
+        directions = _evaluate_directions(evaluator, seed, metrics)
+        definitions += _add_external_scores(evaluator, directions, selected_metrics)
+        sections = report_sections.translation_sections(directions, evaluator, selected_metrics, metrics["classifier"])
+        outputs = _direction_files(directions, evaluator)
+    else:
+        sections = report_sections.autoencoder_sections(evaluator, metrics)
+    return sections + report_sections.copy_synthesis_sections(evaluator, metrics), definitions, outputs
 
 
 def _explain_no_scores(evaluator: Evaluator, run_dir: str) -> str:

@@ -16,7 +16,14 @@ from testbed import preprocess, write_voices
 
 from models.errors import UserError
 from pipelines.data import dataset
-from pipelines.evaluation import copy_synthesis, external_metrics, file_lists, run_evaluation, translation_quality
+from pipelines.evaluation import (
+    comparison,
+    copy_synthesis,
+    external_metrics,
+    file_lists,
+    run_evaluation,
+    translation_quality,
+)
 from pipelines.evaluation.external_metrics import ExternalMetric, ScoreInfo
 from pipelines.reporting import html_report
 
@@ -112,6 +119,17 @@ def test_a_model_that_encodes_is_evaluated_by_its_reconstructions(autoencoder_ru
     table = run_evaluation.evaluate(autoencoder_run, held_out, str(tmp_path))["reconstruction"]
     assert set(table) == {"low", "high"}
     assert all(np.isfinite(row["model"]) and row["mean_of_data"] > 0.1 for row in table.values())
+
+
+def test_an_output_folder_that_cannot_be_created_is_refused_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for module, name in ((run_evaluation, "Evaluator"), (translation_quality, "open_run")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("the evaluation has begun"))
+    out = str(tmp_path / "file" / "out")
+    with pytest.raises(UserError, match="--output_dir=.*file/out cannot be created"):
+        run_evaluation.evaluate("run", "records", out)
+    with pytest.raises(UserError, match="--output_dir=.*file/out/? cannot be created"):
+        comparison.evaluate_runs(["a", "b"], "records", out)
 
 
 def test_recordings_that_are_missing_or_changed_are_not_scored(vocoder_run, tmp_path, monkeypatch, capsys):
