@@ -10,13 +10,14 @@ import numpy as np
 from models.features import inversion
 from models.features.spec import Spec
 from pipelines.evaluation.examples import Example
-from pipelines.inference.exported_model import Model
+from pipelines.inference.exported_model import BATCH_FILES, Model
 
 
 def translate(model: Model, examples: Sequence[Example], source: str, target: str) -> list[Example]:
     """Return the examples with the features of their translations.
 
-    Recordings are translated one by one, with silence at both ends; images as a batch.
+    Recordings are translated one by one, with silence at both ends; images in batches of `BATCH_FILES`, because the
+    activations of an image of 256 x 256 pixels take about 30 MB.
 
     Args:
       model: an export that translates.
@@ -26,7 +27,8 @@ def translate(model: Model, examples: Sequence[Example], source: str, target: st
     """
     _, translate_batch = model.translation(target, source)
     if model.spec.kind == "image":
-        translated = translate_batch(np.stack([x.features for x in examples]))
+        batches = (examples[n : n + BATCH_FILES] for n in range(0, len(examples), BATCH_FILES))
+        translated = (y for batch in batches for y in translate_batch(np.stack([x.features for x in batch])))
         return [dataclasses.replace(x, features=y) for x, y in zip(examples, translated, strict=True)]
     edge, floor = inversion.edge(model.context), model.spec.features.log_floor
     results = []

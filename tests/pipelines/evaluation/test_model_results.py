@@ -1,5 +1,7 @@
 """Results of a translation model: values that are not finite."""
 
+import types
+
 import numpy as np
 import pytest
 from testbed import SMALL
@@ -24,6 +26,23 @@ def test_values_that_are_not_finite_become_silence_or_grey(features, value):
     np.testing.assert_array_equal(replaced[0].features, results[0].features)
     for result in replaced[1:]:
         np.testing.assert_array_equal(result.features, np.float32(value))
+
+
+@pytest.mark.parametrize("count", [1, 16, 37])
+def test_images_are_translated_in_batches_of_bounded_size(count):
+    sizes = []
+
+    def translate_batch(pixels):
+        sizes.append(len(pixels))
+        return pixels + 1
+
+    spec = Spec(ImageSpec(height=16, width=16), ("a", "b"), {})
+    model = types.SimpleNamespace(spec=spec, translation=lambda target, source: (source, translate_batch))
+    sources = examples(*range(count))
+    results = model_results.translate(model, sources, "a", "b")
+    assert [x.id for x in results] == [x.id for x in sources] and sum(sizes) == count and max(sizes) <= 16
+    for x, y in zip(sources, results, strict=True):
+        np.testing.assert_array_equal(y.features, x.features + 1)
 
 
 def test_speech_of_a_model_that_has_diverged_is_evaluated_and_does_not_convert(speech_run, held_out, monkeypatch):
