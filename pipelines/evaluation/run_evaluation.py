@@ -22,9 +22,10 @@ from pipelines.evaluation import (
     report_sections,
 )
 from pipelines.evaluation.examples import Example, sample_examples
-from pipelines.evaluation.translation_quality import Direction, Evaluator
-from pipelines.evaluation.verdict import Verdict
+from pipelines.evaluation.translation_quality import ROWS, Direction, Evaluator
+from pipelines.evaluation.verdict import BASELINES, Verdict
 from pipelines.export import model_card
+from pipelines.progress import Progress
 from pipelines.reporting import glossary, html_report, plots
 from pipelines.training import metrics_log
 
@@ -138,7 +139,11 @@ def _evaluate_directions(evaluator: Evaluator, seed: int, metrics: dict) -> list
     classifier, metrics["classifier"] = evaluator.train_classifier(seed)
     inverted = metrics["classifier"].get("accuracy_inverted", metrics["classifier"]["accuracy"])
     pairs, accuracy = evaluator.model.directions(), min(inverted.values())
-    directions = [evaluator.evaluate_direction(source, target, classifier, accuracy) for source, target in pairs]
+    rows = len(ROWS) - (0 if evaluator.spec.kind == "audio" else len(BASELINES))
+    progress = Progress("evaluate", len(pairs) * rows, "rows")
+    options = {"accuracy": accuracy, "on_row": lambda: progress.show(progress.done + 1)}
+    directions = [evaluator.evaluate_direction(*pair, classifier, **options) for pair in pairs]
+    progress.close()
     metrics["ways"] = {
         f"{d.source} to {d.target}": {
             "rows": d.table,

@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import itertools
 import sys
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -104,11 +105,7 @@ class Evaluator:
     """
 
     def __init__(
-        self,
-        run_dir: str,
-        data_dir: str,
-        inverter: str = "auto",
-        extractor: str = feature_extractors.DEFAULT,
+        self, run_dir: str, data_dir: str, inverter: str = "auto", extractor: str = feature_extractors.DEFAULT
     ):
         feature_extractors.load(extractor)
         self.extractor = extractor
@@ -237,7 +234,12 @@ class Evaluator:
         return dataclasses.replace(example, features=audio.log_mel(y, self.spec.features), waveform=y)
 
     def evaluate_direction(
-        self, source: str, target: str, classifier: domain_classifier.DomainClassifier, accuracy: float = 1.0
+        self,
+        source: str,
+        target: str,
+        classifier: domain_classifier.DomainClassifier,
+        accuracy: float = 1.0,
+        on_row: Callable[[], object] = lambda: None,
     ) -> Direction:
         """Compute all rows of one direction, their table, and the verdict.
 
@@ -246,9 +248,14 @@ class Evaluator:
           target: target domain.
           classifier: from :meth:`train_classifier`.
           accuracy: its lowest accuracy on the held-out files of a domain.
+          on_row: called after each row, for a progress line.
         """
         results = self._translate(self.test[source], source, target)
-        examples = self._direction_rows(source, target, model_results.replace_non_finite(results, self.spec))
+        finite = model_results.replace_non_finite(results, self.spec)
+        examples = {}
+        for name, row in self._direction_rows(source, target, finite):
+            examples[name] = row
+            on_row()
         logits = {name: classifier.logits([x.features for x in row]) for name, row in examples.items()}
         index = self.spec.domains.index(target)
         evidence = Evidence(
@@ -274,20 +281,17 @@ class Evaluator:
         if self.spec.kind == "image":
             return []
         examples = sample_examples(self.training_examples[domain], MAX_SPEAKER_RECORDINGS)
-        waveforms = [read_waveform(x, self.spec) for x in examples]
-        pairs = zip(examples, waveforms, strict=True)
+        pairs = ((x, read_waveform(x, self.spec)) for x in examples)
         return [self.resynthesize([x])[0].waveform if y is None else y for x, y in pairs]
 
-    def _direction_rows(self, source: str, target: str, results: list[Example]) -> dict[str, list[Example]]:
-        """The examples of each row, in the order of `ROWS`; `results` are those of the model, before the inverter."""
-        inputs = self.test[source]
-        rows = {"no_op": self.resynthesized_test[source]}
-        rows["model"] = self.resynthesize(results)
+    def _direction_rows(self, source: str, target: str, results: list[Example]) -> Iterator[tuple[str, list[Example]]]:
+        """Yield the rows, in the order of `ROWS`; `results` are those of the model, before the inverter."""
+        yield "no_op", self.resynthesized_test[source]
         if self.spec.kind == "audio":
-            for name, translated in closed_form.translate(inputs, source, target, self.spec).items():
-                rows[name] = self.resynthesize(translated)
-        rows["copy_synthesis"] = self.resynthesized_test[target]
-        return {name: rows[name] for name in ROWS if name in rows}
+            for name, translated in closed_form.translate(self.test[source], source, target, self.spec).items():
+                yield name, self.resynthesize(translated)
+        yield "model", self.resynthesize(results)
+        yield "copy_synthesis", self.resynthesized_test[target]
 
     def _translate(self, examples: list[Example], source: str, target: str) -> list[Example]:
         return model_results.translate(self.model, examples, source, target)

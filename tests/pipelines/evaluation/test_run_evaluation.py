@@ -15,6 +15,7 @@ from browser_fixtures import decoded_durations, serious_violations
 from testbed import preprocess, write_voices
 
 from models.errors import UserError
+from pipelines import progress
 from pipelines.data import dataset
 from pipelines.evaluation import (
     comparison,
@@ -60,7 +61,16 @@ def evaluated(speech_run, held_out, tmp_path_factory):
         patch.setattr(file_lists, "MAX_FILES", 2)
         patch.setattr(copy_synthesis, "MAX_RECORDINGS", 2)
         patch.setattr(external_metrics, "select_metrics", lambda names: {names: Duration()})
+        lines: dict[str, list] = {}
+        show = progress.Progress.show
+        patch.setattr(
+            progress.Progress,
+            "show",
+            lambda self, done: lines.setdefault(self.task, []).append((done, self.total)) or show(self, done),
+        )
         metrics = run_evaluation.evaluate(speech_run, held_out, str(out), external="duration")
+    for task, steps in (("evaluate", range(1, 11)), ("external metrics", range(60, 121, 60))):
+        assert lines[task] == [(step, steps[-1]) for step in steps]
     assert metrics == json.loads((out / "metrics.json").read_text())
     return out, metrics
 
