@@ -130,9 +130,39 @@ def require_flags(flags, *names: str) -> None:
 
 
 def require_folder(flag: str, path: str) -> None:
-    """Raise UserError if the path of an output folder is a file."""
-    if os.path.isfile(path):
+    """Raise UserError if the path of an output folder is something else."""
+    if os.path.exists(path) and not os.path.isdir(path):
         raise UserError(f"--{flag}={path} is a file; wanted a folder")
+
+
+def create_output_folder(flag: str, path: str) -> None:
+    """Create the output folder of a flag, before any work begins.
+
+    Stores such as `gs://` have no folders, and are not asked whether they can be written to.
+
+    Raises:
+      UserError: the path is a file, or the folder cannot be created or written to.
+    """
+    if "://" in path:
+        return
+    require_folder(flag, path)
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--{flag}={path} cannot be created: {error.strerror or error}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise UserError(f"--{flag}={path} cannot be written to: permission denied")
+
+
+def create_folder_of_file(flag: str, path: str) -> None:
+    """Create the folder of the output file of a flag, before any work begins.
+
+    Raises:
+      UserError: the path is a folder, or its folder cannot be created or written to.
+    """
+    if os.path.isdir(path):
+        raise UserError(f"--{flag}={path} is a folder; wanted a file")
+    create_output_folder(flag, os.path.dirname(path) or ".")
 
 
 def refuse_extra_arguments(argv: list[str]) -> None:

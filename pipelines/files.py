@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import math
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 import tensorflow as tf
@@ -120,6 +121,24 @@ def write(path: str, content: bytes) -> None:
     """Write a file and create its parent folders, atomically; raises as :func:`atomic_file`."""
     with atomic_file(path) as file:
         file.write(content)
+
+
+def json_bytes(content) -> bytes:
+    """Return the text of a JSON file; numbers that are infinite or NaN, which JSON does not have, become null.
+
+    >>> json.loads(json_bytes({"a": [float("nan"), 1.0]}))
+    {'a': [None, 1.0]}
+    """
+    return json.dumps(_replace_non_finite(content), indent=2, allow_nan=False).encode()
+
+
+def _replace_non_finite(value):
+    """Return a JSON value with None for numbers that are infinite or NaN."""
+    if isinstance(value, Mapping):
+        return {key: _replace_non_finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_replace_non_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def current_folder(target: str) -> str:

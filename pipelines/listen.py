@@ -40,7 +40,8 @@ def main(argv: list[str]) -> int:
     """Serve the page; return the exit code."""
     cli.require_flags(FLAGS, "run_dir")
     cli.refuse_extra_arguments(argv)
-    cli.require_folder("keep", FLAGS.keep)
+    if FLAGS.keep:
+        cli.create_output_folder("keep", FLAGS.keep)
     from pipelines.web import limits, server
 
     names = ("max_megabytes", "max_seconds", "max_megapixels", "max_files")

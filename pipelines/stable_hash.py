@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 SIZE_BYTES = 8
+BLOCK_BYTES = 1 << 20  # of a file that is read at once
 
 
 def digest(content: bytes) -> str:
@@ -22,12 +23,14 @@ def file_digest(file: BinaryIO) -> str:
     """Return the hash of a file's bytes, 16 hex digits; the file is at its beginning then.
 
     Args:
-      file: open for reading and seekable.
+      file: open for reading and seekable, such as a `GFile`, which has no `readinto`.
     """
     file.seek(0)
-    value = hashlib.file_digest(file, _new).hexdigest()
+    value = _new()
+    while block := file.read(BLOCK_BYTES):
+        value.update(block)
     file.seek(0)
-    return value
+    return value.hexdigest()
 
 
 def lines_digest(lines: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ PLUGINS = (
 )  # the first configures TensorFlow
 GROUPS = {  # stems of test files that use the same trained models: one process runs a group and trains them once
     "translators": (
-        "run_evaluation translation_quality domain_classifier saved_model onnx_model waveform_signatures "
+        "run_evaluation translation_quality model_results domain_classifier saved_model onnx_model waveform_signatures "
         "exported_model file_translator round_trip_mels translate vocoder vocoders "
         "run_translators convert_files converter server page listen"
     ).split(),

@@ -249,24 +249,6 @@ def delete_partial_files(folder: str, subfolders: Iterable[str] = ()) -> None:
     delete([path for path in paths if posixpath.basename(path).startswith(PART_PREFIX)])
 
 
-def create_output_folder(flag: str, path: str) -> None:
-    """Create the output folder of a flag, before any work begins.
-
-    Raises:
-      UserError: the path is a file, or the folder cannot be created or written to.
-    """
-    if is_remote(path):
-        return
-    if os.path.exists(path) and not os.path.isdir(path):
-        raise UserError(f"--{flag}={path} is a file; wanted a folder")
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--{flag}={path} cannot be created: {error.strerror or error}") from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise UserError(f"--{flag}={path} cannot be written to: permission denied")
-
-
 @contextlib.contextmanager
 def folder_lock(flag: str, folder: str) -> Iterator[None]:
     """Lock a local folder against other commands of this machine while the block runs.

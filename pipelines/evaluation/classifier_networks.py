@@ -13,6 +13,7 @@ from models import layers
 from models.features.spec import Spec
 from pipelines.evaluation import classifier_augmentation
 from pipelines.evaluation.classifier_augmentation import Examples
+from pipelines.progress import Progress
 
 BATCH_SIZE = 32
 LEARNING_RATE = 2e-3
@@ -67,11 +68,14 @@ def train(
         return np.mean(losses) < LOSS_THRESHOLD or (is_due and _loss(network, *validation) < VALIDATION_LOSS_THRESHOLD)
 
     losses, rng = collections.deque(maxlen=LOSS_WINDOW), np.random.default_rng(seed)
+    progress = Progress("domain classifier", steps, "steps")
     for step in range(steps):
         x, y = draw(rng)
         losses.append(float(train_step(x.astype(np.float32), y.astype(np.int32), tf.constant(step))))
+        progress.show(step + 1)
         if is_done(step):
             break
+    progress.close()
 
 
 def _loss(network: keras.Model, x: np.ndarray, y: np.ndarray) -> float:

@@ -61,8 +61,8 @@ class DomainClassifier:
         return self.calibration.apply(self.uncalibrated_logits(examples), len(self.spec.domains))
 
     def predict(self, examples: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the index of each example's class, `[n]`."""
-        return np.argmax(self.logits(examples), axis=1)
+        """Return the index of each example's class, `[n]`, see :func:`class_indices`."""
+        return class_indices(self.logits(examples))
 
     def is_neither(self, logits: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return which results are assigned to neither domain, bool `[n]`, from their logits by row; empty for speech.
@@ -72,7 +72,7 @@ class DomainClassifier:
         """
         if self.spec.kind == "audio":
             return {}
-        return {row: np.argmax(values, axis=1) == len(self.spec.domains) for row, values in logits.items()}
+        return {row: class_indices(values) == len(self.spec.domains) for row, values in logits.items()}
 
     def confusion(self, examples: Examples) -> classifier_scores.Confusion:
         """Return the number of examples of each domain by predicted class; domains without examples are left out."""
@@ -82,6 +82,15 @@ class DomainClassifier:
     def accuracy(self, examples: Examples) -> dict[str, float]:
         """Return the share of correctly classified examples by domain; domains without examples are left out."""
         return classifier_scores.accuracies(self.confusion(examples))
+
+
+def class_indices(logits: np.ndarray) -> np.ndarray:
+    """Return the index of the class of the highest logit, `[n]`, from logits `[n, classes]`; -1 if any of them is NaN.
+
+    >>> class_indices(np.array([[1.0, 2.0], [np.nan, 2.0]])).tolist()
+    [1, -1]
+    """
+    return np.where(np.isnan(logits).any(axis=1), -1, np.argmax(logits, axis=1))
 
 
 def log_odds(logits: np.ndarray, domain: int) -> np.ndarray:

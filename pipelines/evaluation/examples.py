@@ -13,6 +13,7 @@ from models.features import audio
 from models.features.spec import Spec
 from pipelines import files, stable_hash
 from pipelines.data import dataset, source_features, source_files
+from pipelines.evaluation import recordings
 
 MAX_SOURCES = 200  # per domain and split; selected by a stable hash of their ids
 MAX_FRAMES = 1024  # maximum length of an excerpt, see `source_features.read_excerpts`
@@ -25,11 +26,13 @@ class Example:
     Attributes:
       id: of the source.
       stem: its name without domain and extension; sources of equal stems are parallel.
-      path: of the source file.
+      path: of the source file, see `recordings.find_file`.
       features: input of the domain classifier.
       waveform: samples at the spec's rate; None for images and for features that are not inverted.
       start_sample: sample of the file on which the first frame is centred.
       channel: of a multichannel recording whose channels cancel each other; -1 for the average of the channels.
+      hash: of the bytes of the source file; empty if it is unknown.
+      data_dir: of the records; empty if it is unknown.
     """
 
     id: str
@@ -39,6 +42,8 @@ class Example:
     waveform: np.ndarray | None = None
     start_sample: int = 0
     channel: int = -1
+    hash: str = ""
+    data_dir: str = ""
 
 
 def read_examples(
@@ -68,10 +73,9 @@ def read_examples(
     examples = []
     for source, start, features in source_features.read_excerpts(data, split, domain, selected, MAX_FRAMES):
         start_sample = _frame_to_sample(source, start, data.spec.features) if data.spec.kind == "audio" else 0
-        position = {"start_sample": start_sample, "channel": source.channel}
-        examples.append(
-            Example(source.id, source_features.pair_stem(source), source.path, transform(features), **position)
-        )
+        origin = {"start_sample": start_sample, "channel": source.channel, "hash": source.hash}
+        stem = source_features.pair_stem(source)
+        examples.append(Example(source.id, stem, source.path, transform(features), **origin, data_dir=data.data_dir))
     return sorted(examples, key=lambda example: example.id)
 
 
@@ -96,14 +100,17 @@ def shuffle_examples(examples: Sequence[Example]) -> list[Example]:
 
 
 def read_waveform(example: Example, spec: Spec) -> np.ndarray | None:
-    """Read the source file's samples under the frames of an example; None if the file cannot be read.
+    """Read the source file's samples under the frames of an example; None if the file is missing or has changed.
 
     Earlier samples are read and dropped, later ones are not read: memory does not depend on the file's length.
     """
+    path, state = recordings.find_file(example)
+    if state is not recordings.State.INTACT:
+        return None
     front_end = spec.features
     end_sample = example.start_sample + len(example.features) * front_end.hop_length
     try:
-        with files.open_binary(example.path) as file:
+        with files.open_binary(path) as file:
             span = (example.start_sample, end_sample)
             blocks = list(audio.blocks(file, front_end, channel=example.channel, span=span))
     except (tf.errors.OpError, OSError, UserError):

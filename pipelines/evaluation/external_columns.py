@@ -12,6 +12,7 @@ from pipelines.evaluation import direction_table, external_metrics
 from pipelines.evaluation.examples import Example, read_waveform, sample_examples
 from pipelines.evaluation.external_metrics import Clip, ExternalMetric
 from pipelines.evaluation.translation_quality import Direction
+from pipelines.progress import Progress
 
 MAX_CLIPS = 32  # of each row, over all directions; selected by a stable hash
 MIN_CLIPS = 4  # of each row of a direction
@@ -41,9 +42,12 @@ def add_external_scores(
     speakers = {domain: _read_speaker(examples, spec) for domain, examples in training.items()}
     max_clips = max(MIN_CLIPS, MAX_CLIPS // max(1, len(directions)))
     infos, added = external_metrics.score_infos(metrics.values()), set()
+    counts = (min(len(results), max_clips) for direction in directions for results in direction.examples.values())
+    progress = Progress("external metrics", len(metrics) * sum(counts), "clips")
     for direction in directions:
         clips, positions = _make_clips(direction, speakers, spec, max_clips)
-        for key, values in external_metrics.score_external(clips, metrics).items():
+        scores = external_metrics.score_external(clips, metrics, lambda count: progress.show(progress.done + count))
+        for key, values in scores.items():
             for row, results in direction.examples.items():
                 of_row = np.full(len(results), np.nan)
                 for (name, index), value in zip(positions, values, strict=True):
@@ -54,6 +58,7 @@ def add_external_scores(
                 direction.table[row] |= means
                 direction.intervals.setdefault(row, {}).update(intervals)
                 added.update(means)
+    progress.close()
     return [(key.replace("_", " "), info.describe()) for key, info in infos.items() if key in added]
 
 

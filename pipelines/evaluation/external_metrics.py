@@ -151,13 +151,18 @@ def score_infos(metrics: Iterable[ExternalMetric] | None = None) -> dict[str, Sc
     return {key: info for metric in metrics for key, info in metric.scores.items()}
 
 
-def score_external(clips: Sequence[Clip], metrics: Mapping[str, ExternalMetric] | None = None) -> dict[str, np.ndarray]:
+def score_external(
+    clips: Sequence[Clip],
+    metrics: Mapping[str, ExternalMetric] | None = None,
+    on_scored: Callable[[int], object] = lambda count: None,
+) -> dict[str, np.ndarray]:
     """Score clips by external metrics.
 
     Args:
       clips: the clips. A recording that several clips share is processed once if it is the same array; this also
         holds for the recordings of a speaker if they are the same sequence.
       metrics: by name; all installed ones by default.
+      on_scored: called with the number of clips after each metric, for a progress line.
 
     Returns:
       The scores, float64 `[clips]` by key; NaN where a clip has no score. Keys without any score are left out. A
@@ -174,8 +179,9 @@ def score_external(clips: Sequence[Clip], metrics: Mapping[str, ExternalMetric] 
                 columns = _check_scores(metric.score(clips), metric, len(clips), scores)
         except Exception as error:  # of an external model: the evaluation goes on without the metric
             _warn(name, error)
-            continue
+            columns = {}
         scores |= {key: values for key, values in columns.items() if not np.isnan(values).all()}
+        on_scored(len(clips))
     return scores
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import sys
 from collections.abc import Mapping
 
 import tensorflow as tf
 
+from models.errors import UserError
 from models.features.spec import Spec
 from models.metrics import feature_extractors
 from pipelines import cli, files
@@ -18,12 +18,14 @@ from pipelines.evaluation import (
     external_columns,
     external_metrics,
     file_lists,
+    recordings,
     report_sections,
 )
 from pipelines.evaluation.examples import Example, sample_examples
-from pipelines.evaluation.translation_quality import Direction, Evaluator
-from pipelines.evaluation.verdict import Verdict
+from pipelines.evaluation.translation_quality import ROWS, Direction, Evaluator
+from pipelines.evaluation.verdict import BASELINES, Verdict
 from pipelines.export import model_card
+from pipelines.progress import Progress
 from pipelines.reporting import glossary, html_report, plots
 from pipelines.training import metrics_log
 
@@ -52,26 +54,21 @@ def evaluate(
     `external` selects external metrics (:func:`external_metrics.select_metrics`), `extractor` the features of sets.
 
     Returns:
-      The content of `metrics.json`.
+      The content of `metrics.json`; numbers that are NaN are null there.
 
     Raises:
-      UserError: see :class:`Evaluator` and :func:`external_metrics.select_metrics`.
+      UserError: there is nothing to score; see also :class:`Evaluator` and :func:`external_metrics.select_metrics`.
     """
-    cli.require_folder("output_dir", output_dir)
+    cli.create_output_folder("output_dir", output_dir)
     selected_metrics = external_metrics.select_metrics(external)
     evaluator = Evaluator(run_dir, data_dir, inverter, extractor)
+    recordings.warn_of_unusable(evaluator.recordings())
     run = evaluator.model.facts["run"]
     metrics: dict = {"run": run, "records": data_dir, "inverter": evaluator.inverter, "features": extractor}
     metrics["held_out"] = evaluator.held_out
-    outputs, definitions = {}, list(glossary.DEFINITIONS)
-    if evaluator.model.directions():
-        directions = _evaluate_directions(evaluator, seed, metrics)
-        definitions += _add_external_scores(evaluator, directions, selected_metrics)
-        sections = report_sections.translation_sections(directions, evaluator, selected_metrics, metrics["classifier"])
-        outputs = _direction_files(directions, evaluator)
-    else:
-        sections = report_sections.autoencoder_sections(evaluator, metrics)
-    sections += report_sections.copy_synthesis_sections(evaluator, metrics)
+    sections, definitions, outputs = _score(evaluator, seed, selected_metrics, metrics)
+    if not sections:
+        raise UserError(_explain_no_scores(evaluator, run_dir))
     print("\n".join(map(format_section, sections)))
     sections += [data_card.make_section(run["data_dir"], evaluator.data, evaluator.test)]
     sections += [_update_card(evaluator, run_dir, metrics)]
@@ -83,9 +80,33 @@ def evaluate(
         configuration=run,
         definitions=definitions,
     )
-    outputs |= {"metrics.json": json.dumps(metrics, indent=2).encode(), "report.html": page.encode()}
+    outputs |= {"metrics.json": files.json_bytes(metrics), "report.html": page.encode()}
     _write_outputs(output_dir, outputs)
     return metrics
+
+
+def _score(
+    evaluator: Evaluator, seed: int, selected_metrics: dict[str, external_metrics.ExternalMetric], metrics: dict
+) -> tuple[list[html_report.Section], list[tuple[str, str]], dict[str, bytes]]:
+    """Compute all scores and add them to the metrics; return sections, definitions and further files of the report."""
+    outputs, definitions = {}, list(glossary.DEFINITIONS)
+    if evaluator.model.directions():
+        directions = _evaluate_directions(evaluator, seed, metrics)
+        definitions += _add_external_scores(evaluator, directions, selected_metrics)
+        sections = report_sections.translation_sections(directions, evaluator, selected_metrics, metrics["classifier"])
+        outputs = _direction_files(directions, evaluator)
+    else:
+        sections = report_sections.autoencoder_sections(evaluator, metrics)
+    return sections + report_sections.copy_synthesis_sections(evaluator, metrics), definitions, outputs
+
+
+def _explain_no_scores(evaluator: Evaluator, run_dir: str) -> str:
+    """Why there is nothing to score: no recordings to invert, of a run that does nothing else, such as a vocoder."""
+    if evaluator.spec.kind == "image":
+        offered = ", ".join(sorted(set(evaluator.model.signatures) - {"describe"}))
+        return f"{run_dir} offers {offered or 'nothing'}; wanted a run that translates, reconstructs or samples"
+    problem = f"{evaluator.data.data_dir}: none of the recordings of its test split is there as it was preprocessed"
+    return f"{problem}; move them back, or preprocess again"
 
 
 def _write_outputs(output_dir: str, outputs: Mapping[str, bytes]) -> None:
@@ -118,7 +139,11 @@ def _evaluate_directions(evaluator: Evaluator, seed: int, metrics: dict) -> list
     classifier, metrics["classifier"] = evaluator.train_classifier(seed)
     inverted = metrics["classifier"].get("accuracy_inverted", metrics["classifier"]["accuracy"])
     pairs, accuracy = evaluator.model.directions(), min(inverted.values())
-    directions = [evaluator.evaluate_direction(source, target, classifier, accuracy) for source, target in pairs]
+    rows = len(ROWS) - (0 if evaluator.spec.kind == "audio" else len(BASELINES))
+    progress = Progress("evaluate", len(pairs) * rows, "rows")
+    options = {"accuracy": accuracy, "on_row": lambda: progress.show(progress.done + 1)}
+    directions = [evaluator.evaluate_direction(*pair, classifier, **options) for pair in pairs]
+    progress.close()
     metrics["ways"] = {
         f"{d.source} to {d.target}": {
             "rows": d.table,

@@ -13,20 +13,25 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import sys
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from models.errors import UserError
-from models.features import audio, inversion, stats, transport
+from models.features import audio
 from models.metrics import feature_extractors
 from pipelines.data import dataset, fingerprint, source_features
 from pipelines.evaluation import (
     classifier_augmentation,
     classifier_evaluation,
+    closed_form,
+    copy_synthesis,
     direction_table,
     distances,
     domain_classifier,
+    model_results,
     row_scores,
 )
 from pipelines.evaluation.examples import Example, read_examples, read_waveform, sample_examples
@@ -63,6 +68,22 @@ class Direction:
     verdict: TranslationVerdict
 
 
+def open_run(run_dir: str, data_dir: str) -> tuple[Model, dataset.Records]:
+    """Return the export of a run and the records to evaluate it on.
+
+    Raises:
+      UserError: there is no export, or no records, or the records have another front end or other domains.
+    """
+    model, data = Model(run_dir), dataset.open_records(data_dir)
+    if not _have_same_spec(model, data):
+        raise UserError(f"{data_dir} has another front end or other domains than {run_dir}")
+    return model, data
+
+
+def _have_same_spec(model: Model, data: dataset.Records) -> bool:
+    return (data.spec.features, data.spec.domains) == (model.spec.features, model.spec.domains)
+
+
 class Evaluator:
     """Evaluates a run on the test split of records.
 
@@ -84,20 +105,13 @@ class Evaluator:
     """
 
     def __init__(
-        self,
-        run_dir: str,
-        data_dir: str,
-        inverter: str = "auto",
-        extractor: str = feature_extractors.DEFAULT,
+        self, run_dir: str, data_dir: str, inverter: str = "auto", extractor: str = feature_extractors.DEFAULT
     ):
         feature_extractors.load(extractor)
         self.extractor = extractor
-        self.model = Model(run_dir)
+        self.model, self.data = open_run(run_dir, data_dir)
         self.spec = self.model.spec
         self._set_inverter(inverter)
-        self.data = dataset.open_records(data_dir)
-        if not self._has_same_spec(self.data):
-            raise UserError(f"{data_dir} has another front end or other domains than {run_dir}")
         self.test = self._read_test_examples(run_dir)
 
     def _set_inverter(self, inverter: str) -> None:
@@ -115,9 +129,6 @@ class Evaluator:
         return (
             self.vocoder.vocode_clips(mels) if self.vocoder else self.model.invert_clips(mels, self.model.griffin_lim)
         )
-
-    def _has_same_spec(self, data: dataset.Records) -> bool:
-        return (data.spec.features, data.spec.domains) == (self.spec.features, self.spec.domains)
 
     def _read_test_examples(self, run_dir: str) -> dict[str, list[Example]]:
         """Test examples by domain, without files that the run was trained on; warns of these on stderr.
@@ -153,6 +164,17 @@ class Evaluator:
         parts = [f"{shown} of {number} of {name}" for name, (shown, number) in numbers.items() if shown < number]
         return f"A sample of the held-out files is evaluated: {', '.join(parts)}." if parts else ""
 
+    def recordings(self) -> list[Example]:
+        """Return examples with the files that an evaluation reads: held-out ones, and those that represent speakers."""
+        if self.spec.kind == "image":
+            return []
+        if not self.model.directions():
+            return [
+                x for examples in self.test.values() for x in sample_examples(examples, copy_synthesis.MAX_RECORDINGS)
+            ]
+        speakers = (sample_examples(examples, MAX_SPEAKER_RECORDINGS) for examples in self.training_examples.values())
+        return list(itertools.chain(*self.test.values(), *speakers))
+
     def train_classifier(self, seed: int = 0) -> tuple[domain_classifier.DomainClassifier, dict]:
         """Fit a domain classifier to the run's training split.
 
@@ -187,7 +209,7 @@ class Evaluator:
                 data = dataset.open_records(data_dir)
             except UserError:
                 continue
-            if not self._has_same_spec(data):
+            if not _have_same_spec(self.model, data):
                 continue
             names = self.spec.domains
             examples = {name: read_examples(data, "train", name, exclude=test, **options) for name in names}
@@ -212,7 +234,12 @@ class Evaluator:
         return dataclasses.replace(example, features=audio.log_mel(y, self.spec.features), waveform=y)
 
     def evaluate_direction(
-        self, source: str, target: str, classifier: domain_classifier.DomainClassifier, accuracy: float = 1.0
+        self,
+        source: str,
+        target: str,
+        classifier: domain_classifier.DomainClassifier,
+        accuracy: float = 1.0,
+        on_row: Callable[[], object] = lambda: None,
     ) -> Direction:
         """Compute all rows of one direction, their table, and the verdict.
 
@@ -221,12 +248,18 @@ class Evaluator:
           target: target domain.
           classifier: from :meth:`train_classifier`.
           accuracy: its lowest accuracy on the held-out files of a domain.
+          on_row: called after each row, for a progress line.
         """
-        examples = self._direction_rows(source, target)
+        results = self._translate(self.test[source], source, target)
+        finite = model_results.replace_non_finite(results, self.spec)
+        examples = {}
+        for name, row in self._direction_rows(source, target, finite):
+            examples[name] = row
+            on_row()
         logits = {name: classifier.logits([x.features for x in row]) for name, row in examples.items()}
         index = self.spec.domains.index(target)
         evidence = Evidence(
-            is_target={name: np.argmax(values, axis=1) == index for name, values in logits.items()},
+            is_target={name: domain_classifier.class_indices(z) == index for name, z in logits.items()},
             target_log_odds={name: domain_classifier.log_odds(values, index) for name, values in logits.items()},
             similarity=row_scores.speaker_similarities(examples, self._read_speaker(target), self.spec),
             content_error=row_scores.content_errors(examples, self.test[source], self.spec),
@@ -234,6 +267,8 @@ class Evaluator:
             accuracy=accuracy,
             diversity=row_scores.diversity(examples["model"], self.test[target], self.spec),
             is_neither=classifier.is_neither(logits),
+            is_finite=model_results.are_finite(results),
+            num_targets=len(self.test[target]),
         )
         sources, targets, training = self.test[source], self.test[target], self.training_examples[target]
         scores = direction_table.score_files(examples, evidence, sources, targets, self.spec)
@@ -246,42 +281,17 @@ class Evaluator:
         if self.spec.kind == "image":
             return []
         examples = sample_examples(self.training_examples[domain], MAX_SPEAKER_RECORDINGS)
-        waveforms = [read_waveform(x, self.spec) for x in examples]
-        pairs = zip(examples, waveforms, strict=True)
+        pairs = ((x, read_waveform(x, self.spec)) for x in examples)
         return [self.resynthesize([x])[0].waveform if y is None else y for x, y in pairs]
 
-    def _direction_rows(self, source: str, target: str) -> dict[str, list[Example]]:
-        """The examples of each row, in the order of `ROWS`."""
-        inputs = self.test[source]
-        rows = {"no_op": self.resynthesized_test[source]}
-        rows["model"] = self.resynthesize(self._translate(inputs, source, target))
+    def _direction_rows(self, source: str, target: str, results: list[Example]) -> Iterator[tuple[str, list[Example]]]:
+        """Yield the rows, in the order of `ROWS`; `results` are those of the model, before the inverter."""
+        yield "no_op", self.resynthesized_test[source]
         if self.spec.kind == "audio":
-            a, b = self.spec.moments[source], self.spec.moments[target]
-            floor, kernel = self.spec.features.log_floor, transport.kernel(a, b, self.spec.features)
-            for name, kernel_or_none in (("mean_variance", None), ("transport", kernel)):
-                results = [_match_statistics(x, a, b, kernel_or_none, floor) for x in inputs]
-                rows[name] = self.resynthesize(results)
-        rows["copy_synthesis"] = self.resynthesized_test[target]
-        return {name: rows[name] for name in ROWS if name in rows}
+            for name, translated in closed_form.translate(self.test[source], source, target, self.spec).items():
+                yield name, self.resynthesize(translated)
+        yield "model", self.resynthesize(results)
+        yield "copy_synthesis", self.resynthesized_test[target]
 
     def _translate(self, examples: list[Example], source: str, target: str) -> list[Example]:
-        _, translate = self.model.translation(target, source)
-        if self.spec.kind == "image":
-            translated = translate(np.stack([x.features for x in examples]))
-            return [dataclasses.replace(x, features=y) for x, y in zip(examples, translated, strict=True)]
-        edge, floor = inversion.edge(self.model.context), self.spec.features.log_floor
-        results = []
-        for x in examples:
-            padded = np.pad(x.features, ((edge, edge), (0, 0)), constant_values=floor).astype(np.float32)
-            translated = translate(padded[None])[0]
-            results.append(dataclasses.replace(x, features=translated[edge : len(translated) - edge]))
-        return results
-
-
-def _match_statistics(example: Example, a: stats.Moments, b: stats.Moments, kernel, floor: float) -> Example:
-    """Move a source from the statistics `a` to `b`: band by band if `kernel` is None, else by a linear filter."""
-    z = stats.normalize(example.features, a)
-    if kernel is not None:
-        z = transport.apply_kernel(z, kernel)
-    matched = np.clip(stats.denormalize(z, b), floor, b.highest)
-    return dataclasses.replace(example, features=matched)
+        return model_results.translate(self.model, examples, source, target)

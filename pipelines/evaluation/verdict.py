@@ -50,6 +50,8 @@ class Evidence:
       mcd_db: float `[n]`: mel-cepstral distortion to the parallel targets, NaN without one; empty without any.
       accuracy: lowest accuracy of the classifier on a domain's held-out files, after the inverter for speech.
       diversity: :func:`models.metrics.content.diversity` of the model's results, relative to held-out targets.
+      is_finite: bool `[n]`: whether all values of each of the model's results are finite, before the inverter.
+      num_targets: number of held-out files of the target domain.
       is_neither: bool `[n]`: whether the domain classifier assigns each image to neither domain; empty for speech.
     """
 
@@ -60,12 +62,14 @@ class Evidence:
     mcd_db: Mapping[str, np.ndarray]
     accuracy: float
     diversity: float
+    is_finite: np.ndarray
+    num_targets: int
     is_neither: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def has_speakers(self) -> bool:
         """Whether the domains are different speakers to the speaker encoder."""
-        return bool(self.similarity) and self.separation >= MIN_SEPARATION
+        return bool(self.similarity) and not self.separation < MIN_SEPARATION
 
     @property
     def separation(self) -> float:
@@ -145,10 +149,10 @@ class SampleVerdict:
 def translation_verdict(evidence: Evidence) -> TranslationVerdict:
     """Decide whether a run translates: target, content, variety, and a gain over the closed-form baselines.
 
-    The first of these that does not hold decides: enough files; a classifier that recognises held-out files; results
-    that are classified as the target more often than the untranslated sources, and mostly as one of the domains;
-    content that is kept; variety of the results; a target rate of a half; a gain over the best closed form, where there
-    is one.
+    The first of these that does not hold decides: finite results; enough files; a classifier that recognises held-out
+    files; results that are classified as the target more often than the untranslated sources, and mostly as one of the
+    domains; content that is kept; variety of the results; a target rate of a half; a gain over the best closed form,
+    where there is one.
     """
     model, no_op = evidence.is_target["model"], evidence.is_target["no_op"]
     rates = f"{100 * model.mean():.0f} % classified as target, no-op {100 * no_op.mean():.0f} %"
@@ -159,32 +163,45 @@ def translation_verdict(evidence: Evidence) -> TranslationVerdict:
 
 
 def _failures(evidence: Evidence) -> Iterator[tuple[Verdict, str]]:
-    """Yield the verdict and the reason of every condition that does not hold, the decisive one first."""
+    """Yield the verdict and the reason of every condition that does not hold, the decisive one first.
+
+    A condition is `not (value <= limit)`, so that it does not hold for NaN.
+    """
     model, no_op = evidence.is_target["model"], evidence.is_target["no_op"]
     content = evidence.content_error["model"].mean()
-    if len(model) < MIN_FILES:
-        yield Verdict.CANNOT_TELL, f"{len(model)} test files, at least {MIN_FILES} are needed"
-    if evidence.accuracy < MIN_ACCURACY:
+    if num_invalid := int((~_has_finite_scores(evidence)).sum()):
+        yield Verdict.DOES_NOT_CONVERT, f"{num_invalid} of {len(model)} results have values that are infinite or NaN"
+    if (fewest := min(len(model), evidence.num_targets)) < MIN_FILES:
+        yield Verdict.CANNOT_TELL, f"{fewest} test files of a domain, at least {MIN_FILES} are needed"
+    if not evidence.accuracy >= MIN_ACCURACY:
         known = f"the domain classifier recognises {100 * evidence.accuracy:.0f} % of the held-out files of a domain"
         yield Verdict.CANNOT_TELL, f"{known}, {100 * MIN_ACCURACY:.0f} % are needed: preprocess more training files"
-    if _fisher_p_value(model, no_op, alternative="greater") >= SIGNIFICANCE:
+    if not _fisher_p_value(model, no_op, alternative="greater") < SIGNIFICANCE:
         yield Verdict.DOES_NOT_CONVERT, "within noise of no-op"
     if evidence.has_speakers:
         differences = evidence.similarity["model"] - evidence.similarity["no_op"]
-        if _wilcoxon_p_value(differences) >= SIGNIFICANCE:
+        if not _wilcoxon_p_value(differences) < SIGNIFICANCE:
             yield Verdict.DOES_NOT_CONVERT, "not more similar to the target speaker than no-op"
-    if evidence.is_neither and (rate := evidence.is_neither["model"].mean()) > MAX_NEITHER_RATE:
+    if evidence.is_neither and not (rate := evidence.is_neither["model"].mean()) <= MAX_NEITHER_RATE:
         yield Verdict.DOES_NOT_CONVERT, f"{100 * rate:.0f} % of the results are classified as neither domain"
-    if content > MAX_CONTENT_ERROR:
+    if not content <= MAX_CONTENT_ERROR:
         yield Verdict.DOES_NOT_CONVERT, f"the content is lost (content error {content:.2f}, 1 for another source)"
-    if evidence.diversity < MIN_DIVERSITY:
+    if not evidence.diversity >= MIN_DIVERSITY:
         yield Verdict.DOES_NOT_CONVERT, f"mode collapse (diversity {evidence.diversity:.2f} of the targets')"
-    if model.mean() < MIN_TARGET_RATE:
+    if not model.mean() >= MIN_TARGET_RATE:
         yield Verdict.CONVERTS_IN_PART, f"less than {100 * MIN_TARGET_RATE:.0f} % of the results"
-    if evidence.has_speakers and evidence.relative_similarity("model") < MIN_RELATIVE_SIMILARITY:
+    if evidence.has_speakers and not evidence.relative_similarity("model") >= MIN_RELATIVE_SIMILARITY:
         yield Verdict.CONVERTS_IN_PART, f"relative similarity below {MIN_RELATIVE_SIMILARITY}"
     if (gain := baseline_gain(evidence)) and not gain[0]:
         yield Verdict.NO_BETTER_THAN_CLOSED_FORM, ""
+
+
+def _has_finite_scores(evidence: Evidence) -> np.ndarray:
+    """Whether each of the model's results and its scores are finite, bool `[n]`."""
+    scores = [evidence.target_log_odds, evidence.similarity]
+    if len(evidence.is_finite) > 1:  # there is no content error of a single result
+        scores.append(evidence.content_error)
+    return np.all([evidence.is_finite, *(np.isfinite(x["model"]) for x in scores if "model" in x)], axis=0)
 
 
 def _quality(evidence: Evidence) -> Iterator[str]:
@@ -217,7 +234,7 @@ def baseline_gain(evidence: Evidence) -> tuple[bool, str] | None:
     gains = [(scores["model"] - scores[best]) / unit]
     numbers = [f"{name} {scores['model'].mean():.2f} and {scores[best].mean():.2f}"]
     if "model" in evidence.mcd_db:
-        parallel = np.isfinite(evidence.mcd_db["model"])
+        parallel = np.isfinite(evidence.mcd_db[best])
         model, baseline = evidence.mcd_db["model"][parallel], evidence.mcd_db[best][parallel]
         gains.append((baseline - model) / MIN_GAIN_MCD_DB)
         numbers.append(f"MCD {model.mean():.2f} dB and {baseline.mean():.2f} dB")

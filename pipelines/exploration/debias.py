@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from models import latent_space
 from models.errors import UserError
-from pipelines import files
+from pipelines import cli, files
 from pipelines.data import cropping, csv_table, sample_weights, tfrecord
 from pipelines.exploration import figures
 from pipelines.exploration.job import JobConfig, JobResult
@@ -50,10 +50,11 @@ def run(job_config: JobConfig) -> JobResult:
     """
     model = LatentModel(job_config)
     model.require_held_out_split("the accuracies are of held-out files; the weights are always of the training split")
+    path = job_config.weights or posixpath.join(job_config.data_dir, sample_weights.FILE_NAME)
+    cli.create_folder_of_file("weights", path)
     training, held_out = model.files("train", max_files=None), model.files(job_config.split)
     codes = model.encode(training)
     weights = unit_weights(model, training, codes, job_config.alpha)
-    path = job_config.weights or posixpath.join(job_config.data_dir, sample_weights.FILE_NAME)
     _write_sidecar(path, sample_weights.format_weights(sidecar_rows(training, weights)).encode())
     file_weights = np.array([units.mean() for units in weights])
     train_groups, held_out_groups = read_groups(model, training), read_groups(model, held_out)

@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import importlib
 import io
-import json
 import posixpath
 from collections.abc import Mapping, Sequence
 
@@ -109,7 +108,7 @@ def explore(job_config: JobConfig) -> JobResult:
         raise UserError(f"--do={job_config.do}: no such job; {config.suggest(job_config.do, JOBS)}")
     if job_config.split == "all" and job_config.do not in ANY_SPLIT:
         raise UserError(f"--split=all is for --do={' and '.join(ANY_SPLIT)} only; wanted train, val or test")
-    cli.require_folder("output_dir", job_config.output_dir)
+    cli.create_output_folder("output_dir", job_config.output_dir)
     result = importlib.import_module(f"pipelines.exploration.{job_config.do}").run(job_config)
     page = html_report.render_page(
         title=f"{job_config.do}: {job_config.run_dir}",
@@ -120,7 +119,7 @@ def explore(job_config: JobConfig) -> JobResult:
         definitions=result.definitions,
     )
     outputs = {
-        f"{job_config.do}.json": json.dumps({"asked": config.to_json(job_config), **result.numbers}, indent=2).encode(),
+        f"{job_config.do}.json": files.json_bytes({"asked": config.to_json(job_config), **result.numbers}),
         f"{job_config.do}.csv": format_csv(result.rows).encode(),
         "report.html": page.encode(),
         **result.files,

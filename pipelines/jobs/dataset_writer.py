@@ -65,9 +65,9 @@ def write_dataset(job: PreprocessJob, parsed) -> dict | None:
         runner.run(job.build, parsed)
         return None
     runner_checks.check_options(parsed)
-    filesystem.create_output_folder("data_dir", job.data_dir)
+    cli.create_output_folder("data_dir", job.data_dir)
     if job.cache_dir:
-        filesystem.create_output_folder("cache_dir", job.cache_dir)
+        cli.create_output_folder("cache_dir", job.cache_dir)
         job.store.delete_stale_files()
     with filesystem.folder_lock("data_dir", job.data_dir):
         unfinished = job_rows.owned_domains(job.data_dir) is not None

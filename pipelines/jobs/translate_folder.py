@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from models.errors import UserError
-from pipelines import isolation, path_patterns
+from pipelines import cli, isolation, path_patterns
 from pipelines.beam import filesystem, rows, runner, runner_checks
 from pipelines.beam.job_counters import JobCounters
 from pipelines.data import file_kinds, file_listing, ignored_files, long_lists
@@ -67,7 +67,7 @@ def translate(
         runner.run(job.build, parsed)
         return None
     runner_checks.check_options(parsed)
-    filesystem.create_output_folder("output_dir", output_dir)
+    cli.create_output_folder("output_dir", output_dir)
     with filesystem.folder_lock("output_dir", output_dir), translate_job.loaded(options, translator):
         return _run_job(job, plan, parsed)
 

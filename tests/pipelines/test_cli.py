@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from absl import flags
 
+from models.errors import UserError
 from pipelines import cli, config
 
 EXAMPLE = "python -m pipelines.toy --size=3"
@@ -161,3 +162,21 @@ def test_a_home_directory_that_nobody_has_is_no_name_of_a_folder(tmp_path, monke
     (tmp_path / "~no_such_user_9").mkdir()
     cli.parser(given, "toy", "", "")(["toy", f"--inverter={value}"])
     assert given.inverter == value
+
+
+def test_an_output_folder_is_created_or_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    cli.create_output_folder("output_dir", str(tmp_path / "a" / "b"))
+    cli.create_output_folder("output_dir", str(tmp_path / "a" / "b"))
+    cli.create_folder_of_file("weights", str(tmp_path / "c" / "weights.csv"))
+    assert (tmp_path / "a" / "b").is_dir() and (tmp_path / "c").is_dir() and not list((tmp_path / "c").iterdir())
+    cli.create_folder_of_file("weights", "weights.csv")
+    cli.create_output_folder("output_dir", "gs://bucket/x")
+    for path, reason in (("file", "is a file"), ("file/x", "cannot be created: Not a directory")):
+        with pytest.raises(UserError, match=f"--output_dir={tmp_path / path} {reason}"):
+            cli.create_output_folder("output_dir", str(tmp_path / path))
+    with pytest.raises(UserError, match="--weights=.*/a is a folder; wanted a file"):
+        cli.create_folder_of_file("weights", str(tmp_path / "a"))
+    monkeypatch.setattr(os, "access", lambda *_: False)  # tests may run as root, who may write everywhere
+    with pytest.raises(UserError, match="cannot be written to: permission denied"):
+        cli.create_output_folder("output_dir", str(tmp_path))

@@ -1,5 +1,8 @@
 """Files and folders that are whole or not there, whatever the store can do."""
 
+import json
+import math
+
 import pytest
 import tensorflow as tf
 from testbed import train
@@ -140,3 +143,12 @@ def test_of_a_file_that_could_not_be_written_nothing_is_left(tmp_path, folder):
             file.write(b"half of the n")
             raise KeyError
     assert files.read(path) == b"old" and tf.io.gfile.listdir(folder.format(tmp_path)) == ["x"]
+
+
+def test_numbers_that_json_does_not_have_become_null():
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    content = {"a": [math.nan, {"b": math.inf, "c": 1.5}], "d": (-math.inf, 2, None, "NaN", True)}
+    written = json.loads(files.json_bytes(content), parse_constant=refuse)
+    assert written == {"a": [None, {"b": None, "c": 1.5}], "d": [None, 2, None, "NaN", True]}

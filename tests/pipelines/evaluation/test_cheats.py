@@ -96,7 +96,7 @@ def shaped_noise(case, rng):
     return lambda n, x: mean + std * rng.normal(size=x.shape)
 
 
-@pytest.mark.parametrize("cheat", ["copy", "constant", "mean", "noise", "shuffled", "untrained"])
+@pytest.mark.parametrize("cheat", ["copy", "constant", "mean", "noise", "shuffled", "untrained", "diverged"])
 def test_a_cheat_does_not_convert(case, cheat):
     rng, targets = np.random.default_rng(0), [x.features for x in case.evaluator.test["high"]]
     translators = {
@@ -106,6 +106,7 @@ def test_a_cheat_does_not_convert(case, cheat):
         "noise": shaped_noise(case, rng),
         "shuffled": lambda n, x: targets[(5 * n + 3) % len(targets)],
         "untrained": lambda n, x: x + 0.01 * rng.normal(size=x.shape),
+        "diverged": lambda n, x: np.full_like(x, np.nan),
     }
     result = verdict_of(case, translators[cheat])
     assert result.value not in GOOD, result.sentence()
@@ -124,6 +125,18 @@ def test_a_broken_image_translator_does_not_convert(case, cheat):
     }
     result = verdict_of(case, translators[cheat])
     assert result.value is Verdict.DOES_NOT_CONVERT, result.sentence()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_good_translator_with_one_value_that_is_not_finite_does_not_convert(case, value):
+    def translate(n, x):
+        result = case.make(1000 + n, "high")
+        result[len(result) // 2, -1] = value if n == 3 else result[len(result) // 2, -1]
+        return result
+
+    result = verdict_of(case, translate)
+    assert result.value is Verdict.DOES_NOT_CONVERT, result.sentence()
+    assert result.reasons[0] == f"1 of {NUM_TEST} results have values that are infinite or NaN"
 
 
 def test_a_translator_converts(case):

@@ -12,8 +12,19 @@ import PIL.Image
 import pytest
 import soundfile
 from browser_fixtures import decoded_durations, serious_violations
+from testbed import preprocess, write_voices
 
-from pipelines.evaluation import copy_synthesis, external_metrics, file_lists, run_evaluation, translation_quality
+from models.errors import UserError
+from pipelines import progress
+from pipelines.data import dataset
+from pipelines.evaluation import (
+    comparison,
+    copy_synthesis,
+    external_metrics,
+    file_lists,
+    run_evaluation,
+    translation_quality,
+)
 from pipelines.evaluation.external_metrics import ExternalMetric, ScoreInfo
 from pipelines.reporting import html_report
 
@@ -50,7 +61,16 @@ def evaluated(speech_run, held_out, tmp_path_factory):
         patch.setattr(file_lists, "MAX_FILES", 2)
         patch.setattr(copy_synthesis, "MAX_RECORDINGS", 2)
         patch.setattr(external_metrics, "select_metrics", lambda names: {names: Duration()})
+        lines: dict[str, list] = {}
+        show = progress.Progress.show
+        patch.setattr(
+            progress.Progress,
+            "show",
+            lambda self, done: lines.setdefault(self.task, []).append((done, self.total)) or show(self, done),
+        )
         metrics = run_evaluation.evaluate(speech_run, held_out, str(out), external="duration")
+    for task, steps in (("evaluate", range(1, 11)), ("external metrics", range(60, 121, 60))):
+        assert lines[task] == [(step, steps[-1]) for step in steps]
     assert metrics == json.loads((out / "metrics.json").read_text())
     return out, metrics
 
@@ -109,6 +129,44 @@ def test_a_model_that_encodes_is_evaluated_by_its_reconstructions(autoencoder_ru
     table = run_evaluation.evaluate(autoencoder_run, held_out, str(tmp_path))["reconstruction"]
     assert set(table) == {"low", "high"}
     assert all(np.isfinite(row["model"]) and row["mean_of_data"] > 0.1 for row in table.values())
+
+
+def test_an_output_folder_that_cannot_be_created_is_refused_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for module, name in ((run_evaluation, "Evaluator"), (translation_quality, "open_run")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("the evaluation has begun"))
+    out = str(tmp_path / "file" / "out")
+    with pytest.raises(UserError, match="--output_dir=.*file/out cannot be created"):
+        run_evaluation.evaluate("run", "records", out)
+    with pytest.raises(UserError, match="--output_dir=.*file/out/? cannot be created"):
+        comparison.evaluate_runs(["a", "b"], "records", out)
+
+
+def test_recordings_that_are_missing_or_changed_are_not_scored(vocoder_run, tmp_path, monkeypatch, capsys):
+    """Of records with relative paths, from another working directory."""
+    (tmp_path / "elsewhere").mkdir()
+    write_voices(tmp_path / "voices", 3, seed=7)
+    monkeypatch.chdir(tmp_path)
+    options = {"pairs": ["n_fft=256", "n_mels=32"], "fractions": (0.0, 1.0), "waveforms": True}
+    preprocess(pathlib.Path("voices"), "records", ("low", "high"), **options)
+    assert not any(source.path.startswith("/") for source in dataset.read_manifest("records"))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    def count_recordings():
+        table = run_evaluation.evaluate(vocoder_run, "../records", str(tmp_path / "out"))["copy_synthesis"]
+        warnings = [line for line in capsys.readouterr().err.splitlines() if "recordings" in line]
+        return [table[f"{name}, griffin_lim"]["n"] for name in ("low", "high")], warnings
+
+    assert count_recordings() == ([3, 3], [])
+    low, high = (sorted((tmp_path / "voices" / name).iterdir()) for name in ("low", "high"))
+    low[0].write_bytes(high[0].read_bytes())
+    low[1].unlink()
+    counts, (warning,) = count_recordings()
+    assert counts == [1, 3] and "of 6 recordings 1 are missing and 1 have other bytes" in warning
+    for path in (low[2], *high):
+        path.unlink()
+    with pytest.raises(UserError, match="records: none of the recordings of its test split is there"):
+        count_recordings()
 
 
 def test_scores_of_every_file_are_written(evaluated):

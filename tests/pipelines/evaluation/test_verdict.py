@@ -30,6 +30,8 @@ def evidence(
     similarity=None,
     mcd=None,
     neither=None,
+    finite=None,
+    targets=N,
 ):
     """Evidence of a direction: numbers of files classified as the target, and log odds of closed-form baselines."""
     rng = np.random.default_rng(0)
@@ -43,6 +45,8 @@ def evidence(
         mcd_db={name: value + 0.1 * rng.normal(size=n) for name, value in (mcd or {}).items()},
         accuracy=accuracy,
         diversity=diversity,
+        is_finite=hits(n if finite is None else finite, n),
+        num_targets=targets,
         is_neither={} if neither is None else {"model": hits(neither, n)},
     )
 
@@ -61,6 +65,16 @@ def evidence(
         ({"accuracy": 0.78}, Verdict.CANNOT_TELL),
         ({"model": 4, "n": 4}, Verdict.CANNOT_TELL),
         ({"model": 5, "n": 5}, Verdict.CONVERTS),
+        ({"targets": 4}, Verdict.CANNOT_TELL),
+        ({"targets": 5}, Verdict.CONVERTS),
+        ({"finite": N - 1}, Verdict.DOES_NOT_CONVERT),
+        ({"content": np.nan}, Verdict.DOES_NOT_CONVERT),
+        ({"diversity": np.nan}, Verdict.DOES_NOT_CONVERT),
+        ({"accuracy": np.nan}, Verdict.CANNOT_TELL),
+        ({"content": np.nan, "diversity": np.nan, "baselines": {"transport": np.nan}}, Verdict.DOES_NOT_CONVERT),
+        ({"baselines": {"transport": np.nan}}, Verdict.NO_BETTER_THAN_CLOSED_FORM),
+        ({"similarity": speakers(model=np.nan)}, Verdict.DOES_NOT_CONVERT),
+        ({"similarity": {**speakers(model=0.8), "no_op": np.nan}}, Verdict.DOES_NOT_CONVERT),
         ({"baselines": {"transport": 1.0}}, Verdict.CONVERTS),
         ({"baselines": {"transport": 3.0}}, Verdict.NO_BETTER_THAN_CLOSED_FORM),
         (
@@ -96,6 +110,14 @@ def test_the_decisive_reason_comes_first():
     result = verdict.translation_verdict(evidence(content=1.0, diversity=0.0, model=20))
     assert "content is lost" in result.reasons[0] and (result.target_rate, result.no_op_rate, result.n) == (0.4, 0.0, N)
     assert "collapse" in verdict.translation_verdict(evidence(diversity=0.0, model=20)).reasons[0]
+
+
+def test_results_that_are_not_finite_are_the_first_reason():
+    result = verdict.translation_verdict(evidence(finite=38, n=40, targets=2, accuracy=0.5))
+    assert result.value is Verdict.DOES_NOT_CONVERT
+    assert result.reasons[0] == "2 of 40 results have values that are infinite or NaN"
+    single = verdict.translation_verdict(evidence(model=1, n=1, content=np.nan, diversity=np.nan))
+    assert single.value is Verdict.CANNOT_TELL  # its content error and diversity are not defined
 
 
 def test_relative_similarity_is_0_for_no_op_and_1_for_copy_synthesis():

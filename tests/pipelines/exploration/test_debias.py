@@ -47,6 +47,12 @@ def debiased(runs, plugin, folder, **options):
     return json.loads((folder / "debias.json").read_text())
 
 
+def test_a_file_of_weights_that_cannot_be_written_is_refused_before_the_records_are_read(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(latent_model.LatentModel, "encode", lambda *_: pytest.fail("the job has begun"))
+    with pytest.raises(ValueError, match="--weights=.* is a folder; wanted a file"):
+        debiased(runs, "ae", tmp_path, weights=str(tmp_path))
+
+
 def test_the_rare_group_is_drawn_more_often(runs, tmp_path):
     numbers = debiased(runs, "db_vae", tmp_path, alpha=1e-3)
     groups = numbers["groups"]

@@ -1,5 +1,7 @@
 """Exploration jobs: options that every job refuses."""
 
+import importlib
+
 import pytest
 
 from pipelines.exploration import job
@@ -11,6 +13,15 @@ def test_one_end_given_twice_and_a_file_for_a_folder_are_refused(run_job, tmp_pa
     (tmp_path / "taken").write_text("")
     with pytest.raises(ValueError, match="--output_dir=.*taken is a file"):
         run_job("sample", "pictures", output_dir=str(tmp_path / "taken"))
+
+
+@pytest.mark.parametrize("do", job.JOBS)
+def test_an_output_folder_that_cannot_be_created_is_refused_before_the_job(do, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(importlib, "import_module", lambda name: pytest.fail("the job has begun"))
+    options = {"run_dir": "", "data_dir": "", "output_dir": str(tmp_path / "file" / "out")}
+    with pytest.raises(ValueError, match="--output_dir=.*file/out cannot be created"):
+        job.explore(job.JobConfig(do=do, **options))
 
 
 @pytest.mark.parametrize("do", ["sample", "outliers", "debias"])
