@@ -97,6 +97,7 @@ def read_output_names(folder: str) -> Iterator[str]:
             name = json.loads(line)["output"]
             if not isinstance(name, str) or "\0" in name:
                 return
+            name.encode()  # ValueError for half of a surrogate pair, which no path has
             yield name
     except (OSError, ValueError, KeyError, TypeError):
         return

@@ -21,6 +21,7 @@ from models.features import ogg
 
 SOUND_FORMATS = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS")}  # of libsndfile
 IMAGE_FORMATS = {"png": "PNG", "jpg": "JPEG"}  # of Pillow
+PROVENANCE_KEYS = {"crossfade", "hash", "model", "options"}  # of every result; other programs write JSON comments, too
 JPEG_QUALITY = 95
 OGG_SERIAL = 1  # libsndfile draws a random number, so that two files of the same samples would differ
 
@@ -100,8 +101,13 @@ def read_provenance(file: BinaryIO, kind: str) -> dict:
             with PIL.Image.open(file) as picture:
                 provenance = json.loads(picture.info.get("Comment") or picture.info["comment"])
                 whole = picture.load()  # fails if it is not
-        return provenance if whole else {}
+        return provenance if whole and isinstance(provenance, dict) else {}
     return {}
+
+
+def is_result(file: BinaryIO, kind: str) -> bool:
+    """Whether a file states the provenance of a result; arguments as of :func:`read_provenance`."""
+    return PROVENANCE_KEYS <= read_provenance(file, kind).keys()
 
 
 def _encode(provenance: dict) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import json
 import posixpath
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,14 +12,11 @@ from pipelines import isolation, path_patterns
 from pipelines.beam import filesystem, rows, runner, runner_checks
 from pipelines.beam.job_counters import JobCounters
 from pipelines.data import file_kinds, file_listing, ignored_files, long_lists
-from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import FileTranslator, TranslationOptions
-from pipelines.jobs import translate_job
+from pipelines.jobs import foreign_files, translate_job
 from pipelines.jobs.translation_plan import TranslationPlan
 from pipelines.progress import Progress, poll_progress
 
-FAILURES = "failures.jsonl"
-RESULT_KEYS = {"path", "output", "source", "target"}  # keys of every line of `TRANSLATIONS`
 MAX_WARNINGS = 20  # maximum number of outliers named on stderr; `translations.jsonl` lists all
 
 
@@ -69,12 +64,12 @@ def translate(
     runner_checks.check_options(parsed)
     filesystem.create_output_folder("output_dir", output_dir)
     with filesystem.folder_lock("output_dir", output_dir), translate_job.loaded(options, translator):
-        return _run_job(job, plan, parsed)
+        return _run_job(job, plan, parsed, translator.spec.kind)
 
 
-def _run_job(job: translate_job.TranslateJob, plan: TranslationPlan, parsed) -> dict:
+def _run_job(job: translate_job.TranslateJob, plan: TranslationPlan, parsed, kind: str) -> dict:
     """Run the job in a folder that is locked, and complete the folder; return what :func:`translate` returns."""
-    _refuse_foreign_files(plan, job.output_dir)
+    foreign_files.refuse_foreign_files(plan, job.output_dir, kind)
     unfinished = rows.owned_domains(job.output_dir) is not None
     token = _begin(plan, job.output_dir)
     heartbeat = rows.heartbeat(job.output_dir, token, runner.worker_timeout_s(parsed))
@@ -155,34 +150,6 @@ def _list_inputs(pattern: str, kind: str, output_dir: str) -> file_listing.Listi
     file_listing.require_files(f"--input={pattern}: no file matches", listing)
     file_listing.print_ignored(pattern, listing)
     return listing
-
-
-def _refuse_foreign_files(plan: TranslationPlan, output_dir: str) -> None:
-    """Raise UserError if an output would replace a file and no `translate` has written to the folder before.
-
-    An earlier `translate` leaves its list of results, or a mark if it did not finish.
-    """
-    if rows.owned_domains(output_dir) == [] or _has_translations(output_dir):
-        return
-    lists = [long_lists.list_parts(output_dir, name) for name in (TRANSLATIONS, FAILURES)]
-    names = itertools.chain(map(posixpath.basename, sum(lists, [])), _outputs(plan))
-    conflict = next(filter(plan.exists, names), None)
-    if conflict:
-        raise UserError(
-            f"--output_dir={output_dir}: {conflict} exists and was not written by translate; wanted a folder "
-            "without files that have the names of outputs"
-        )
-
-
-def _has_translations(folder: str) -> bool:
-    """Whether a folder has a list of results as `translate` writes it; an empty one lists failures only."""
-    if not long_lists.list_parts(folder, TRANSLATIONS):
-        return False
-    first = next(long_lists.read_lines(folder, TRANSLATIONS), b"")
-    try:
-        return not first or RESULT_KEYS <= json.loads(first).keys()
-    except (ValueError, AttributeError):
-        return False
 
 
 def _write_results(output_dir: str) -> dict:
