@@ -104,12 +104,15 @@ def _batch_count(plan: TranslationPlan) -> int:
 
 
 def _begin(plan: TranslationPlan, output_dir: str) -> str:
-    """Mark the folder as ours, delete what an interrupted job left, and write the work; return the job's token."""
+    """Mark the folder as ours, delete what an interrupted job left, and write the work; return the job's token.
+
+    The plan of an interrupted job names its results, which listings ignore, and stays until the new one replaces it.
+    """
     batches = translate_job.make_batches(plan.rows_by_size())
     if filesystem.is_remote(output_dir):
         batches = (_with_earlier(batch, plan) for batch in batches)
     rows.write_ownership(output_dir, [])
-    rows.clear(output_dir, keep_ownership=True)
+    rows.clear(output_dir, keep_ownership=True, keep_work=translate_job.WORK_NAME)
     _delete_partial_files(plan, output_dir)
     rows.write_work(output_dir, translate_job.WORK_NAME, batches)
     return rows.begin_job(output_dir)
