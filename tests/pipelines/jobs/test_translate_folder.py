@@ -1,13 +1,17 @@
 """The launcher of `translate`: what it lists, refuses and goes on with in a folder that holds files."""
 
+import errno
+import tempfile
+
 import numpy as np
 import PIL.Image
 import pytest
 import store
 
 from models.errors import UserError
-from pipelines import isolation
+from pipelines import isolation, stable_hash
 from pipelines.beam import filesystem, rows
+from pipelines.inference import file_translator, result_formats
 from pipelines.jobs import foreign_files, translate_folder
 
 
@@ -73,3 +77,23 @@ def test_results_of_an_interrupted_job_are_not_opened_on_a_store_before_the_job(
 
     monkeypatch.setattr(foreign_files, "_is_result", unexpected)
     translate(picture_run, "store://b/in", "store://b/out")
+
+
+@pytest.mark.parametrize("where", ["source", "temporary", "result"])
+def test_a_full_disk_ends_the_job_and_is_no_fault_of_a_file(picture_run, tmp_path, monkeypatch, where):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "in").mkdir()
+    for n in range(3):
+        PIL.Image.new("RGB", (16, 16), (n, 0, 0)).save(tmp_path / "in" / f"{n}.jpg")
+    module, name, place = {
+        "source": (stable_hash, "file_digest", tempfile.gettempdir()),
+        "temporary": (result_formats, "write_image", tempfile.gettempdir()),
+        "result": (file_translator.shutil, "copyfileobj", f"{tmp_path}/out/"),
+    }[where]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, full)
+        with pytest.raises(UserError, match=f"{place}.*: No space left on device"):
+            translate(picture_run, tmp_path / "in", tmp_path / "out")
+    assert translate(picture_run, tmp_path / "in", tmp_path / "out")["failures"] == 0
