@@ -49,7 +49,8 @@ def translate(
     """
     parsed = runner.parse_options(list(beam_arguments))
     output_dir, options = path_patterns.expand_user(output_dir), TranslationOptions(**fields)
-    for warning in runner_checks.check_paths(parsed, _worker_paths(options, pattern, output_dir), shared=shared_paths):
+    paths = _worker_paths(options, pattern, output_dir)
+    for warning in runner_checks.check_paths(parsed, paths.items(), shared=shared_paths):
         print(f"warning: {warning}", file=sys.stderr)
     translator = FileTranslator(options)  # raises before any work begins
     if translator.inverter:
