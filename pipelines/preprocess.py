@@ -16,6 +16,7 @@ from models.errors import UserError
 from pipelines import cli, isolation
 
 if TYPE_CHECKING:
+    from pipelines.data.domains import Domain
     from pipelines.jobs.preprocess_job import PreprocessJob
 
 FLAGS = flags.FLAGS
@@ -101,7 +102,7 @@ def main(argv: list[str]) -> int:
     from models.features.conditioning import Conditioning
     from pipelines.beam import runner, runner_checks
     from pipelines.data import front_end
-    from pipelines.data.domains import read_domains, split_list_flag
+    from pipelines.data.domains import read_domains
     from pipelines.data.split_fractions import adjust_fractions
     from pipelines.jobs import dataset_writer
     from pipelines.jobs.preprocess_job import PreprocessJob
@@ -109,12 +110,10 @@ def main(argv: list[str]) -> int:
     conditioning = Conditioning(**{key: FLAGS[name].value for name, key in CONDITIONING.items()})
     data_dir, cache_dir, reject = FLAGS.data_dir, FLAGS.cache_dir, FLAGS.reject_outliers_with
     parsed = runner.parse_options(argv[1:])
-    paths = {"--data_dir": data_dir, "--cache_dir": cache_dir, "--reject_outliers_with": reject}
-    paths |= {f"--domain={name}": path for name, path in _read_paths(FLAGS.domain)}
-    paths |= {f"--list ({n + 1})": split_list_flag(flag)[1] for n, flag in enumerate(FLAGS.list)}
-    _warn(runner_checks.check_paths(parsed, paths, shared=FLAGS.shared_paths))
+    _warn(runner_checks.check_paths(parsed, _flag_paths(), shared=FLAGS.shared_paths))
     dataset_writer.check_output(data_dir, parsed)
     domains = read_domains(FLAGS.domain, data_dir, FLAGS.list)
+    _warn(runner_checks.check_paths(parsed, _listed_paths(domains), shared=FLAGS.shared_paths))
     kind = front_end.infer_kind(domains, FLAGS.kind)
     _check_kind(kind)
     if reject:
@@ -149,11 +148,26 @@ def _check_kind(kind: str) -> None:
             raise UserError(f"--{name} is for speech, and the files are images")
 
 
-def _read_paths(domains: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield names and paths of the domains of files; other domains become files in the data directory first."""
-    for name, _, pattern in (flag.partition("=") for flag in domains):
+def _flag_paths() -> Iterator[tuple[str, str]]:
+    """Yield flags and paths that workers need; examples of datasets become files in the data directory first."""
+    from pipelines.data.domains import split_list_flag
+
+    yield from ((f"--{name}", FLAGS[name].value) for name in ("data_dir", "cache_dir", "reject_outliers_with"))
+    for name, _, pattern in (flag.partition("=") for flag in FLAGS.domain):
         if not pattern.startswith(("tfds:", "factors:")):
-            yield name, pattern
+            yield f"--domain={name}", pattern
+    yield from ((f"--list ({n})", split_list_flag(flag)[1]) for n, flag in enumerate(FLAGS.list, 1))
+
+
+def _listed_paths(domains: Iterable[Domain]) -> Iterator[tuple[str, str]]:
+    """Yield the first local file of each domain of a list, whose rows may name it although the list is remote."""
+    from pipelines.beam import filesystem
+
+    of_globs = {flag.partition("=")[0] for flag in FLAGS.domain}
+    for domain in domains:
+        paths = (entry.path for entry in domain.files if not filesystem.is_remote(entry.path))
+        if domain.name not in of_globs and (path := next(paths, None)):
+            yield f"a row of --list, domain {domain.name}", path
 
 
 def _warn(warnings: Iterable[str]) -> None:

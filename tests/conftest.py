@@ -15,7 +15,7 @@ PLUGINS = (
 GROUPS = {  # stems of test files that use the same trained models: one process runs a group and trains them once
     "translators": (
         "run_evaluation translation_quality model_results domain_classifier saved_model onnx_model waveform_signatures "
-        "exported_model file_translator round_trip_mels translate vocoder vocoders "
+        "exported_model file_translator round_trip_mels translate translate_folder vocoder vocoders "
         "run_translators convert_files converter server page listen"
     ).split(),
     "autoencoders": (

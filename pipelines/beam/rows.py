@@ -52,11 +52,19 @@ def owned_domains(folder: str) -> list[str] | None:
     return json.loads(filesystem.read_text(path)) if filesystem.exists(path) else None
 
 
-def clear(folder: str, *, keep_ownership: bool = False) -> None:
-    """Delete the files of a job, finished or not, in its work folder; nothing else."""
+def clear(folder: str, *, keep_ownership: bool = False, keep_work: str = "") -> None:
+    """Delete the files of a job, finished or not, in its work folder; nothing else.
+
+    Args:
+      folder: output folder.
+      keep_ownership: whether the ownership file stays.
+      keep_work: name of work items that stay, until :func:`write_work` replaces them.
+    """
     work = work_folder(folder)
     paths = [path for path in filesystem.list_folder(work) if FILE_NAME.fullmatch(posixpath.basename(path))]
-    filesystem.delete([path for path in paths if not (keep_ownership and path.endswith(f"/{OWNED_FILE}"))])
+    if keep_ownership:
+        paths = [path for path in paths if posixpath.basename(path) != OWNED_FILE]
+    filesystem.delete([path for path in paths if not (keep_work and has_name(path, keep_work))])
     filesystem.delete_partial_files(work)
     filesystem.delete_if_empty(work)
 
@@ -102,10 +110,14 @@ def heartbeat(folder: str, token: str, timeout_s: float) -> Heartbeat:
 
 
 def write_work(folder: str, name: str, rows: Iterable[dict]) -> None:
-    """Write the work items of a job for :func:`read_work`."""
+    """Write the work items of a job for :func:`read_work`; they replace those of an earlier job, file by file."""
+    written = set()
     for number, chunk in enumerate(_chunks(rows, ROWS_PER_FILE)):
         text = "".join(f"{json.dumps(row)}\n" for row in chunk)
-        filesystem.write_text(posixpath.join(work_folder(folder), f"{name}-{number:05d}"), text)
+        filesystem.write_text(path := posixpath.join(work_folder(folder), f"{name}-{number:05d}"), text)
+        written.add(path)
+    paths = filesystem.list_folder(work_folder(folder))
+    filesystem.delete([path for path in paths if has_name(path, name) and path not in written])
 
 
 def _chunks(rows: Iterable[dict], size: int) -> Iterator[list[dict]]:
@@ -182,9 +194,14 @@ def _write_lines(
 
 def read_rows(folder: str, name: str, *, order: tuple[str, ...] = ()) -> Iterator[dict]:
     """Yield the rows that workers wrote under a name, merged in sort order; one row of each file is in memory."""
-    paths = [path for path in filesystem.list_folder(work_folder(folder)) if _has_name(path, name)]
+    paths = [path for path in filesystem.list_folder(work_folder(folder)) if has_name(path, name)]
     return heapq.merge(*map(_read_lines, paths), key=lambda row: _sort_key(row, order))
 
 
-def _has_name(path: str, name: str) -> bool:
+def has_name(path: str, name: str) -> bool:
+    """Whether a file of a work folder has rows of this name.
+
+    >>> has_name("x/.crossfade-work/plan-00000", "plan"), has_name("x/.crossfade-work/plan-00000", "rows")
+    (True, False)
+    """
     return bool(re.fullmatch(rf"{re.escape(name)}-\d{{5}}", posixpath.basename(path)))

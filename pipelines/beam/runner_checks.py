@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import JobServerOptions, PipelineOptions, StandardOptions
@@ -23,12 +23,12 @@ MASTERS = {"FlinkRunner": "flink_master", "SparkRunner": "spark_master_url"}  # 
 UBER_JARS = {"FlinkRunner": "flink_submit_uber_jar", "SparkRunner": "spark_submit_uber_jar"}  # no Java is needed here
 
 
-def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bool) -> list[str]:
+def check_paths(parsed: PipelineOptions, paths: Iterable[tuple[str, str]], *, shared: bool) -> list[str]:
     """Refuse local paths if the workers run on other machines, before the job starts.
 
     Args:
       parsed: Beam's options.
-      paths: by flag, the paths that workers read and write; empty ones are skipped.
+      paths: flags, each with a path that workers read or write; empty paths are skipped, and a flag may be repeated.
       shared: whether the user declares that local paths are the same on every worker.
 
     Returns:
@@ -39,7 +39,7 @@ def check_paths(parsed: PipelineOptions, paths: Mapping[str, str], *, shared: bo
     """
     if shared or not runner.is_distributed(parsed):
         return []
-    local = [f"{flag}={path}" for flag, path in paths.items() if path and not filesystem.is_remote(path)]
+    local = [f"{flag}={path}" for flag, path in paths if path and not filesystem.is_remote(path)]
     if not local:
         return []
     name = parsed.view_as(StandardOptions).runner

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import json
 import math
 import posixpath
@@ -23,16 +22,12 @@ from models.errors import UserError
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 from pipelines.beam import filesystem
-from pipelines.data import tfrecord
+from pipelines.data import full_disk, tfrecord
 
 MAX_IN_MEMORY_BYTES = 8 << 20  # of the features of a source; more is kept on disk
 OFFSET_SEPARATOR = "@"
 
 Segment = tuple[np.ndarray, np.ndarray | None]  # features, and samples of speech if they are stored
-
-
-class WriteError(UserError):
-    """Features cannot be written, which is no fault of their source: the job has to end."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,13 +90,9 @@ class Features:
         self._layout, self._file = layout, tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES)
         try:
             self._headers = [_write_part(self._file, part) for part in parts]
-        except OSError as error:
+        except BaseException as error:
             self._file.close()
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise WriteError(f"{tempfile.gettempdir()}: {error.strerror}") from None
-            raise
-        except BaseException:
-            self._file.close()
+            full_disk.raise_if_full(error)
             raise
 
     def __enter__(self) -> Features:

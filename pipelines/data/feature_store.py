@@ -20,7 +20,8 @@ from models.features.image import ImageSpec
 from pipelines import stable_hash
 from pipelines.beam import filesystem, stale_files
 from pipelines.data import tfrecord
-from pipelines.data.feature_file import OFFSET_SEPARATOR, Features, Layout, Reader, WriteError
+from pipelines.data.feature_file import OFFSET_SEPARATOR, Features, Layout, Reader
+from pipelines.data.full_disk import WriteError
 
 FORMAT = 3  # of the files, and of the features in them
 PARTIAL_FOLDER = ".partial"  # in the folder of a cache: files that are being written

@@ -21,7 +21,7 @@ from models.errors import UserError
 from pipelines import path_patterns, stable_hash
 from pipelines.archives import archive_paths
 from pipelines.beam import filesystem
-from pipelines.data import archive_listing, local_walk, long_lists
+from pipelines.data import archive_listing, local_walk
 from pipelines.data.file_table import FileEntry, FileTable
 from pipelines.data.ignored_files import (
     CAPITALS,
@@ -29,13 +29,12 @@ from pipelines.data.ignored_files import (
     LISTED_FILE,
     METADATA,
     RESULTS,
-    TRANSLATIONS,
     IgnoredFiles,
     has_metadata_folder,
     is_metadata,
-    is_translations,
     printable,
     read_output_names,
+    results_folder,
 )
 
 
@@ -73,7 +72,7 @@ def list_files(
       patterns: patterns from the user; ``~`` is expanded.
       suffixes: lower-case extensions of the files that a folder stands for. A glob stands for all files that match.
       output_dir: output directory of this command. If it is below the input, it is ignored; if it is the input folder
-        itself, the results of an earlier command are ignored.
+        itself, the results of an earlier command are ignored, also if it did not finish.
       expand_archives: whether an archive stands for the files in it; else it is a file.
 
     Raises:
@@ -176,8 +175,8 @@ def _list_remote(
 
 def _remote_results(paths: Iterable[str], base_folder: str, output: str) -> set[str]:
     """Return the results of `translate` among objects; those of the input folder only if it is also the output."""
-    folders = {posixpath.dirname(path) for path in paths if is_translations(path)} - {base_folder}
-    if output == base_folder and long_lists.list_parts(base_folder, TRANSLATIONS):
+    folders = {folder for path in paths if (folder := results_folder(path))} - {base_folder}
+    if output == base_folder:
         folders.add(base_folder)
     return {posixpath.join(folder, name) for folder in folders for name in read_output_names(folder)}
 

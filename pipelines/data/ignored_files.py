@@ -8,14 +8,15 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator
 
-from pipelines.beam import filesystem
+from pipelines.beam import filesystem, rows
 from pipelines.data import file_kinds, long_lists, part_names
 
 METADATA_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".localized", ".directory"}
 METADATA_PREFIXES = ("._", filesystem.PART_PREFIX)
 METADATA_FOLDERS = {"__macosx", "@eadir", ".git", ".svn", ".hg", ".trashes", ".spotlight-v100", ".fseventsd"}
-METADATA_FOLDERS |= {".ipynb_checkpoints", ".appledouble", ".crossfade-work"}
+METADATA_FOLDERS |= {".ipynb_checkpoints", ".appledouble", rows.WORK_FOLDER}
 TRANSLATIONS = "translations.jsonl"  # list of the results of `translate`, which are not inputs of a later job
+PLAN = "plan"  # work items of `translate`; if it did not finish, they name its results
 EXTENSION = "files with other extensions"
 METADATA = "metadata files of an operating system or a tool"
 BROKEN = "broken links"
@@ -81,22 +82,48 @@ def has_metadata_folder(names: Iterable[str]) -> bool:
     return not METADATA_FOLDERS.isdisjoint(name.lower() for name in names)
 
 
-def is_translations(path: str) -> bool:
-    """Whether a file is a list of the results of `translate`, or a part of a long one.
+def results_folder(path: str) -> str | None:
+    """Return the folder whose results a file lists; None if it is no list of results of `translate`.
 
-    >>> is_translations("x/translations.jsonl"), is_translations("translations-00000-of-00002.jsonl")
-    (True, True)
+    It is the list of a finished job, or a part of a long one, or a file of the plan of a job that did not finish.
+
+    >>> results_folder("x/translations.jsonl"), results_folder("x/translations-00000-of-00002.jsonl")
+    ('x', 'x')
+    >>> results_folder("x/.crossfade-work/plan-00000"), results_folder("x/plan-00000")
+    ('x', None)
     """
-    return path.endswith(".jsonl") and bool(part_names.parts([posixpath.basename(path)], TRANSLATIONS))
+    folder, name = posixpath.split(path)
+    if posixpath.basename(folder) == rows.WORK_FOLDER:
+        return posixpath.dirname(folder) if rows.has_name(path, PLAN) else None
+    return folder if part_names.parts([name], TRANSLATIONS) else None
+
+
+def lists_results(names: list[str]) -> bool:
+    """Whether a folder with these files and folders may have results that :func:`read_output_names` yields."""
+    return rows.WORK_FOLDER in names or bool(part_names.parts(names, TRANSLATIONS))
 
 
 def read_output_names(folder: str) -> Iterator[str]:
-    """Yield the results, relative to the folder, that `translate` lists there; none if the file has another format."""
+    """Yield the results, relative to the folder, that `translate` lists there; none of a list of another format.
+
+    If a job did not finish, its plan lists results, some of which may not exist.
+    """
+    yield from _output_names(map(json.loads, long_lists.read_lines(folder, TRANSLATIONS)))
+    yield from _output_names(_planned_results(folder))
+
+
+def _planned_results(folder: str) -> Iterator[dict]:
+    for batch in rows.read_rows(folder, PLAN):
+        yield from (row for row in batch["files"] if "output" in row)
+
+
+def _output_names(results: Iterable[dict]) -> Iterator[str]:
     try:
-        for line in long_lists.read_lines(folder, TRANSLATIONS):
-            name = json.loads(line)["output"]
+        for row in results:
+            name = row["output"]
             if not isinstance(name, str) or "\0" in name:
                 return
+            name.encode()  # ValueError for half of a surrogate pair, which no path has
             yield name
     except (OSError, ValueError, KeyError, TypeError):
         return

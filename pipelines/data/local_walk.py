@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from pipelines import path_patterns
 from pipelines.beam import filesystem
-from pipelines.data import part_names
 from pipelines.data.ignored_files import (
     BROKEN,
     CAPITALS,
@@ -22,10 +21,10 @@ from pipelines.data.ignored_files import (
     METADATA_FOLDERS,
     NAMED_FOLDER,
     RESULTS,
-    TRANSLATIONS,
     UNREADABLE,
     IgnoredFiles,
     is_metadata,
+    lists_results,
     read_output_names,
 )
 
@@ -114,7 +113,7 @@ class _Walk:
         except OSError:
             self.ignored.add(UNREADABLE, folder)
             return []
-        if part_names.parts(names, TRANSLATIONS):
+        if lists_results(names):
             self._note_results(folder or ".")
         return names
 

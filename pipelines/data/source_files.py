@@ -11,7 +11,7 @@ from models.errors import UserError
 from models.features.audio import AudioSpec
 from models.features.image import ImageSpec
 from pipelines import stable_hash
-from pipelines.data import splits, tfrecord
+from pipelines.data import full_disk, splits, tfrecord
 
 PART_SEPARATOR = "#"  # between the id of a recording and the name of a part: its split, its number, or both
 PART_NAME = re.compile(rf"({'|'.join(splits.SPLITS)})(-\d{{4,}})?|\d{{4,}}")
@@ -126,6 +126,11 @@ def example_shape(spec: AudioSpec | ImageSpec, *, waveforms: bool) -> tuple[int 
 
 
 def failure_row(domain: str, path: str, error: Exception) -> dict:
-    """Return a line of `failures.jsonl`."""
+    """Return a line of `failures.jsonl`.
+
+    Raises:
+      WriteError: the error is no fault of the file, as on a full disk.
+    """
+    full_disk.raise_if_full(error)
     reason = str(error) if isinstance(error, (UserError, OSError)) else f"{type(error).__name__}: {error}"
     return {"domain": domain, "path": path, "reason": " ".join(reason.split())}

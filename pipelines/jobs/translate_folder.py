@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import json
 import posixpath
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,14 +12,11 @@ from pipelines import cli, isolation, path_patterns
 from pipelines.beam import filesystem, rows, runner, runner_checks
 from pipelines.beam.job_counters import JobCounters
 from pipelines.data import file_kinds, file_listing, ignored_files, long_lists
-from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import FileTranslator, TranslationOptions
-from pipelines.jobs import translate_job
+from pipelines.jobs import foreign_files, translate_job
 from pipelines.jobs.translation_plan import TranslationPlan
 from pipelines.progress import Progress, poll_progress
 
-FAILURES = "failures.jsonl"
-RESULT_KEYS = {"path", "output", "source", "target"}  # keys of every line of `TRANSLATIONS`
 MAX_WARNINGS = 20  # maximum number of outliers named on stderr; `translations.jsonl` lists all
 
 
@@ -54,7 +49,8 @@ def translate(
     """
     parsed = runner.parse_options(list(beam_arguments))
     output_dir, options = path_patterns.expand_user(output_dir), TranslationOptions(**fields)
-    for warning in runner_checks.check_paths(parsed, _worker_paths(options, pattern, output_dir), shared=shared_paths):
+    paths = _worker_paths(options, pattern, output_dir)
+    for warning in runner_checks.check_paths(parsed, paths.items(), shared=shared_paths):
         print(f"warning: {warning}", file=sys.stderr)
     translator = FileTranslator(options)  # raises before any work begins
     if translator.inverter:
@@ -69,12 +65,12 @@ def translate(
     runner_checks.check_options(parsed)
     cli.create_output_folder("output_dir", output_dir)
     with filesystem.folder_lock("output_dir", output_dir), translate_job.loaded(options, translator):
-        return _run_job(job, plan, parsed)
+        return _run_job(job, plan, parsed, translator.spec.kind)
 
 
-def _run_job(job: translate_job.TranslateJob, plan: TranslationPlan, parsed) -> dict:
+def _run_job(job: translate_job.TranslateJob, plan: TranslationPlan, parsed, kind: str) -> dict:
     """Run the job in a folder that is locked, and complete the folder; return what :func:`translate` returns."""
-    _refuse_foreign_files(plan, job.output_dir)
+    foreign_files.refuse_foreign_files(plan, job.output_dir, kind)
     unfinished = rows.owned_domains(job.output_dir) is not None
     token = _begin(plan, job.output_dir)
     heartbeat = rows.heartbeat(job.output_dir, token, runner.worker_timeout_s(parsed))
@@ -109,12 +105,15 @@ def _batch_count(plan: TranslationPlan) -> int:
 
 
 def _begin(plan: TranslationPlan, output_dir: str) -> str:
-    """Mark the folder as ours, delete what an interrupted job left, and write the work; return the job's token."""
+    """Mark the folder as ours, delete what an interrupted job left, and write the work; return the job's token.
+
+    The plan of an interrupted job names its results, which listings ignore, and stays until the new one replaces it.
+    """
     batches = translate_job.make_batches(plan.rows_by_size())
     if filesystem.is_remote(output_dir):
         batches = (_with_earlier(batch, plan) for batch in batches)
     rows.write_ownership(output_dir, [])
-    rows.clear(output_dir, keep_ownership=True)
+    rows.clear(output_dir, keep_ownership=True, keep_work=translate_job.WORK_NAME)
     _delete_partial_files(plan, output_dir)
     rows.write_work(output_dir, translate_job.WORK_NAME, batches)
     return rows.begin_job(output_dir)
@@ -155,34 +154,6 @@ def _list_inputs(pattern: str, kind: str, output_dir: str) -> file_listing.Listi
     file_listing.require_files(f"--input={pattern}: no file matches", listing)
     file_listing.print_ignored(pattern, listing)
     return listing
-
-
-def _refuse_foreign_files(plan: TranslationPlan, output_dir: str) -> None:
-    """Raise UserError if an output would replace a file and no `translate` has written to the folder before.
-
-    An earlier `translate` leaves its list of results, or a mark if it did not finish.
-    """
-    if rows.owned_domains(output_dir) == [] or _has_translations(output_dir):
-        return
-    lists = [long_lists.list_parts(output_dir, name) for name in (TRANSLATIONS, FAILURES)]
-    names = itertools.chain(map(posixpath.basename, sum(lists, [])), _outputs(plan))
-    conflict = next(filter(plan.exists, names), None)
-    if conflict:
-        raise UserError(
-            f"--output_dir={output_dir}: {conflict} exists and was not written by translate; wanted a folder "
-            "without files that have the names of outputs"
-        )
-
-
-def _has_translations(folder: str) -> bool:
-    """Whether a folder has a list of results as `translate` writes it; an empty one lists failures only."""
-    if not long_lists.list_parts(folder, TRANSLATIONS):
-        return False
-    first = next(long_lists.read_lines(folder, TRANSLATIONS), b"")
-    try:
-        return not first or RESULT_KEYS <= json.loads(first).keys()
-    except (ValueError, AttributeError):
-        return False
 
 
 def _write_results(output_dir: str) -> dict:

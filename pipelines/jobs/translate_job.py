@@ -16,12 +16,12 @@ from pipelines import isolation
 from pipelines.beam import filesystem, rows
 from pipelines.beam.heartbeat import NO_HEARTBEAT, Heartbeat
 from pipelines.beam.job_counters import counter
-from pipelines.data import source_files
+from pipelines.data import ignored_files, source_files
 
 if TYPE_CHECKING:
     from pipelines.inference.file_translator import FileTranslator, Item, TranslationOptions
 
-WORK_NAME = "plan"
+WORK_NAME = ignored_files.PLAN
 OUTCOMES = TRANSLATED, REUSED, FAILED = "files_translated", "files_reused", "files_failed"  # counters of files
 SORT_KEYS = ("path",)
 EARLIER_KEY = "earlier"  # of a batch: outputs that a store has already, as the launcher lists it once

@@ -8,6 +8,7 @@ name that is too long or still collides is shortened and gets a hash of the rela
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import sqlite3
@@ -30,6 +31,7 @@ CREATE TABLE folders (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE results (id INTEGER PRIMARY KEY, output TEXT UNIQUE, renamed TEXT, reason TEXT);
 CREATE TABLE real_paths (real BLOB PRIMARY KEY, id INTEGER) WITHOUT ROWID;
 CREATE TABLE objects (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE listed (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _INDICES = "CREATE INDEX by_path ON files (path); CREATE INDEX by_preferred ON files (preferred);"
 _BY_PRIORITY = """
@@ -38,6 +40,10 @@ SELECT id, name, preferred, place FROM (
 ) ORDER BY place > 1, path
 """
 _ROWS = "SELECT path, output, renamed, reason, size FROM files JOIN results USING (id)"
+_UNLISTED_ROWS = """
+SELECT path, output, renamed, reason FROM files JOIN results USING (id)
+WHERE output NOT IN (SELECT name FROM listed) ORDER BY id
+"""
 
 
 class TranslationPlan:
@@ -53,7 +59,7 @@ class TranslationPlan:
       output_dir: output directory; its folders are not replaced.
 
     Raises:
-      UserError: there is no space for the database.
+      UserError: there is no space for the database; also by the methods.
     """
 
     def __init__(self, files: Iterable[FileEntry], root: str, suffix: str, output_dir: str):
@@ -61,14 +67,12 @@ class TranslationPlan:
         self._is_listed = False
         self._has_folder = not filesystem.is_remote(output_dir) and os.path.isdir(output_dir)
         self._database = sqlite3.connect("", isolation_level=None)  # a file that is deleted when it is closed
-        try:
+        with _write_errors():
             self._database.executescript(_TABLES)
             self._database.executemany("INSERT INTO files VALUES (NULL, ?, ?, ?, ?)", self._inputs(files))
             self._database.executescript(_INDICES)
             results = map(self._result, self._database.execute(_BY_PRIORITY))
             self._database.executemany("INSERT INTO results VALUES (?, ?, ?, ?)", results)
-        except sqlite3.OperationalError as error:  # such as a full disk
-            raise UserError(f"the list of files cannot be written to {tempfile.gettempdir()}: {error}") from None
 
     def __len__(self) -> int:
         """Return the number of inputs."""
@@ -110,9 +114,17 @@ class TranslationPlan:
         if not self._is_listed:
             prefix = posixpath.join(self._output_dir, "")
             names = ((path.removeprefix(prefix),) for path, _ in filesystem.list_prefix(prefix))
-            self._database.executemany("INSERT OR IGNORE INTO objects VALUES (?)", names)
+            with _write_errors():
+                self._database.executemany("INSERT OR IGNORE INTO objects VALUES (?)", names)
             self._is_listed = True
         return bool(self._first("SELECT EXISTS (SELECT 1 FROM objects WHERE name = ?)", name))
+
+    def unlisted_outputs(self, listed: Iterable[str]) -> Iterator[str]:
+        """Yield the outputs that exist in the output directory already and are not among the listed names."""
+        with _write_errors():
+            self._database.executemany("INSERT OR IGNORE INTO listed VALUES (?)", ((name,) for name in listed))
+        outputs = (_row(*columns).get("output") for columns in self._database.execute(_UNLISTED_ROWS))
+        return (name for name in outputs if name is not None and self.exists(name))
 
     def _inputs(self, files: Iterable[FileEntry]) -> Iterator[tuple]:
         """Yield the columns of the inputs; add the folders of their outputs."""
@@ -160,7 +172,8 @@ class TranslationPlan:
         if not os.path.lexists(path):
             return None
         if not self._first("SELECT EXISTS (SELECT 1 FROM real_paths)"):
-            self._database.executemany("INSERT OR IGNORE INTO real_paths VALUES (?, ?)", self._real_paths())
+            with _write_errors():
+                self._database.executemany("INSERT OR IGNORE INTO real_paths VALUES (?, ?)", self._real_paths())
         real = os.fsencode(os.path.realpath(path))
         return self._first("SELECT path FROM real_paths JOIN files USING (id) WHERE real = ?", real)
 
@@ -173,6 +186,15 @@ class TranslationPlan:
         """Return the first column of the first row of a query, or None."""
         row = self._database.execute(query, arguments).fetchone()
         return row[0] if row else None
+
+
+@contextlib.contextmanager
+def _write_errors() -> Iterator[None]:
+    """Turn an error of the database, such as by a full disk, into a UserError."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise UserError(f"the list of files cannot be written to {tempfile.gettempdir()}: {error}") from None
 
 
 def _path(content: bytes) -> str:

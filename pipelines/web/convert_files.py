@@ -16,7 +16,7 @@ from pipelines.data import long_lists, source_files
 from pipelines.data.file_table import FileEntry
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference.file_translator import FileTranslator, Item
-from pipelines.jobs.translate_folder import FAILURES
+from pipelines.jobs.foreign_files import FAILURES
 from pipelines.jobs.translation_plan import TranslationPlan
 from pipelines.web.limits import Limits
 from pipelines.web.uploads import Upload

@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import types
 
 import archive_files
 import numpy as np
@@ -22,6 +23,7 @@ from testbed import DATAFLOW, script, voice, write_voices
 from models.errors import UserError
 from models.features import audio, image
 from pipelines import cli, isolation
+from pipelines import preprocess as preprocess_script
 from pipelines.beam import filesystem, runner
 from pipelines.data import (
     dataset,
@@ -32,6 +34,8 @@ from pipelines.data import (
     tfrecord,
     work_rows,
 )
+from pipelines.data.domains import Domain
+from pipelines.data.file_table import FileEntry
 from pipelines.data.splits import SPLITS
 from pipelines.jobs import dataset_writer
 
@@ -490,3 +494,20 @@ def test_the_number_of_threads_changes_no_byte(tmp_path):
         environment = os.environ | {"OPENBLAS_NUM_THREADS": str(threads)}
         subprocess.run(command, check=True, capture_output=True, env=environment)
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_every_local_path_of_a_domain_is_refused_where_workers_run_elsewhere(order):
+    globs = [f"--domain=a={pattern}" for pattern in ("here/*.wav", "gs://bucket/*.wav")][::order]
+    beam = ["--", "--runner=PortableRunner", "--job_endpoint=localhost:1"]
+    done = script("preprocess", *globs, "--data_dir=gs://bucket/out", *beam)
+    assert done.returncode == 2
+    assert "--domain=a=here/*.wav: local paths, but workers of PortableRunner" in done.stderr
+
+
+def test_a_local_file_in_a_remote_list_is_named(monkeypatch):
+    monkeypatch.setattr(preprocess_script, "FLAGS", types.SimpleNamespace(domain=["b=here/*.wav"]))
+    remote, local = FileEntry("gs://bucket/1.wav", 0), FileEntry("/here/2.wav", 0)
+    domains = [Domain("a", "", (remote, local, local)), Domain("b", "", (local,)), Domain("c", "", (remote,))]
+    paths = list(preprocess_script._listed_paths(domains))
+    assert paths == [("a row of --list, domain a", "/here/2.wav")]

@@ -27,7 +27,7 @@ from pipelines.data.file_table import FileEntry
 from pipelines.data.ignored_files import TRANSLATIONS
 from pipelines.inference import exported_model, file_translator, result_formats, speech_translator
 from pipelines.jobs import translate_folder, translate_job, translation_plan
-from pipelines.jobs.translate_folder import FAILURES
+from pipelines.jobs.foreign_files import FAILURES
 
 RATE_HZ = 8000
 
@@ -121,8 +121,9 @@ def test_a_file_that_no_translate_wrote_is_not_replaced(speech_run, tmp_path, na
 def test_results_of_an_attempt_that_did_not_end_are_replaced(speech_run, tmp_path):
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "000.wav", voice(110.0, 0.5, RATE_HZ, seed=0), RATE_HZ)
+    translate(speech_run, tmp_path / "in", tmp_path / "out", inverter="source_phase")
+    (tmp_path / "out" / TRANSLATIONS).unlink()
     rows.write_ownership(str(tmp_path / "out"), [])
-    (tmp_path / "out" / "000.wav").write_text("of the first attempt")
     assert translate(speech_run, tmp_path / "in", tmp_path / "out") == {"translations": 1, "failures": 0, "reused": 0}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000.wav", FAILURES, TRANSLATIONS]
 
@@ -227,8 +228,7 @@ def test_results_that_are_up_to_date_are_left_and_others_made_again(speech_run, 
     (out / "0.wav").unlink()
     soundfile.write(out / "1.wav", np.zeros(100), RATE_HZ)  # somebody's edit, without provenance
     (out / "2.wav").write_bytes(wanted["2.wav"][:500])
-    (out / TRANSLATIONS).unlink()  # as after a job that was killed
-    rows.write_ownership(str(out), [])
+    rows.write_ownership(str(out), [])  # as after a job that was killed
     assert translate(speech_run, source, out) == {"translations": 4, "failures": 0, "reused": 1}
     assert {path.name: path.read_bytes() for path in out.glob("*.wav")} == wanted
     assert (out / TRANSLATIONS).read_bytes() == listed

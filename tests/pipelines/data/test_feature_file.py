@@ -12,8 +12,9 @@ from testbed import SMALL, voice
 from models.errors import UserError
 from models.features.image import ImageSpec
 from pipelines.data import feature_extraction
-from pipelines.data.feature_file import Features, Layout, Part, Reader, WriteError
+from pipelines.data.feature_file import Features, Layout, Part, Reader
 from pipelines.data.feature_store import FeatureStore
+from pipelines.data.full_disk import WriteError
 
 IMAGES = ImageSpec(height=8, width=12)
 

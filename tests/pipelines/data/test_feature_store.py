@@ -14,8 +14,9 @@ from testbed import SMALL
 from models.features.image import ImageSpec
 from pipelines.beam import filesystem
 from pipelines.data import feature_store, tfrecord
-from pipelines.data.feature_file import Features, Part, WriteError
+from pipelines.data.feature_file import Features, Part
 from pipelines.data.feature_store import FeatureStore
+from pipelines.data.full_disk import WriteError
 
 
 def add(batch, name, value, frames=3):

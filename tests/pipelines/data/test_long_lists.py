@@ -64,4 +64,3 @@ def test_results_of_both_forms_are_listed(folder):
     long_lists.write_list(folder, NAME, rows(7))
     filesystem.write_text(f"{folder}/{NAME}", '{"output": "old.wav"}\n')
     assert set(ignored_files.read_output_names(folder)) == {"old.wav", *(row["output"] for row in rows(7))}
-    assert ignored_files.is_translations("translations-00001-of-00002.jsonl")

@@ -1,5 +1,6 @@
 """Formats of results and their provenance."""
 
+import errno
 import io
 
 import numpy as np
@@ -59,3 +60,26 @@ def test_other_files_have_no_provenance(kind):
 def test_channels_that_the_format_does_not_have_are_refused():
     with pytest.raises(UserError, match="not writable as flac: 9 channels at 16000 Hz"):
         sound("flac", channels=9)
+
+
+class Full(io.BytesIO):
+    """A file on a disk with no space after some bytes."""
+
+    def __init__(self, free):
+        super().__init__()
+        self.free = free
+
+    def write(self, content):
+        if self.tell() + len(content) > self.free:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(content)
+
+
+@pytest.mark.parametrize("name", result_formats.SOUND_FORMATS)
+@pytest.mark.parametrize("free", [0, 500, 2000])
+def test_a_full_disk_is_the_error_that_is_raised(name, free, capfd):
+    y = np.random.default_rng(0).uniform(-0.5, 0.5, (9000, 2))
+    with pytest.raises(OSError, match="No space left") as raised:
+        result_formats.write_sound(Full(free), name, [y[:4000], y[4000:]], y.shape, 16000, ORIGIN)
+    assert raised.value.errno == errno.ENOSPC
+    assert capfd.readouterr().err == "", "libsndfile prints no traceback"

@@ -1,10 +1,14 @@
 """The survey of a batch of source files."""
 
+import errno
+
 import numpy as np
 import pytest
 import soundfile
 from testbed import SMALL, voice
 
+from models.errors import UserError
+from pipelines.beam import filesystem
 from pipelines.jobs.batch_survey import BatchSurveyor
 from pipelines.jobs.preprocess_job import PreprocessJob
 
@@ -44,3 +48,12 @@ def test_the_same_batch_reuses_features_of_the_same_bytes_only(job, files):
     after = BatchSurveyor(job)(files)
     assert [each.reused for each in after] == [True, False, True, False]
     assert after[0].sources == before[0].sources and after[1].sources[0].hash != before[1].sources[0].hash
+
+
+def test_a_full_disk_on_opening_a_file_ends_the_job(job, files, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(filesystem, "open_file", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        BatchSurveyor(job)(files)

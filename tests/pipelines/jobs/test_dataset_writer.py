@@ -263,9 +263,9 @@ def test_local_paths_are_refused_where_workers_run_elsewhere(beam):
         ValueError, match="--data_dir=out: local paths, but workers of .*Runner may run on other machines"
     ):
         runner_checks.check_paths(
-            parsed, {"--data_dir": "out", "--domain=a": "gs://bucket/a", "--reject": ""}, shared=False
+            parsed, [("--data_dir", "out"), ("--domain=a", "gs://bucket/a"), ("--reject", "")], shared=False
         )
-    for paths, shared in (({"--data_dir": "out"}, True), ({"--data_dir": "gs://bucket/out", "--reject": ""}, False)):
+    for paths, shared in (([("--data_dir", "out")], True), ([("--data_dir", "gs://bucket/out"), ("-", "")], False)):
         assert runner_checks.check_paths(parsed, paths, shared=shared) == []
 
 
@@ -274,7 +274,7 @@ LOCAL = [[], *([f"--runner={name}"] for name in ("DirectRunner", "directrunner",
 
 @pytest.mark.parametrize("beam", [*LOCAL, [*FLINK, "--environment_type=LOOPBACK"]])
 def test_local_paths_serve_workers_of_this_machine(beam):
-    assert runner_checks.check_paths(runner.parse_options(beam), {"--data_dir": "out"}, shared=False) == []
+    assert runner_checks.check_paths(runner.parse_options(beam), [("--data_dir", "out")], shared=False) == []
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,16 @@
 """Files with the same bytes are left out of their domain but for one, on request."""
 
+import errno
 import shutil
 
 import pytest
 from preprocessing import contents, prepare, rows
 from testbed import write_voices
+
+from models.errors import UserError
+from pipelines.beam import filesystem
+from pipelines.beam.heartbeat import NO_HEARTBEAT
+from pipelines.jobs import same_bytes
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +47,13 @@ def test_copies_change_no_byte_of_the_records(copies, tmp_path):
     for name in expected:
         if "jsonl" not in name:
             assert found[name] == expected[name]
+
+
+def test_a_full_disk_does_not_leave_copies_in(monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(filesystem, "open_file", full)
+    batch = {"files": [{"path": "a.wav", "domain": "a", "id": "a/a.wav"}]}
+    with pytest.raises(UserError, match="No space left on device"):
+        list(same_bytes._keyed_rows(batch, NO_HEARTBEAT))
