@@ -48,7 +48,8 @@ TAKEN_UP = (
     "alone"
 )
 SYSTEM_ERRORS = "OSError|PermissionError|FileNotFoundError|FileExistsError|NotADirectoryError|IsADirectoryError"
-USER_ERROR = re.compile(rf"\b(?:UserError|{SYSTEM_ERRORS}): (.*?)(?: \[while running '|$)", re.MULTILINE)
+USER_ERRORS = "UserError|WriteError"  # names of classes, as they are in what Beam raises of a worker
+USER_ERROR = re.compile(rf"\b(?:{USER_ERRORS}|{SYSTEM_ERRORS}): (.*?)(?: \[while running '|$)", re.MULTILINE)
 TYPE_AND_MESSAGE = re.compile(r"^[\w.]*(?:Error|Exception|Timeout)\b.*$", re.MULTILINE)
 
 

@@ -11,7 +11,7 @@ from models.errors import UserError
 from models.features import audio, image, recording
 from pipelines import config
 from pipelines.beam import filesystem
-from pipelines.data import file_kinds, file_listing
+from pipelines.data import file_kinds, file_listing, full_disk
 from pipelines.data.domains import Domain
 
 MIN_RATE_HZ = 1000  # lower sample rates cannot carry speech
@@ -69,6 +69,7 @@ def _probe_files(domain: Domain, probe: Callable) -> list:
             with filesystem.open_file(path) as file:
                 probes.append(probe(file))
         except (UserError, OSError) as error:
+            full_disk.raise_if_full(error)
             reason = f"{path}: {error}"
     if not probes:
         raise UserError(f"domain {domain.name}: no file could be read; the last failure: {reason}")
