@@ -37,7 +37,8 @@ def test_held_out_images_are_not_compared_with_themselves():
     ]
     rows = dict(zip(("no_op", "model", "copy_synthesis"), (sets[0], sets[1], sets[1]), strict=True))
     ones = {name: np.ones(20) for name in rows}
-    evidence = Evidence({n: v > 0 for n, v in ones.items()}, ones, {}, {}, {}, 1.0, 1.0, {})
+    is_finite = np.ones(20, bool)
+    evidence = Evidence({n: v > 0 for n, v in ones.items()}, ones, {}, {}, {}, 1.0, 1.0, is_finite, 20)
     scores = direction_table.score_files(rows, evidence, sets[0], sets[1], IMAGES)
     assert set(scores["model"]) > {"ssim", "ms_ssim"}
     assert set(scores["copy_synthesis"]) == {"target_rate", "target_log_odds"}
