@@ -187,7 +187,7 @@ def another_value(cls, key):
     if kind is bool:
         return json.dumps(not default)
     if kind is int:
-        return str(default - 2 if default > 2 else default + 2)  # odd remains odd, and even even
+        return str(default - 2 if default > 2 else default - 1 if default > 1 else default + 1)  # even remains even
     return "other" if kind is str else "0.5"
 
 
